@@ -1,0 +1,1 @@
+"""Embeddings to numbers: tables, clusters, metrics, comparisons, layouts. No torch, no state."""

@@ -1,0 +1,117 @@
+"""2D layouts: PCA, UMAP, t-SNE, and layouts that stay put from one epoch or space to the next.
+
+For looking only; no metric is computed from them.
+"""
+
+from typing import Literal
+
+import numpy as np
+from scipy.linalg import orthogonal_procrustes
+
+Method = Literal["pca", "umap", "tsne"]
+METHODS: tuple[Method, ...] = ("pca", "tsne", "umap")
+
+
+def project(vectors: np.ndarray, method: Method, seed: int = 0, start: np.ndarray | None = None,
+            neighbors: int = 15, perplexity: float = 30.0) -> np.ndarray:
+    """A 2D layout of a space.
+
+    PCA: Pearson, 1901. UMAP: McInnes et al., 2018, arXiv:1802.03426. t-SNE: van der Maaten & Hinton, 2008.
+
+    Args:
+        vectors: shape (n, D), float32.
+        method: which layout.
+        seed: seed of UMAP and t-SNE.
+        start: layout to start from and to be turned onto, shape (n, 2); None starts from PCA.
+        neighbors: UMAP's n_neighbors; fewer where there are fewer samples.
+        perplexity: t-SNE's perplexity; less where there are fewer samples.
+
+    Returns:
+        Shape (n, 2), float32.
+
+    Raises:
+        ValueError: if there are fewer than 3 samples (4 for UMAP), or the method is unknown.
+    """
+    least = 4 if method == "umap" else 3
+    if len(vectors) < least:
+        raise ValueError(f"a {method} layout must have at least {least} samples, got {len(vectors)}")
+    if start is not None and start.shape != (len(vectors), 2):
+        raise ValueError(f"start must have shape ({len(vectors)}, 2), got {start.shape}")
+    match method:
+        case "pca":
+            layout = _pca(vectors)
+        case "tsne":
+            layout = _tsne(vectors, seed, start, perplexity)
+        case "umap":
+            layout = _umap(vectors, seed, start, neighbors)
+        case _:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    if start is not None:
+        layout = align(layout, start)
+    return layout.astype(np.float32)
+
+
+def align(layout: np.ndarray, onto: np.ndarray) -> np.ndarray:
+    """Turns, mirrors and shifts a layout onto another of the same samples (Schönemann, 1966, doi:10.1007/BF02289451).
+
+    Args:
+        layout: shape (n, 2).
+        onto: shape (n, 2).
+
+    Returns:
+        Shape (n, 2); distances within the layout are kept.
+    """
+    middle = layout.mean(axis=0)
+    rotation, _ = orthogonal_procrustes(layout - middle, onto - onto.mean(axis=0))
+    return (layout - middle) @ rotation + onto.mean(axis=0)
+
+
+def follow(vectors: np.ndarray, previous: np.ndarray | None, seed: int = 0) -> np.ndarray:
+    """The next frame of a film: t-SNE started from the frame before, so that points move only as the space does.
+
+    Args:
+        vectors: probe samples, shape (n, D), float32.
+        previous: the frame before, shape (n, 2); None for the first.
+        seed: seed of the first frame.
+
+    Returns:
+        Shape (n, 2), float32.
+    """
+    from sklearn.manifold import TSNE
+
+    if previous is None:
+        return project(vectors, "tsne", seed)
+    model = TSNE(init=_spread(previous), perplexity=_perplexity(len(vectors), 30.0), early_exaggeration=1.0,
+                 max_iter=250, random_state=seed)  # 250 is the least scikit-learn allows
+    return align(model.fit_transform(vectors), previous).astype(np.float32)
+
+
+def _pca(vectors: np.ndarray) -> np.ndarray:
+    from sklearn.decomposition import PCA
+
+    layout = PCA(2, svd_solver="full").fit_transform(vectors) if vectors.shape[1] > 1 else np.pad(vectors, ((0, 0), (0, 1)))
+    return layout
+
+
+def _tsne(vectors: np.ndarray, seed: int, start: np.ndarray | None, perplexity: float) -> np.ndarray:
+    from sklearn.manifold import TSNE
+
+    init = _pca(vectors) if start is None else start
+    init = (init / init[:, 0].std() * 1e-4).astype(np.float32)  # scikit-learn's own scaling of a PCA start
+    return TSNE(init=init, perplexity=_perplexity(len(vectors), perplexity), random_state=seed).fit_transform(vectors)
+
+
+def _umap(vectors: np.ndarray, seed: int, start: np.ndarray | None, neighbors: int) -> np.ndarray:
+    import umap  # imports numba: seconds, so only here
+
+    init = "spectral" if start is None else (10 * start / np.abs(start).max()).astype(np.float32)  # umap's own ±10
+    model = umap.UMAP(n_neighbors=min(neighbors, len(vectors) - 1), init=init, random_state=seed, n_jobs=1)
+    return model.fit_transform(vectors)
+
+
+def _perplexity(n: int, wanted: float) -> float:
+    return min(wanted, (n - 1) / 3)  # the usual upper bound; scikit-learn refuses n or more
+
+
+def _spread(layout: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(layout - layout.mean(axis=0), dtype=np.float32)

@@ -1,0 +1,142 @@
+"""The embedding table: one row a sample, its vector, cluster and place in 2D, as Parquet that anything reads.
+
+Writing is whole or not at all; reading checks that the content is what was written.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+_TEXT = ("sample_id", "path", "label", "split", "group")
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingTable:
+    """The space of one run, rows in the manifest's order.
+
+    Attributes:
+        sample_id, path, label, split, group: text, shape (n,).
+        label_id: place of the label among the sorted classes, shape (n,), int32.
+        cluster: K-means cluster, numbered as the class it was matched to, shape (n,), int32; -1 if none.
+        x, y: stored 2D layout, shape (n,), float32; for looking at, never for a metric.
+        embedding: vectors, shape (n, D), float32; of length 1 if `metadata['normalization']` is 'l2'.
+        metadata: JSON values: config, encoder, checkpoint, fingerprint, readout, parameters, evaluation, versions.
+    """
+
+    sample_id: np.ndarray
+    path: np.ndarray
+    label: np.ndarray
+    label_id: np.ndarray
+    split: np.ndarray
+    group: np.ndarray
+    cluster: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    embedding: np.ndarray
+    metadata: dict
+
+    def __len__(self) -> int:
+        return len(self.sample_id)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; `label_id` counts along it."""
+        return tuple(self.metadata["classes"])
+
+    @property
+    def layout(self) -> np.ndarray:
+        """Stored 2D layout, shape (n, 2), float32."""
+        return np.stack([self.x, self.y], axis=1)
+
+    def rows(self, keep: np.ndarray) -> "EmbeddingTable":
+        """Only the rows that a boolean mask or index array keeps."""
+        columns = (*_TEXT, "label_id", "cluster", "x", "y", "embedding")
+        return replace(self, **{name: getattr(self, name)[keep] for name in columns})
+
+    def of_split(self, split: str) -> "EmbeddingTable":
+        """Only the rows of one split."""
+        return self.rows(self.split == split)
+
+
+def write(table: EmbeddingTable, path: Path) -> None:
+    """Writes the table as zstd Parquet, whole or not at all.
+
+    Raises:
+        ValueError: if columns disagree in length or a vector is not finite.
+    """
+    _verify(table, path)
+    width = table.embedding.shape[1]
+    flat = pa.array(np.ascontiguousarray(table.embedding, np.float32).reshape(-1), pa.float32())
+    arrow = pa.table({
+        "sample_id": pa.array(table.sample_id.tolist(), pa.string()),
+        "path": pa.array(table.path.tolist(), pa.string()),
+        "label": pa.array(table.label.tolist(), pa.string()),
+        "label_id": pa.array(table.label_id, pa.int32()),
+        "split": pa.array(table.split.tolist(), pa.string()).dictionary_encode(),
+        "group": pa.array(table.group.tolist(), pa.string()),
+        "cluster": pa.array(table.cluster, pa.int32()),
+        "x": pa.array(table.x, pa.float32()),
+        "y": pa.array(table.y, pa.float32()),
+        "embedding": pa.FixedSizeListArray.from_arrays(flat, width),
+    })
+    metadata = {**table.metadata, "content_sha256": _digest(table)}
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        pq.write_table(arrow.replace_schema_metadata({"duet": json.dumps(metadata)}), temporary, compression="zstd")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(path: Path) -> EmbeddingTable:
+    """Reads and verifies a table.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is not an embedding table, or is not the content that was written.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"embedding table must exist, found none at {path}")
+    try:
+        arrow = pq.read_table(path)
+        metadata = json.loads(arrow.schema.metadata[b"duet"])
+        text = {name: np.array(arrow[name].to_pylist(), dtype=object) for name in _TEXT}
+        numbers = {name: arrow[name].to_numpy() for name in ("label_id", "cluster", "x", "y")}
+        vectors = arrow["embedding"].combine_chunks()
+        embedding = vectors.flatten().to_numpy().reshape(len(arrow), vectors.type.list_size)
+    except (pa.ArrowException, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} must be an embedding table, got {type(error).__name__}: {error}") from None
+    table = EmbeddingTable(**text, **numbers, embedding=embedding, metadata=metadata)
+    _verify(table, path)
+    if _digest(table) != metadata.get("content_sha256"):
+        raise ValueError(f"{path} must match its checksum; it was changed after it was written")
+    return table
+
+
+def _verify(table: EmbeddingTable, path: Path) -> None:
+    lengths = {len(getattr(table, name)) for name in (*_TEXT, "label_id", "cluster", "x", "y", "embedding")}
+    if len(lengths) != 1:
+        raise ValueError(f"columns of {path} must have one length, got {sorted(lengths)}")
+    if not np.isfinite(table.embedding).all():
+        raise ValueError(f"vectors of {path} must be finite, got nan or infinity")
+    if len(set(table.sample_id.tolist())) != len(table):
+        raise ValueError(f"sample_id of {path} must be unique")
+    if table.metadata.get("normalization") == "l2" and len(table):
+        longest = np.abs(np.linalg.norm(table.embedding, axis=1) - 1).max()
+        if longest > 1e-4:
+            raise ValueError(f"vectors of {path} must have length 1, got a deviation of {longest:.2g}")
+
+
+def _digest(table: EmbeddingTable) -> str:
+    digest = hashlib.sha256()
+    for name in _TEXT:
+        digest.update("\n".join(getattr(table, name).tolist()).encode())
+    for name in ("label_id", "cluster", "x", "y", "embedding"):
+        digest.update(np.ascontiguousarray(getattr(table, name)).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,420 @@
+"""What an experiment is: one frozen, validated description that YAML, page and worker share.
+
+Bad values raise `ConfigError` here, in front of the user. Knows nothing about files of images, folders of
+runs or torch; whether the data can carry the plan is checked by `core.data.split.plan`.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Union, get_args
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, ValidationError
+from pydantic import field_validator, model_validator
+
+from core import encoders
+
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def _is_images_per_class(value: object) -> object:
+    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ValueError(f"must be a whole number from 1 or 'all', got {value!r}")
+
+
+ImagesPerClass = Annotated[int | Literal["all"], BeforeValidator(_is_images_per_class)]
+
+
+class ConfigError(ValueError):
+    """One sentence: the parameter, what it must be, what it got."""
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+
+class DatasetConfig(_Config):
+    """Where the images come from. `root` and `group_by` belong to `source: folder` only."""
+
+    source: Literal["digits", "folder"] = "digits"
+    root: str | None = None
+    group_by: str | None = None
+
+    @field_validator("group_by")
+    @classmethod
+    def _group_by_compiles(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                n_groups = re.compile(value).groups
+            except re.error as error:
+                raise ValueError(f"must be a regular expression, got {value!r} ({error})") from None
+            if n_groups != 1:
+                raise ValueError(f"must hold exactly one (…) that captures the group, got {value!r} with {n_groups}")
+        return value
+
+    @model_validator(mode="after")
+    def _root_where_needed(self) -> "DatasetConfig":
+        if self.source == "folder" and not self.root:
+            raise ValueError("root must name the folder of class folders when source is 'folder', got none")
+        if self.source == "digits" and (self.root or self.group_by):
+            raise ValueError("root and group_by must be absent when source is 'digits' (they belong to 'folder')")
+        return self
+
+
+class SplitConfig(_Config):
+    """Shares of train, validation and test, drawn by group and stratified by class."""
+
+    fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
+    seed: int = Field(0, ge=0)
+
+    @field_validator("fractions")
+    @classmethod
+    def _fractions_add_up(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(value) <= 0 or abs(sum(value) - 1) > 1e-6:
+            raise ValueError(f"must be three positive shares that add up to 1, got {list(value)}")
+        return value
+
+
+class EncoderConfig(_Config):
+    """A timm backbone. `weights` is 'random', 'hub' (timm's pretrained weights) or a local file's path."""
+
+    name: str = "test_convnext"
+    weights: str = "random"
+    options: dict[str, bool | int | float | str] = {}
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    image_size: int | None = Field(None, ge=16, le=1024)
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_timm_encoder(cls, value: str) -> str:
+        if not encoders.is_known(value):
+            raise ValueError(f"must be one of timm's encoders (close: {', '.join(encoders.closest(value))}), got {value!r}")
+        return value
+
+
+class ClassificationConfig(_Config):
+    """Cross-entropy on a linear head."""
+
+    name: Literal["classification"] = "classification"
+    label: str | None = None
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+
+
+class TripletConfig(_Config):
+    """Triplet margin loss (Schroff et al., 2015, arXiv:1503.03832; batch-hard: Hermans et al., 2017, arXiv:1703.07737)."""
+
+    name: Literal["triplet"] = "triplet"
+    label: str | None = None
+    mining: Literal["random", "semi_hard", "batch_hard"] = "semi_hard"
+    margin: float = Field(0.2, gt=0, le=100)
+    normalize: bool = True
+
+
+class SupConConfig(_Config):
+    """Supervised contrastive loss (Khosla et al., 2020, arXiv:2004.11362). `projection` adds a two-layer head of
+    that width for the loss; the readout stays the pooled features."""
+
+    name: Literal["supcon"] = "supcon"
+    label: str | None = None
+    temperature: float = Field(0.1, gt=0, le=10)
+    projection: int | None = Field(None, ge=2, le=4096)
+
+
+class UntrainedConfig(_Config):
+    """The encoder as it starts: the floor every objective is measured from. Always added, never listed."""
+
+    name: Literal["untrained"] = "untrained"
+    label: str | None = None
+
+
+ObjectiveConfig = ClassificationConfig | TripletConfig | SupConConfig
+OBJECTIVES: dict[str, type[_Config]] = {
+    model.model_fields["name"].default: model for model in get_args(ObjectiveConfig)
+}
+
+
+def _objective_from_name(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+_Objective = Annotated[Union[get_args(ObjectiveConfig)], Discriminator("name"), BeforeValidator(_objective_from_name)]
+_AnyObjective = Annotated[Union[get_args(ObjectiveConfig) + (UntrainedConfig,)], Discriminator("name")]
+
+
+class BudgetConfig(_Config):
+    """The same for every objective: images seen (views counted), cut into `epochs` equal parts.
+
+    After each part the encoder is scored on validation and a snapshot of the probe samples is kept.
+    """
+
+    images: int = Field(10_000, ge=1)
+    epochs: int = Field(10, ge=1, le=1000)
+
+
+class BatchConfig(_Config):
+    """Every batch holds `classes` × `samples` different images, whatever the objective."""
+
+    classes: int = Field(5, ge=2)
+    samples: int = Field(12, ge=2)
+
+    @property
+    def size(self) -> int:
+        return self.classes * self.samples
+
+
+class AugmentationConfig(_Config):
+    """Random resized crop (share of the area), horizontal flip, brightness and contrast jitter; training only."""
+
+    crop_scale: tuple[float, float] = (0.5, 1.0)
+    flip: bool = True
+    jitter: float = Field(0.0, ge=0, lt=1)
+
+    @field_validator("crop_scale")
+    @classmethod
+    def _is_a_range(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < value[0] <= value[1] <= 1:
+            raise ValueError(f"must be two shares, 0 < low ≤ high ≤ 1, got {list(value)}")
+        return value
+
+
+class TrainingConfig(_Config):
+    """How the encoder is trained; the same for every objective. `warmup` is a share of the budget."""
+
+    batch: BatchConfig = BatchConfig()
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    lr: float = Field(3e-4, gt=0, le=10)
+    warmup: float = Field(0.1, ge=0, lt=1)
+    weight_decay: float = Field(0.01, ge=0, le=10)
+    augmentation: AugmentationConfig = AugmentationConfig()
+
+
+class EvaluationConfig(_Config):
+    """How a space is scored, and which 2D layout is stored with it."""
+
+    kmeans_seeds: int = Field(10, ge=1, le=1000)
+    bootstrap: int = Field(2000, ge=100, le=100_000)
+    neighbors: int = Field(5, ge=1, le=1000)
+    normalize: bool = True
+    projection: Literal["pca", "umap", "tsne"] = "pca"
+    probe: int = Field(500, ge=3, le=10_000)
+
+
+class RunConfig(_Config):
+    """One objective, one images-per-class, one seed: everything the worker needs to know."""
+
+    experiment: str
+    objective: _AnyObjective
+    images_per_class: ImagesPerClass
+    seed: int
+    dataset: DatasetConfig
+    split: SplitConfig
+    encoder: EncoderConfig
+    budget: BudgetConfig
+    training: TrainingConfig
+    evaluation: EvaluationConfig
+
+    @property
+    def name(self) -> str:
+        """Folder name: objective, images per class, seed."""
+        return f"{arm_label(self.objective)}-{self.images_per_class}-seed{self.seed}"
+
+    @property
+    def is_trained(self) -> bool:
+        return not isinstance(self.objective, UntrainedConfig)
+
+    @property
+    def n_steps(self) -> int:
+        """Optimizer steps that fit the budget; at least one, rounded up."""
+        return -(-self.budget.images // self.training.batch.size)
+
+    def to_json(self) -> dict:
+        return self.model_dump(mode="json")
+
+
+class ExperimentConfig(_Config):
+    """One YAML file: a dataset, a split, an encoder, a budget, and what to run."""
+
+    name: str
+    dataset: DatasetConfig
+    split: SplitConfig = SplitConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    objectives: tuple[_Objective, ...] = (ClassificationConfig(), SupConConfig())
+    images_per_class: tuple[ImagesPerClass, ...] = ("all",)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2)
+    budget: BudgetConfig = BudgetConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_folder_name(cls, value: str) -> str:
+        return check_name(value)
+
+    @field_validator("objectives", "images_per_class", "seeds")
+    @classmethod
+    def _listed_once(cls, value: tuple) -> tuple:
+        if not value:
+            raise ValueError("must list at least one, got none")
+        labels = [arm_label(item) if isinstance(item, _Config) else str(item) for item in value]
+        for label in labels:
+            check_name(label)
+            if label == "untrained":
+                raise ValueError("must not use the label 'untrained': that arm is always added")
+            if labels.count(label) > 1:
+                raise ValueError(f"must be different from each other, got {label!r} twice (give one a label of its own)")
+        return value
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Labels of the objectives in order: A, B, …"""
+        return tuple(arm_label(objective) for objective in self.objectives)
+
+    def runs(self) -> list[RunConfig]:
+        """Every run, in the order they are worked through: those that train in step stand together."""
+        shared = {key: getattr(self, key) for key in
+                  ("dataset", "split", "encoder", "budget", "training", "evaluation")}
+        return [RunConfig(experiment=self.name, objective=objective, images_per_class=count, seed=seed, **shared)
+                for count in self.images_per_class for seed in self.seeds
+                for objective in (UntrainedConfig(), *self.objectives)]
+
+    def with_absolute_paths(self) -> "ExperimentConfig":
+        """The same experiment, its dataset folder and weights file found from anywhere."""
+        dataset, encoder = self.dataset, self.encoder
+        if dataset.root is not None:
+            dataset = dataset.model_copy(update={"root": str(Path(dataset.root).expanduser().resolve())})
+        if encoder.weights not in ("random", "hub"):
+            encoder = encoder.model_copy(update={"weights": str(Path(encoder.weights).expanduser().resolve())})
+        return self.model_copy(update={"dataset": dataset, "encoder": encoder})
+
+    def to_json(self) -> dict:
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.to_json(), sort_keys=False, allow_unicode=True)
+
+
+def arm_label(objective: _Config) -> str:
+    """An objective's name in tables, folders and legends: its own label, or the objective's name."""
+    return objective.label or objective.name
+
+
+def arm_title(objective: _Config) -> str:
+    """An objective's name in a sentence."""
+    return objective.label or {"supcon": "SupCon"}.get(objective.name, objective.name)
+
+
+def check_name(value: str) -> str:
+    """Refuses a name that could not be one folder.
+
+    Raises:
+        ConfigError: if it is empty, too long, or holds anything but letters, digits, '.', '_' and '-'.
+    """
+    if not isinstance(value, str) or not NAME_PATTERN.fullmatch(value):
+        raise ConfigError(f"a name must be 1 to 64 letters, digits, '.', '_' or '-', starting with a letter or digit, got {value!r}")
+    return value
+
+
+def parse(values: object) -> ExperimentConfig:
+    """Validates a mapping read from YAML, JSON or a form.
+
+    Raises:
+        ConfigError: one sentence for the first thing that is wrong.
+    """
+    if not isinstance(values, dict):
+        raise ConfigError(f"an experiment must be a mapping of keys to values, got {type(values).__name__}")
+    try:
+        return ExperimentConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_describe(error)) from None
+
+
+def parse_run(values: object) -> RunConfig:
+    """A `RunConfig` from the JSON a run folder holds.
+
+    Raises:
+        ConfigError: if the file was written by hand or by another version.
+    """
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_describe(error)) from None
+
+
+def load(path: Path, overrides: tuple[str, ...] = ()) -> ExperimentConfig:
+    """Reads an experiment file and applies `key.sub=value` overrides (values are YAML).
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ConfigError: if it is not YAML, or says something that is not allowed.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"config must be an experiment file, found none at {path}")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} must be YAML, got: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold a mapping of keys to values, got {type(values).__name__}")
+    for override in overrides:
+        _override(values, override)
+    return parse(values)
+
+
+def _override(values: dict, override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set must be key.sub=value, got {override!r}")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {key} must be a YAML value, got {text!r}") from None
+    *parents, last = key.split(".")
+    place = values
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise ConfigError(f"--set {key}: {parent!r} must be a group of settings, got {place!r}")
+    place[last] = value
+
+
+def _describe(error: ValidationError) -> str:
+    details = error.errors(include_url=False)
+    first = next((item for item in details if item["type"] == "extra_forbidden"), details[0])
+    location = [part for part in first["loc"] if part not in OBJECTIVES and part != "untrained"]
+    where = ".".join(str(part) for part in location) or "experiment"
+    given = first.get("input")
+    context = first.get("ctx", {})
+    match first["type"]:
+        case "extra_forbidden":
+            allowed = ", ".join(_fields_at(first["loc"][:-1]))
+            return f"unknown key {where!r}; allowed here: {allowed}"
+        case "missing":
+            return f"{where} must be given, got nothing"
+        case "union_tag_invalid":
+            return f"{where} must be one of {', '.join(OBJECTIVES)}, got {context['tag']!r}"
+        case "union_tag_not_found":
+            return f"{where} must be an objective's name or a mapping with a 'name', got {given!r}"
+        case "value_error":
+            message = str(context["error"])
+            return message if message.startswith(("a name must", "root")) else f"{where} {message}"
+    message = first["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    if first["type"] == "model_type":
+        message = "a group of settings"
+    if first["type"] == "tuple_type":
+        message = "a list"
+    return f"{where} must be {message}, got {json.dumps(given, default=str, ensure_ascii=False)}"
+
+
+def _fields_at(location: tuple) -> list[str]:
+    model: type[BaseModel] = ExperimentConfig
+    for part in location:
+        if part in OBJECTIVES:
+            model = OBJECTIVES[part]
+        elif part in model.model_fields:
+            annotation = model.model_fields[part].annotation
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                model = annotation
+    return list(model.model_fields)

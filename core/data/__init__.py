@@ -1,0 +1,1 @@
+"""Images in: sources, the manifest of samples, splits and decoded pixels. No torch."""

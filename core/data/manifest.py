@@ -1,0 +1,122 @@
+"""The table of samples: who is in the dataset, in which split, and in which low-data subset.
+
+A manifest is made by `core.data.sources`, given its splits by `core.data.split`, and never changed after that.
+"""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file that looked like an image and is left out, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """Samples of one dataset, one row each, all columns of length n.
+
+    Attributes:
+        sample_id: path relative to the dataset root, POSIX, unique; shape (n,), str.
+        label: class name; shape (n,), str.
+        group: samples that must stay on one side of a split; shape (n,), str.
+        digest: SHA-256 of the sample's bytes; shape (n,), str.
+        split: 'train', 'validation' or 'test', or '' before a split is made; shape (n,), str.
+        rank: seed -> place of the sample in its class's draw, shape (n,), int32; -1 outside the training split.
+            Images per class k means the samples with 0 ≤ rank < k, so the subsets are nested.
+        unreadable: files left out, with reasons.
+    """
+
+    sample_id: np.ndarray
+    label: np.ndarray
+    group: np.ndarray
+    digest: np.ndarray
+    split: np.ndarray
+    rank: dict[int, np.ndarray] = field(default_factory=dict)
+    unreadable: tuple[Unreadable, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.sample_id)
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in sorted order; `label_id` counts along it."""
+        return tuple(sorted(set(self.label.tolist())))
+
+    @cached_property
+    def label_id(self) -> np.ndarray:
+        """Index of each sample's label in `classes`; shape (n,), int32."""
+        place = {name: index for index, name in enumerate(self.classes)}
+        return np.array([place[name] for name in self.label.tolist()], dtype=np.int32)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Short hash of the samples' names, labels, groups and bytes; a split does not change it."""
+        digest = hashlib.sha256()
+        for row in sorted(zip(self.sample_id.tolist(), self.label.tolist(), self.group.tolist(), self.digest.tolist())):
+            digest.update("\0".join(row).encode() + b"\n")
+        return digest.hexdigest()[:16]
+
+    def indices(self, split: str) -> np.ndarray:
+        """Rows of one split, in order; shape (m,), int64."""
+        return np.flatnonzero(self.split == split)
+
+    def training_indices(self, images_per_class: int | str, seed: int) -> np.ndarray:
+        """Rows a run may train on: the training split, or its first `images_per_class` per class; shape (m,), int64."""
+        rank = self.rank[seed]
+        limit = np.iinfo(np.int32).max if images_per_class == "all" else int(images_per_class)
+        return np.flatnonzero((rank >= 0) & (rank < limit))
+
+    def counts(self, rows: np.ndarray | None = None) -> dict[str, int]:
+        """Samples per class, every class listed, over all rows or those given."""
+        labels = self.label if rows is None else self.label[rows]
+        found = Counter(labels.tolist())
+        return {name: found.get(name, 0) for name in self.classes}
+
+    def write(self, path: Path) -> None:
+        """Writes the manifest as Parquet, whole or not at all."""
+        columns: dict[str, pa.Array] = {
+            name: pa.array(getattr(self, name).tolist(), pa.string())
+            for name in ("sample_id", "label", "group", "digest", "split")
+        }
+        columns |= {f"rank_{seed}": pa.array(rank, pa.int32()) for seed, rank in self.rank.items()}
+        meta = {"fingerprint": self.fingerprint, "unreadable": [[item.path, item.reason] for item in self.unreadable]}
+        table = pa.table(columns).replace_schema_metadata({"duet": json.dumps(meta)})
+        temporary = path.with_name(path.name + ".tmp")
+        pq.write_table(table, temporary, compression="zstd")
+        os.replace(temporary, path)
+
+
+def read(path: Path) -> Manifest:
+    """Reads a manifest back.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if its content no longer matches its fingerprint.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"manifest must exist, found none at {path}")
+    table = pq.read_table(path)
+    meta = json.loads(table.schema.metadata[b"duet"])
+    text = {name: np.array(table[name].to_pylist(), dtype=object) for name in
+            ("sample_id", "label", "group", "digest", "split")}
+    rank = {int(name.removeprefix("rank_")): table[name].to_numpy()
+            for name in table.column_names if name.startswith("rank_")}
+    manifest = Manifest(**text, rank=rank, unreadable=tuple(Unreadable(*pair) for pair in meta["unreadable"]))
+    if manifest.fingerprint != meta["fingerprint"]:
+        raise ValueError(f"{path} must match its fingerprint {meta['fingerprint']}, got {manifest.fingerprint}")
+    return manifest

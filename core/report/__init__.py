@@ -1,0 +1,1 @@
+"""Tables to pictures: plotly figures and self-contained pages. No streamlit, no torch, no state."""

@@ -1,0 +1,63 @@
+"""From a config to an experiment that can run: scan, split, check, lay out, start. The one way, for page and command
+line alike."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.config import ExperimentConfig
+from core.data import sources, split
+from core.data.manifest import Manifest
+from core.runs import directory, jobs
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """An experiment whose data can carry it, with its samples scanned and split."""
+
+    config: ExperimentConfig
+    manifest: Manifest
+
+    @property
+    def n_trained(self) -> int:
+        """Runs that train; the untrained encoder's are not counted."""
+        return sum(run.is_trained for run in self.config.runs())
+
+    @property
+    def images_per_run(self) -> int:
+        """Images a run sees: its budget in whole batches."""
+        return self.config.runs()[0].n_steps * self.config.training.batch.size
+
+
+def plan(config: ExperimentConfig, progress: Callable[[int, int], None] | None = None,
+         scanned: Manifest | None = None) -> Plan:
+    """Scans and splits the dataset and checks that it can carry the experiment; creates nothing.
+
+    Args:
+        config: the experiment.
+        progress: called with (done, total) while files are read.
+        scanned: the dataset's samples if they were scanned before.
+
+    Raises:
+        FileNotFoundError, ValueError: what is missing, or cannot work and what would.
+    """
+    config = config.with_absolute_paths()
+    samples = scanned if scanned is not None else sources.open_source(config.dataset).scan(progress)
+    manifest = split.assign(samples, config.split, config.seeds)
+    split.check_plan(manifest, config)
+    return Plan(config, manifest)
+
+
+def launch(checked: Plan, root: Path, data: Path, device: str = "auto") -> Path:
+    """Checks the encoder, lays out the experiment's folder and starts its worker.
+
+    Raises:
+        ValueError: if the encoder or its weights are refused.
+        FileExistsError: if an experiment of this name exists.
+    """
+    if (root / checked.config.name).exists():
+        raise FileExistsError(f"name must be new, got {checked.config.name!r}, which exists in {root}")
+    jobs.check_encoder(checked.config.encoder)
+    folder = directory.create(checked.config, checked.manifest, root)
+    jobs.start(folder, data, device)
+    return folder

@@ -1,0 +1,207 @@
+"""From run folders to what may be said: scores of each arm, and the comparison of the arms.
+
+Reads scores and tables that runs left behind; computes them anew only for a Parquet file that has none.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from core.analysis import comparison, metrics
+from core.analysis import table as tables
+from core.analysis.comparison import Difference, Values
+from core.analysis.metrics import HEADLINE, METRICS
+from core.analysis.table import EmbeddingTable
+from core.config import UntrainedConfig, arm_label, arm_title
+from core.runs import directory
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Every metric of one or more spaces, test sample by test sample.
+
+    Attributes:
+        name: what to call them in a sentence.
+        sample_id: the test samples, shape (n,), the same in every space.
+        values: metric -> shape (seeds, n), float64, 0 to 1, nan where undefined.
+        config: resolved config of the first run.
+    """
+
+    name: str
+    sample_id: np.ndarray
+    values: Values
+    config: dict
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """B against A. `n_dropped` test samples stand in one of them only and were left out."""
+
+    name_a: str
+    name_b: str
+    differences: tuple[Difference, ...]
+    confounders: tuple[str, ...]
+    n_dropped: int
+    sentence: str
+
+    def to_json(self) -> dict:
+        return {"a": self.name_a, "b": self.name_b, "sentence": self.sentence, "n_dropped": self.n_dropped,
+                "confounders": list(self.confounders), "differences": [item.to_json() for item in self.differences]}
+
+
+def score(table: EmbeddingTable) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Every metric of a table's test samples; the same table gives the same numbers.
+
+    Args:
+        table: a run's space; `metadata['training_samples']` names the labelled samples of k-NN, None all of train.
+
+    Returns:
+        Sample ids, shape (n,), and metric -> shape (n,), float64.
+
+    Raises:
+        ValueError: if the table has no test or no training samples.
+    """
+    test = table.of_split("test")
+    used = table.metadata["training_samples"]
+    known = table.of_split("train") if used is None else table.rows(np.isin(table.sample_id, used))
+    if len(test) < 2 or len(known) == 0:
+        raise ValueError(f"a space to score must have test and training samples, got {len(test)} and {len(known)}")
+    evaluation = table.metadata["config"]["evaluation"]
+    values = metrics.per_sample(test.embedding, test.label_id, known.embedding, known.label_id, len(table.classes),
+                                evaluation["neighbors"], evaluation["kmeans_seeds"])
+    return test.sample_id, values
+
+
+def write_scores(run: Path, sample_id: np.ndarray, values: dict[str, np.ndarray]) -> None:
+    """Keeps every metric of every test sample, so that comparing runs computes nothing twice."""
+    arrow = pa.table({"sample_id": pa.array(sample_id.tolist(), pa.string()),
+                      **{name: pa.array(column, pa.float64()) for name, column in values.items()}})
+    temporary = run / "scores.parquet.tmp"
+    pq.write_table(arrow, temporary)
+    temporary.replace(run / "scores.parquet")
+
+
+def summarize(values: Values, n_bootstrap: int) -> dict[str, dict[str, float]]:
+    """Mean, 95 % interval and sd over seeds of every metric, for JSON and tables."""
+    summary = {}
+    for name, column in values.items():
+        found = comparison.interval(column, n_bootstrap)
+        summary[name] = {"mean": found.mean, "low": found.low, "high": found.high, "sd": found.sd}
+    return summary
+
+
+def scores_of_runs(runs: list[Path], name: str) -> Scores:
+    """The scores of completed runs, one a seed.
+
+    Raises:
+        ValueError: if a run is not completed.
+    """
+    columns = []
+    for run in runs:
+        if not (run / "scores.parquet").is_file():
+            raise ValueError(f"{run.parent.name}/{run.name} must be completed to be compared, "
+                             f"got {directory.read_status(run).state}")
+        columns.append(pq.read_table(run / "scores.parquet"))
+    values = {metric: np.stack([column[metric].to_numpy() for column in columns]) for metric in METRICS}
+    ids = np.array(columns[0]["sample_id"].to_pylist(), dtype=object)
+    return Scores(name=name, sample_id=ids, values=values, config=directory.read_json(runs[0] / "run.json")["config"])
+
+
+def scores_of_file(path: Path) -> Scores:
+    """The scores of an embedding table.
+
+    Raises:
+        FileNotFoundError, ValueError: as `table.read` and `score`.
+    """
+    table = tables.read(path)
+    sample_id, values = score(table)
+    return Scores(name=path.stem, sample_id=sample_id, values={name: column[None] for name, column in values.items()},
+                  config=table.metadata["config"])
+
+
+def arm(folder: Path, label: str, images_per_class: int | str) -> Scores | None:
+    """An experiment's arm at one images-per-class over its completed seeds; None before any is completed."""
+    matching = [run for run in directory.read_config(folder).runs()
+                if arm_label(run.objective) == label and run.images_per_class == images_per_class
+                and (folder / run.name / "scores.parquet").is_file()]
+    if not matching:
+        return None
+    return scores_of_runs([folder / run.name for run in matching], arm_title(matching[0].objective))
+
+
+def compare(a: Scores, b: Scores, n_bootstrap: int) -> Comparison:
+    """B against A on the test samples both have.
+
+    Raises:
+        ValueError: if they share no test sample, or differ in their number of seeds.
+    """
+    shared = np.intersect1d(a.sample_id, b.sample_id)
+    if len(shared) == 0:
+        raise ValueError(f"spaces must share test samples to be compared, got none in {a.name} and {b.name}")
+    n_dropped = len(a.sample_id) + len(b.sample_id) - 2 * len(shared)
+    differences = comparison.compare(_joined(a, shared), _joined(b, shared), n_bootstrap)
+    unfair = comparison.confounders(a.config, b.config)
+    headline = next(item for item in differences if item.metric == HEADLINE)
+    return Comparison(name_a=a.name, name_b=b.name, differences=tuple(differences), confounders=unfair,
+                      n_dropped=n_dropped, sentence=comparison.sentence(headline, a.name, b.name, unfair))
+
+
+def decide(folder: Path) -> dict:
+    """Everything an experiment allows one to say so far: a row per arm, a comparison per images-per-class.
+
+    Returns:
+        JSON: 'rows' (objective, images_per_class, n_seeds, metrics), 'comparisons' and 'sentence', the first
+        comparison at the most images per class; empty where nothing is completed.
+    """
+    config = directory.read_config(folder)
+    n_bootstrap = config.evaluation.bootstrap
+    rows, comparisons = [], []
+    for count in config.images_per_class:
+        arms = {label: arm(folder, label, count) for label in (arm_label(UntrainedConfig()), *config.arms)}
+        for label, found in arms.items():
+            if found is not None:
+                rows.append({"objective": label, "images_per_class": count,
+                             "n_seeds": len(found.values[HEADLINE]), "n_test": len(found.sample_id),
+                             "metrics": summarize(found.values, n_bootstrap)})
+        first, *others = (arms[label] for label in config.arms)
+        for other in others:
+            if first is not None and other is not None and len(first.values[HEADLINE]) == len(other.values[HEADLINE]):
+                comparisons.append({"images_per_class": count, **compare(first, other, n_bootstrap).to_json()})
+    most = max(config.images_per_class, key=lambda count: float("inf") if count == "all" else count)
+    chosen = next((item for item in comparisons if item["images_per_class"] == most), None)
+    return {"rows": rows, "comparisons": comparisons, "sentence": chosen["sentence"] if chosen else ""}
+
+
+def find_scores(root: Path, name: str) -> Scores:
+    """Scores of what a name on the command line stands for: a Parquet file, 'experiment/run', or 'experiment/arm' such
+    as 'demo/supcon-15', which is all its seeds.
+
+    Raises:
+        FileNotFoundError, ValueError: if there is nothing of that name, or it is not completed.
+    """
+    if name.endswith(".parquet"):
+        return scores_of_file(Path(name))
+    return scores_of_runs(_runs_named(root, name), name.partition("/")[2])
+
+
+def find_table(root: Path, name: str) -> EmbeddingTable:
+    """The embedding table of such a name; of an arm, its first seed's."""
+    return tables.read(Path(name) if name.endswith(".parquet") else _runs_named(root, name)[0] / "embeddings.parquet")
+
+
+def _runs_named(root: Path, name: str) -> list[Path]:
+    experiment, _, rest = name.partition("/")
+    if not rest:
+        raise ValueError(f"a space must be named experiment/run, experiment/arm or by its Parquet file, got {name!r}")
+    config = directory.read_config(directory.find(root, experiment))
+    seeds = [root / experiment / run.name for run in config.runs() if run.name.rpartition("-seed")[0] == rest]
+    return seeds or [directory.find(root, name)]
+
+
+def _joined(scores: Scores, shared: np.ndarray) -> Values:
+    place = {sample_id: row for row, sample_id in enumerate(scores.sample_id.tolist())}
+    rows = np.array([place[sample_id] for sample_id in shared.tolist()])
+    return {metric: values[:, rows] for metric, values in scores.values.items()}

@@ -1,0 +1,50 @@
+"""An encoder over images: one vector per sample, with the deterministic evaluation view."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from core.training.augmentation import center
+from core.training.encoder import DataConfig
+
+
+def embed(encoder: nn.Module, data: DataConfig, pixels: np.ndarray, rows: np.ndarray, device: torch.device,
+          normalize: bool = True, batch_size: int = 256, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
+    """Pooled features of some samples, in the order of `rows`.
+
+    Args:
+        encoder: images (b, 3, s, s) -> features (b, D).
+        data: the encoder's input.
+        pixels: stored images, shape (n, S, S, 3), uint8.
+        rows: which of them, shape (m,), int64.
+        device: where to compute.
+        normalize: scale each vector to length 1.
+        batch_size: images per forward pass.
+        progress: called with (done, total).
+
+    Returns:
+        Vectors, shape (m, D), float32.
+
+    Raises:
+        ValueError: if a vector is not finite, or is zero and was to be normalised.
+    """
+    encoder = encoder.to(device, memory_format=torch.channels_last).eval()
+    parts = []
+    for start in range(0, len(rows), batch_size):
+        chunk = np.ascontiguousarray(pixels[rows[start:start + batch_size]])
+        images = center(torch.from_numpy(chunk).to(device), data)
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            parts.append(encoder(images).float().cpu().numpy())
+        if progress:
+            progress(min(start + batch_size, len(rows)), len(rows))
+    vectors = np.concatenate(parts)
+    if not np.isfinite(vectors).all():
+        raise ValueError("embeddings must be finite, got nan or infinity; the encoder has diverged (lower training.lr)")
+    if normalize:
+        length = np.linalg.norm(vectors, axis=1, keepdims=True)
+        if (length == 0).any():
+            raise ValueError(f"embeddings to normalise must not be zero, got {(length == 0).sum()} zero vectors")
+        vectors = vectors / length
+    return vectors.astype(np.float32)

@@ -1,0 +1,309 @@
+"""The command line: everything the screens do, without a browser.
+
+Exit code 0: done. 1: the work failed. 2: bad input, with one line on standard error.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from tqdm import tqdm
+
+from core import config as configuration
+from core.runs import directory, jobs, planning
+
+BAD_INPUT = (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, ConnectionError)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message} (python main.py --help lists what is allowed)\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    options = _parse(arguments)
+    try:
+        return options.command(options)
+    except BrokenPipeError:  # whoever read the output has had enough
+        sys.stderr.close()
+        return 0
+    except BAD_INPUT as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    roots = argparse.ArgumentParser(add_help=False)
+    roots.add_argument("--data", type=Path, default=argparse.SUPPRESS, help="root of datasets (default: data)")
+    roots.add_argument("--checkpoints", type=Path, default=argparse.SUPPRESS,
+                       help="root of experiments (default: checkpoints)")
+    device = argparse.ArgumentParser(add_help=False)
+    device.add_argument("--device", default="auto", help="auto, cpu, cuda, or the number of a CUDA device")
+    as_json = argparse.ArgumentParser(add_help=False)
+    as_json.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
+
+    parser = _Parser(prog="main.py", parents=[roots, device, as_json], description="Run an experiment, or one of the "
+                     "commands below. Which embedding is better for your images, and is the difference real?")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="run this experiment in the foreground")
+    parser.add_argument("--name", help="name of the experiment, instead of the file's")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+                        help="override one field of the config, as in training.lr=0.001; may be repeated")
+    parser.set_defaults(command=_run)
+    commands = parser.add_subparsers(metavar="command", parser_class=_Parser)
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str, *parents: argparse.ArgumentParser,
+            run: str = "") -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text, parents=[roots, *parents])
+        added.set_defaults(command=command)
+        if run:
+            added.add_argument("run", metavar="RUN", help=run)
+        return added
+
+    add("list", _list, "list experiments, their runs and states", as_json)
+    add("stop", _stop, "ask a run, or all runs of an experiment, to stop", run="experiment/run, or experiment")
+    add("resume", _resume, "go on with stopped, failed or lost runs", device, run="experiment/run, or experiment")
+    embed = add("embed", _embed, "embed any folder of images with a trained encoder", device, run="experiment/run")
+    embed.add_argument("folder", type=Path)
+    embed.add_argument("--output", type=Path, required=True, metavar="FILE.parquet")
+    compare = add("compare", _compare, "compare two spaces", as_json)
+    for place in ("a", "b"):
+        compare.add_argument(place, help="experiment/run, experiment/arm (all its seeds) or an embedding table's file")
+    compare.add_argument("--output", type=Path, metavar="FILE.html", help="also write a report of one page")
+    export = add("export", _export, "take a run's embeddings or encoder with you", run="experiment/run")
+    export.add_argument("--output", type=Path, required=True, metavar="FILE.{parquet,html,onnx,safetensors}")
+    defaults = argparse.Namespace(data=Path("data"), checkpoints=Path("checkpoints"))
+    return parser.parse_args(arguments, defaults)
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.config is None:
+        raise ValueError("nothing to do: give --config FILE or a command (python main.py --help lists them)")
+    overrides = list(options.overrides)
+    if options.name is not None:
+        overrides.append(f"name={json.dumps(configuration.check_name(options.name))}")
+    config = configuration.load(options.config, tuple(overrides))
+    if options.name is None:  # the same file may be run again; a name that was asked for is taken as it is
+        config = config.model_copy(update={"name": directory.free_name(options.checkpoints, config.name)})
+    jobs.check_device(options.device)
+    with tqdm(desc="reading images", unit=" images", disable=None, leave=False) as bar:
+        checked = planning.plan(config, progress=_on(bar))
+    for item in checked.manifest.unreadable:
+        print(f"left out {item.path}: {item.reason}", file=sys.stderr)
+    folder = planning.launch(checked, options.checkpoints, options.data, options.device)
+    return _follow(folder, options)
+
+
+def _follow(folder: Path, options: argparse.Namespace) -> int:
+    try:
+        _show_progress(folder)
+    except KeyboardInterrupt:
+        print("\nstopping after the step in hand …", file=sys.stderr)
+        jobs.stop(directory.runs(folder))
+        jobs.wait(folder, seconds=30)
+        print(f"stopped; go on with: python main.py resume {folder.name}", file=sys.stderr)
+        return 1
+    statuses = {run.name: jobs.derived_status(run) for run in directory.runs(folder)}
+    verdict = directory.read_json(folder / "verdict.json") if (folder / "verdict.json").is_file() else {}
+    if options.json:
+        print(json.dumps({"experiment": folder.name, "states": {name: item.state for name, item in statuses.items()},
+                          **verdict}))
+    elif verdict:
+        print(_table(verdict["rows"]))
+        for item in verdict["comparisons"]:
+            count = item["images_per_class"]
+            print(f"{'All images' if count == 'all' else f'{count} images per class'}: {item['sentence']}.")
+        print(f"Look closer: streamlit run streamlit_app.py, then open {folder.name}.")
+    failed = {name: item for name, item in statuses.items() if item.state != "completed"}
+    for name, item in failed.items():
+        print(f"{name} {item.state}: {item.message or 'see worker.log'}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _show_progress(folder: Path) -> None:
+    names = [run.name for run in directory.runs(folder)]
+    told: set[str] = set()
+    is_terminal = sys.stderr.isatty()
+    with tqdm(total=100, desc=folder.name, disable=None, bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}") as bar:
+        while True:
+            has_ended = jobs.wait(folder, seconds=0.5)
+            progress = jobs.progress(folder)
+            statuses = {name: jobs.derived_status(folder / name) for name in names}
+            current = next((f"{name} {item.phase}" for name, item in statuses.items() if item.state == "running"), "")
+            left = "" if progress.seconds_left is None else f", {_duration(progress.seconds_left)} left"
+            bar.n = round(100 * progress.share)
+            bar.set_postfix_str(f"run {progress.n_done} of {progress.n_runs}{left}, {current}")
+            for name, item in statuses.items():
+                if not is_terminal and item.state in ("completed", "failed", "stopped") and name not in told:
+                    told.add(name)
+                    print(f"{folder.name} {100 * progress.share:3.0f}% run {progress.n_done} of {progress.n_runs}{left}: "
+                          f"{name} {item.state}{_last_score(folder / name)}", file=sys.stderr)
+            if has_ended:
+                return
+
+
+def _last_score(run: Path) -> str:
+    records = directory.read_records(run)
+    return f", validation MAP@R {100 * records[-1]['validation_map_at_r']:.1f}" if records else ""
+
+
+def _table(rows: list[dict]) -> str:
+    from core.analysis.metrics import METRICS
+
+    head = ["objective", "images per class", *(info.title for info in METRICS.values())]
+    lines = [head]
+    for row in rows:
+        cells = [f"{100 * row['metrics'][name]['mean']:.1f} ± {100 * row['metrics'][name]['sd']:.1f}" for name in METRICS]
+        lines.append([row["objective"], str(row["images_per_class"]), *cells])
+    widths = [max(len(line[place]) for line in lines) for place in range(len(head))]
+    text = ["  ".join(cell.ljust(width) if place < 2 else cell.rjust(width)
+                      for place, (cell, width) in enumerate(zip(line, widths))) for line in lines]
+    text.insert(1, "  ".join("─" * width for width in widths))
+    n_seeds = max(row["n_seeds"] for row in rows)
+    text.append(f"Percent on {rows[0]['n_test']} test images; mean ± sd over {n_seeds} {'seed' if n_seeds == 1 else 'seeds'}.")
+    return "\n".join(text)
+
+
+def _list(options: argparse.Namespace) -> int:
+    found = []
+    for folder in directory.experiments(options.checkpoints):
+        progress = jobs.progress(folder)
+        states = {run.name: jobs.derived_status(run) for run in directory.runs(folder)}
+        sentence = directory.read_json(folder / "verdict.json")["sentence"] if (folder / "verdict.json").is_file() else ""
+        found.append({"experiment": folder.name, "state": progress.state, "share": progress.share, "sentence": sentence,
+                      "runs": {name: item.state for name, item in states.items()}})
+    if options.json:
+        print(json.dumps({"experiments": found}))
+        return 0
+    for item in found:
+        n_done = sum(state == "completed" for state in item["runs"].values())
+        print(f"{item['experiment']}  {item['state']}  {n_done} of {len(item['runs'])} runs  {item['sentence']}".rstrip())
+        for name, state in item["runs"].items():
+            print(f"  {item['experiment']}/{name}  {state}")
+    if not found:
+        print(f"no experiments in {options.checkpoints}; start one with: python main.py --config configs/demo.yaml")
+    return 0
+
+
+def _runs_named(options: argparse.Namespace) -> list[Path]:
+    folder = directory.find(options.checkpoints, options.run)
+    return [folder] if "/" in options.run else directory.runs(folder)
+
+
+def _stop(options: argparse.Namespace) -> int:
+    runs = [run for run in _runs_named(options) if jobs.derived_status(run).state in jobs.UNFINISHED]
+    if not runs:
+        raise ValueError(f"a run to stop must be queued or running, got none in {options.run!r}")
+    jobs.stop(runs)
+    for run in runs:
+        print(f"{run.parent.name}/{run.name}: asked to stop")
+    return 0
+
+
+def _resume(options: argparse.Namespace) -> int:
+    runs = _runs_named(options)
+    jobs.check_device(options.device)
+    if not jobs.resume(runs, options.data, options.device):
+        raise ValueError(f"a run to resume must be {', '.join(jobs.RESUMABLE)}, "
+                         f"got {jobs.derived_status(runs[0]).state} for {options.run!r}")
+    folder = runs[0].parent
+    options.json = False
+    return _follow(folder, options)
+
+
+def _embed(options: argparse.Namespace) -> int:
+    run = directory.find(options.checkpoints, options.run)
+    _check_output(options.output, (".parquet",))
+    if not options.folder.is_dir():
+        raise FileNotFoundError(f"folder must hold images, found none at {options.folder}")
+    from core.analysis import table as tables
+    from core.runs import inference  # loads torch: only here
+    from core.runs.worker import resolve_device
+
+    with tqdm(desc="reading images", unit=" images", disable=None, leave=False) as bar:
+        table, left_out = inference.embed_folder(run, options.folder, resolve_device(options.device), _on(bar))
+    tables.write(table, options.output)
+    for name, reason in left_out:
+        print(f"left out {name}: {reason}", file=sys.stderr)
+    print(f"{options.output}: {len(table):,} images, {table.embedding.shape[1]} dimensions")
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from core.runs import verdict  # scikit-learn takes a second to import: only here
+
+    if options.output:
+        _check_output(options.output, (".html",))
+    a, b = (verdict.find_scores(options.checkpoints, name) for name in (options.a, options.b))
+    found = verdict.compare(a, b, n_bootstrap=2000)
+    if options.output:
+        from core.report import html
+
+        tables = [verdict.find_table(options.checkpoints, name) for name in (options.a, options.b)]
+        html.write_comparison(found, tables, options.output)
+    if options.json:
+        print(json.dumps(found.to_json()))
+        return 0
+    print(f"{found.sentence}.")
+    if found.n_dropped:
+        print(f"{found.n_dropped} test images stand in only one of the two and were left out.")
+    for item in found.differences:
+        from core.analysis.metrics import METRICS
+
+        print(f"{METRICS[item.metric].title:<12} A {100 * item.a:5.1f}   B {100 * item.b:5.1f}   B − A "
+              f"{100 * item.difference:+5.1f} [{100 * item.low:+.1f}, {100 * item.high:+.1f}]   {item.verdict}")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    _check_output(options.output, (".parquet", ".html", ".onnx", ".safetensors"))
+    run = directory.find(options.checkpoints, options.run)
+    if not (run / "embeddings.parquet").is_file():
+        raise ValueError(f"a run to export must be completed, got {jobs.derived_status(run).state} for {options.run!r}")
+    from core.analysis import table as tables
+
+    match options.output.suffix:
+        case ".parquet":
+            tables.read(run / "embeddings.parquet")  # verifies; the file itself is copied, byte for byte
+            shutil.copyfile(run / "embeddings.parquet", options.output)
+        case ".html":
+            from core.report import html
+
+            html.write_space(tables.read(run / "embeddings.parquet"), options.run, options.output)
+        case ".safetensors":
+            if not (run / "best.safetensors").is_file():
+                raise ValueError(f"weights to export must have been trained, got the untrained run {options.run!r}")
+            shutil.copyfile(run / "best.safetensors", options.output)
+        case ".onnx":
+            from core.runs import inference
+
+            inference.export_onnx(run, options.output)
+    print(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _check_output(path: Path, suffixes: tuple[str, ...]) -> None:
+    if path.suffix not in suffixes:
+        raise ValueError(f"--output must end in {' or '.join(suffixes)}, got {path}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"--output must lie in a folder that exists, got {path}")
+
+
+def _on(bar: tqdm) -> Callable[[int, int], None]:
+    def progress(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return progress
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
