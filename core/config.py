@@ -7,11 +7,19 @@ runs or torch; whether the data can carry the plan is checked by `core.data.spli
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Union, get_args
+from typing import Annotated, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, ValidationError
-from pydantic import field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from core import encoders
 
@@ -140,8 +148,8 @@ def _objective_from_name(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
-_Objective = Annotated[Union[get_args(ObjectiveConfig)], Discriminator("name"), BeforeValidator(_objective_from_name)]
-_AnyObjective = Annotated[Union[get_args(ObjectiveConfig) + (UntrainedConfig,)], Discriminator("name")]
+_Objective = Annotated[ObjectiveConfig, Discriminator("name"), BeforeValidator(_objective_from_name)]
+_AnyObjective = Annotated[ObjectiveConfig | UntrainedConfig, Discriminator("name")]
 
 
 class BudgetConfig(_Config):
@@ -313,7 +321,8 @@ def check_name(value: str) -> str:
         ConfigError: if it is empty, too long, or holds anything but letters, digits, '.', '_' and '-'.
     """
     if not isinstance(value, str) or not NAME_PATTERN.fullmatch(value):
-        raise ConfigError(f"a name must be 1 to 64 letters, digits, '.', '_' or '-', starting with a letter or digit, got {value!r}")
+        raise ConfigError(f"a name must be 1 to 64 letters, digits, '.', '_' or '-', starting with a letter or digit, "
+                          f"got {value!r}")
     return value
 
 

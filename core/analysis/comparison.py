@@ -47,6 +47,22 @@ class Difference:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """B against A on every metric. `n_dropped` test samples stand in one of them only and were left out."""
+
+    name_a: str
+    name_b: str
+    differences: tuple[Difference, ...]
+    confounders: tuple[str, ...]
+    n_dropped: int
+    sentence: str
+
+    def to_json(self) -> dict:
+        return {"a": self.name_a, "b": self.name_b, "sentence": self.sentence, "n_dropped": self.n_dropped,
+                "confounders": list(self.confounders), "differences": [item.to_json() for item in self.differences]}
+
+
 def interval(values: np.ndarray, n_bootstrap: int, seed: int = 0) -> Interval:
     """Mean over samples and seeds with a bootstrap interval over both.
 

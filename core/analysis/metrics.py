@@ -6,6 +6,7 @@ Similarity is the cosine. Rows are queries; a query never finds itself.
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from core.analysis.clustering import matched_kmeans
 
@@ -123,9 +124,10 @@ def per_sample(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray,
     Returns:
         Metric name -> shape (n,), float64.
     """
-    values = retrieval(vectors, label_id)
-    values["knn_accuracy"] = knn_correct(vectors, label_id, reference, reference_label_id, neighbors)
-    values["kmeans_accuracy"] = kmeans_correct(vectors, label_id, n_classes, kmeans_seeds).mean(axis=0)
+    with threadpool_limits(1):  # sums in one order, whatever the process: the same table gives the same bits
+        values = retrieval(vectors, label_id)
+        values["knn_accuracy"] = knn_correct(vectors, label_id, reference, reference_label_id, neighbors)
+        values["kmeans_accuracy"] = kmeans_correct(vectors, label_id, n_classes, kmeans_seeds).mean(axis=0)
     return {name: values[name] for name in METRICS}
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from core.config import BatchConfig, ExperimentConfig, SplitConfig
 from core.data.manifest import SPLITS, Manifest
 
-
 LEAST_SCORED = 5  # fewer points cannot be laid out in 2D
 
 

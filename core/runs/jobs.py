@@ -8,10 +8,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import psutil
 from filelock import FileLock
@@ -64,13 +65,17 @@ def start(folder: Path, data: Path, device: str = "auto") -> None:
         if is_worker_alive(folder):
             return
         with (folder / "worker.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "core.runs.worker", str(folder.resolve()), "--data", str(data.resolve()),
-                 "--device", device],
-                cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                env={**os.environ, **_ENVIRONMENT})
-        directory.write_json(folder / "worker.json", {
-            "pid": process.pid, "pid_created": psutil.Process(process.pid).create_time(), "device": device})
+            process = start_module("core.runs.worker", [str(folder.resolve()), "--data", str(data.resolve()),
+                                                        "--device", device], log)
+        directory.write_json(folder / "worker.json", {**process, "device": device})
+
+
+def start_module(module: str, arguments: list[str], log: BinaryIO) -> dict[str, float]:
+    """Starts `python -m module` as a process that outlives this one; returns its 'pid' and 'pid_created'."""
+    process = subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=log,
+                               stderr=log, start_new_session=True, env={**os.environ, **_ENVIRONMENT})
+    threading.Thread(target=process.wait, daemon=True).start()  # takes leave of it when it ends, so that no zombie stays
+    return {"pid": process.pid, "pid_created": psutil.Process(process.pid).create_time()}
 
 
 def leave(folder: Path) -> bool:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from core.analysis import comparison, metrics
 from core.analysis import table as tables
-from core.analysis.comparison import Difference, Values
+from core.analysis.comparison import Comparison, Values
 from core.analysis.metrics import HEADLINE, METRICS
 from core.analysis.table import EmbeddingTable
 from core.config import UntrainedConfig, arm_label, arm_title
@@ -34,22 +34,6 @@ class Scores:
     sample_id: np.ndarray
     values: Values
     config: dict
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """B against A. `n_dropped` test samples stand in one of them only and were left out."""
-
-    name_a: str
-    name_b: str
-    differences: tuple[Difference, ...]
-    confounders: tuple[str, ...]
-    n_dropped: int
-    sentence: str
-
-    def to_json(self) -> dict:
-        return {"a": self.name_a, "b": self.name_b, "sentence": self.sentence, "n_dropped": self.n_dropped,
-                "confounders": list(self.confounders), "differences": [item.to_json() for item in self.differences]}
 
 
 def score(table: EmbeddingTable) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -122,6 +106,11 @@ def scores_of_file(path: Path) -> Scores:
                   config=table.metadata["config"])
 
 
+def title_of(run: Path) -> str:
+    """A run's objective as it is called in a sentence."""
+    return arm_title(directory.read_run(run).objective)
+
+
 def arm(folder: Path, label: str, images_per_class: int | str) -> Scores | None:
     """An experiment's arm at one images-per-class over its completed seeds; None before any is completed."""
     matching = [run for run in directory.read_config(folder).runs()
@@ -141,6 +130,10 @@ def compare(a: Scores, b: Scores, n_bootstrap: int) -> Comparison:
     shared = np.intersect1d(a.sample_id, b.sample_id)
     if len(shared) == 0:
         raise ValueError(f"spaces must share test samples to be compared, got none in {a.name} and {b.name}")
+    n_seeds = (len(a.values[HEADLINE]), len(b.values[HEADLINE]))
+    if n_seeds[0] != n_seeds[1]:
+        raise ValueError(f"spaces to compare must have as many seeds as each other, got {n_seeds[0]} of {a.name} and "
+                         f"{n_seeds[1]} of {b.name}")
     n_dropped = len(a.sample_id) + len(b.sample_id) - 2 * len(shared)
     differences = comparison.compare(_joined(a, shared), _joined(b, shared), n_bootstrap)
     unfair = comparison.confounders(a.config, b.config)

@@ -48,7 +48,7 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
     try:
         with safe_open(path, framework="pt") as file:
             values = json.loads((file.metadata() or {})["duet"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"checkpoint {path} must be whole, got a cut or foreign file ({error})") from None
     if _digest(tensors) != values["sha256"]:

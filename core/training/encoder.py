@@ -109,16 +109,18 @@ def _no_hub_weights(config: EncoderConfig, error: Exception) -> Exception:
 
 def _load(module: nn.Module, path: Path, name: str) -> None:
     state = _read_weights(path)
-    expected = module.state_dict()
+    counters = tuple(key for key in module.state_dict() if key.endswith("num_batches_tracked"))  # no weights: optional
+    expected = {key: value for key, value in module.state_dict().items() if key not in counters}
     classifier = module.pretrained_cfg.get("classifier") or ()
     prefixes = tuple(f"{part}." for part in ([classifier] if isinstance(classifier, str) else classifier))
-    state = {key: value for key, value in state.items() if key in expected or not key.startswith(prefixes or ("\0",))}
+    state = {key: value for key, value in state.items()
+             if key not in counters and (key in expected or not key.startswith(prefixes or ("\0",)))}
     fitting = [key for key, value in state.items() if key in expected and expected[key].shape == value.shape]
     if len(fitting) < len(expected) or len(fitting) < len(state):
         odd = next(iter([key for key in expected if key not in fitting] + [key for key in state if key not in fitting]))
         raise ValueError(f"encoder.weights must fit {name}, got {path} where {len(fitting)} of {len(expected)} tensors "
                          f"fit (for one, {odd!r} does not)")
-    module.load_state_dict(state)
+    module.load_state_dict({**module.state_dict(), **state})
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:

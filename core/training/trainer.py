@@ -131,6 +131,9 @@ class Trainer:
         state: dict[int, dict] = {}
         for name, tensor in parts["optimizer"].items():
             index, _, key = name.partition(".")
+            like = self._parameters[int(index)]
+            if tensor.shape == like.shape:  # in the parameter's own memory format: fused optimizers go by memory order
+                tensor = torch.empty_like(like).copy_(tensor)
             state.setdefault(int(index), {})[key] = tensor
         self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
         for _ in range(values["step"] - self._step):

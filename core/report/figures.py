@@ -1,0 +1,110 @@
+"""The figures that screens and reports share. Plain plotly in, nothing drawn here."""
+
+from html import escape
+
+import numpy as np
+import plotly.graph_objects as go
+
+from core.report import palette
+
+WEBGL_FROM = 5000  # points from which WebGL beats SVG; fewer stay sharp and need no GPU
+SELECTED_SIZE = 1.4  # a selected point is larger, as colour alone is not enough
+
+
+def space(layout: np.ndarray, label_id: np.ndarray, classes: tuple[str, ...], sample_id: np.ndarray,
+          selected: frozenset[str] = frozenset(), only: int | None = None, hover: np.ndarray | None = None,
+          height: int = 400, extent: np.ndarray | None = None) -> go.Figure:
+    """A 2D layout, a trace a class, its name at its middle; each point carries its sample_id as customdata.
+
+    Args:
+        layout: shape (n, 2).
+        label_id: shape (n,).
+        classes: names along `label_id`.
+        sample_id: shape (n,).
+        selected: samples to stand out; the rest fades. Empty: nothing fades.
+        only: show this class's colour and fade the others; None shows all.
+        hover: text shown for each point, shape (n,); None shows the class and sample_id.
+        height: pixels.
+        extent: points that must fit too, shape (m, 2), so that two layouts have one scale; None for this layout alone.
+    """
+    colors = palette.classes(len(classes))
+    draw = go.Scattergl if len(layout) >= WEBGL_FROM else go.Scatter
+    size = 7 if len(layout) < 1000 else 5 if len(layout) < WEBGL_FROM else 3
+    chosen = np.isin(sample_id, list(selected)) if selected else np.zeros(len(sample_id), bool)
+    figure = go.Figure()
+    for index, name in enumerate(classes):
+        mine = np.flatnonzero(label_id == index)
+        text = hover[mine] if hover is not None else np.array([f"{name} · {item}" for item in sample_id[mine]])
+        trace = draw(
+            x=layout[mine, 0], y=layout[mine, 1], mode="markers", name=name, customdata=sample_id[mine], text=text,
+            hovertemplate="%{text}<extra></extra>", marker={"size": size, "color": colors[index]},
+            selected={"marker": {"size": size * SELECTED_SIZE, "opacity": 1.0}}, unselected={"marker": {"opacity": 0.12}})
+        if selected:
+            trace.selectedpoints = np.flatnonzero(chosen[mine])
+        elif only is not None and only != index:
+            trace.marker.opacity = 0.12
+        figure.add_trace(trace)
+        if len(mine) and only in (None, index):
+            x, y = np.median(layout[mine], axis=0)
+            figure.add_annotation(x=x, y=y, text=f"<b>{escape(name)}</b>", showarrow=False, yshift=14,
+                                  font={"size": 11, "color": "#ffffff"}, bgcolor="rgba(30,30,30,0.7)", borderpad=2)
+    fitted = layout if extent is None else extent
+    low, high = fitted.min(axis=0), fitted.max(axis=0)
+    middle, half = (low + high) / 2, max(float((high - low).max()) / 2, 1e-9) * 1.06
+    blank = {"visible": False, "showgrid": False, "zeroline": False}
+    figure.update_layout(
+        height=height, margin={"l": 4, "r": 4, "t": 4, "b": 4}, dragmode="lasso", showlegend=False,
+        xaxis={**blank, "range": [middle[0] - half, middle[0] + half]},
+        yaxis={**blank, "range": [middle[1] - half, middle[1] + half], "scaleanchor": "x"},
+        uirevision=f"{middle} {half}")  # a zoom stays while the layout does
+    return figure
+
+
+def curves(series: dict[str, list[dict]], colors: dict[str, str], column: str, title: str,
+           height: int = 260) -> go.Figure:
+    """A number against images seen, a line a run.
+
+    Args:
+        series: name -> records.
+        colors: name -> colour.
+        column: which number of a record; records without it are left out.
+        title: name of the vertical axis, with its unit.
+        height: pixels.
+    """
+    figure = go.Figure()
+    for name, records in series.items():
+        points = [(record["images_seen"], record[column]) for record in records if record[column] is not None]
+        figure.add_trace(go.Scatter(x=[x for x, _ in points], y=[y for _, y in points], name=name,
+                                    mode="lines+markers", line={"color": colors[name], "width": 2},
+                                    hovertemplate=f"%{{x:,}} images: %{{y:.3f}}<extra>{name}</extra>"))
+    figure.update_layout(height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8}, hovermode="x unified",
+                         xaxis={"title": "images seen", "rangemode": "tozero"}, yaxis={"title": title},
+                         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0}, uirevision="curves")
+    return figure
+
+
+def confusion(counts: np.ndarray, classes: tuple[str, ...], as_share: bool = True, height: int = 400) -> go.Figure:
+    """Classes (rows) against matched clusters (columns): shares of the class, or counts.
+
+    Args:
+        counts: shape (k, k), samples of class i in the cluster matched to class j.
+        classes: names, in the order of both axes.
+        as_share: percent of the class's samples instead of counts.
+        height: pixels.
+    """
+    sizes = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shares = 100 * counts / sizes
+    values = shares if as_share else counts
+    text = np.where(counts > 0, np.round(values).astype(int).astype(str), "") if len(classes) <= 20 else None
+    hover = [[f"{counts[i, j]} of {int(sizes[i, 0])} {classes[i]} ({shares[i, j]:.0f} %)<br>in the cluster matched to "
+              f"{classes[j]}" for j in range(len(classes))] for i in range(len(classes))]
+    figure = go.Figure(go.Heatmap(
+        z=shares, x=list(classes), y=list(classes), text=text, texttemplate=None if text is None else "%{text}",
+        customdata=hover, hovertemplate="%{customdata}<extra></extra>", zmin=0, zmax=100, colorscale="Blues",
+        showscale=False, xgap=1, ygap=1))
+    figure.update_layout(
+        height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        xaxis={"title": "matched cluster", "type": "category", "constrain": "domain", "showgrid": False},
+        yaxis={"title": "class", "type": "category", "autorange": "reversed", "scaleanchor": "x", "constrain": "domain",
+               "showgrid": False})
+    return figure

@@ -1,0 +1,120 @@
+"""What several screens need: the roots, cached readers, pickers that keep the address true. Not a screen."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import streamlit as st
+
+from core.runs import directory, jobs
+
+Choice = TypeVar("Choice")
+PROJECT = Path(__file__).resolve().parents[1]
+STATE_ICONS = {"queued": ":material/schedule:", "running": ":material/play_circle:", "lost": ":material/help:",
+               "completed": ":material/check_circle:", "failed": ":material/error:", "stopped": ":material/stop_circle:"}
+STATE_WORDS = {"completed": "finished"}
+
+
+def enter(page: str) -> None:
+    """First line of every screen: goes through the frame if a fresh server was asked for this screen's own address.
+
+    Streamlit takes a folder named pages for its older kind of app until `st.navigation` has run once in the server
+    (`PagesManager.uses_pages_directory`), and would show the screen without its frame.
+    """
+    if "is_framed" not in st.session_state:
+        home = str(PROJECT / "pages" / "start.py")
+        st.navigation([st.Page(home, default=True), *([st.Page(page)] if page != home else [])])
+        st.rerun()
+
+
+def checkpoints_root() -> Path:
+    """Root of experiments; the environment variable DUET_CHECKPOINTS moves it."""
+    return Path(os.environ.get("DUET_CHECKPOINTS", PROJECT / "checkpoints"))
+
+
+def data_root() -> Path:
+    """Root of datasets and decoded images; the environment variable DUET_DATA moves it."""
+    return Path(os.environ.get("DUET_DATA", PROJECT / "data"))
+
+
+def require_experiment(needs: str) -> None:
+    """Where nothing was trained yet: says what would be here, offers the demo, and ends the script."""
+    if not directory.experiments(checkpoints_root()):
+        st.header("Nothing trained yet.")
+        st.write(f"{needs} will be here once an experiment has run. The demo takes about a minute.")
+        demo_button()
+        st.stop()
+
+
+def pick_experiment() -> Path:
+    """The experiment this screen is about, kept in the address and from screen to screen."""
+    names = [folder.name for folder in directory.experiments(checkpoints_root())]
+    wanted = st.query_params.get("experiment", st.session_state.get("experiment"))
+    chosen = st.selectbox("Experiment", names, index=names.index(wanted) if wanted in names else 0,
+                          key=f"pick-experiment-{wanted}")
+    st.session_state["experiment"] = chosen
+    if st.query_params.get("experiment") != chosen:
+        st.query_params["experiment"] = chosen
+    return checkpoints_root() / chosen
+
+
+def stop_until(what: str, folder: Path) -> None:
+    """Says what will be here once more has been trained, offers to watch, and ends the script."""
+    st.info(what, icon=":material/hourglass_top:")
+    if st.button("Watch it train", type="primary", icon=":material/monitoring:"):
+        st.switch_page("pages/watch.py", query_params={"experiment": folder.name})
+    st.stop()
+
+
+def pick(label: str, options: Sequence[Choice], parameter: str, default: int = 0,
+         help_text: str | None = None) -> Choice:
+    """A select box whose choice stands in the address under `parameter`."""
+    words = [str(option) for option in options]
+    wanted = st.query_params.get(parameter)
+    index = words.index(wanted) if wanted in words else min(default, len(words) - 1)
+    chosen = st.selectbox(label, options, index=index, help=help_text, key=f"pick-{parameter}-{wanted}-{'|'.join(words)}")
+    if st.query_params.get(parameter) != str(chosen):
+        st.query_params[parameter] = str(chosen)
+    return chosen
+
+
+def demo_button() -> None:
+    """Starts the demo and goes to watch it."""
+    if st.button("Run the demo", type="primary", icon=":material/play_arrow:",
+                 help="Classification against SupCon on 1,797 handwritten digits: about a minute on two cores."):
+        from core import config
+        from core.runs import planning
+
+        try:
+            with st.spinner("Reading the digits …"):
+                demo = config.load(PROJECT / "configs" / "demo.yaml")
+                name = directory.free_name(checkpoints_root(), demo.name)
+                checked = planning.plan(demo.model_copy(update={"name": name}))
+                folder = planning.launch(checked, checkpoints_root(), data_root())
+        except (ValueError, OSError) as error:
+            st.error(str(error), icon=":material/error:")
+            return
+        st.switch_page("pages/watch.py", query_params={"experiment": folder.name})
+
+
+def state_text(state: str) -> str:
+    """A state as icon and word."""
+    return f"{STATE_ICONS[state]} {STATE_WORDS.get(state, state)}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def progress_text(progress: jobs.Progress) -> str:
+    """Where an experiment stands, in a line."""
+    left = "" if progress.seconds_left is None else f" · {duration(progress.seconds_left)} left"
+    return f"run {min(progress.n_done + 1, progress.n_runs)} of {progress.n_runs} · {100 * progress.share:.0f} %{left}"
+
+
+def stamp(path: Path) -> tuple[str, int, int]:
+    """A file as a cache key: where it is, when it was written, how large it is."""
+    found = path.stat()
+    return str(path), found.st_mtime_ns, found.st_size

@@ -1,0 +1,89 @@
+"""EXPORT. How do I take it with me?"""
+
+import streamlit as st
+
+from core.analysis import table as tables
+from core.runs import directory
+from pages import _shared
+
+_shared.enter(__file__)
+
+_shared.require_experiment("Embeddings to download")
+headline = st.container()
+pickers = st.columns(2)
+with pickers[0]:
+    folder = _shared.pick_experiment()
+config = directory.read_config(folder)
+done = [run.name for run in config.runs() if (folder / run.name / "embeddings.parquet").is_file()]
+if not done:
+    _shared.stop_until("Embeddings to download will be here once a run has finished.", folder)
+with pickers[1]:
+    name = _shared.pick("Run", done, "run", default=len(done) - 1)
+path = folder / name / "embeddings.parquet"
+
+
+@st.cache_data(max_entries=16, show_spinner="Verifying …")
+def _described(path_: str, modified: int, size: int) -> tuple[int, int, str]:
+    found = tables.read(path)
+    return len(found), found.embedding.shape[1], found.metadata["normalization"]
+
+
+try:
+    n_rows, width, normalization = _described(*_shared.stamp(path))
+except ValueError as error:
+    st.error(f"{error}; run it again to make it anew.", icon=":material/error:")
+    st.stop()
+headline.header(f"{n_rows:,} images × {width} dimensions, verified and ready to take along.")
+
+table_tab, weights_tab, page_tab = st.tabs(["Embeddings (Parquet)", "Encoder (safetensors, ONNX)", "One page (HTML)"])
+file = f"{folder.name}-{name}.parquet"
+with table_tab:
+    unit = "of length 1" if normalization == "l2" else "as the encoder gives them"
+    st.write(f"Every image with its class, split, group, K-means cluster, 2D place and vector ({unit}), and how it was made. "
+             f"{path.stat().st_size / 1e6:.1f} MB; anything that reads Parquet opens it.")
+    with path.open("rb") as content:
+        st.download_button("Download Parquet", content, file, "application/vnd.apache.parquet", type="primary",
+                           icon=":material/download:", on_click="ignore")
+    st.code(f"""import numpy as np
+import pandas as pd
+
+table = pd.read_parquet("{file}")
+vectors = np.stack(table["embedding"])  # {n_rows:,} × {width}, float32""", language="python")
+    st.code(f"""-- DuckDB: the ten nearest to one image
+SELECT sample_id, label,
+       list_cosine_similarity(embedding, (SELECT embedding FROM '{file}' LIMIT 1)) AS similarity
+FROM '{file}' ORDER BY similarity DESC LIMIT 10;""", language="sql")
+    st.code(f"embedding-atlas {file} --x x --y y --vector embedding", language="bash")
+with weights_tab:
+    weights = folder / name / "best.safetensors"
+    if weights.is_file():
+        st.write(f"The encoder's best weights under timm's names, selected on validation. "
+                 f"{weights.stat().st_size / 1e6:.1f} MB.")
+        with weights.open("rb") as content:
+            st.download_button("Download weights", content, f"{folder.name}-{name}.safetensors",
+                               "application/octet-stream", icon=":material/download:", on_click="ignore")
+        st.code(f"""import timm
+from safetensors.torch import load_file
+
+encoder = timm.create_model("{config.encoder.name}", num_classes=0, **{config.encoder.options})
+encoder.load_state_dict(load_file("{folder.name}-{name}.safetensors"))""", language="python")
+        st.caption("ONNX, from the command line:")
+        st.code(f"python main.py export {folder.name}/{name} --output {name}.onnx", language="bash")
+        st.caption("Any folder of images through this encoder:")
+        st.code(f"python main.py embed {folder.name}/{name} FOLDER --output FILE.parquet", language="bash")
+    else:
+        st.write("The untrained encoder has no weights of its own to take along.")
+with page_tab:
+    st.write("This space's numbers, layout and confusion on one page that needs no network. About 5 MB.")
+    if st.button("Make the page", icon=":material/description:"):
+        import tempfile
+        from pathlib import Path
+
+        from core.report import html
+
+        with st.spinner("Drawing …"), tempfile.TemporaryDirectory() as temporary:
+            page = Path(temporary) / "page.html"
+            html.write_space(tables.read(path), f"{folder.name}/{name}", page)
+            content = page.read_bytes()
+        st.download_button("Download HTML", content, f"{folder.name}-{name}.html", "text/html",
+                           icon=":material/download:", on_click="ignore")

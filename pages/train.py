@@ -1,0 +1,161 @@
+"""TRAIN. What will run, and how long will it take?"""
+
+import streamlit as st
+
+from core import config as configuration
+from core import encoders
+from core.config import OBJECTIVES, ConfigError, ExperimentConfig
+from core.runs import directory, planning
+from pages import _datasets, _shared
+
+_shared.enter(__file__)
+
+TITLES = {"classification": "Classification (cross-entropy)", "triplet": "Triplet", "supcon": "SupCon"}
+HELP = {"label_smoothing": "Share of the target spread over all classes.", "mining": "Which triplets of a batch teach.",
+        "margin": "How much nearer the positive must be than the negative.",
+        "normalize": "Scale features to length 1 before measuring distance.",
+        "temperature": "Smaller pushes harder on the nearest negatives.",
+        "projection": "Width of a two-layer head for the loss alone; empty trains the features themselves."}
+
+
+def _objective(name: str) -> dict:
+    """Widgets for an objective's parameters, from the config's own fields and defaults."""
+    values: dict = {"name": name}
+    for field, info in OBJECTIVES[name].model_fields.items():
+        if field in ("name", "label"):
+            continue
+        key, text = f"{name}-{field}", f"{field.replace('_', ' ')}"
+        choices = getattr(info.annotation, "__args__", ())
+        if choices and all(isinstance(choice, str) for choice in choices):
+            values[field] = st.selectbox(text, choices, index=choices.index(info.default), key=key, help=HELP[field])
+        elif isinstance(info.default, bool):
+            values[field] = st.toggle(text, info.default, key=key, help=HELP[field])
+        else:
+            whole = field == "projection"
+            found = st.number_input(text, value=info.default, key=key, help=HELP[field], step=1 if whole else 0.01,
+                                    format=None if whole else "%.2f")
+            values[field] = found
+    return values
+
+
+def _numbers(text: str, words: tuple[str, ...] = ()) -> list:
+    return [item if item in words else int(item) if item.lstrip("-").isdigit() else item
+            for item in (part.strip() for part in text.split(",")) if item]
+
+
+def _form() -> dict | None:
+    name = st.text_input("Name", directory.free_name(_shared.checkpoints_root(), "experiment"), key="train-name")
+    dataset = _datasets.pick_dataset()
+    is_digits = dataset is None or dataset.source == "digits"
+    chosen = st.multiselect("Objectives", list(OBJECTIVES), default=["classification", "supcon"], format_func=TITLES.get,
+                            help="The first is A, the second B. The untrained encoder is always scored too.")
+    first, second, third = st.columns(3)
+    counts = first.text_input("Images per class", "15, all", help="Several, with commas; 'all' is every training image.")
+    seeds = second.text_input("Seeds", "0, 1, 2", help="Three or more make the interval mean something.")
+    images = third.number_input("Images seen, each run", 100, 10_000_000, 4000 if is_digits else 6000, step=1000,
+                                help="The budget, the same for every objective.", key=f"budget-{is_digits}")
+    names = sorted(encoders.names())
+    default = "test_resnet" if is_digits else "mobilenetv2_035"
+    fourth, fifth, sixth = st.columns(3)
+    encoder = fourth.selectbox("Encoder (timm)", names, index=names.index(default), key=f"encoder-{is_digits}")
+    weights = fifth.selectbox("Weights", ["random", "hub", "file"], help="'hub' downloads timm's pretrained weights.")
+    size = sixth.number_input("Image size", 16, 1024, 32 if is_digits else 128, key=f"size-{is_digits}")
+    if weights == "file":
+        weights = st.text_input("Weights file", placeholder="/path/to/weights.safetensors") or "random"
+    with st.expander("Objectives' parameters"):
+        objectives = []
+        for item in chosen:
+            st.markdown(f"**{TITLES[item]}**")
+            with st.container(horizontal=True):
+                objectives.append(_objective(item))
+    with st.expander("Advanced"):
+        a, b, c = st.columns(3)
+        classes = a.number_input("Classes per batch", 2, 1000, 10 if is_digits else 5, key=f"classes-{is_digits}")
+        samples = b.number_input("Samples per class in a batch", 2, 1000, 8 if is_digits else 12, key=f"samples-{is_digits}")
+        epochs = c.number_input("Epochs", 1, 1000, 6, help="Parts of the budget; each ends with validation and a frame.")
+        d, e, f = st.columns(3)
+        lr = d.number_input("Learning rate", value=0.003 if is_digits else 0.0003, format="%g", key=f"lr-{is_digits}")
+        flip = e.toggle("Flip left and right", not is_digits, key=f"flip-{is_digits}")
+        layout = f.selectbox("Stored layout", ["pca", "umap", "tsne"])
+        g, h, i = st.columns(3)
+        mean = g.text_input("Mean", "", placeholder="the encoder's own", help="Three numbers, for pixels in 0..1.")
+        std = h.text_input("Std", "", placeholder="the encoder's own")
+        split_seed = i.number_input("Split seed", 0, 10**6, 0)
+        options = st.text_input("Encoder options", "", placeholder="pad_type=same, bn_eps=0.001",
+                                help="Keyword arguments for timm.create_model.")
+    if dataset is None:
+        return None
+    import yaml
+
+    return {"name": name, "dataset": dataset.model_dump(), "split": {"seed": split_seed},
+            "encoder": {"name": encoder, "weights": weights, "image_size": size,
+                        "options": {key.strip(): yaml.safe_load(value) for key, _, value in
+                                    (item.partition("=") for item in options.split(",") if item.strip())},
+                        **{key: [float(part) for part in text.split(",")] for key, text in
+                           (("mean", mean), ("std", std)) if text.strip()}},
+            "objectives": objectives, "images_per_class": _numbers(counts, ("all",)), "seeds": _numbers(seeds),
+            "budget": {"images": images, "epochs": epochs},
+            "training": {"batch": {"classes": classes, "samples": samples}, "lr": lr, "augmentation": {"flip": flip}},
+            "evaluation": {"projection": layout}}
+
+
+def _speed(config: ExperimentConfig) -> float | None:
+    """Images a second that this encoder reached here at this size, from the last experiment that used it."""
+    for folder in directory.experiments(_shared.checkpoints_root()):
+        earlier = directory.read_config(folder)
+        if (earlier.encoder.name, earlier.encoder.image_size) == (config.encoder.name, config.encoder.image_size):
+            for run in reversed(earlier.runs()):
+                records = directory.read_records(folder / run.name)
+                if len(records) > 1:
+                    return records[-1]["images_seen"] / sum(record["total_seconds"] for record in records)
+    return None
+
+
+def _show_plan(checked: planning.Plan) -> None:
+    config, batch = checked.config, checked.config.training.batch
+    st.markdown(f"**{checked.n_trained} runs** · {checked.images_per_run:,} images each · batch {batch.size} = "
+                f"{batch.classes} classes × {batch.samples}")
+    speed = _speed(config)
+    st.markdown(f"About **{_shared.duration(checked.n_trained * checked.images_per_run / speed)}** on this machine, by the "
+                f"last experiment with this encoder." if speed else
+                "How long it takes shows after the first epoch: this encoder has not run here yet.")
+    sizes = {name: len(checked.manifest.indices(name)) for name in ("train", "validation", "test")}
+    st.caption(f"{len(checked.manifest):,} images, {len(checked.manifest.classes)} classes: {sizes['train']:,} train, "
+               f"{sizes['validation']:,} validation, {sizes['test']:,} test. Nothing is shared between them.")
+    if checked.manifest.unreadable:
+        st.caption(f":orange[{len(checked.manifest.unreadable)} unreadable files are left out; the Data screen names them.]")
+    if len(config.objectives) < 2:
+        st.warning("One objective gives nothing to compare; choose two or more.", icon=":material/warning:")
+    if len(config.seeds) < 3:
+        st.caption("With fewer than three seeds, luck of the draw is hard to tell from a difference.")
+
+
+headline = st.container()
+form, plan = st.columns([3, 2], gap="large")
+with form:
+    values = _form()
+with plan:
+    st.subheader("The plan")
+    checked = None
+    if values is None:
+        st.caption("Choose a dataset; what will run stands here.")
+    else:
+        try:
+            config = configuration.parse(values)
+            scanned = _datasets.scan(config.dataset)
+            checked = planning.plan(config, scanned=scanned) if scanned is not None else None
+        except (ConfigError, ValueError, OSError) as error:
+            st.error(f"Cannot work: {error}.", icon=":material/error:")
+    if checked is not None:
+        _show_plan(checked)
+        if st.button("Start", type="primary", icon=":material/play_arrow:", width="stretch"):
+            try:
+                with st.spinner("Checking the encoder …"):
+                    folder = planning.launch(checked, _shared.checkpoints_root(), _shared.data_root())
+            except (ValueError, OSError) as error:
+                st.error(str(error), icon=":material/error:")
+            else:
+                st.switch_page("pages/watch.py", query_params={"experiment": folder.name})
+        with st.expander("As a file (YAML)"):
+            st.code(checked.config.to_yaml(), language="yaml")
+headline.header("Ready to start." if checked is not None else "What will run?")

@@ -1,0 +1,180 @@
+"""WATCH. Is it going well?"""
+
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from core.config import RunConfig, arm_label
+from core.report import figures, palette
+from core.runs import directory, film, jobs
+from pages import _shared
+
+_shared.enter(__file__)
+
+_shared.require_experiment("Curves, and both spaces as they form,")
+live = st.container()
+with st.container(width=320):
+    folder = _shared.pick_experiment()
+config = directory.read_config(folder)
+classes = tuple(directory.read_json(folder / "experiment.json")["classes"])
+LETTERS = "ABCDEF"
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _frame(path: str, modified: int, size: int) -> dict[str, np.ndarray]:
+    return film.read_frame(Path(path))
+
+
+def _headline(progress: jobs.Progress) -> str:
+    match progress.state:
+        case "running":
+            return f"Training: {_shared.progress_text(progress)}"
+        case "queued":
+            return "Waiting for its turn: the worker is starting, or another experiment has the device"
+        case "completed":
+            verdict = directory.read_json(folder / "verdict.json")["sentence"]
+            return f"{verdict}." if verdict else "Finished."
+        case "failed":
+            return f"Failed: {progress.message}"
+        case "lost":
+            return "Lost: its process is gone. Resume it from its last checkpoint, or delete it"
+    return f"Stopped after {progress.n_done} of {progress.n_runs} runs"
+
+
+def _groups() -> list[tuple[int | str, int]]:
+    return [(count, seed) for count in config.images_per_class for seed in config.seeds]
+
+
+def _current_group(groups: list[tuple[int | str, int]]) -> tuple[int | str, int]:
+    """The images-per-class and seed that train now, or the last that have records."""
+    current = groups[0]
+    for run in config.runs():
+        if run.is_trained and directory.read_records(folder / run.name):
+            current = (run.images_per_class, run.seed)
+            if jobs.derived_status(folder / run.name).state == "running":
+                return current
+    return current
+
+
+def _label(group: tuple[int | str, int] | str) -> str:
+    if group == "latest":
+        return "the latest"
+    count, seed = group
+    return f"{'all images' if count == 'all' else f'{count} per class'}, seed {seed}"
+
+
+def _runs_of(group: tuple[int | str, int]) -> list[RunConfig]:
+    return [run for run in config.runs() if run.is_trained and (run.images_per_class, run.seed) == group]
+
+
+def _frames(runs: list[RunConfig], epoch: int | None) -> dict[str, tuple[int, dict[str, np.ndarray]]]:
+    """Run name -> epoch and frame to show: the one asked for, or the latest there is."""
+    found = {}
+    for run in runs:
+        paths = directory.snapshots(folder / run.name)
+        if paths:
+            shown = epoch if epoch in paths else max(paths)
+            found[run.name] = (shown, _frame(*_shared.stamp(paths[shown])))
+    return found
+
+
+def _draw_films(runs: list[RunConfig], epoch: int | None) -> None:
+    frames = _frames(runs, epoch)
+    layouts = {name: np.stack([frame["x"], frame["y"]], axis=1) for name, (_, frame) in frames.items()}
+    for place, run in zip(st.columns(len(runs)), runs):
+        number = config.arms.index(arm_label(run.objective))
+        status = jobs.derived_status(folder / run.name)
+        with place.container(border=True, height=430):
+            title = f"**{LETTERS[number]} · {arm_label(run.objective)}**"
+            if run.name not in frames:
+                st.markdown(f"{title} · {_shared.state_text(status.state)}")
+                st.caption(f"Its space will be here in a moment. {status.phase}")
+                continue
+            shown, frame = frames[run.name]
+            score = next((f" · validation MAP@R {100 * record['validation_map_at_r']:.1f}"
+                          for record in directory.read_records(folder / run.name) if record["epoch"] == shown), "")
+            st.markdown(f"{title} · epoch {shown} of {run.budget.epochs}{score} · {_shared.state_text(status.state)}")
+            st.plotly_chart(
+                figures.space(layouts[run.name], frame["label_id"], classes, frame["sample_id"], height=350,
+                              extent=np.concatenate(list(layouts.values()))),
+                key=f"film-{number}", config={"displayModeBar": False})
+
+
+def _draw_curves(runs: list[RunConfig]) -> None:
+    colors = dict(zip(config.arms, palette.arms(len(config.arms))))
+    series = {arm_label(run.objective): directory.read_records(folder / run.name) for run in runs}
+    left, right = st.columns(2)
+    left.plotly_chart(figures.curves(series, colors, "validation_map_at_r", "validation MAP@R"), key="curve-map",
+                      config={"displayModeBar": False})
+    right.plotly_chart(figures.curves(series, colors, "loss", "training loss"), key="curve-loss",
+                       config={"displayModeBar": False})
+    speeds = [record["images_per_second"] for records in series.values() for record in records[-1:]
+              if record["images_per_second"]]
+    if speeds:
+        st.caption(f"{np.mean(speeds):,.0f} images/s while training. Validation only: the test images are opened once, "
+                   f"at the end of each run.")
+
+
+def _draw_runs() -> None:
+    for run in config.runs():
+        status = jobs.derived_status(folder / run.name)
+        text, act = st.columns([8, 2], vertical_alignment="center")
+        text.markdown(f"{_shared.state_text(status.state)} · {run.name} · {status.message or status.phase}".rstrip(" ·"))
+        with act:
+            if status.state in ("queued", "running") and run.is_trained:
+                if st.button("Stop", key=f"stop-{run.name}", icon=":material/stop:"):
+                    jobs.stop([folder / run.name])
+            elif status.state in jobs.RESUMABLE and st.button("Resume", key=f"resume-{run.name}", icon=":material/replay:"):
+                jobs.resume([folder / run.name], _shared.data_root())
+                st.rerun()
+
+
+def _draw_log() -> None:
+    for path in (folder / "worker.log", *(folder / run.name / "worker.log" for run in config.runs())):
+        if path.is_file() and (path.name != "worker.log" or path.parent == folder
+                               or jobs.derived_status(path.parent).state == "failed"):
+            st.caption(path.relative_to(folder.parent).as_posix())
+            st.code("\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-30:]), language=None)
+
+
+is_alive = jobs.is_worker_alive(folder)
+
+
+@st.fragment(run_every=1.0 if is_alive else None)
+def _live(was_alive: bool) -> None:
+    progress = jobs.progress(folder)
+    st.header(_headline(progress))
+    st.progress(progress.share)
+    groups = _groups()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        group = st.selectbox("Runs", ["latest", *groups], format_func=_label, key=f"group-{folder.name}", width=260)
+        runs = _runs_of(_current_group(groups) if group == "latest" else group)[:len(LETTERS)]
+        latest = max((max(directory.snapshots(folder / run.name), default=0) for run in runs), default=0)
+        epoch = st.select_slider("Film: epoch", [*range(latest + 1), "now"], value="now", key=f"film-epoch-{folder.name}",
+                                 width="stretch") if latest else "now"
+    _draw_films(runs, None if epoch == "now" else epoch)
+    _draw_curves(runs)
+    if was_alive and not jobs.is_worker_alive(folder):
+        st.rerun()
+
+
+with live:
+    _live(is_alive)
+with st.container(horizontal=True):
+    state = jobs.progress(folder).state
+    if state in ("running", "queued"):
+        if st.button("Stop all", icon=":material/stop:"):
+            jobs.stop(directory.runs(folder))
+            st.toast("Stopping after the step in hand; what is done is kept.")
+    elif state != "completed" and st.button("Resume all", icon=":material/replay:", type="primary"):
+        jobs.resume(directory.runs(folder), _shared.data_root())
+        st.rerun()
+    has_results = any((folder / run.name / "scores.parquet").is_file() for run in config.runs() if run.is_trained)
+    if has_results and st.button("Compare", icon=":material/compare:",
+                                 type="primary" if state == "completed" else "secondary"):
+        st.switch_page("pages/compare.py", query_params={"experiment": folder.name})
+with st.expander("Every run"):
+    _draw_runs()
+with st.expander("Log"):
+    _draw_log()

@@ -1,0 +1,93 @@
+"""The import rules of the layers, each proven in a fresh interpreter; and the tree the README prints."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+MODULES = sorted(".".join(path.relative_to(PROJECT).with_suffix("").parts) for path in (PROJECT / "core").rglob("*.py")
+                 if path.name != "__init__.py")
+TORCH_FREE = [name for name in MODULES if name.split(".")[1] in ("data", "analysis", "report", "config", "encoders")] + [
+    "core.runs.directory", "core.runs.jobs", "core.runs.planning", "core.runs.verdict", "core.runs.film", "core.runs.layout"]
+PAGES = sorted((PROJECT / "pages").glob("*.py"))
+
+
+def loaded_after(statement: str) -> set[str]:
+    """Top-level and dotted names in sys.modules of a fresh interpreter that ran a statement."""
+    code = f"import sys\n{statement}\nprint('\\n'.join(sys.modules))"
+    result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return set(result.stdout.split())
+
+
+def imports_of(path: Path) -> set[str]:
+    """Every module a file imports, at whatever depth it stands in the file."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {item.name for item in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module, *(f"{node.module}.{item.name}" for item in node.names)}
+    return found
+
+
+def test_the_light_half_never_loads_torch() -> None:
+    loaded = loaded_after("import " + ", ".join(TORCH_FREE))
+    assert "core.analysis.metrics" in loaded
+    assert not {"torch", "timm", "torchvision"} & loaded
+
+
+def test_core_never_loads_streamlit_and_plotly_only_in_report() -> None:
+    assert "streamlit" not in loaded_after("import " + ", ".join(MODULES))
+    loaded = loaded_after("import " + ", ".join(name for name in MODULES if not name.startswith("core.report")))
+    assert "torch" in loaded and "plotly" not in loaded
+
+
+def test_umap_is_never_imported_with_a_module() -> None:
+    assert "umap" not in loaded_after("import " + ", ".join(MODULES))
+
+
+def test_jobs_starts_the_worker_without_importing_it() -> None:
+    assert "core.runs.worker" not in loaded_after("import core.runs.jobs")
+    assert "core.runs.worker" in (PROJECT / "core" / "runs" / "jobs.py").read_text(encoding="utf-8")
+
+
+def test_the_trainer_knows_no_folders() -> None:
+    loaded = loaded_after("import core.training.trainer")
+    assert not [name for name in loaded if name.startswith("core.runs")]
+    assert not {"pathlib", "os", "shutil"} & imports_of(PROJECT / "core" / "training" / "trainer.py")
+
+
+@pytest.mark.parametrize("layer", ["data", "training", "analysis"])
+def test_lower_layers_do_not_know_runs_or_report(layer: str) -> None:
+    for path in (PROJECT / "core" / layer).glob("*.py"):
+        assert not [name for name in imports_of(path) if name.startswith(("core.runs", "core.report"))], path
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_pages_reach_neither_training_nor_each_other(path: Path) -> None:
+    screens = {f"pages.{other.stem}" for other in PAGES if not other.stem.startswith("_")}
+    imported = imports_of(path)
+    forbidden = ("torch", "timm", "torchvision", "core.training", "core.runs.worker", "core.runs.execution",
+                 "core.runs.inference", "umap")
+    assert not [name for name in imported if name.startswith(forbidden)]
+    assert not imported & screens
+
+
+def test_no_module_is_named_for_nothing() -> None:
+    names = {path.stem for folder in ("core", "pages", "tests") for path in (PROJECT / folder).rglob("*.py")}
+    assert not names & {"utils", "helpers", "common", "misc"}
+
+
+def test_the_readme_prints_the_tree_as_it_is() -> None:
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    tree = re.search(r"```\n(streamlit_app\.py.*?)```", readme, re.DOTALL).group(1)
+    described = set(re.findall(r"(\w+\.py)\b", tree))
+    files = {path.name for folder in ("core", "pages") for path in (PROJECT / folder).rglob("*.py")
+             if path.name != "__init__.py"} | {"streamlit_app.py", "main.py"}
+    assert described >= files, files - described
+    assert described <= files | {"conftest.py", "test_browser.py", "test_architecture.py"}, described - files

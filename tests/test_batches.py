@@ -1,0 +1,126 @@
+"""Batches: their shape, who may be in them, and how evenly everyone gets a turn."""
+
+from collections import Counter
+from itertools import islice
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.config import BatchConfig
+from core.training.batches import BatchSampler
+
+
+def dataset(sizes: list[int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Training rows with gaps between them, in no order, and their labels (not 0, 1, 2, …)."""
+    generator = np.random.default_rng(seed)
+    rows = generator.permutation(5 * sum(sizes))[:sum(sizes)].astype(np.int64)
+    return rows, np.repeat(3 + 2 * np.arange(len(sizes), dtype=np.int32), sizes)
+
+
+def batches(sizes: list[int], classes: int, samples: int, count: int, seed: int = 0) -> np.ndarray:
+    sampler = BatchSampler(*dataset(sizes), BatchConfig(classes=classes, samples=samples), seed)
+    return np.stack(list(islice(sampler, count)))
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> tuple[list[int], int, int, int]:
+    samples = draw(st.integers(2, 5))
+    sizes = draw(st.lists(st.integers(samples, 12), min_size=2, max_size=6))
+    return sizes, draw(st.integers(2, len(sizes))), samples, draw(st.integers(0, 5))
+
+
+@settings(deadline=None, max_examples=60)
+@given(plans())
+def test_every_batch_is_classes_by_samples_of_different_given_rows(plan: tuple[list[int], int, int, int]) -> None:
+    sizes, classes, samples, seed = plan
+    rows, label_id = dataset(sizes)
+    label_of = dict(zip(rows.tolist(), label_id.tolist()))
+    drawn = batches(sizes, classes, samples, count=20, seed=seed)
+    assert drawn.shape == (20, classes * samples)
+    assert drawn.dtype == np.int64
+    for batch in drawn.tolist():
+        assert set(batch) <= set(label_of)
+        assert len(set(batch)) == len(batch)
+        labels = [label_of[row] for row in batch]
+        assert all(len(set(labels[start:start + samples])) == 1 for start in range(0, len(batch), samples))
+        assert sorted(Counter(labels).values()) == [samples] * classes
+
+
+@settings(deadline=None, max_examples=60)
+@given(plans())
+def test_turns_within_a_class_are_never_more_than_one_apart(plan: tuple[list[int], int, int, int]) -> None:
+    """Nobody is drawn a third time before everyone of the class was drawn twice … at any moment, not only at the end."""
+    sizes, classes, samples, seed = plan
+    rows, label_id = dataset(sizes)
+    turns = {row: 0 for row in rows.tolist()}
+    for batch in batches(sizes, classes, samples, count=40, seed=seed).tolist():
+        for row in batch:
+            turns[row] += 1
+        for label in set(label_id.tolist()):
+            of_class = [turns[row] for row in rows[label_id == label].tolist()]
+            assert max(of_class) - min(of_class) <= 1
+
+
+@settings(deadline=None, max_examples=60)
+@given(plans())
+def test_turns_of_classes_are_never_more_than_one_apart(plan: tuple[list[int], int, int, int]) -> None:
+    sizes, classes, samples, seed = plan
+    rows, label_id = dataset(sizes)
+    label_of = dict(zip(rows.tolist(), label_id.tolist()))
+    turns = Counter({label: 0 for label in set(label_id.tolist())})
+    for batch in batches(sizes, classes, samples, count=30, seed=seed).tolist():
+        turns.update(label_of[row] for row in batch[::samples])
+        assert max(turns.values()) - min(turns.values()) <= 1
+
+
+def test_whole_passes_draw_every_row_equally_often() -> None:
+    drawn = batches([6, 6, 6], classes=3, samples=2, count=9)  # 3 batches are one pass over 18 rows
+    for passes in (1, 2, 3):
+        counts = Counter(drawn[:3 * passes].reshape(-1).tolist())
+        assert len(counts) == 18
+        assert set(counts.values()) == {passes}
+
+
+def test_whole_passes_where_a_class_does_not_divide_into_batches() -> None:
+    drawn = batches([5, 5], classes=2, samples=3, count=5)  # 5 batches × 3 = three turns for each of 5
+    counts = Counter(drawn.reshape(-1).tolist())
+    assert len(counts) == 10
+    assert set(counts.values()) == {3}
+
+
+def test_order_differs_from_pass_to_pass() -> None:
+    drawn = batches([12, 12], classes=2, samples=12, count=2)
+    assert sorted(drawn[0].tolist()) == sorted(drawn[1].tolist())
+    assert drawn[0].tolist() != drawn[1].tolist()
+
+
+def test_same_seed_same_batches_and_another_seed_others() -> None:
+    first = batches([7, 9, 8], classes=2, samples=3, count=10, seed=4)
+    assert np.array_equal(first, batches([7, 9, 8], classes=2, samples=3, count=10, seed=4))
+    assert not np.array_equal(first, batches([7, 9, 8], classes=2, samples=3, count=10, seed=5))
+
+
+def test_batches_do_not_follow_from_global_seeds() -> None:
+    np.random.seed(0)
+    first = batches([7, 9], classes=2, samples=3, count=5)
+    np.random.seed(1)
+    assert np.array_equal(first, batches([7, 9], classes=2, samples=3, count=5))
+
+
+def test_a_class_exactly_as_large_as_its_share_is_allowed() -> None:
+    drawn = batches([4, 9], classes=2, samples=4, count=6)
+    rows, label_id = dataset([4, 9])
+    smaller = set(rows[label_id == 3].tolist())
+    assert all(smaller <= set(batch) for batch in drawn.tolist())
+
+
+def test_too_few_classes_are_refused() -> None:
+    with pytest.raises(ValueError, match="training.batch must fit 2 classes of at least 6 samples, got 3 × 2"):
+        batches([6, 8], classes=3, samples=2, count=1)
+
+
+def test_a_class_too_small_for_its_share_is_refused() -> None:
+    with pytest.raises(ValueError, match="training.batch must fit 3 classes of at least 4 samples, got 2 × 5"):
+        batches([9, 4, 9], classes=2, samples=5, count=1)

@@ -1,0 +1,194 @@
+"""The command line as a person types it: output, exit codes, one line for every bad input and nothing left behind."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+from safetensors.numpy import load_file
+
+from core import config
+from tests.conftest import TINY
+
+PROJECT = Path(__file__).resolve().parents[1]
+DEMO = PROJECT / "configs" / "demo.yaml"
+
+
+def duet(*arguments: object, root: Path, timeout: float = 240) -> subprocess.CompletedProcess:
+    """Runs main.py with its roots inside a folder."""
+    return subprocess.run([sys.executable, "main.py", *map(str, arguments), "--checkpoints", str(root / "checkpoints"),
+                           "--data", str(root / "data")], cwd=PROJECT, capture_output=True, text=True, timeout=timeout)
+
+
+def refused(result: subprocess.CompletedProcess, root: Path) -> str:
+    """The one line of a refusal; asserts exit code 2, silence on standard output and nothing left behind."""
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert result.stdout == ""
+    assert not (root / "checkpoints").exists() and not (root / "data").exists()
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def test_run_prints_a_table_and_a_sentence_and_json_says_the_same(tmp_path: Path) -> None:
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump(TINY))
+    told = duet("--config", config, "--device", "cpu", root=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert "supcon-15-seed1 completed, validation MAP@R" in told.stderr
+    as_json = duet("--config", config, "--device", "cpu", "--json", root=tmp_path)
+    assert as_json.returncode == 0, as_json.stderr
+    found = json.loads(as_json.stdout)
+    assert found["experiment"] == "tiny-2", "the same file may be run again"
+    assert set(found["states"].values()) == {"completed"}
+    assert found["sentence"] in told.stdout
+    for row in found["rows"]:
+        cells = next(line for line in told.stdout.splitlines() if line.startswith(row["objective"])).split()
+        means = [f"{100 * metric['mean']:.1f}" for metric in row["metrics"].values()]
+        assert [cells[place] for place in range(2, len(cells), 3)] == means
+
+    listed = json.loads(duet("list", "--json", root=tmp_path).stdout)["experiments"]
+    assert {item["experiment"]: item["state"] for item in listed} == {"tiny": "completed", "tiny-2": "completed"}
+
+
+@pytest.mark.parametrize(("overrides", "message"), [
+    (["training.lrr=1"], "unknown key 'training.lrr'; allowed here: batch, optimizer, lr"),
+    (["objectives=[nope]"], "must be one of classification, triplet, supcon, got 'nope'"),
+    (["encoder.name=convnext_tny"], "must be one of timm's encoders (close: convnext_tiny"),
+    (["training.lr=-1"], "training.lr must be greater than 0, got -1"),
+    (["images_per_class=[1000]"], "images_per_class must be at most the smallest class's training images, 122"),
+    (["training.batch.samples=40", "images_per_class=[15]"], "10 × 15 fits"),
+    (["name=../evil"], "got '../evil'"),
+    (["training=3"], "training must be a group of settings, got 3"),
+    (["nothing"], "--set must be key.sub=value, got 'nothing'"),
+])
+def test_bad_settings_are_refused(overrides: list[str], message: str, tmp_path: Path) -> None:
+    arguments = [part for override in overrides for part in ("--set", override)]
+    assert message in refused(duet("--config", DEMO, *arguments, root=tmp_path), tmp_path)
+
+
+def test_bad_files_are_refused(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("a: [1\nb: {")
+    assert "must be YAML" in refused(duet("--config", broken, root=tmp_path), tmp_path)
+    broken.write_text("- 1")
+    assert "must hold a mapping" in refused(duet("--config", broken, root=tmp_path), tmp_path)
+    assert "found none at" in refused(duet("--config", tmp_path / "none.yaml", root=tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", "", ".x"])
+def test_bad_names_are_refused(name: str, tmp_path: Path) -> None:
+    assert "a name must be" in refused(duet("--config", DEMO, "--name", name, root=tmp_path), tmp_path)
+    assert not (tmp_path.parent / "evil").exists()
+
+
+def make_folder(root: Path, **counts: int) -> Path:
+    """Class folders of small noisy images."""
+    root.mkdir()
+    generator = np.random.default_rng(0)
+    for label, count in counts.items():
+        (root / label).mkdir()
+        for number in range(count):
+            Image.fromarray(generator.integers(0, 255, (24, 24, 3), dtype=np.uint8)).save(root / label / f"{number}.png")
+    return root
+
+
+@pytest.mark.parametrize(("counts", "message"), [
+    ({}, "found no images in"),
+    ({"a": 9}, "at least two class folders with images, found a"),
+    ({"a": 9, "b": 1}, "class 'b' must have at least 3 groups to stand in train, validation and test, got 1 image in 1 group"),
+])
+def test_folders_that_cannot_work_are_refused(counts: dict[str, int], message: str, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "images", **counts)
+    example = PROJECT / "configs" / "folder_example.yaml"
+    result = duet("--config", example, "--set", f"dataset.root={folder}", root=tmp_path)
+    assert message in refused(result, tmp_path)
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    result = duet("--config", PROJECT / "configs" / "folder_example.yaml", "--set", f"dataset.root={tmp_path / 'none'}",
+                  root=tmp_path)
+    assert "must be a folder of class folders, found none at" in refused(result, tmp_path)
+
+
+def test_weights_of_another_encoder_are_refused(finished: Path, tmp_path: Path) -> None:
+    weights = finished / "supcon-15-seed0" / "best.safetensors"
+    result = duet("--config", DEMO, "--set", "encoder.name=test_vit", "--set", f"encoder.weights={weights}", root=tmp_path)
+    assert "encoder.weights must fit test_vit" in refused(result, tmp_path)
+
+
+def test_commands_refuse_what_is_not_there(tmp_path: Path) -> None:
+    assert "no run 'no/such'" in refused(duet("stop", "no/such", root=tmp_path), tmp_path)
+    assert "got '..'" in refused(duet("resume", "../x", root=tmp_path), tmp_path)
+    assert "invalid choice: 'frobnicate'" in refused(duet("frobnicate", root=tmp_path), tmp_path)
+    assert "nothing to do" in refused(duet(root=tmp_path), tmp_path)
+    assert "device must be" in refused(duet("--config", DEMO, "--device", "tpu", root=tmp_path), tmp_path)
+
+
+@pytest.fixture
+def root(finished: Path) -> Path:
+    """Root whose checkpoints hold the finished experiment; read only."""
+    return finished.parents[1]
+
+
+def test_export_writes_the_same_table_and_refuses_odd_endings(root: Path, tmp_path: Path) -> None:
+    output = tmp_path / "space.parquet"
+    assert duet("export", "tiny/supcon-15-seed0", "--output", output, root=root).returncode == 0
+    frame = pd.read_parquet(output)
+    assert len(frame) == 1797
+    assert np.stack(frame["embedding"]).shape == (1797, 96)
+    result = duet("export", "tiny/supcon-15-seed0", "--output", tmp_path / "space.txt", root=root)
+    assert result.returncode == 2 and "must end in .parquet or .html" in result.stderr
+    weights = tmp_path / "weights.safetensors"
+    assert duet("export", "tiny/supcon-15-seed0", "--output", weights, root=root).returncode == 0
+    assert load_file(weights).keys() == load_file(root / "checkpoints/tiny/supcon-15-seed0/best.safetensors").keys()
+    page = tmp_path / "space.html"
+    assert duet("export", "tiny/supcon-15-seed0", "--output", page, root=root).returncode == 0
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_compare_runs_arms_and_files(root: Path, tmp_path: Path) -> None:
+    runs = json.loads(duet("compare", "tiny/classification-15-seed0", "tiny/supcon-15-seed0", "--json", root=root).stdout)
+    tables = [root / "checkpoints" / "tiny" / f"{name}-15-seed0" / "embeddings.parquet" for name in
+              ("classification", "supcon")]
+    files = json.loads(duet("compare", *tables, "--json", root=root).stdout)
+    assert files["differences"] == runs["differences"]
+    arms = json.loads(duet("compare", "tiny/classification-15", "tiny/supcon-15", "--json", root=root).stdout)
+    assert [item["n_seeds"] for item in (runs["differences"][0], arms["differences"][0])] == [1, 2]
+    page = tmp_path / "report.html"
+    told = duet("compare", "tiny/classification-15", "tiny/supcon-15", "--output", page, root=root)
+    assert told.returncode == 0, told.stderr
+    assert arms["sentence"] in told.stdout and arms["sentence"] in page.read_text(encoding="utf-8")
+    mixed = duet("compare", "tiny/classification-15", "tiny/supcon-15-seed0", root=root)
+    assert mixed.returncode == 2 and "as many seeds as each other" in mixed.stderr
+
+
+def test_embed_takes_any_folder_and_names_what_it_left_out(root: Path, image_folder: Path, tmp_path: Path) -> None:
+    (image_folder / "dark" / "page.jpg").write_text("<html>")
+    output = tmp_path / "folder.parquet"
+    result = duet("embed", "tiny/supcon-15-seed0", image_folder, "--output", output, root=root)
+    assert result.returncode == 0, result.stderr
+    assert "left out dark/page.jpg: not an image file" in result.stderr
+    frame = pd.read_parquet(output)
+    assert len(frame) == 60 and set(frame["label"]) == {"dark", "light"}
+    vectors = np.stack(frame["embedding"])
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_stop_and_resume_say_what_they_cannot_do(root: Path) -> None:
+    for command in ("stop", "resume"):
+        result = duet(command, "tiny", root=root)
+        assert result.returncode == 2 and len(result.stderr.strip().splitlines()) == 1
+
+
+def test_the_shipped_configs_are_valid() -> None:
+    demo = config.load(DEMO)
+    assert (demo.arms, demo.images_per_class, demo.seeds) == (("classification", "supcon"), (15, "all"), (0, 1, 2))
+    example = config.load(PROJECT / "configs" / "folder_example.yaml")
+    assert example.arms == ("classification", "triplet", "supcon")

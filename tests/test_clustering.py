@@ -1,0 +1,120 @@
+"""K-means and its matching to classes, against worked examples and brute force."""
+
+import warnings
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from core.analysis import clustering
+
+CORNERS = np.array([[0, 0], [10, 0], [0, 10]], np.float32)
+
+
+def blobs(n_each=8, seed=0):
+    generator = np.random.default_rng(seed)
+    label = np.repeat(np.arange(3, dtype=np.int32), n_each)
+    return (CORNERS[label] + generator.normal(0, 0.5, (3 * n_each, 2))).astype(np.float32), label
+
+
+def partition(cluster) -> set:
+    return {frozenset(np.flatnonzero(cluster == name).tolist()) for name in set(cluster.tolist())}
+
+
+def test_kmeans_on_a_line_by_hand():
+    vectors = np.array([[0], [1], [2], [10], [11], [12]], np.float32)
+    cluster, centers = clustering.kmeans(vectors, 2, seed=0)
+    assert partition(cluster) == {frozenset({0, 1, 2}), frozenset({3, 4, 5})}
+    assert sorted(centers[:, 0].tolist()) == [1, 11]
+    assert (cluster.dtype, cluster.shape, centers.shape) == (np.int32, (6,), (2, 1))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_kmeans_finds_separate_blobs_from_any_seed_order_and_scale(seed):
+    vectors, label = blobs()
+    order = np.random.default_rng(seed).permutation(len(vectors))
+    assert partition(clustering.kmeans(vectors, 3, seed)[0]) == partition(label)
+    assert partition(clustering.kmeans(vectors[order], 3, seed)[0]) == partition(label[order])
+    assert partition(clustering.kmeans(1000 * vectors + 7, 3, seed)[0]) == partition(label)
+
+
+def test_kmeans_is_the_same_for_the_same_seed():
+    vectors = np.random.default_rng(1).normal(size=(60, 4)).astype(np.float32)
+    first, again = (clustering.kmeans(vectors, 5, seed=3) for _ in range(2))
+    assert np.array_equal(first[0], again[0])
+    assert np.array_equal(first[1], again[1])
+
+
+def test_kmeans_of_fewer_samples_than_clusters_is_refused():
+    with pytest.raises(ValueError, match="K-means with 3 clusters must have at least as many samples, got 2"):
+        clustering.kmeans(CORNERS[:2], 3, seed=0)
+
+
+def test_kmeans_of_a_collapsed_space_stays_in_range():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn says that it found one point
+        cluster, centers = clustering.kmeans(np.ones((6, 3), np.float32), 2, seed=0)
+    assert set(cluster.tolist()) <= {0, 1}
+    assert (centers == 1).all()
+
+
+def test_confusion_counts_classes_in_rows_and_clusters_in_columns():
+    found = clustering.confusion(np.array([0, 1, 1, 2, 2, 2]), np.array([0, 0, 1, 1, 1, 2]), 3)
+    assert found.tolist() == [[1, 1, 0], [0, 1, 2], [0, 0, 1]]
+
+
+def test_matching_by_hand():
+    # cluster 0 holds classes 1, 1, 2; cluster 1 holds 0; cluster 2 holds 1, 1, 1, 2.
+    # Cluster 2 as class 1 (3) and cluster 0 as class 2 (1) and cluster 1 as class 0 (1): 5 of 8, the most there is.
+    cluster = np.array([0, 0, 0, 1, 2, 2, 2, 2])
+    label = np.array([1, 1, 2, 0, 1, 1, 1, 2])
+    assert clustering.match(cluster, label, 3).tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
+def test_matching_agrees_as_much_as_the_best_of_all_namings(k):
+    generator = np.random.default_rng(k)
+    for _ in range(30):
+        cluster, label = generator.integers(0, k, (2, 40))
+        naming = clustering.match(cluster, label, k)
+        assert sorted(naming.tolist()) == list(range(k))
+        best = max(sum(naming_[c] == y for c, y in zip(cluster, label)) for naming_ in permutations(range(k)))
+        assert (naming[cluster] == label).sum() == best
+
+
+def test_matching_names_clusters_that_hold_nothing_too():
+    assert sorted(clustering.match(np.array([1, 1]), np.array([2, 2]), 4).tolist()) == [0, 1, 2, 3]
+    assert clustering.match(np.array([1, 1]), np.array([2, 2]), 4)[1] == 2
+
+
+def test_matched_clusters_are_the_classes_of_separate_blobs():
+    vectors, label = blobs()
+    for names in permutations(range(3)):
+        renamed = np.array(names, np.int32)[label]
+        cluster, centers = clustering.matched_kmeans(vectors, renamed, 3, seed=0)
+        assert cluster.tolist() == renamed.tolist()
+        assert cluster.dtype == np.int32
+        for name in range(3):
+            assert np.allclose(centers[name], vectors[renamed == name].mean(axis=0), atol=1e-5)
+
+
+def test_matched_centres_stand_in_the_order_of_the_clusters():
+    vectors = np.random.default_rng(2).normal(size=(80, 5)).astype(np.float32)
+    label = np.random.default_rng(3).integers(0, 4, 80).astype(np.int32)
+    cluster, centers = clustering.matched_kmeans(vectors, label, 4, seed=0)
+    assert clustering.nearest_center(vectors, centers).tolist() == cluster.tolist()
+
+
+def test_the_nearest_centre_is_the_one_a_slow_loop_finds():
+    generator = np.random.default_rng(4)
+    vectors, centers = generator.normal(size=(50, 6)), generator.normal(size=(7, 6))
+    slow = []
+    for vector in vectors:
+        distances = [sum((a - b) ** 2 for a, b in zip(vector, center)) for center in centers]
+        slow.append(distances.index(min(distances)))
+    assert clustering.nearest_center(vectors, centers).tolist() == slow
+
+
+def test_centres_of_different_length_are_compared_by_distance_and_not_by_direction():
+    centers = np.array([[1, 0], [100, 0]], np.float32)
+    assert clustering.nearest_center(np.array([[2, 0], [80, 0]], np.float32), centers).tolist() == [0, 1]

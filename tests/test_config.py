@@ -1,0 +1,372 @@
+"""Experiment files: what is accepted, what every refusal says, and what a config expands to."""
+
+import json
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from core import config
+from core.config import ConfigError, ExperimentConfig, UntrainedConfig
+
+MINIMAL = {"name": "x", "dataset": {"source": "digits"}}
+
+
+def parse(**values):
+    return config.parse({**MINIMAL, **values})
+
+
+def refusal(values) -> str:
+    with pytest.raises(ConfigError) as caught:
+        config.parse(values)
+    return str(caught.value)
+
+
+def write(folder, text):
+    path = folder / "experiment.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_two_lines_are_enough_and_the_defaults_are_the_protocols():
+    experiment = config.parse(MINIMAL)
+    assert experiment.split.fractions == (0.7, 0.1, 0.2)
+    assert experiment.seeds == (0, 1, 2)
+    assert experiment.images_per_class == ("all",)
+    assert experiment.arms == ("classification", "supcon")
+    assert experiment.evaluation.kmeans_seeds == 10
+    assert experiment.evaluation.bootstrap == 2000
+
+
+@pytest.mark.parametrize("values, where, allowed", [
+    ({"nope": 1}, "'nope'", "images_per_class, seeds"),
+    ({"split": {"nope": 1}}, "'split.nope'", "fractions, seed"),
+    ({"training": {"batch": {"size": 3}}}, "'training.batch.size'", "classes, samples"),
+    ({"training": {"augmentation": {"blur": 3}}}, "'training.augmentation.blur'", "crop_scale, flip, jitter"),
+    ({"objectives": ["supcon", {"name": "triplet", "temperature": 1}]}, "'objectives.1.temperature'",
+     "name, label, mining, margin, normalize"),
+    ({"objectives": [{"name": "classification", "margin": 1}]}, "'objectives.0.margin'", "label_smoothing"),
+])
+def test_an_unknown_key_is_named_with_the_keys_allowed_there(values, where, allowed):
+    message = refusal({**MINIMAL, **values})
+    assert message.startswith(f"unknown key {where}; allowed here: ")
+    assert allowed in message
+
+
+def test_an_unknown_key_is_what_is_reported_when_other_things_are_wrong_too():
+    assert refusal({**MINIMAL, "seeds": [], "split": {"sed": 1}}).startswith("unknown key 'split.sed'")
+
+
+@pytest.mark.parametrize("values, message", [
+    ({"objectives": ["contrastive"]},
+     "objectives.0 must be one of classification, triplet, supcon, got 'contrastive'"),
+    ({"objectives": ["untrained"]}, "objectives.0 must be one of classification, triplet, supcon, got 'untrained'"),
+    ({"objectives": [{"margin": 1}]},
+     "objectives.0 must be an objective's name or a mapping with a 'name', got {'margin': 1}"),
+    ({"objectives": "triplet"}, 'objectives must be a list, got "triplet"'),
+    ({"objectives": []}, "objectives must list at least one, got none"),
+    ({"seeds": []}, "seeds must list at least one, got none"),
+    ({"images_per_class": []}, "images_per_class must list at least one, got none"),
+    ({"images_per_class": [0]}, "images_per_class.0 must be a whole number from 1 or 'all', got 0"),
+    ({"images_per_class": [15, -1]}, "images_per_class.1 must be a whole number from 1 or 'all', got -1"),
+    ({"images_per_class": [1.5]}, "images_per_class.0 must be a whole number from 1 or 'all', got 1.5"),
+    ({"images_per_class": [True]}, "images_per_class.0 must be a whole number from 1 or 'all', got True"),
+    ({"images_per_class": ["every"]}, "images_per_class.0 must be a whole number from 1 or 'all', got 'every'"),
+    ({"split": {"fractions": [0.5, 0.5, 0.5]}},
+     "split.fractions must be three positive shares that add up to 1, got [0.5, 0.5, 0.5]"),
+    ({"split": {"fractions": [0.9, 0, 0.1]}},
+     "split.fractions must be three positive shares that add up to 1, got [0.9, 0.0, 0.1]"),
+    ({"training": {"augmentation": {"crop_scale": [0.9, 0.1]}}},
+     "training.augmentation.crop_scale must be two shares, 0 < low ≤ high ≤ 1, got [0.9, 0.1]"),
+    ({"training": {"augmentation": {"crop_scale": [0, 1]}}},
+     "training.augmentation.crop_scale must be two shares, 0 < low ≤ high ≤ 1, got [0.0, 1.0]"),
+    ({"dataset": {"source": "folder"}},
+     "root must name the folder of class folders when source is 'folder', got none"),
+    ({"dataset": {"source": "digits", "root": "x"}},
+     "root and group_by must be absent when source is 'digits' (they belong to 'folder')"),
+    ({"dataset": {"source": "folder", "root": "x", "group_by": "photo"}},
+     "dataset.group_by must hold exactly one (…) that captures the group, got 'photo' with 0"),
+    ({"dataset": {"source": "folder", "root": "x", "group_by": "(a)(b)"}},
+     "dataset.group_by must hold exactly one (…) that captures the group, got '(a)(b)' with 2"),
+    ({"split": None}, "split must be a group of settings, got null"),
+    ({"dataset": 3}, "dataset must be a group of settings, got 3"),
+    ({"name": 3}, "name must be string, got 3"),
+])
+def test_a_refusal_is_one_sentence_with_parameter_range_and_value(values, message):
+    assert refusal({**MINIMAL, **values}) == message
+
+
+@pytest.mark.parametrize("values, where, got", [
+    ({"seeds": [-1]}, "seeds.0", "-1"),
+    ({"seeds": [0.5]}, "seeds.0", "0.5"),
+    ({"seeds": 3}, "seeds", "3"),
+    ({"split": {"seed": -1}}, "split.seed", "-1"),
+    ({"budget": {"images": 0}}, "budget.images", "0"),
+    ({"budget": {"epochs": 1001}}, "budget.epochs", "1001"),
+    ({"training": {"lr": 0}}, "training.lr", "0"),
+    ({"training": {"lr": float("nan")}}, "training.lr", "NaN"),
+    ({"training": {"lr": float("inf")}}, "training.lr", "Infinity"),
+    ({"training": {"warmup": 1}}, "training.warmup", "1"),
+    ({"training": {"batch": {"classes": 1}}}, "training.batch.classes", "1"),
+    ({"training": {"batch": {"samples": 1}}}, "training.batch.samples", "1"),
+    ({"training": {"optimizer": "lion"}}, "training.optimizer", '"lion"'),
+    ({"training": {"augmentation": {"jitter": 1}}}, "training.augmentation.jitter", "1"),
+    ({"encoder": {"image_size": 8}}, "encoder.image_size", "8"),
+    ({"encoder": {"image_size": 2000}}, "encoder.image_size", "2000"),
+    ({"objectives": [{"name": "triplet", "margin": 0}]}, "objectives.0.margin", "0"),
+    ({"objectives": [{"name": "triplet", "mining": "easy"}]}, "objectives.0.mining", '"easy"'),
+    ({"objectives": [{"name": "supcon", "temperature": 0}]}, "objectives.0.temperature", "0"),
+    ({"objectives": [{"name": "supcon", "projection": 1}]}, "objectives.0.projection", "1"),
+    ({"objectives": [{"name": "classification", "label_smoothing": 1}]}, "objectives.0.label_smoothing", "1"),
+    ({"evaluation": {"bootstrap": 99}}, "evaluation.bootstrap", "99"),
+    ({"evaluation": {"kmeans_seeds": 0}}, "evaluation.kmeans_seeds", "0"),
+    ({"evaluation": {"projection": "3d"}}, "evaluation.projection", '"3d"'),
+    ({"evaluation": {"probe": 2}}, "evaluation.probe", "2"),
+    ({"dataset": {"source": "pets"}}, "dataset.source", '"pets"'),
+])
+def test_a_value_out_of_range_is_named_with_what_it_got(values, where, got):
+    message = refusal({**MINIMAL, **values})
+    assert message.startswith(f"{where} must be ")
+    assert message.endswith(f", got {got}")
+
+
+@pytest.mark.parametrize("std", [[0, 0, 0], [0.5, 0.5, 0], [-1, 1, 1]])
+def test_a_standard_deviation_that_cannot_divide_is_refused(std):
+    assert refusal({**MINIMAL, "encoder": {"std": std}}).startswith("encoder.std")
+
+
+def test_a_mistyped_encoder_is_answered_with_the_close_ones():
+    message = refusal({**MINIMAL, "encoder": {"name": "resnt50"}})
+    assert message.startswith("encoder.name must be one of timm's encoders (close: resnet50")
+    assert message.endswith("got 'resnt50'")
+
+
+def test_a_pretrained_tag_is_part_of_an_encoders_name():
+    assert parse(encoder={"name": "convnext_tiny.fb_in22k"}).encoder.name == "convnext_tiny.fb_in22k"
+
+
+@pytest.mark.parametrize("name", ["../up", "", ".hidden", "a/b", "a b", "a\n", "ä", "-a", "x" * 65, "a\\b"])
+def test_a_name_that_is_not_one_folder_is_refused(name):
+    assert refusal({**MINIMAL, "name": name}).startswith("a name must be 1 to 64 letters, digits")
+    label = [{"name": "triplet", "label": name}]
+    if name:  # an empty label is no label
+        assert repr(name) in refusal({**MINIMAL, "objectives": label})
+
+
+@pytest.mark.parametrize("name", ["a", "demo", "Fungi_2.few-15", "x" * 64, "0"])
+def test_a_name_that_is_one_folder_is_kept(name):
+    assert config.check_name(name) == name
+    assert parse(name=name).name == name
+
+
+@pytest.mark.parametrize("key, values, twice", [
+    ("seeds", [0, 1, 0], "'0'"),
+    ("images_per_class", [15, "all", 15], "'15'"),
+    ("images_per_class", ["all", "all"], "'all'"),
+    ("objectives", ["triplet", "supcon", "triplet"], "'triplet'"),
+    ("objectives", [{"name": "triplet", "label": "a"}, {"name": "supcon", "label": "a"}], "'a'"),
+    ("objectives", ["triplet", {"name": "supcon", "label": "triplet"}], "'triplet'"),
+])
+def test_the_same_thing_listed_twice_is_refused(key, values, twice):
+    message = refusal({**MINIMAL, key: values})
+    assert message.startswith(f"{key} must be different from each other, got {twice} twice")
+
+
+def test_the_same_objective_twice_is_allowed_under_two_labels():
+    objectives = ["triplet", {"name": "triplet", "label": "triplet-wide", "margin": 0.5}]
+    assert parse(objectives=objectives).arms == ("triplet", "triplet-wide")
+
+
+def test_the_label_of_the_added_arm_is_taken():
+    message = refusal({**MINIMAL, "objectives": [{"name": "triplet", "label": "untrained"}]})
+    assert message == "objectives must not use the label 'untrained': that arm is always added"
+
+
+@pytest.mark.parametrize("values, message", [
+    ({"dataset": {"source": "digits"}}, "name must be given, got nothing"),
+    ({"name": "x"}, "dataset must be given, got nothing"),
+    ([], "an experiment must be a mapping of keys to values, got list"),
+    (None, "an experiment must be a mapping of keys to values, got NoneType"),
+])
+def test_what_is_missing_is_named(values, message):
+    assert refusal(values) == message
+
+
+def test_a_config_cannot_be_changed_after_it_was_checked():
+    experiment = config.parse(MINIMAL)
+    with pytest.raises(ValidationError, match="frozen"):
+        experiment.seeds = (1,)
+    with pytest.raises(ValidationError, match="frozen"):
+        experiment.training.batch.classes = 1
+
+
+def test_runs_are_every_combination_with_the_untrained_arm_first():
+    experiment = parse(objectives=["triplet", {"name": "supcon", "label": "sc"}], images_per_class=[5, "all"], seeds=[3, 1])
+    assert [run.name for run in experiment.runs()] == [
+        "untrained-5-seed3", "triplet-5-seed3", "sc-5-seed3", "untrained-5-seed1", "triplet-5-seed1", "sc-5-seed1",
+        "untrained-all-seed3", "triplet-all-seed3", "sc-all-seed3",
+        "untrained-all-seed1", "triplet-all-seed1", "sc-all-seed1"]
+    assert [run.is_trained for run in experiment.runs()[:3]] == [False, True, True]
+
+
+def test_every_run_of_an_experiment_gets_the_same_settings():
+    experiment = parse(budget={"images": 77}, split={"seed": 9})
+    assert len(experiment.runs()) == 9
+    for run in experiment.runs():
+        assert (run.budget, run.split, run.training) == (experiment.budget, experiment.split, experiment.training)
+
+
+@pytest.mark.parametrize("images, classes, samples, steps", [
+    (10_000, 5, 12, 167),  # 166.7
+    (600, 5, 12, 10),
+    (601, 5, 12, 11),
+    (1, 5, 12, 1),
+])
+def test_steps_are_the_budget_over_the_batch_rounded_up(images, classes, samples, steps):
+    experiment = parse(budget={"images": images}, training={"batch": {"classes": classes, "samples": samples}})
+    assert experiment.training.batch.size == classes * samples
+    assert {run.n_steps for run in experiment.runs()} == {steps}
+
+
+def full() -> ExperimentConfig:
+    return config.parse({
+        "name": "fungi-few", "dataset": {"source": "folder", "root": "ä b", "group_by": r"(.*)_[0-9]+\.jpg"},
+        "encoder": {"name": "mobilenetv2_035", "options": {"pad_type": "same", "bn_eps": 0.001, "flag": True},
+                    "mean": [0.5, 0.5, 0.5], "std": [0.1, 0.2, 0.3], "image_size": 128},
+        "objectives": ["classification", {"name": "triplet", "mining": "batch_hard", "margin": 0.3, "label": "hard"},
+                       {"name": "supcon", "temperature": 0.07, "projection": 128}],
+        "images_per_class": [5, 15, "all"], "seeds": [4, 2], "training": {"lr": 0.1 + 0.2}})
+
+
+def test_a_config_written_as_yaml_reads_back_equal(tmp_path):
+    assert config.load(write(tmp_path, full().to_yaml())) == full()
+
+
+def test_a_config_and_its_runs_read_back_equal_from_json():
+    assert config.parse(json.loads(json.dumps(full().to_json()))) == full()
+    for run in full().runs():
+        assert config.parse_run(json.loads(json.dumps(run.to_json()))) == run
+
+
+def test_a_run_file_of_another_version_is_refused():
+    values = full().runs()[0].to_json() | {"gpu": 1}
+    with pytest.raises(ConfigError, match="^unknown key 'gpu'"):
+        config.parse_run(values)
+
+
+def test_arm_titles_and_labels():
+    classification, triplet, supcon = full().objectives
+    assert [config.arm_label(item) for item in (classification, triplet, supcon)] == ["classification", "hard", "supcon"]
+    assert [config.arm_title(item) for item in (classification, triplet, supcon)] == ["classification", "hard", "SupCon"]
+    assert config.arm_label(UntrainedConfig()) == "untrained"
+
+
+def test_absolute_paths_are_found_from_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    experiment = parse(dataset={"source": "folder", "root": "images/../mine"}, encoder={"weights": "w.safetensors"})
+    absolute = experiment.with_absolute_paths()
+    assert absolute.dataset.root == str(tmp_path / "mine")
+    assert absolute.encoder.weights == str(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("weights", ["random", "hub"])
+def test_weights_that_are_no_file_stay_words(weights):
+    assert parse(encoder={"weights": weights}).with_absolute_paths().encoder.weights == weights
+
+
+def test_overrides_replace_and_create_and_are_yaml(tmp_path):
+    path = write(tmp_path, "name: x\ndataset: {source: digits}\nbudget: {images: 5, epochs: 3}\n")
+    experiment = config.load(path, ("budget.images=7", "training.batch.classes=3", "seeds=[4, 5]", "name=y",
+                                    "objectives=[{name: triplet, margin: 0.5}]"))
+    assert (experiment.budget.images, experiment.budget.epochs) == (7, 3)
+    assert experiment.training.batch.classes == 3
+    assert experiment.seeds == (4, 5)
+    assert experiment.name == "y"
+    assert experiment.objectives[0].margin == 0.5
+
+
+@pytest.mark.parametrize("override, message", [
+    ("name", "--set must be key.sub=value, got 'name'"),
+    ("=1", "--set must be key.sub=value, got '=1'"),
+    ("seeds=[", "--set seeds must be a YAML value, got '['"),
+    ("name.sub=1", "--set name.sub: 'name' must be a group of settings, got 'x'"),
+    ("nope=1", "unknown key 'nope'"),
+    ("a..b=1", "unknown key 'a'"),
+    ("budget.images=many", "budget.images must be "),
+    ("name=2024-13-45", "--set name must be a YAML value, got '2024-13-45'"),
+])
+def test_a_bad_override_is_refused(tmp_path, override, message):
+    path = write(tmp_path, "name: x\ndataset: {source: digits}\n")
+    with pytest.raises(ConfigError) as caught:
+        config.load(path, (override,))
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("text", ["name: [", "a: b: c", "{[1]: 2, ", "\t- x", "name: \x01", "name: 2024-13-45"])
+def test_a_file_that_is_not_yaml_is_refused_by_its_path(tmp_path, text):
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        config.load(path)
+    assert str(caught.value).startswith(f"{path} must be YAML, got: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text, kind", [("", "NoneType"), ("- a", "list"), ("hello", "str")])
+def test_a_file_that_is_no_mapping_is_refused_by_its_path(tmp_path, text, kind):
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError, match=f"must hold a mapping of keys to values, got {kind}$"):
+        config.load(path)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    path = tmp_path / "experiment.yaml"
+    path.write_bytes(b"name: \xff\xfe")
+    with pytest.raises(ConfigError, match="must be YAML"):
+        config.load(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="found none at .*absent.yaml"):
+        config.load(tmp_path / "absent.yaml")
+    with pytest.raises(FileNotFoundError, match="found none at"):
+        config.load(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["split: {seed: {2024-01-01: 1}}", "2024-01-01: 3", "1: 2", "split: {1: 2}",
+                                  "seeds: [2024-01-01]", "name: 2024-01-01"])
+def test_yaml_values_that_json_does_not_know_are_refused_and_no_crash(text):
+    values = {**MINIMAL, **yaml.safe_load(text)}
+    assert refusal(values)
+
+
+def places(values, prefix=()):
+    for key, value in values.items():
+        yield (*prefix, key)
+        if isinstance(value, dict):
+            yield from places(value, (*prefix, key))
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+    | st.sampled_from(["all", "triplet", "digits", "folder"]),
+    lambda inner: st.lists(inner, max_size=4)
+    | st.dictionaries(st.text(max_size=5) | st.sampled_from(["name", "label", "seed"]), inner, max_size=3), max_leaves=6)
+
+
+@settings(deadline=None, max_examples=300)
+@given(place=st.sampled_from(sorted(places(config.parse(MINIMAL).to_json()))), value=JSON_VALUES)
+def test_any_value_anywhere_makes_a_config_or_one_line(place, value):
+    values = config.parse(MINIMAL).to_json()
+    inside = values
+    for key in place[:-1]:
+        inside = inside[key]
+    inside[place[-1]] = value
+    try:
+        experiment = config.parse(values)
+    except ConfigError as error:
+        assert str(error)
+        assert "\n" not in str(error)
+    else:
+        assert config.parse(experiment.to_json()) == experiment

@@ -1,0 +1,123 @@
+"""Decoded pixels: the right square of each image, decoded once, written whole or not at all."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.data import pixels
+from core.data.manifest import Manifest
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+def manifest_of(n: int, digest: str = "d") -> Manifest:
+    ids = np.array([f"a/{index}" for index in range(n)], dtype=object)
+    return Manifest(sample_id=ids, label=np.array(["a"] * n, dtype=object), group=ids,
+                    digest=np.array([f"{digest}{index}" for index in range(n)], dtype=object),
+                    split=np.array([""] * n, dtype=object))
+
+
+class Shades:
+    """Sample i is a plain image of shade 10 × i; raises at the sample told to."""
+
+    def __init__(self, raises_at: int | None = None, error: type[BaseException] = OSError):
+        self.raises_at = raises_at
+        self.error = error
+
+    def scan(self, progress=None):
+        raise NotImplementedError
+
+    def image(self, sample_id):
+        index = int(sample_id.partition("/")[2])
+        if index == self.raises_at:
+            raise self.error("gone")
+        return Image.new("RGB", (5 + index, 9), (10 * index,) * 3)
+
+
+def test_row_i_is_sample_i(tmp_path):
+    found = pixels.load(manifest_of(4), Shades(), 6, tmp_path / "cache")
+    assert found.shape == (4, 6, 6, 3)
+    assert found.dtype == np.uint8
+    for index in range(4):
+        assert (found[index] == 10 * index).all()
+
+
+def test_pixels_cannot_be_written_to(tmp_path):
+    found = pixels.load(manifest_of(1), Shades(), 6, tmp_path)
+    with pytest.raises(ValueError, match="read-only"):
+        found[0] = 1
+
+
+def test_decoded_images_are_used_again_and_not_decoded_again(tmp_path):
+    first = pixels.load(manifest_of(3), Shades(), 6, tmp_path)
+    path = pixels.cache_path(tmp_path, manifest_of(3), 6)
+    before = path.stat()
+    again = pixels.load(manifest_of(3), Shades(raises_at=0), 6, tmp_path)
+    assert np.array_equal(first, again)
+    assert (path.stat().st_mtime_ns, path.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+
+
+def test_another_size_or_a_changed_image_is_another_file(tmp_path):
+    names = {pixels.cache_path(tmp_path, manifest_of(3, digest), size) for digest in "de" for size in (6, 8)}
+    assert len(names) == 4
+    assert pixels.load(manifest_of(3), Shades(), 6, tmp_path).shape == (3, 6, 6, 3)
+    assert pixels.load(manifest_of(3), Shades(), 8, tmp_path).shape == (3, 8, 8, 3)
+
+
+@pytest.mark.parametrize("error", [OSError, ValueError, KeyboardInterrupt])
+def test_no_half_written_file_is_left_and_the_next_try_succeeds(tmp_path, error):
+    with pytest.raises(error, match="gone"):
+        pixels.load(manifest_of(3), Shades(raises_at=2, error=error), 6, tmp_path)
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
+    found = pixels.load(manifest_of(3), Shades(), 6, tmp_path)
+    assert found[:, 0, 0, 0].tolist() == [0, 10, 20]
+
+
+def test_images_larger_than_the_disk_are_refused_before_any_is_decoded(tmp_path):
+    with pytest.raises(OSError, match="decoded images need .* GB in .* are free"):
+        pixels.load(manifest_of(1), Shades(raises_at=0, error=AssertionError), 10_000_000, tmp_path)
+    assert list(tmp_path.glob("*.npy")) == []
+
+
+def test_progress_counts_every_image(tmp_path):
+    calls = []
+    pixels.load(manifest_of(3), Shades(), 6, tmp_path, lambda done, total: calls.append((done, total)))
+    assert calls == [(1, 3), (2, 3), (3, 3)]
+
+
+def stripes(*colors, side=4) -> Image.Image:
+    image = Image.new("RGB", (side * len(colors), side))
+    for place, color in enumerate(colors):
+        image.paste(color, (place * side, 0, (place + 1) * side, side))
+    return image
+
+
+def test_the_middle_square_is_kept():
+    wide = stripes(RED, GREEN, BLUE)
+    assert (pixels.square(wide, 4) == GREEN).all()
+    assert (pixels.square(wide.transpose(Image.Transpose.ROTATE_90), 4) == GREEN).all()
+
+
+def test_an_image_of_the_right_size_is_untouched():
+    content = np.random.default_rng(0).integers(0, 256, (7, 7, 3), dtype=np.uint8)
+    assert np.array_equal(pixels.square(Image.fromarray(content), 7), content)
+
+
+def test_a_large_image_is_shrunk_before_it_is_cropped():
+    found = pixels.square(stripes(RED, GREEN, BLUE, side=40), 8)
+    assert found.shape == (8, 8, 3)
+    assert (found[:, 2:6] == GREEN).all()
+
+
+def test_shrinking_averages_and_does_not_drop_pixels():
+    board = np.indices((32, 32)).sum(axis=0) % 2 * 255
+    found = pixels.square(Image.fromarray(np.repeat(board[..., None], 3, axis=2).astype(np.uint8)), 8)
+    assert np.abs(found.astype(int) - 127).max() < 20
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (3, 8), (224, 225), (17, 16)])
+def test_any_image_becomes_a_square(size):
+    found = pixels.square(Image.new("RGB", size, (9, 8, 7)), 16)
+    assert found.shape == (16, 16, 3)
+    assert found.dtype == np.uint8
+    assert (found == (9, 8, 7)).all()

@@ -1,0 +1,307 @@
+"""Datasets to manifests: every good image found and decoded rightly, every bad file named, none replaced."""
+
+import hashlib
+import io
+import os
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.config import DatasetConfig
+from core.data import manifest as manifests
+from core.data import sources
+from core.data.sources import Digits, Folder
+
+
+def noise(seed=0, width=8, height=6):
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def encoded(image, kind, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def pixels(content: bytes) -> list:
+    image = sources.decode(content)
+    assert image.mode == "RGB"
+    return np.asarray(image).tolist()
+
+
+def folder_of(root: Path, **files: dict[str, bytes]) -> Path:
+    for label, content_of in files.items():
+        for name, content in content_of.items():
+            path = root / label / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    return root
+
+
+def good(seed: int) -> bytes:
+    return encoded(noise(seed), "PNG")
+
+
+def png_header_only(width: int, height: int) -> bytes:
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+def exif_with_text_where_a_number_belongs() -> bytes:
+    entries = struct.pack("<HHII", 274, 3, 1, 6) + struct.pack("<HHII", 256, 2, 2, 0x36)  # orientation; a text as width
+    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + struct.pack("<I", 0)
+
+
+def test_a_folder_of_class_folders_becomes_a_manifest(tmp_path):
+    folder_of(tmp_path, cat={"2.png": good(2), "1.PNG": good(1)}, dog={"deep/er/3.png": good(3)})
+    manifest = Folder(tmp_path).scan()
+    assert manifest.sample_id.tolist() == ["cat/1.PNG", "cat/2.png", "dog/deep/er/3.png"]
+    assert manifest.label.tolist() == ["cat", "cat", "dog"]
+    assert manifest.group.tolist() == manifest.sample_id.tolist()
+    assert manifest.digest.tolist() == [hashlib.sha256(good(seed)).hexdigest() for seed in (1, 2, 3)]
+    assert manifest.split.tolist() == ["", "", ""]
+    assert manifest.unreadable == ()
+
+
+def test_broken_files_are_listed_with_a_reason_and_no_good_one_is_lost(tmp_path):
+    whole_jpeg = encoded(noise(1, 64, 64), "JPEG")
+    broken = {
+        "cut.jpg": whole_jpeg[:len(whole_jpeg) // 2], "empty.jpg": b"", "page.jpg": b"<!DOCTYPE html><html></html>",
+        "cut.png": good(9)[:60], "huge.png": png_header_only(20_000, 20_000), "zeros.png": bytes(500),
+        "cut.gif": encoded(noise(3), "GIF")[:30], "cut.webp": encoded(noise(3), "WEBP")[:40],
+        "cut.tif": encoded(noise(3), "TIFF")[:50], "cut.bmp": encoded(noise(3), "BMP")[:60],
+    }
+    names = ["a b.png", "ä漢字.png", "two\nlines.png", "quote'\".png", "%20#?.png", "1.png"]
+    folder_of(tmp_path, a=broken | {name: good(seed) for seed, name in enumerate(names)},
+              b={"1.jpg": whole_jpeg, "x.jpg/inside.png": good(20)})
+    (tmp_path / "a" / "empty_folder.jpg").mkdir()
+    (tmp_path / "a" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    manifest = Folder(tmp_path).scan()
+    assert sorted(manifest.sample_id.tolist()) == sorted([*(f"a/{name}" for name in names), "b/1.jpg", "b/x.jpg/inside.png"])
+    assert sorted(item.path for item in manifest.unreadable) == sorted([*(f"a/{name}" for name in broken), "a/gone.jpg"])
+    reason = {item.path: item.reason for item in manifest.unreadable}
+    assert all(reason.values())
+    assert not any("\n" in text for text in reason.values())
+    assert reason["a/empty.jpg"] == "the file is empty"
+    assert reason["a/page.jpg"] == "not an image file that can be read"
+    assert "truncated" in reason["a/cut.jpg"]
+    assert "pixels" in reason["a/huge.png"]
+
+
+def test_every_sample_of_a_folder_with_broken_files_is_its_own_image(tmp_path):
+    folder_of(tmp_path, a={"0.png": good(0), "1.png": b"", "2.png": good(2)}, b={"3.png": b"no", "4.png": good(4)})
+    source = Folder(tmp_path)
+    manifest = source.scan()
+    assert manifest.sample_id.tolist() == ["a/0.png", "a/2.png", "b/4.png"]
+    for sample_id, seed in zip(manifest.sample_id.tolist(), (0, 2, 4)):
+        assert np.array_equal(np.asarray(source.image(sample_id)), np.asarray(noise(seed)))
+
+
+def test_a_file_gone_since_the_scan_is_an_error_and_no_other_image(tmp_path):
+    folder_of(tmp_path, a={"0.png": good(0), "1.png": good(1)}, b={"2.png": good(2)})
+    source = Folder(tmp_path)
+    source.scan()
+    (tmp_path / "a" / "0.png").unlink()
+    with pytest.raises(FileNotFoundError):
+        source.image("a/0.png")
+    (tmp_path / "a" / "1.png").write_bytes(b"")
+    with pytest.raises(ValueError, match="the file is empty"):
+        source.image("a/1.png")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_named_pipe_is_listed_and_does_not_block(tmp_path):
+    folder_of(tmp_path, a={"0.png": good(0)}, b={"1.png": good(1)})
+    os.mkfifo(tmp_path / "a" / "pipe.png")
+    manifest = Folder(tmp_path).scan()
+    assert [(item.path, item.reason) for item in manifest.unreadable] == [("a/pipe.png", "not a regular file")]
+    assert len(manifest) == 2
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_nonsense_in_the_metadata_of_an_image_does_not_stop_the_scan(tmp_path, kind):
+    nonsense = encoded(noise(5), kind, exif=exif_with_text_where_a_number_belongs())
+    folder_of(tmp_path, a={"0.png": good(0), f"1.{kind.lower()}": nonsense}, b={"2.png": good(2)})
+    manifest = Folder(tmp_path).scan()
+    assert {"a/0.png", "b/2.png"} <= set(manifest.sample_id.tolist())
+    assert len(manifest) + len(manifest.unreadable) == 3
+
+
+def test_a_name_that_is_no_text_does_not_stop_the_rest(tmp_path):
+    folder_of(tmp_path, a={"0.png": good(0)}, b={"1.png": good(1)})
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path / "a") + b"/\xff.png")).write_bytes(good(2))
+    except OSError:
+        pytest.skip("this file system refuses such names")
+    manifest = Folder(tmp_path).scan()
+    manifest.write(tmp_path / "manifest.parquet")
+    found = manifests.read(tmp_path / "manifest.parquet")
+    assert {"a/0.png", "b/1.png"} <= set(found.sample_id.tolist())
+    assert len(found) + len(found.unreadable) == 3
+
+
+def test_files_that_are_not_named_like_images_and_hidden_ones_are_left_alone(tmp_path):
+    folder_of(tmp_path, a={"0.png": good(0), "notes.txt": b"x", ".1.png": good(1), ".cache/2.png": good(2), "png": good(3)},
+              b={"3.png": good(3)})
+    folder_of(tmp_path, **{".git": {"4.png": good(4)}})
+    (tmp_path / "loose.png").write_bytes(good(5))
+    manifest = Folder(tmp_path).scan()
+    assert manifest.sample_id.tolist() == ["a/0.png", "b/3.png"]
+    assert manifest.unreadable == ()
+
+
+def test_copies_have_one_digest_and_changed_bytes_another_fingerprint(tmp_path):
+    folder_of(tmp_path, a={"0.png": good(0), "1.png": good(0)}, b={"2.png": good(0), "3.png": good(3)})
+    first = Folder(tmp_path).scan()
+    assert len(set(first.digest.tolist())) == 2
+    assert Folder(tmp_path).scan().fingerprint == first.fingerprint
+    (tmp_path / "b" / "3.png").write_bytes(good(4))
+    assert Folder(tmp_path).scan().fingerprint != first.fingerprint
+
+
+def test_group_by_names_the_group_from_the_path(tmp_path):
+    folder_of(tmp_path, a={"p1_0.png": good(0), "p1_1.png": good(1), "p2_0.png": good(2)}, b={"p1_0.png": good(3)})
+    manifest = Folder(tmp_path, r"(.*)_[0-9]+\.png").scan()
+    assert manifest.group.tolist() == ["a/p1", "a/p1", "a/p2", "b/p1"]
+
+
+def test_a_path_that_group_by_does_not_match_is_named(tmp_path):
+    folder_of(tmp_path, a={"p1_0.png": good(0)}, b={"odd.png": good(1)})
+    with pytest.raises(ValueError) as caught:
+        Folder(tmp_path, r"(.*)_[0-9]+\.png").scan()
+    assert str(caught.value) == r"dataset.group_by must match every path, got no match of '(.*)_[0-9]+\\.png' in 'b/odd.png'"
+
+
+def test_a_path_in_which_group_by_captures_nothing_is_named(tmp_path):
+    folder_of(tmp_path, a={"p1_0.png": good(0)}, b={"odd.png": good(1)})
+    with pytest.raises(ValueError, match="dataset.group_by .*'b/odd.png'"):
+        Folder(tmp_path, r"(p[0-9])?.*").scan()
+
+
+def test_progress_counts_every_file_once(tmp_path):
+    folder_of(tmp_path, a={"0.png": good(0), "1.png": b""}, b={"2.png": good(2)})
+    calls = []
+    Folder(tmp_path).scan(lambda done, total: calls.append((done, total)))
+    assert calls == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_folder_that_cannot_be_a_dataset_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="dataset.root must be a folder of class folders, found none at .*absent"):
+        Folder(tmp_path / "absent")
+    with pytest.raises(ValueError, match="dataset.root must hold one folder of images per class, found no images in"):
+        Folder(tmp_path).scan()
+    folder_of(tmp_path, a={"0.png": good(0)}, b={"1.png": b""})
+    with pytest.raises(ValueError, match="dataset.root must hold at least two class folders with images, found a in"):
+        Folder(tmp_path).scan()
+    (tmp_path / "a" / "0.png").write_bytes(b"")
+    with pytest.raises(ValueError, match="found none readable in"):
+        Folder(tmp_path).scan()
+
+
+def test_transparency_is_laid_on_white():
+    rgba = Image.new("RGBA", (3, 1))
+    rgba.putdata([(255, 0, 0, 255), (255, 0, 0, 0), (0, 0, 0, 51)])  # opaque, clear, a fifth black
+    assert pixels(encoded(rgba, "PNG")) == [[[255, 0, 0], [255, 255, 255], [204, 204, 204]]]
+
+
+def test_grey_with_transparency_is_laid_on_white():
+    grey = Image.new("LA", (3, 1))
+    grey.putdata([(10, 255), (10, 0), (0, 51)])
+    assert pixels(encoded(grey, "PNG")) == [[[10] * 3, [255] * 3, [204] * 3]]
+
+
+@pytest.mark.parametrize("transparency", [1, b"\xff\x00"])
+def test_a_transparent_palette_entry_is_laid_on_white(transparency):
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([255, 0, 0, 0, 0, 255])
+    palette.putdata([0, 1])
+    assert pixels(encoded(palette, "PNG", transparency=transparency)) == [[[255, 0, 0], [255, 255, 255]]]
+
+
+def test_a_palette_image_without_transparency_keeps_its_colours():
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([255, 0, 0, 0, 0, 255])
+    palette.putdata([0, 1])
+    assert pixels(encoded(palette, "PNG")) == [[[255, 0, 0], [0, 0, 255]]]
+
+
+def test_sixteen_bit_levels_are_scaled_to_eight():
+    levels = np.array([[0, 257, 100 * 257, 65535]], dtype=np.uint16)
+    assert pixels(encoded(Image.fromarray(levels), "PNG")) == [[[0] * 3, [1] * 3, [100] * 3, [255] * 3]]
+
+
+def test_cmyk_becomes_rgb():
+    red = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
+    found = np.array(pixels(encoded(red, "JPEG", quality=100)), dtype=int)
+    assert found.shape == (8, 8, 3)
+    assert np.abs(found - [255, 0, 0]).max() <= 3
+
+
+@pytest.mark.parametrize("mode, color, expected", [("L", 77, 77), ("1", 1, 255)])
+def test_grey_and_black_and_white_become_rgb(mode, color, expected):
+    assert pixels(encoded(Image.new(mode, (1, 1), color), "PNG")) == [[[expected] * 3]]
+
+
+@pytest.mark.parametrize("orientation, expected", [  # seen from a row of red, green, blue
+    (1, ["rgb"]), (2, ["bgr"]), (3, ["bgr"]), (4, ["rgb"]), (5, ["r", "g", "b"]), (6, ["r", "g", "b"]),
+    (7, ["b", "g", "r"]), (8, ["b", "g", "r"])])
+def test_images_stand_upright(orientation, expected):
+    color = {"r": (255, 0, 0), "g": (0, 255, 0), "b": (0, 0, 255)}
+    row = Image.new("RGB", (3, 1))
+    row.putdata([color[name] for name in "rgb"])
+    exif = Image.Exif()
+    exif[274] = orientation
+    assert pixels(encoded(row, "PNG", exif=exif)) == [[list(color[name]) for name in line] for line in expected]
+
+
+def test_the_first_frame_of_an_animation_is_taken():
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue", "green")]
+    assert pixels(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])) == [[[255, 0, 0]] * 4] * 4
+
+
+def test_more_pixels_than_allowed_are_refused_before_they_are_decoded():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's own warning stands near the same number
+        with pytest.raises(ValueError, match="12000 × 10000 pixels are more than 100,000,000"):
+            sources.decode(png_header_only(12_000, 10_000))
+
+
+def test_a_reason_is_one_line_and_never_empty():
+    assert sources.reason(ValueError("two\n  lines")) == "two lines"
+    assert sources.reason(EOFError()) == "EOFError"
+
+
+def test_the_digits_are_all_there():
+    manifest = Digits().scan()
+    assert len(manifest) == len(set(manifest.sample_id.tolist())) == 1797
+    assert manifest.counts() == {"0": 178, "1": 182, "2": 177, "3": 183, "4": 181, "5": 182, "6": 181, "7": 179, "8": 174,
+                                 "9": 180}
+    assert manifest.sample_id[0] == "0/0000"
+    assert Digits().scan().fingerprint == manifest.fingerprint
+
+
+def test_a_digit_is_drawn_with_its_own_levels():
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    for index in (0, 1000, 1796):
+        found = np.asarray(Digits().image(f"{digits.target[index]}/{index:04d}"))
+        assert found.shape == (8, 8, 3)
+        assert found.dtype == np.uint8
+        for channel in range(3):
+            assert np.abs(found[..., channel] - digits.images[index] * 255 / 16).max() <= 0.5
+
+
+def test_a_config_opens_its_source(tmp_path):
+    assert isinstance(sources.open_source(DatasetConfig(source="digits")), Digits)
+    folder_of(tmp_path, a={"p_0.png": good(0)}, b={"p_1.png": good(1)})
+    source = sources.open_source(DatasetConfig(source="folder", root=str(tmp_path), group_by="(p)_"))
+    assert source.scan().group.tolist() == ["p", "p"]
