@@ -89,11 +89,18 @@ class EncoderConfig(_Config):
     """A timm backbone. `weights` is 'random', 'hub' (timm's pretrained weights) or a local file's path."""
 
     name: str = "test_convnext"
-    weights: str = "random"
+    weights: str = Field("random", min_length=1)
     options: dict[str, bool | int | float | str] = {}
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     image_size: int | None = Field(None, ge=16, le=1024)
+
+    @field_validator("std")
+    @classmethod
+    def _can_divide(cls, value: tuple[float, float, float] | None) -> tuple[float, float, float] | None:
+        if value is not None and min(value) <= 0:
+            raise ValueError(f"must be three numbers above 0, got {list(value)}")
+        return value
 
     @field_validator("name")
     @classmethod
@@ -267,13 +274,22 @@ class ExperimentConfig(_Config):
         if not value:
             raise ValueError("must list at least one, got none")
         labels = [arm_label(item) if isinstance(item, _Config) else str(item) for item in value]
+        advice = " (give one a label of its own)" if isinstance(value[0], _Config) else ""
         for label in labels:
             check_name(label)
             if label == "untrained":
                 raise ValueError("must not use the label 'untrained': that arm is always added")
             if labels.count(label) > 1:
-                raise ValueError(f"must be different from each other, got {label!r} twice (give one a label of its own)")
+                raise ValueError(f"must be different from each other, got {label!r} twice{advice}")
         return value
+
+    @model_validator(mode="after")
+    def _an_epoch_has_a_step(self) -> "ExperimentConfig":
+        n_steps = self.runs()[0].n_steps
+        if self.budget.epochs > n_steps:
+            raise ValueError(f"budget.epochs must be at most the {n_steps} steps that budget.images allows in batches of "
+                             f"{self.training.batch.size}, got {self.budget.epochs}")
+        return self
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -363,7 +379,7 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> ExperimentConfig:
         raise FileNotFoundError(f"config must be an experiment file, found none at {path}")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # a ValueError for bytes that are no text and for days that are none
         raise ConfigError(f"{path} must be YAML, got: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold a mapping of keys to values, got {type(values).__name__}")
@@ -378,7 +394,7 @@ def _override(values: dict, override: str) -> None:
         raise ConfigError(f"--set must be key.sub=value, got {override!r}")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise ConfigError(f"--set {key} must be a YAML value, got {text!r}") from None
     *parents, last = key.split(".")
     place = values
@@ -408,13 +424,21 @@ def _describe(error: ValidationError) -> str:
             return f"{where} must be an objective's name or a mapping with a 'name', got {given!r}"
         case "value_error":
             message = str(context["error"])
-            return message if message.startswith(("a name must", "root")) else f"{where} {message}"
+            return message if message.startswith(("a name must", "root", "budget.epochs")) else f"{where} {message}"
     message = first["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     if first["type"] == "model_type":
         message = "a group of settings"
     if first["type"] == "tuple_type":
         message = "a list"
-    return f"{where} must be {message}, got {json.dumps(given, default=str, ensure_ascii=False)}"
+    return f"{where} must be {message}, got {_shown(given)}"
+
+
+def _shown(value: object) -> str:
+    """A value as YAML and JSON would have it; Python's own way for what they cannot say."""
+    try:
+        return json.dumps(value, default=str, ensure_ascii=False)
+    except TypeError:
+        return repr(value)
 
 
 def _fields_at(location: tuple) -> list[str]:

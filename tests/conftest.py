@@ -1,14 +1,19 @@
 """What several tests need: a small folder of real image files, and a finished experiment made by the real worker."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
+from streamlit.testing.v1 import AppTest
 
 from core import config as configuration
 from core.config import ExperimentConfig
 from core.runs import directory, jobs, planning
+from core.runs.directory import RunStatus
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -52,3 +57,42 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     states = {run.name: directory.read_status(run) for run in directory.runs(folder)}
     assert {item.state for item in states.values()} == {"completed"}, states
     return folder
+
+
+@pytest.fixture
+def experiment(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished experiment that a test may change."""
+    return Path(shutil.copytree(finished, tmp_path / "checkpoints" / "tiny"))
+
+
+@pytest.fixture
+def screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
+    """Opens a screen over this test's own roots: `screen("watch", experiment="tiny")`."""
+    monkeypatch.setenv("DUET_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    monkeypatch.setenv("DUET_DATA", str(tmp_path / "data"))
+
+    def open_screen(page: str, **address: str) -> AppTest:
+        app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=60).run()
+        for key, value in address.items():
+            app.query_params[key] = value
+        if page != "start":
+            app.switch_page(f"pages/{page}.py").run()
+        assert not app.exception, [item.value for item in app.exception]
+        return app
+
+    return open_screen
+
+
+def put_into(experiment: Path, state: str, **details: object) -> None:
+    """Puts the second half of an experiment's runs into a state, as a worker would have left it."""
+    for run in directory.runs(experiment)[3:]:
+        directory.write_status(run, RunStatus(state, **details))
+        for name in ("scores.parquet", "embeddings.parquet", "evaluation.json"):
+            (run / name).unlink(missing_ok=True)
+    (experiment / "verdict.json").unlink()
+
+
+def pretend_alive(experiment: Path) -> None:
+    """Makes this test's process the experiment's worker."""
+    me = psutil.Process()
+    directory.write_json(experiment / "worker.json", {"pid": me.pid, "pid_created": me.create_time(), "device": "cpu"})

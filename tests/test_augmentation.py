@@ -24,7 +24,7 @@ def coordinates(n: int, size: int = STORED) -> torch.Tensor:
 def windows(images: torch.Tensor, size: int = STORED) -> dict[str, torch.Tensor]:
     """Where each view of `coordinates` was cut, as shares of the image; a mirrored view has a negative width."""
     side = images.shape[-1]
-    column, row = images[:, 0] * 255 / 4 + 0.5, images[:, 1] * 255 / 4 + 0.5  # of the view's pixels, in the stored image
+    column, row = images[:, 0] * 255 / 4 + 0.5, images[:, 1] * 255 / 4 + 0.5  # in the stored image
     first, last = side // 4, 3 * side // 4  # well inside: nothing reflected at the border
     steps = last - first
     found = {"width": (column[:, 0, last] - column[:, 0, first]) / steps * side / size,

@@ -51,7 +51,7 @@ def test_every_batch_is_classes_by_samples_of_different_given_rows(plan: tuple[l
 @settings(deadline=None, max_examples=60)
 @given(plans())
 def test_turns_within_a_class_are_never_more_than_one_apart(plan: tuple[list[int], int, int, int]) -> None:
-    """Nobody is drawn a third time before everyone of the class was drawn twice … at any moment, not only at the end."""
+    """Nobody is drawn a third time before everyone of the class was drawn twice, at any moment."""
     sizes, classes, samples, seed = plan
     rows, label_id = dataset(sizes)
     turns = {row: 0 for row in rows.tolist()}
@@ -117,10 +117,10 @@ def test_a_class_exactly_as_large_as_its_share_is_allowed() -> None:
 
 
 def test_too_few_classes_are_refused() -> None:
-    with pytest.raises(ValueError, match="training.batch must fit 2 classes of at least 6 samples, got 3 × 2"):
+    with pytest.raises(ValueError, match=r"training.batch must fit 2 classes of at least 6 samples, got 3 × 2"):
         batches([6, 8], classes=3, samples=2, count=1)
 
 
 def test_a_class_too_small_for_its_share_is_refused() -> None:
-    with pytest.raises(ValueError, match="training.batch must fit 3 classes of at least 4 samples, got 2 × 5"):
+    with pytest.raises(ValueError, match=r"training.batch must fit 3 classes of at least 4 samples, got 2 × 5"):
         batches([9, 4, 9], classes=2, samples=5, count=1)

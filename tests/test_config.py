@@ -203,7 +203,8 @@ def test_a_config_cannot_be_changed_after_it_was_checked():
 
 
 def test_runs_are_every_combination_with_the_untrained_arm_first():
-    experiment = parse(objectives=["triplet", {"name": "supcon", "label": "sc"}], images_per_class=[5, "all"], seeds=[3, 1])
+    objectives = ["triplet", {"name": "supcon", "label": "sc"}]
+    experiment = parse(objectives=objectives, images_per_class=[5, "all"], seeds=[3, 1])
     assert [run.name for run in experiment.runs()] == [
         "untrained-5-seed3", "triplet-5-seed3", "sc-5-seed3", "untrained-5-seed1", "triplet-5-seed1", "sc-5-seed1",
         "untrained-all-seed3", "triplet-all-seed3", "sc-all-seed3",
@@ -212,7 +213,7 @@ def test_runs_are_every_combination_with_the_untrained_arm_first():
 
 
 def test_every_run_of_an_experiment_gets_the_same_settings():
-    experiment = parse(budget={"images": 77}, split={"seed": 9})
+    experiment = parse(budget={"images": 77, "epochs": 1}, split={"seed": 9})
     assert len(experiment.runs()) == 9
     for run in experiment.runs():
         assert (run.budget, run.split, run.training) == (experiment.budget, experiment.split, experiment.training)
@@ -225,9 +226,16 @@ def test_every_run_of_an_experiment_gets_the_same_settings():
     (1, 5, 12, 1),
 ])
 def test_steps_are_the_budget_over_the_batch_rounded_up(images, classes, samples, steps):
-    experiment = parse(budget={"images": images}, training={"batch": {"classes": classes, "samples": samples}})
+    batch = {"classes": classes, "samples": samples}
+    experiment = parse(budget={"images": images, "epochs": 1}, training={"batch": batch})
     assert experiment.training.batch.size == classes * samples
     assert {run.n_steps for run in experiment.runs()} == {steps}
+
+
+def test_more_epochs_than_steps_are_refused():
+    assert parse(budget={"images": 600, "epochs": 10}).runs()[0].n_steps == 10
+    assert refusal({**MINIMAL, "budget": {"images": 600, "epochs": 11}}) == (
+        "budget.epochs must be at most the 10 steps that budget.images allows in batches of 60, got 11")
 
 
 def full() -> ExperimentConfig:
@@ -252,14 +260,13 @@ def test_a_config_and_its_runs_read_back_equal_from_json():
 
 def test_a_run_file_of_another_version_is_refused():
     values = full().runs()[0].to_json() | {"gpu": 1}
-    with pytest.raises(ConfigError, match="^unknown key 'gpu'"):
+    with pytest.raises(ConfigError, match=r"^unknown key 'gpu'"):
         config.parse_run(values)
 
 
 def test_arm_titles_and_labels():
-    classification, triplet, supcon = full().objectives
-    assert [config.arm_label(item) for item in (classification, triplet, supcon)] == ["classification", "hard", "supcon"]
-    assert [config.arm_title(item) for item in (classification, triplet, supcon)] == ["classification", "hard", "SupCon"]
+    assert [config.arm_label(item) for item in full().objectives] == ["classification", "hard", "supcon"]
+    assert [config.arm_title(item) for item in full().objectives] == ["classification", "hard", "SupCon"]
     assert config.arm_label(UntrainedConfig()) == "untrained"
 
 
@@ -277,10 +284,10 @@ def test_weights_that_are_no_file_stay_words(weights):
 
 
 def test_overrides_replace_and_create_and_are_yaml(tmp_path):
-    path = write(tmp_path, "name: x\ndataset: {source: digits}\nbudget: {images: 5, epochs: 3}\n")
+    path = write(tmp_path, "name: x\ndataset: {source: digits}\nbudget: {images: 5, epochs: 1}\n")
     experiment = config.load(path, ("budget.images=7", "training.batch.classes=3", "seeds=[4, 5]", "name=y",
                                     "objectives=[{name: triplet, margin: 0.5}]"))
-    assert (experiment.budget.images, experiment.budget.epochs) == (7, 3)
+    assert (experiment.budget.images, experiment.budget.epochs) == (7, 1)
     assert experiment.training.batch.classes == 3
     assert experiment.seeds == (4, 5)
     assert experiment.name == "y"
@@ -328,7 +335,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="found none at .*absent.yaml"):
+    with pytest.raises(FileNotFoundError, match=r"found none at .*absent.yaml"):
         config.load(tmp_path / "absent.yaml")
     with pytest.raises(FileNotFoundError, match="found none at"):
         config.load(tmp_path)
@@ -352,7 +359,8 @@ JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
     | st.sampled_from(["all", "triplet", "digits", "folder"]),
     lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.text(max_size=5) | st.sampled_from(["name", "label", "seed"]), inner, max_size=3), max_leaves=6)
+    | st.dictionaries(st.text(max_size=5) | st.sampled_from(["name", "label", "seed"]), inner, max_size=3),
+    max_leaves=6)
 
 
 @settings(deadline=None, max_examples=300)

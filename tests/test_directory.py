@@ -52,7 +52,7 @@ def test_find_refuses_what_is_not_a_name(name: str, tmp_path: Path) -> None:
 def test_find_says_what_there_is(plan: planning.Plan, tmp_path: Path) -> None:
     folder = directory.create(plan.config, plan.manifest, tmp_path)
     assert directory.find(tmp_path, "tiny/supcon-15-seed0") == folder / "supcon-15-seed0"
-    with pytest.raises(FileNotFoundError, match="no run 'tiny/supcon-16-seed0' .* experiments there: tiny"):
+    with pytest.raises(FileNotFoundError, match=r"no run 'tiny/supcon-16-seed0' .* experiments there: tiny"):
         directory.find(tmp_path, "tiny/supcon-16-seed0")
 
 

@@ -87,6 +87,17 @@ def test_diverged_encoder_is_refused(value: float, normalize: bool) -> None:
         embed(module, DATA, PIXELS, ROWS, CPU, normalize=normalize)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_one_vector_that_is_not_finite_is_enough_to_refuse(value: float) -> None:
+    pixels = np.maximum(PIXELS, 1)
+    data = DataConfig(mean=(0, 0, 0), std=(1, 1, 1), image_size=32, crop_pct=0.9)
+    module = nn.Sequential(Colors(), nn.Threshold(1e-4, value))
+    assert np.isfinite(embed(module, data, pixels, ROWS, CPU)).all()
+    pixels[11] = 0
+    with pytest.raises(ValueError, match="embeddings must be finite"):
+        embed(module, data, pixels, ROWS, CPU)
+
+
 def test_zero_vectors_cannot_be_normalised() -> None:
     pixels = PIXELS.copy()
     pixels[[3, 11]] = 51  # 0.2, the mean: normalised to zero

@@ -108,7 +108,7 @@ def test_an_altered_column_is_refused(tmp_path, name):
     path = tmp_path / "manifest.parquet"
     small().write(path)
     alter(path, name, [*getattr(small(), name)[:-1].tolist(), "other"])
-    with pytest.raises(ValueError, match="manifest.parquet must match its fingerprint"):
+    with pytest.raises(ValueError, match=r"manifest.parquet must match its fingerprint"):
         manifests.read(path)
 
 
@@ -116,7 +116,7 @@ def test_a_sample_moved_to_another_split_is_refused(tmp_path):
     path = tmp_path / "manifest.parquet"
     small().write(path)
     alter(path, "split", ["train", "train", "test", "test", "train"])
-    with pytest.raises(ValueError, match="manifest.parquet must match"):
+    with pytest.raises(ValueError, match=r"manifest.parquet must match"):
         manifests.read(path)
 
 
@@ -124,7 +124,7 @@ def test_an_altered_draw_of_the_low_data_subsets_is_refused(tmp_path):
     path = tmp_path / "manifest.parquet"
     small().write(path)
     alter(path, "rank_7", [0, 2, 1, -1, 0])
-    with pytest.raises(ValueError, match="manifest.parquet must match"):
+    with pytest.raises(ValueError, match=r"manifest.parquet must match"):
         manifests.read(path)
 
 
@@ -132,14 +132,14 @@ def test_a_parquet_file_without_the_metadata_is_refused(tmp_path):
     path = tmp_path / "manifest.parquet"
     small().write(path)
     pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
-    with pytest.raises(ValueError, match="manifest.parquet"):
+    with pytest.raises(ValueError, match=r"manifest.parquet"):
         manifests.read(path)
 
 
 def test_a_file_that_is_no_parquet_is_refused(tmp_path):
     path = tmp_path / "manifest.parquet"
     path.write_text("sample_id,label\n")
-    with pytest.raises(ValueError, match="manifest.parquet"):
+    with pytest.raises(ValueError, match=r"manifest.parquet"):
         manifests.read(path)
 
 
@@ -160,7 +160,7 @@ def test_every_changed_byte_is_refused_or_changes_nothing(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="found none at .*absent.parquet"):
+    with pytest.raises(FileNotFoundError, match=r"found none at .*absent.parquet"):
         manifests.read(tmp_path / "absent.parquet")
 
 

@@ -10,7 +10,8 @@ from core.config import ClassificationConfig, SupConConfig, TripletConfig, Untra
 from core.training import objectives
 
 TRAINED = [ClassificationConfig(), ClassificationConfig(label_smoothing=0.1), TripletConfig(mining="random"),
-           TripletConfig(mining="semi_hard"), TripletConfig(mining="batch_hard"), SupConConfig(), SupConConfig(projection=4)]
+           TripletConfig(mining="semi_hard"), TripletConfig(mining="batch_hard"), SupConConfig(),
+           SupConConfig(projection=4)]
 EVEN = [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
 UNEVEN = [0, 0, 1, 1, 1, 1, 2, 3, 3]  # class 2 stands there once: no positive for it
 
@@ -126,7 +127,8 @@ def test_batch_of_sixty_is_computed_as_exactly_as_a_small_one() -> None:
         slow_batch_hard(features, labels, 0.2, True), abs=1e-5)
     assert loss_of(TripletConfig(mining="semi_hard"), features, label_id).item() == pytest.approx(
         slow_semi_hard(features, labels, 0.2, True), abs=1e-5)
-    assert loss_of(SupConConfig(), features, label_id).item() == pytest.approx(slow_supcon(features, labels, 0.1), abs=1e-5)
+    assert loss_of(SupConConfig(), features, label_id).item() == pytest.approx(
+        slow_supcon(features, labels, 0.1), abs=1e-5)
 
 
 def test_random_triplets_by_hand() -> None:
@@ -191,7 +193,8 @@ def test_supcon_without_a_projection_has_nothing_to_train() -> None:
     assert list(objectives.build(SupConConfig(), 6, 4, 12, seed=0).parameters()) == []
 
 
-@pytest.mark.parametrize("config", [TripletConfig(mining="semi_hard"), TripletConfig(mining="batch_hard"), SupConConfig()])
+@pytest.mark.parametrize("config", [TripletConfig(mining="semi_hard"), TripletConfig(mining="batch_hard"),
+                                    SupConConfig()])
 def test_scale_and_order_do_not_matter_on_the_sphere(config: TripletConfig | SupConConfig) -> None:
     features, label_id = batch(UNEVEN, seed=3)
     loss = loss_of(config, features, label_id).item()
@@ -247,7 +250,8 @@ def test_loss_is_a_scalar_whose_gradient_reaches_every_image_and_parameter(
 
 
 @pytest.mark.parametrize("config", TRAINED)
-def test_gradient_step_on_the_features_lowers_the_loss(config: ClassificationConfig | TripletConfig | SupConConfig) -> None:
+def test_gradient_step_on_the_features_lowers_the_loss(
+        config: ClassificationConfig | TripletConfig | SupConConfig) -> None:
     features, label_id = batch(EVEN, seed=12)
     features.requires_grad_()
     objective = objectives.build(config, 6, 4, 12, seed=0)
@@ -268,7 +272,7 @@ def test_batch_of_one_class_is_refused(config: ClassificationConfig | TripletCon
 @pytest.mark.parametrize("config", TRAINED)
 def test_batch_with_no_class_twice_is_refused(config: ClassificationConfig | TripletConfig | SupConConfig) -> None:
     objective = objectives.build(config, 6, 4, 4, seed=0)
-    with pytest.raises(ValueError, match="a batch must hold some class at least twice, got 4 samples of as many classes"):
+    with pytest.raises(ValueError, match="must hold some class at least twice, got 4 samples of as many classes"):
         objective(torch.randn(4, 6), torch.arange(4))
 
 

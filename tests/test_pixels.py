@@ -74,7 +74,7 @@ def test_no_half_written_file_is_left_and_the_next_try_succeeds(tmp_path, error)
 
 
 def test_images_larger_than_the_disk_are_refused_before_any_is_decoded(tmp_path):
-    with pytest.raises(OSError, match="decoded images need .* GB in .* are free"):
+    with pytest.raises(OSError, match=r"decoded images need .* GB in .* are free"):
         pixels.load(manifest_of(1), Shades(raises_at=0, error=AssertionError), 10_000_000, tmp_path)
     assert list(tmp_path.glob("*.npy")) == []
 

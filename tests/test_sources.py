@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import struct
+import threading
 import warnings
 import zlib
 from pathlib import Path
@@ -71,6 +72,7 @@ def test_a_folder_of_class_folders_becomes_a_manifest(tmp_path):
     assert manifest.unreadable == ()
 
 
+@pytest.mark.filterwarnings("ignore:Truncated File Read")  # what Pillow says of a short TIFF before it gives up
 def test_broken_files_are_listed_with_a_reason_and_no_good_one_is_lost(tmp_path):
     whole_jpeg = encoded(noise(1, 64, 64), "JPEG")
     broken = {
@@ -85,8 +87,9 @@ def test_broken_files_are_listed_with_a_reason_and_no_good_one_is_lost(tmp_path)
     (tmp_path / "a" / "empty_folder.jpg").mkdir()
     (tmp_path / "a" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
     manifest = Folder(tmp_path).scan()
-    assert sorted(manifest.sample_id.tolist()) == sorted([*(f"a/{name}" for name in names), "b/1.jpg", "b/x.jpg/inside.png"])
-    assert sorted(item.path for item in manifest.unreadable) == sorted([*(f"a/{name}" for name in broken), "a/gone.jpg"])
+    assert set(manifest.sample_id.tolist()) == {*(f"a/{name}" for name in names), "b/1.jpg", "b/x.jpg/inside.png"}
+    assert {item.path for item in manifest.unreadable} == {*(f"a/{name}" for name in broken), "a/gone.jpg"}
+    assert (len(manifest), len(manifest.unreadable)) == (8, 11)
     reason = {item.path: item.reason for item in manifest.unreadable}
     assert all(reason.values())
     assert not any("\n" in text for text in reason.values())
@@ -120,8 +123,13 @@ def test_a_file_gone_since_the_scan_is_an_error_and_no_other_image(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_named_pipe_is_listed_and_does_not_block(tmp_path):
     folder_of(tmp_path, a={"0.png": good(0)}, b={"1.png": good(1)})
-    os.mkfifo(tmp_path / "a" / "pipe.png")
+    pipe = tmp_path / "a" / "pipe.png"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.open("wb").close(), daemon=True)  # ends the read of a scan that reads
+    writer.start()
     manifest = Folder(tmp_path).scan()
+    os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
+    writer.join()
     assert [(item.path, item.reason) for item in manifest.unreadable] == [("a/pipe.png", "not a regular file")]
     assert len(manifest) == 2
 
@@ -149,8 +157,8 @@ def test_a_name_that_is_no_text_does_not_stop_the_rest(tmp_path):
 
 
 def test_files_that_are_not_named_like_images_and_hidden_ones_are_left_alone(tmp_path):
-    folder_of(tmp_path, a={"0.png": good(0), "notes.txt": b"x", ".1.png": good(1), ".cache/2.png": good(2), "png": good(3)},
-              b={"3.png": good(3)})
+    ignored = {"notes.txt": b"x", ".1.png": good(1), ".cache/2.png": good(2), "png": good(3)}
+    folder_of(tmp_path, a={"0.png": good(0), **ignored}, b={"3.png": good(3)})
     folder_of(tmp_path, **{".git": {"4.png": good(4)}})
     (tmp_path / "loose.png").write_bytes(good(5))
     manifest = Folder(tmp_path).scan()
@@ -177,13 +185,14 @@ def test_a_path_that_group_by_does_not_match_is_named(tmp_path):
     folder_of(tmp_path, a={"p1_0.png": good(0)}, b={"odd.png": good(1)})
     with pytest.raises(ValueError) as caught:
         Folder(tmp_path, r"(.*)_[0-9]+\.png").scan()
-    assert str(caught.value) == r"dataset.group_by must match every path, got no match of '(.*)_[0-9]+\\.png' in 'b/odd.png'"
+    assert str(caught.value) == (
+        r"dataset.group_by must match every path, got no match of '(.*)_[0-9]+\\.png' in 'b/odd.png'")
 
 
 def test_a_path_in_which_group_by_captures_nothing_is_named(tmp_path):
     folder_of(tmp_path, a={"p1_0.png": good(0)}, b={"odd.png": good(1)})
-    with pytest.raises(ValueError, match="dataset.group_by .*'b/odd.png'"):
-        Folder(tmp_path, r"(p[0-9])?.*").scan()
+    with pytest.raises(ValueError, match=r"dataset.group_by .*'b/odd.png'"):
+        Folder(tmp_path, r"([ab]/p[0-9])?.*").scan()
 
 
 def test_progress_counts_every_file_once(tmp_path):
@@ -194,12 +203,12 @@ def test_progress_counts_every_file_once(tmp_path):
 
 
 def test_a_folder_that_cannot_be_a_dataset_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="dataset.root must be a folder of class folders, found none at .*absent"):
+    with pytest.raises(FileNotFoundError, match=r"dataset.root must be a folder of class folders, found none at"):
         Folder(tmp_path / "absent")
-    with pytest.raises(ValueError, match="dataset.root must hold one folder of images per class, found no images in"):
+    with pytest.raises(ValueError, match=r"dataset.root must hold one folder of images per class, found no images in"):
         Folder(tmp_path).scan()
     folder_of(tmp_path, a={"0.png": good(0)}, b={"1.png": b""})
-    with pytest.raises(ValueError, match="dataset.root must hold at least two class folders with images, found a in"):
+    with pytest.raises(ValueError, match=r"dataset.root must hold at least two class folders with images, found a in"):
         Folder(tmp_path).scan()
     (tmp_path / "a" / "0.png").write_bytes(b"")
     with pytest.raises(ValueError, match="found none readable in"):
@@ -234,8 +243,8 @@ def test_a_palette_image_without_transparency_keeps_its_colours():
 
 
 def test_sixteen_bit_levels_are_scaled_to_eight():
-    levels = np.array([[0, 257, 100 * 257, 65535]], dtype=np.uint16)
-    assert pixels(encoded(Image.fromarray(levels), "PNG")) == [[[0] * 3, [1] * 3, [100] * 3, [255] * 3]]
+    levels = np.array([[0, 257, 100 * 257, 65280, 65535]], dtype=np.uint16)
+    assert pixels(encoded(Image.fromarray(levels), "PNG")) == [[[0] * 3, [1] * 3, [100] * 3, [254] * 3, [255] * 3]]
 
 
 def test_cmyk_becomes_rgb():
@@ -282,8 +291,8 @@ def test_a_reason_is_one_line_and_never_empty():
 def test_the_digits_are_all_there():
     manifest = Digits().scan()
     assert len(manifest) == len(set(manifest.sample_id.tolist())) == 1797
-    assert manifest.counts() == {"0": 178, "1": 182, "2": 177, "3": 183, "4": 181, "5": 182, "6": 181, "7": 179, "8": 174,
-                                 "9": 180}
+    assert manifest.classes == tuple("0123456789")
+    assert list(manifest.counts().values()) == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert manifest.sample_id[0] == "0/0000"
     assert Digits().scan().fingerprint == manifest.fingerprint
 

@@ -14,6 +14,7 @@ from core.data import split
 from core.data.manifest import SPLITS, Manifest
 
 quick = settings(deadline=None, max_examples=150)
+TOO_FEW = "must have at least 3 groups to stand in train, validation and test"
 
 
 def make(labels, groups=None, digests=None) -> Manifest:
@@ -40,14 +41,14 @@ def splits_of(keys, manifest) -> dict:
 
 def merged(manifest: Manifest) -> list[set[int]]:
     """Rows that share a group or an image, directly or through others: merge until nothing changes."""
+    group, digest = manifest.group, manifest.digest
     blocks = [{row} for row in range(len(manifest))]
     changed = True
     while changed:
         changed = False
         for one in blocks:
             for other in blocks:
-                if one is not other and any(manifest.group[i] == manifest.group[j] or manifest.digest[i] == manifest.digest[j]
-                                            for i in one for j in other):
+                if one is not other and any(group[i] == group[j] or digest[i] == digest[j] for i in one for j in other):
                     one |= other
                     blocks.remove(other)
                     changed = True
@@ -75,6 +76,13 @@ def test_the_shares_are_met_in_every_class(n, expected):
         assert tuple(counts[name] for name in SPLITS) == expected
 
 
+def test_shares_are_counted_in_images_and_not_in_groups():
+    groups = ["large"] * 70 + [f"small{index // 5}" for index in range(30)]
+    found = split.assign(make(["a"] * 100, groups), SplitConfig(), (0,))
+    assert [len(found.indices(name)) for name in SPLITS] == [70, 10, 20]
+    assert set(found.group[found.indices("train")].tolist()) == {"glarge"}
+
+
 def test_other_shares_are_met_too():
     found = split.assign(plain({"a": 20, "b": 40}), SplitConfig(fractions=(0.5, 0.25, 0.25)), (0,))
     assert [found.counts(found.indices(name)) for name in SPLITS] == [
@@ -92,7 +100,8 @@ def test_three_groups_a_class_always_make_a_split(sizes, seed, fractions):
 
 
 @quick
-@given(rows=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 14), st.integers(0, 40)), min_size=1, max_size=40),
+@given(rows=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 14), st.integers(0, 40)), min_size=1,
+                     max_size=40),
        seed=st.integers(0, 5))
 def test_any_tangle_of_groups_and_copies_makes_a_split_or_names_the_class(rows, seed):
     manifest = make(*zip(*rows))
@@ -100,7 +109,7 @@ def test_any_tangle_of_groups_and_copies_makes_a_split_or_names_the_class(rows, 
         found = split.assign(manifest, SplitConfig(seed=seed), (0,))
     except ValueError as error:
         label = str(error).split("'")[1]
-        assert str(error).startswith(f"class '{label}' must have at least 3 groups to stand in train, validation and test")
+        assert str(error).startswith(f"class '{label}' {TOO_FEW}")
         votes = [Counter(manifest.label[list(block)].tolist()).most_common(2) for block in merged(manifest)]
         won = [vote for vote in votes if vote[0][0] == label and (len(vote) == 1 or vote[0][1] > vote[1][1])]
         assert len(won) < 3
@@ -133,10 +142,9 @@ def test_a_group_and_an_image_of_the_same_name_are_not_linked():
 
 
 @pytest.mark.parametrize("labels, groups, message", [
-    ("aaab", None, "class 'b' must have at least 3 groups to stand in train, validation and test, got 1 image in 1 group"),
-    ("aaabb", None, "class 'b' must have at least 3 groups to stand in train, validation and test, got 2 images in 2 groups"),
-    ("aaaabbb", [0, 0, 1, 1, 2, 3, 4],
-     "class 'a' must have at least 3 groups to stand in train, validation and test, got 4 images in 2 groups"),
+    ("aaab", None, f"class 'b' {TOO_FEW}, got 1 image in 1 group"),
+    ("aaabb", None, f"class 'b' {TOO_FEW}, got 2 images in 2 groups"),
+    ("aaaabbb", [0, 0, 1, 1, 2, 3, 4], f"class 'a' {TOO_FEW}, got 4 images in 2 groups"),
 ])
 def test_a_class_of_too_few_groups_is_refused_by_name(labels, groups, message):
     with pytest.raises(ValueError) as caught:
@@ -145,7 +153,7 @@ def test_a_class_of_too_few_groups_is_refused_by_name(labels, groups, message):
 
 
 def test_copies_do_not_count_as_groups():
-    with pytest.raises(ValueError, match="class 'b' .* got 3 images in 2 groups"):
+    with pytest.raises(ValueError, match=r"class 'b' .* got 3 images in 2 groups"):
         split.assign(make("aaabbb", None, [0, 1, 2, 3, 3, 4]), SplitConfig(), (0,))
 
 
@@ -225,7 +233,7 @@ def test_a_plan_that_the_data_carry_is_accepted():
      "training.batch must fit 2 classes of at least 3 training images without duplicates, at most 2 × 3, got 2 × 4; "
      "2 × 3 fits"),
     ({"a": 40, "b": 3}, {}, "every class must have at least 2 training images, got 1 in class 'b'"),
-    ({"a": 40, "b": 40}, {"images_per_class": [1]}, "every class must have at least 2 training images, got 1 in class "),
+    ({"a": 40, "b": 40}, {"images_per_class": [1]}, "every class must have at least 2 training images, got 1 in class"),
     ({"a": 10, "b": 10}, {},
      "validation must hold at least 5 images and two of some class to be scored, got 2 in 2 classes; "
      "raise its share in split.fractions"),
@@ -240,7 +248,7 @@ def test_a_plan_over_splits_that_share_images_is_refused():
     manifest, plan = planned({"a": 30, "b": 30})
     digest = manifest.digest.copy()
     digest[manifest.indices("test")[0]] = digest[manifest.indices("train")[0]]
-    with pytest.raises(ValueError, match="^splits must share nothing, got 0 groups and 1 images shared"):
+    with pytest.raises(ValueError, match=r"^splits must share nothing, got 0 groups and 1 images shared"):
         split.check_plan(replace(manifest, digest=digest), plan)
 
 
@@ -249,6 +257,7 @@ def test_a_plan_over_splits_that_share_images_is_refused():
     ((2, 12), {"a": 20, "b": 7}, (2, 7)),
     ((2, 4), {"a": 20, "b": 7}, (2, 4)),
     ((9, 9), {"a": 2, "b": 3, "c": 4}, (3, 2)),
+    ((2, 4), {"a": 1, "b": 9}, (2, 2)),
 ])
 def test_the_fitting_batch_shrinks_to_what_the_classes_fill(asked, sizes, fitting):
     found = split.fitting_batch(BatchConfig(classes=asked[0], samples=asked[1]), sizes)

@@ -177,17 +177,18 @@ def test_altered_metadata_is_refused(path, key, value):
         tables.read(path)
 
 
-@pytest.mark.parametrize("metadata", [None, {"other": "{}"}, {"duet": "{"}, {"duet": "[]"}, {"duet": "3"}, {"duet": "{}"}])
+@pytest.mark.parametrize("metadata", [None, {"other": "{}"}, {"duet": "{"}, {"duet": "[]"}, {"duet": "3"},
+                                      {"duet": "{}"}])
 def test_a_table_without_its_metadata_is_refused(path, metadata):
     pq.write_table(pq.read_table(path).replace_schema_metadata(metadata), path)
-    with pytest.raises(ValueError, match="embeddings.parquet must "):
+    with pytest.raises(ValueError, match=r"embeddings.parquet must "):
         tables.read(path)
 
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_a_missing_column_is_refused(path, name):
     pq.write_table(pq.read_table(path).drop_columns([name]), path)
-    with pytest.raises(ValueError, match="embeddings.parquet must be an embedding table"):
+    with pytest.raises(ValueError, match=r"embeddings.parquet must be an embedding table"):
         tables.read(path)
 
 
@@ -202,7 +203,7 @@ def test_a_missing_column_is_refused(path, name):
 ])
 def test_a_column_of_another_kind_is_refused_by_the_path(path, name, values, kind):
     alter(path, name, values, kind)
-    with pytest.raises(ValueError, match="embeddings.parquet must "):
+    with pytest.raises(ValueError, match=r"embeddings.parquet must "):
         tables.read(path)
 
 
@@ -224,12 +225,12 @@ def test_a_table_cut_short_is_refused(path):
     content = path.read_bytes()
     for length in (0, 3, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:length])
-        with pytest.raises(ValueError, match="embeddings.parquet must be an embedding table"):
+        with pytest.raises(ValueError, match=r"embeddings.parquet must be an embedding table"):
             tables.read(path)
 
 
 def test_a_missing_table_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="embedding table must exist, found none at .*absent.parquet"):
+    with pytest.raises(FileNotFoundError, match=r"embedding table must exist, found none at .*absent.parquet"):
         tables.read(tmp_path / "absent.parquet")
 
 

@@ -74,10 +74,10 @@ def test_the_embedding_table_reproduces_every_number(finished: Path) -> None:
     for run in directory.runs(finished):
         table = tables.read(run / "embeddings.parquet")
         assert len(table) == 1797
-        sample_id, values = verdict.score(table)
-        summary = verdict.summarize({name: column[None] for name, column in values.items()}, 200)
+        scores = verdict.score(table)
+        summary = verdict.summarize(scores, 200)
         assert summary == directory.read_json(run / "evaluation.json")["metrics"] == table.metadata["evaluation"]["metrics"]
-        assert len(sample_id) == (table.split == "test").sum()
+        assert len(scores.sample_id) == (table.split == "test").sum()
 
 
 def test_the_verdict_has_a_row_an_arm_and_a_sentence(finished: Path) -> None:

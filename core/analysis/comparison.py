@@ -63,27 +63,32 @@ class Comparison:
                 "confounders": list(self.confounders), "differences": [item.to_json() for item in self.differences]}
 
 
-def interval(values: np.ndarray, n_bootstrap: int, seed: int = 0) -> Interval:
+def interval(values: np.ndarray, n_bootstrap: int, seed: int = 0, group: np.ndarray | None = None) -> Interval:
     """Mean over samples and seeds with a bootstrap interval over both.
 
     Args:
         values: shape (seeds, samples), 0 to 1, nan where undefined.
         n_bootstrap: draws.
         seed: seed of the draws.
+        group: samples that are drawn together, such as crops of one photograph, shape (samples,); None: each alone.
 
     Raises:
         ValueError: if no sample has a value.
     """
-    defined = _defined(values)
-    draws = _bootstrap(defined, n_bootstrap, seed)
+    defined, group = _defined(values, group)
+    draws = _bootstrap(defined, group, n_bootstrap, seed)
     low, high = np.quantile(draws, [0.025, 0.975])
     over_seeds = defined.mean(axis=1)
     sd = float(over_seeds.std(ddof=1)) if len(over_seeds) > 1 else 0.0
     return Interval(mean=float(defined.mean()), low=float(low), high=float(high), sd=sd)
 
 
-def difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed: int = 0) -> Difference:
-    """Paired difference B − A with a hierarchical bootstrap: seeds are drawn, and samples are drawn, the same for both.
+def difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed: int = 0,
+               group: np.ndarray | None = None) -> Difference:
+    """Paired difference B − A with a hierarchical bootstrap: seeds are drawn, then samples, the same for both.
+
+    Samples of one group are drawn together (a cluster bootstrap: Field & Welsh, 2007,
+    doi:10.1111/j.1467-9868.2007.00593.x): twenty crops of one photograph are not twenty photographs.
 
     Args:
         metric: its key in `METRICS`.
@@ -91,28 +96,31 @@ def difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed
         b: values of B, shape (seeds, samples).
         n_bootstrap: draws.
         seed: seed of the draws.
+        group: samples that are drawn together, shape (samples,); None: each alone.
 
     Raises:
         ValueError: if shapes differ or no sample has a value.
     """
     if a.shape != b.shape:
         raise ValueError(f"A and B must have the same seeds and samples, got {a.shape} and {b.shape}")
-    paired = _defined(b - a)
-    draws = _bootstrap(paired, n_bootstrap, seed)
+    paired, group = _defined(b - a, group)
+    draws = _bootstrap(paired, group, n_bootstrap, seed)
     low, high = (float(value) for value in np.quantile(draws, [0.025, 0.975]))
     gap = float(paired.mean())
     verdict = "better" if low > 0 else "worse" if high < 0 else "cannot tell"
     n_seeds, n_samples = paired.shape
     settles_at = None
     if verdict == "cannot tell" and abs(gap) > 1e-9:
-        settles_at = math.ceil(n_samples * ((high - low) / 2 / abs(gap)) ** 2)  # an interval shrinks with √n
+        reach = gap - low if gap > 0 else high - gap  # the side of the interval that crosses zero
+        settles_at = math.ceil(n_samples * (reach / abs(gap)) ** 2)  # it shrinks with √n
     return Difference(metric=metric, a=float(np.nanmean(a)), b=float(np.nanmean(b)), difference=gap, low=low, high=high,
                       verdict=verdict, n_seeds=n_seeds, n_samples=n_samples, settles_at=settles_at)
 
 
-def compare(a: Values, b: Values, n_bootstrap: int) -> list[Difference]:
+def compare(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = None) -> list[Difference]:
     """Paired differences on every metric both spaces have, in the order of `METRICS`."""
-    return [difference(metric, a[metric], b[metric], n_bootstrap) for metric in METRICS if metric in a and metric in b]
+    return [difference(metric, a[metric], b[metric], n_bootstrap, group=group) for metric in METRICS
+            if metric in a and metric in b]
 
 
 def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[str, ...] = ()) -> str:
@@ -153,24 +161,29 @@ def _flatten(values: dict, prefix: str = "") -> dict[str, object]:
     return flat
 
 
-def _defined(values: np.ndarray) -> np.ndarray:
-    defined = values[:, ~np.isnan(values).any(axis=0)]
-    if defined.size == 0:
+def _defined(values: np.ndarray, group: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The samples that have a value, and for each the number of its group."""
+    keep = ~np.isnan(values).any(axis=0)
+    if not keep.any():
         raise ValueError("a metric must be defined for at least one sample, got none (classes of one test image?)")
-    return defined
+    names = np.arange(keep.sum()) if group is None else group[keep].astype(str)
+    return values[:, keep], np.unique(names, return_inverse=True)[1]
 
 
-def _bootstrap(values: np.ndarray, n_bootstrap: int, seed: int) -> np.ndarray:
-    """Means of draws with replacement, seeds first, then samples (the same images stand in every seed); (draws,)."""
+def _bootstrap(values: np.ndarray, group: np.ndarray, n_bootstrap: int, seed: int) -> np.ndarray:
+    """Means of draws with replacement: seeds first, then whole groups of samples, the same in every seed; (draws,)."""
     generator = np.random.default_rng([seed, 4])
-    n_seeds, n_samples = values.shape
+    n_seeds, n_groups = len(values), int(group.max()) + 1
+    size = np.bincount(group)
+    total = np.stack([np.bincount(group, weights=row) for row in values])
     means = np.empty(n_bootstrap)
     for start in range(0, n_bootstrap, _CHUNK):
         count = min(_CHUNK, n_bootstrap - start)
         drawn_seeds = generator.integers(n_seeds, size=(count, n_seeds))
-        drawn_samples = generator.integers(n_samples, size=(count, n_samples))
-        over_seeds = values[drawn_seeds].mean(axis=1) if n_seeds > 1 else np.broadcast_to(values, (count, n_samples))
-        means[start:start + count] = np.take_along_axis(over_seeds, drawn_samples, axis=1).mean(axis=1)
+        drawn_groups = generator.integers(n_groups, size=(count, n_groups))
+        over_seeds = total[drawn_seeds].mean(axis=1) if n_seeds > 1 else np.broadcast_to(total, (count, n_groups))
+        sums = np.take_along_axis(over_seeds, drawn_groups, axis=1).sum(axis=1)
+        means[start:start + count] = sums / size[drawn_groups].sum(axis=1)
     return means
 
 

@@ -95,10 +95,11 @@ def knn_correct(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray
     for start in range(0, len(vectors), _CHUNK):
         similarity = queries[start:start + _CHUNK] @ known.T
         voters = reference_label_id[nearest(similarity, k)]
-        votes = np.zeros((len(voters), n_classes))
-        for place in range(k):  # a vote weighs a hair less with each place, so that the nearer class wins a tie
-            np.add.at(votes, (np.arange(len(voters)), voters[:, place]), 1 - 1e-6 * place)
-        predicted[start:start + _CHUNK] = votes.argmax(axis=1)
+        rows = np.arange(len(voters))[:, None]
+        votes = np.zeros((len(voters), n_classes), dtype=np.int64)
+        np.add.at(votes, (rows, voters), 1)
+        deciding = votes[rows, voters].argmax(axis=1)  # of the classes with most votes, the one whose voter is nearest
+        predicted[start:start + _CHUNK] = voters[rows[:, 0], deciding]
     return (predicted == label_id).astype(np.float64)
 
 
@@ -134,11 +135,14 @@ def per_sample(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray,
 def nearest(similarity: np.ndarray, k: int) -> np.ndarray:
     """Columns of the k largest values of each row, largest first, equal ones by column; shape (n, k), int64."""
     k = min(k, similarity.shape[1])
-    if k < similarity.shape[1] // 2:
-        candidates = np.sort(np.argpartition(-similarity, k - 1, axis=1)[:, :k], axis=1)
-        order = np.argsort(-np.take_along_axis(similarity, candidates, axis=1), axis=1, kind="stable")
-        return np.take_along_axis(candidates, order, axis=1)
-    return np.argsort(-similarity, axis=1, kind="stable")[:, :k]
+    if k >= similarity.shape[1] // 2:
+        return np.argsort(-similarity, axis=1, kind="stable")[:, :k]
+    chosen = np.sort(np.argpartition(-similarity, k - 1, axis=1)[:, :k], axis=1)
+    values = np.take_along_axis(similarity, chosen, axis=1)
+    found = np.take_along_axis(chosen, np.argsort(-values, axis=1, kind="stable"), axis=1)
+    is_tied = (similarity >= values.min(axis=1, keepdims=True)).sum(axis=1) > k  # equal at the edge: which is arbitrary
+    found[is_tied] = np.argsort(-similarity[is_tied], axis=1, kind="stable")[:, :k]
+    return found
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -81,7 +81,7 @@ def follow(vectors: np.ndarray, previous: np.ndarray | None, seed: int = 0) -> n
 
     if previous is None:
         return project(vectors, "tsne", seed)
-    model = TSNE(init=_spread(previous), perplexity=_perplexity(len(vectors), 30.0), early_exaggeration=1.0,
+    model = TSNE(init=_spread(previous, seed), perplexity=_perplexity(len(vectors), 30.0), early_exaggeration=1.0,
                  max_iter=250, random_state=seed)  # 250 is the least scikit-learn allows
     return align(model.fit_transform(vectors), previous).astype(np.float32)
 
@@ -89,22 +89,24 @@ def follow(vectors: np.ndarray, previous: np.ndarray | None, seed: int = 0) -> n
 def _pca(vectors: np.ndarray) -> np.ndarray:
     from sklearn.decomposition import PCA
 
-    layout = PCA(2, svd_solver="full").fit_transform(vectors) if vectors.shape[1] > 1 else np.pad(vectors, ((0, 0), (0, 1)))
-    return layout
+    if np.ptp(vectors, axis=0).max() == 0:  # a space that collapsed to a point
+        return np.zeros((len(vectors), 2))
+    return PCA(2, svd_solver="full").fit_transform(vectors) if vectors.shape[1] > 1 else np.pad(vectors, ((0, 0), (0, 1)))
 
 
 def _tsne(vectors: np.ndarray, seed: int, start: np.ndarray | None, perplexity: float) -> np.ndarray:
     from sklearn.manifold import TSNE
 
-    init = _pca(vectors) if start is None else start
-    init = (init / init[:, 0].std() * 1e-4).astype(np.float32)  # scikit-learn's own scaling of a PCA start
+    init = _spread(_pca(vectors) if start is None else start, seed)
+    init = init / init[:, 0].std() * np.float32(1e-4)  # scikit-learn's own scaling of a PCA start
     return TSNE(init=init, perplexity=_perplexity(len(vectors), perplexity), random_state=seed).fit_transform(vectors)
 
 
 def _umap(vectors: np.ndarray, seed: int, start: np.ndarray | None, neighbors: int) -> np.ndarray:
     import umap  # imports numba: seconds, so only here
 
-    init = "spectral" if start is None else (10 * start / np.abs(start).max()).astype(np.float32)  # umap's own ±10
+    spread = None if start is None else _spread(start, seed)
+    init = "spectral" if spread is None else 10 * spread / np.abs(spread).max()  # umap's own ±10
     model = umap.UMAP(n_neighbors=min(neighbors, len(vectors) - 1), init=init, random_state=seed, n_jobs=1)
     return model.fit_transform(vectors)
 
@@ -113,5 +115,9 @@ def _perplexity(n: int, wanted: float) -> float:
     return min(wanted, (n - 1) / 3)  # the usual upper bound; scikit-learn refuses n or more
 
 
-def _spread(layout: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(layout - layout.mean(axis=0), dtype=np.float32)
+def _spread(layout: np.ndarray, seed: int) -> np.ndarray:
+    """A start that is centred and has some width: points all in one place end scikit-learn's tree, and the process."""
+    centered = np.ascontiguousarray(layout - layout.mean(axis=0), dtype=np.float32)
+    if centered[:, 0].std() > 1e-12:
+        return centered
+    return np.random.default_rng([seed, 5]).normal(0, 1e-4, centered.shape).astype(np.float32)

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 _TEXT = ("sample_id", "path", "label", "split", "group")
+_NUMBERS = {"label_id": pa.int32(), "cluster": pa.int32(), "x": pa.float32(), "y": pa.float32()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,16 +107,19 @@ def read(path: Path) -> EmbeddingTable:
     try:
         arrow = pq.read_table(path)
         metadata = json.loads(arrow.schema.metadata[b"duet"])
+        expected = metadata.pop("content_sha256")
+        _check_schema(arrow.schema)
         text = {name: np.array(arrow[name].to_pylist(), dtype=object) for name in _TEXT}
-        numbers = {name: arrow[name].to_numpy() for name in ("label_id", "cluster", "x", "y")}
+        numbers = {name: arrow[name].to_numpy() for name in _NUMBERS}
         vectors = arrow["embedding"].combine_chunks()
         embedding = vectors.flatten().to_numpy().reshape(len(arrow), vectors.type.list_size)
-    except (pa.ArrowException, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} must be an embedding table, got {type(error).__name__}: {error}") from None
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} must be an embedding table, got {type(error).__name__}: {reason}") from None
     table = EmbeddingTable(**text, **numbers, embedding=embedding, metadata=metadata)
-    _verify(table, path)
-    if _digest(table) != metadata.get("content_sha256"):
+    if _digest(table) != expected:
         raise ValueError(f"{path} must match its checksum; it was changed after it was written")
+    _verify(table, path)
     return table
 
 
@@ -133,10 +137,23 @@ def _verify(table: EmbeddingTable, path: Path) -> None:
             raise ValueError(f"vectors of {path} must have length 1, got a deviation of {longest:.2g}")
 
 
-def _digest(table: EmbeddingTable) -> str:
-    digest = hashlib.sha256()
+def _check_schema(schema: pa.Schema) -> None:
     for name in _TEXT:
-        digest.update("\n".join(getattr(table, name).tolist()).encode())
-    for name in ("label_id", "cluster", "x", "y", "embedding"):
+        kind = schema.field(name).type
+        if not pa.types.is_string(kind.value_type if pa.types.is_dictionary(kind) else kind):
+            raise TypeError(f"{name} must be text, got {kind}")
+    for name, kind in _NUMBERS.items():
+        if schema.field(name).type != kind:
+            raise TypeError(f"{name} must be {kind}, got {schema.field(name).type}")
+    kind = schema.field("embedding").type
+    if not pa.types.is_fixed_size_list(kind) or kind.value_type != pa.float32():
+        raise TypeError(f"embedding must be a fixed-size list of float, got {kind}")
+
+
+def _digest(table: EmbeddingTable) -> str:
+    digest = hashlib.sha256(json.dumps(table.metadata, sort_keys=True).encode())
+    for name in _TEXT:
+        digest.update(json.dumps(getattr(table, name).tolist()).encode())
+    for name in (*_NUMBERS, "embedding"):
         digest.update(np.ascontiguousarray(getattr(table, name)).tobytes())
     return digest.hexdigest()

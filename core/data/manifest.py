@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 SPLITS = ("train", "validation", "test")
+_TEXT = ("sample_id", "label", "group", "digest", "split")
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,22 @@ class Manifest:
         """Writes the manifest as Parquet, whole or not at all."""
         columns: dict[str, pa.Array] = {
             name: pa.array(getattr(self, name).tolist(), pa.string())
-            for name in ("sample_id", "label", "group", "digest", "split")
+            for name in _TEXT
         }
         columns |= {f"rank_{seed}": pa.array(rank, pa.int32()) for seed, rank in self.rank.items()}
-        meta = {"fingerprint": self.fingerprint, "unreadable": [[item.path, item.reason] for item in self.unreadable]}
+        meta = {"fingerprint": self.fingerprint, "content_sha256": self._content_digest(),
+                "unreadable": [[item.path, item.reason] for item in self.unreadable]}
         table = pa.table(columns).replace_schema_metadata({"duet": json.dumps(meta)})
         temporary = path.with_name(path.name + ".tmp")
         pq.write_table(table, temporary, compression="zstd")
         os.replace(temporary, path)
+
+    def _content_digest(self) -> str:
+        """Hash of everything the manifest holds, splits and ranks too."""
+        content = [[getattr(self, name).tolist() for name in _TEXT],
+                   {str(seed): rank.tolist() for seed, rank in self.rank.items()},
+                   [[item.path, item.reason] for item in self.unreadable]]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def read(path: Path) -> Manifest:
@@ -106,17 +115,20 @@ def read(path: Path) -> Manifest:
 
     Raises:
         FileNotFoundError: if there is none.
-        ValueError: if its content no longer matches its fingerprint.
+        ValueError: if it is no manifest, or its content is not what was written.
     """
     if not path.is_file():
         raise FileNotFoundError(f"manifest must exist, found none at {path}")
-    table = pq.read_table(path)
-    meta = json.loads(table.schema.metadata[b"duet"])
-    text = {name: np.array(table[name].to_pylist(), dtype=object) for name in
-            ("sample_id", "label", "group", "digest", "split")}
-    rank = {int(name.removeprefix("rank_")): table[name].to_numpy()
-            for name in table.column_names if name.startswith("rank_")}
-    manifest = Manifest(**text, rank=rank, unreadable=tuple(Unreadable(*pair) for pair in meta["unreadable"]))
-    if manifest.fingerprint != meta["fingerprint"]:
-        raise ValueError(f"{path} must match its fingerprint {meta['fingerprint']}, got {manifest.fingerprint}")
+    try:
+        table = pq.read_table(path)
+        meta = json.loads(table.schema.metadata[b"duet"])
+        text = {name: np.array(table[name].to_pylist(), dtype=object) for name in _TEXT}
+        rank = {int(name.removeprefix("rank_")): table[name].to_numpy()
+                for name in table.column_names if name.startswith("rank_")}
+        manifest = Manifest(**text, rank=rank, unreadable=tuple(Unreadable(*pair) for pair in meta["unreadable"]))
+        found, expected = (manifest.fingerprint, manifest._content_digest()), (meta["fingerprint"], meta["content_sha256"])
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} must be a manifest, got {type(error).__name__}: {' '.join(str(error).split())}") from None
+    if found != expected:
+        raise ValueError(f"{path} must match its fingerprint {expected[0]}; it was changed after it was written")
     return manifest

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 from numpy.lib.format import open_memmap
-from PIL import Image
+from PIL import Image, ImageOps
 
 from core.data.manifest import Manifest
 from core.data.sources import Source
@@ -63,6 +63,7 @@ def _decode(manifest: Manifest, source: Source, size: int, path: Path, progress:
             if progress:
                 progress(row + 1, len(manifest))
         pixels.flush()
+        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -71,6 +72,8 @@ def _decode(manifest: Manifest, source: Source, size: int, path: Path, progress:
 
 def square(image: Image.Image, size: int) -> np.ndarray:
     """Shorter side to `size` (bicubic, antialiased), middle square; shape (size, size, 3), uint8."""
+    if max(image.size) > 4 * min(image.size):  # a strip: most of it is cut off anyway, so it is never enlarged whole
+        image = ImageOps.fit(image, tuple(min(side, 4 * min(image.size)) for side in image.size))
     scale = size / min(image.size)
     width, height = (max(size, round(side * scale)) for side in image.size)
     left, top = (width - size) // 2, (height - size) // 2

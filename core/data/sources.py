@@ -9,6 +9,7 @@ import io
 import os
 import re
 import stat
+import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -24,7 +25,9 @@ from core.data.manifest import Manifest, Unreadable
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 MAX_PIXELS = 100_000_000  # larger files are listed as unreadable; Pillow warns of a bomb near here too
 
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)  # what Pillow raises, and `decode`
+# What `decode` and Pillow raise on files that are not what they seem.
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, TypeError, IndexError, KeyError, OverflowError,
+              ZeroDivisionError, Image.DecompressionBombError)
 
 Progress = Callable[[int, int], None]
 
@@ -101,7 +104,7 @@ class Folder:
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow releases the GIL while it decodes
             for path, (digest, reason) in zip(paths, pool.map(self._check, paths)):
                 if reason:
-                    unreadable.append(Unreadable(path, reason))
+                    unreadable.append(Unreadable(path.encode(errors="backslashreplace").decode(), reason))
                 else:
                     digests[path] = digest
                 done += 1
@@ -126,6 +129,7 @@ class Folder:
 
     def _check(self, path: str) -> tuple[str, str]:
         try:
+            path.encode()  # a name that is no text could not be written down
             file = self._root / path
             if not stat.S_ISREG(file.stat().st_mode):
                 return "", "not a regular file"
@@ -139,7 +143,7 @@ class Folder:
         if self._group_by is None:
             return path
         match = self._group_by.search(path)
-        if match is None:
+        if match is None or match.group(1) is None:
             raise ValueError(f"dataset.group_by must match every path, got no match of "
                              f"{self._group_by.pattern!r} in {path!r}")
         return match.group(1)

@@ -92,8 +92,8 @@ def confusion(counts: np.ndarray, classes: tuple[str, ...], as_share: bool = Tru
         as_share: percent of the class's samples instead of counts.
         height: pixels.
     """
-    sizes = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    shares = 100 * counts / sizes
+    sizes = counts.sum(axis=1, keepdims=True)
+    shares = 100 * counts / np.maximum(sizes, 1)
     values = shares if as_share else counts
     text = np.where(counts > 0, np.round(values).astype(int).astype(str), "") if len(classes) <= 20 else None
     hover = [[f"{counts[i, j]} of {int(sizes[i, 0])} {classes[i]} ({shares[i, j]:.0f} %)<br>in the cluster matched to "

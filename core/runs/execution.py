@@ -155,9 +155,9 @@ def _finish(run: Path, config: RunConfig, module: nn.Module, checkpoint_hash: st
             "clustering": {"method": "kmeans", "n_clusters": n_classes, "seed": 0, "fitted_on": "test",
                            "matched": "hungarian"},
             "projection": {"method": evaluation.projection, "seed": 0}, "versions": directory.versions()})
-    sample_id, values = verdict.score(space)
-    summary = verdict.summarize({name: column[None] for name, column in values.items()}, evaluation.bootstrap)
-    space.metadata["evaluation"] = {"split": "test", "n_samples": len(sample_id), "metrics": summary}
-    verdict.write_scores(run, sample_id, values)
+    scores = verdict.score(space)
+    space.metadata["evaluation"] = {"split": "test", "n_samples": len(scores.sample_id),
+                                    "metrics": verdict.summarize(scores, evaluation.bootstrap)}
+    verdict.write_scores(run, scores)
     directory.write_json(run / "evaluation.json", space.metadata["evaluation"])
     tables.write(space, run / "embeddings.parquet")

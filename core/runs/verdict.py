@@ -3,13 +3,14 @@
 Reads scores and tables that runs left behind; computes them anew only for a Parquet file that has none.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from core import config as configuration
 from core.analysis import comparison, metrics
 from core.analysis import table as tables
 from core.analysis.comparison import Comparison, Values
@@ -26,24 +27,26 @@ class Scores:
     Attributes:
         name: what to call them in a sentence.
         sample_id: the test samples, shape (n,), the same in every space.
+        group: their groups, shape (n,); drawn together by the bootstrap.
         values: metric -> shape (seeds, n), float64, 0 to 1, nan where undefined.
         config: resolved config of the first run.
     """
 
     name: str
     sample_id: np.ndarray
+    group: np.ndarray
     values: Values
     config: dict
 
 
-def score(table: EmbeddingTable) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def score(table: EmbeddingTable) -> Scores:
     """Every metric of a table's test samples; the same table gives the same numbers.
 
     Args:
         table: a run's space; `metadata['training_samples']` names the labelled samples of k-NN, None all of train.
 
     Returns:
-        Sample ids, shape (n,), and metric -> shape (n,), float64.
+        The scores of one space, under its run's name.
 
     Raises:
         ValueError: if the table has no test or no training samples.
@@ -56,25 +59,25 @@ def score(table: EmbeddingTable) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     evaluation = table.metadata["config"]["evaluation"]
     values = metrics.per_sample(test.embedding, test.label_id, known.embedding, known.label_id, len(table.classes),
                                 evaluation["neighbors"], evaluation["kmeans_seeds"])
-    return test.sample_id, values
+    config = table.metadata["config"]
+    return Scores(name=configuration.parse_run(config).name, sample_id=test.sample_id, group=test.group,
+                  values={name: column[None] for name, column in values.items()}, config=config)
 
 
-def write_scores(run: Path, sample_id: np.ndarray, values: dict[str, np.ndarray]) -> None:
+def write_scores(run: Path, scores: Scores) -> None:
     """Keeps every metric of every test sample, so that comparing runs computes nothing twice."""
-    arrow = pa.table({"sample_id": pa.array(sample_id.tolist(), pa.string()),
-                      **{name: pa.array(column, pa.float64()) for name, column in values.items()}})
+    arrow = pa.table({"sample_id": pa.array(scores.sample_id.tolist(), pa.string()),
+                      "group": pa.array(scores.group.tolist(), pa.string()),
+                      **{name: pa.array(column[0], pa.float64()) for name, column in scores.values.items()}})
     temporary = run / "scores.parquet.tmp"
     pq.write_table(arrow, temporary)
     temporary.replace(run / "scores.parquet")
 
 
-def summarize(values: Values, n_bootstrap: int) -> dict[str, dict[str, float]]:
+def summarize(scores: Scores, n_bootstrap: int) -> dict[str, dict[str, float]]:
     """Mean, 95 % interval and sd over seeds of every metric, for JSON and tables."""
-    summary = {}
-    for name, column in values.items():
-        found = comparison.interval(column, n_bootstrap)
-        summary[name] = {"mean": found.mean, "low": found.low, "high": found.high, "sd": found.sd}
-    return summary
+    return {name: asdict(comparison.interval(column, n_bootstrap, group=scores.group))
+            for name, column in scores.values.items()}
 
 
 def scores_of_runs(runs: list[Path], name: str) -> Scores:
@@ -90,8 +93,9 @@ def scores_of_runs(runs: list[Path], name: str) -> Scores:
                              f"got {directory.read_status(run).state}")
         columns.append(pq.read_table(run / "scores.parquet"))
     values = {metric: np.stack([column[metric].to_numpy() for column in columns]) for metric in METRICS}
-    ids = np.array(columns[0]["sample_id"].to_pylist(), dtype=object)
-    return Scores(name=name, sample_id=ids, values=values, config=directory.read_json(runs[0] / "run.json")["config"])
+    sample_id, group = (np.array(columns[0][key].to_pylist(), dtype=object) for key in ("sample_id", "group"))
+    return Scores(name=name, sample_id=sample_id, group=group, values=values,
+                  config=directory.read_json(runs[0] / "run.json")["config"])
 
 
 def scores_of_file(path: Path) -> Scores:
@@ -100,10 +104,7 @@ def scores_of_file(path: Path) -> Scores:
     Raises:
         FileNotFoundError, ValueError: as `table.read` and `score`.
     """
-    table = tables.read(path)
-    sample_id, values = score(table)
-    return Scores(name=path.stem, sample_id=sample_id, values={name: column[None] for name, column in values.items()},
-                  config=table.metadata["config"])
+    return replace(score(tables.read(path)), name=path.stem)
 
 
 def title_of(run: Path) -> str:
@@ -135,7 +136,10 @@ def compare(a: Scores, b: Scores, n_bootstrap: int) -> Comparison:
         raise ValueError(f"spaces to compare must have as many seeds as each other, got {n_seeds[0]} of {a.name} and "
                          f"{n_seeds[1]} of {b.name}")
     n_dropped = len(a.sample_id) + len(b.sample_id) - 2 * len(shared)
-    differences = comparison.compare(_joined(a, shared), _joined(b, shared), n_bootstrap)
+    in_a, in_b = _rows(a, shared), _rows(b, shared)
+    differences = comparison.compare({metric: values[:, in_a] for metric, values in a.values.items()},
+                                     {metric: values[:, in_b] for metric, values in b.values.items()}, n_bootstrap,
+                                     group=a.group[in_a])
     unfair = comparison.confounders(a.config, b.config)
     headline = next(item for item in differences if item.metric == HEADLINE)
     return Comparison(name_a=a.name, name_b=b.name, differences=tuple(differences), confounders=unfair,
@@ -158,7 +162,7 @@ def decide(folder: Path) -> dict:
             if found is not None:
                 rows.append({"objective": label, "images_per_class": count,
                              "n_seeds": len(found.values[HEADLINE]), "n_test": len(found.sample_id),
-                             "metrics": summarize(found.values, n_bootstrap)})
+                             "metrics": summarize(found, n_bootstrap)})
         first, *others = (arms[label] for label in config.arms)
         for other in others:
             if first is not None and other is not None and len(first.values[HEADLINE]) == len(other.values[HEADLINE]):
@@ -194,7 +198,6 @@ def _runs_named(root: Path, name: str) -> list[Path]:
     return seeds or [directory.find(root, name)]
 
 
-def _joined(scores: Scores, shared: np.ndarray) -> Values:
+def _rows(scores: Scores, sample_ids: np.ndarray) -> np.ndarray:
     place = {sample_id: row for row, sample_id in enumerate(scores.sample_id.tolist())}
-    rows = np.array([place[sample_id] for sample_id in shared.tolist()])
-    return {metric: values[:, rows] for metric, values in scores.values.items()}
+    return np.array([place[sample_id] for sample_id in sample_ids.tolist()])

@@ -22,6 +22,7 @@ def save(path: Path, tensors: dict[str, torch.Tensor], values: dict) -> None:
     """
     tensors = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     values = {**values, "sha256": _digest(tensors)}
+    values["values_sha256"] = _values_digest(values)
     temporary = path.with_name(path.name + ".tmp")
     copy = path.with_suffix(".json")
     try:
@@ -49,11 +50,17 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
         with safe_open(path, framework="pt") as file:
             values = json.loads((file.metadata() or {})["duet"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        expected = values["sha256"], values["values_sha256"]
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"checkpoint {path} must be whole, got a cut or foreign file ({error})") from None
-    if _digest(tensors) != values["sha256"]:
-        raise ValueError(f"checkpoint {path} must match its checksum; its tensors were changed after it was saved")
+    if (_digest(tensors), _values_digest(values)) != expected:
+        raise ValueError(f"checkpoint {path} must match its checksum; it was changed after it was saved")
     return tensors, values
+
+
+def _values_digest(values: dict) -> str:
+    kept = {key: value for key, value in values.items() if key != "values_sha256"}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(tensors: dict[str, torch.Tensor]) -> str:

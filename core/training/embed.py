@@ -28,8 +28,10 @@ def embed(encoder: nn.Module, data: DataConfig, pixels: np.ndarray, rows: np.nda
         Vectors, shape (m, D), float32.
 
     Raises:
-        ValueError: if a vector is not finite, or is zero and was to be normalised.
+        ValueError: if there are no rows, or a vector is not finite, or is zero and was to be normalised.
     """
+    if len(rows) == 0:
+        raise ValueError("rows to embed must be at least one, got none")
     encoder = encoder.to(device, memory_format=torch.channels_last).eval()
     parts = []
     for start in range(0, len(rows), batch_size):

@@ -66,6 +66,8 @@ class Triplet(Objective):
 
     def _loss(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
         mined = self._miner(features, label_id) if self._miner else None
+        if mined is not None and len(mined[0]) == 0:  # no semi-hard triplet: all are learnt, or collapsed. Every triplet tells
+            mined = None                              # which; the library alone would answer 0.0 to both
         return self._triplet(features, label_id, mined)
 
 

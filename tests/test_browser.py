@@ -1,0 +1,250 @@
+"""A newcomer's path in a real browser: demo, live curves and layouts, verdict, lasso, Parquet. Only loopback answers."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+
+from core.runs import directory, jobs
+
+PROJECT = Path(__file__).resolve().parents[1]
+IS_CI = bool(os.environ.get("CI"))
+
+
+def chromium() -> str | None:
+    """The system's Chromium or Chrome; None to let Playwright use its own."""
+    return next((path for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+                 if (path := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        executable = chromium()
+        if executable is None and not Path(playwright.chromium.executable_path).exists():
+            assert not IS_CI, "CI must have a browser"
+            pytest.skip("no Chromium or Chrome on this machine, and none of Playwright's own")
+        found = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
+        yield found
+        found.close()
+
+
+class Server:
+    """A Streamlit server over its own roots, on a free port."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.start()
+
+    @property
+    def address(self) -> str:
+        return f"http://localhost:{self.port}"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    def start(self) -> None:
+        environment = {**os.environ, "DUET_CHECKPOINTS": str(self.checkpoints), "DUET_DATA": str(self.root / "data")}
+        with (self.root / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "streamlit", "run", str(PROJECT / "streamlit_app.py"), "--server.port", str(self.port),
+                 "--server.headless", "true"],
+                cwd=PROJECT, env=environment, stdout=log, stderr=log)
+        until(self._answers, 60)
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(30)
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, (self.root / "server.log").read_text()
+        try:
+            with urllib.request.urlopen(f"{self.address}/_stcore/health", timeout=1) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    found = Server(tmp_path)
+    yield found
+    for folder in directory.experiments(found.checkpoints):
+        jobs.stop(directory.runs(folder))
+        jobs.wait(folder, 30)
+    found.stop()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that may ask loopback alone; any other address it asks for fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    asked: list[str] = []
+
+    def guard(route: Route) -> None:
+        if re.match(r"(https?|wss?)://(localhost|127\.0\.0\.1)[:/]|data:|blob:", route.request.url):
+            route.continue_()
+        else:
+            asked.append(route.request.url)
+            route.abort()
+
+    context.route("**/*", guard)
+    opened = context.new_page()
+    yield opened
+    context.close()
+    assert not asked, f"the page asked outside addresses: {asked}"
+
+
+def until(condition, seconds: float) -> None:
+    """Waits for a condition; fails the test if it does not come."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "what was waited for did not happen"
+        time.sleep(0.1)
+
+
+def headline(page: Page) -> str:
+    return page.locator("h2").first.inner_text()
+
+
+def n_charts(page: Page) -> int:
+    return page.locator(".js-plotly-plot").count()
+
+
+def points(page: Page, chart: int) -> dict[str, tuple[float, float]]:
+    """Where a chart's points are drawn: sample_id -> (x, y)."""
+    return page.evaluate("""chart => Object.fromEntries(
+        (document.querySelectorAll('.js-plotly-plot')[chart]?.data || []).flatMap(
+            trace => Array.from(trace.customdata || []).map((id, i) => [id, [trace.x[i], trace.y[i]]])))""", chart)
+
+
+def marked(page: Page, chart: int) -> set[str]:
+    """Samples that stand out in a chart."""
+    return set(page.evaluate("""chart => document.querySelectorAll('.js-plotly-plot')[chart].data.flatMap(
+        trace => Array.from(trace.selectedpoints || []).map(i => trace.customdata[i]))""", chart))
+
+
+def curve(page: Page) -> list[int]:
+    """How many points each line of the first curve has."""
+    return page.evaluate("""() => { const plots = [...document.querySelectorAll('.js-plotly-plot')].filter(
+        plot => plot.data.some(trace => (trace.mode || '').includes('lines')));
+        return plots.length ? plots[0].data.map(trace => trace.x.length) : [] }""")
+
+
+def lasso(page: Page, chart: int) -> None:
+    """Draws a wide loop over the middle of a chart."""
+    plot = page.locator(".js-plotly-plot").nth(chart)
+    plot.scroll_into_view_if_needed()
+    box = plot.locator(".nsewdrag").first.bounding_box()
+    path = [(0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8), (0.2, 0.22)]
+    places = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in path]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=10)
+    page.mouse.up()
+
+
+def test_from_the_first_visit_to_the_parquet_file(server: Server, page: Page, tmp_path: Path) -> None:
+    page.goto(server.address)
+    expect(page.get_by_text("Nothing trained yet.")).to_be_visible(timeout=30_000)
+    page.get_by_role("button", name="Run the demo").click()
+    page.wait_for_url("**/watch?experiment=demo", timeout=30_000)
+
+    # both spaces and curves move while it trains
+    folder = server.checkpoints / "demo"
+    until(lambda: n_charts(page) == 4 and min(len(points(page, chart)) for chart in (0, 1)) > 100, 60)
+    before = [points(page, chart) for chart in (0, 1)]
+    lines = curve(page)
+    until(lambda: all(points(page, chart) not in ({}, before[chart]) for chart in (0, 1)), 30)
+    until(lambda: curve(page) not in ([], lines), 30)
+    assert jobs.is_worker_alive(folder), "the layouts must have changed while it ran"
+
+    # the comparison
+    until(lambda: "MAP@R" in headline(page), 240)
+    sentence = headline(page)
+    assert sentence.startswith(directory.read_json(folder / "verdict.json")["sentence"])
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_text("K-means confusion")).to_be_visible(timeout=30_000)
+    assert headline(page) == sentence
+
+    # lasso in A, marked in B
+    until(lambda: n_charts(page) == 4 and len(points(page, 0)) == 361, 30)
+    lasso(page, 0)
+    expect(page.get_by_text(re.compile(r"^\d+ selected$"))).to_be_visible(timeout=15_000)
+    until(lambda: marked(page, 0) and marked(page, 0) == marked(page, 1), 15)
+    chosen = marked(page, 1)
+    assert page.get_by_text(re.compile(r"^\d+ selected$")).inner_text() == f"{len(chosen)} selected"
+    assert 0 < len(chosen) < len(points(page, 0)) == 361
+    images = page.locator("[data-testid=stImage] img")
+    expect(images.first).to_be_visible()
+
+    # Parquet
+    page.get_by_role("link", name="Export").click()
+    expect(page.get_by_text("verified and ready to take along")).to_be_visible(timeout=30_000)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download Parquet").click()
+    output = tmp_path / "embeddings.parquet"
+    download.value.save_as(output)
+    frame = pd.read_parquet(output)
+    assert len(frame) == 1797
+    vectors = np.stack(frame["embedding"])
+    assert vectors.shape[0] == 1797 and np.isfinite(vectors).all()
+    assert chosen <= set(frame["sample_id"])
+
+
+def test_a_run_goes_on_without_its_page_and_its_server(server: Server, page: Page) -> None:
+    page.goto(server.address)
+    page.get_by_role("button", name="Run the demo").click()
+    page.wait_for_url("**/watch?experiment=demo", timeout=30_000)
+    folder = server.checkpoints / "demo"
+    until(lambda: jobs.progress(folder).share > 0, 60)
+    worker = directory.read_json(folder / "worker.json")
+
+    page.reload()
+    expect(page.get_by_role("heading", name="Training:")).to_be_visible(timeout=30_000)
+    server.stop()
+    assert jobs.is_alive(worker["pid"], worker["pid_created"])
+    share = jobs.progress(folder).share
+    until(lambda: jobs.progress(folder).share > share, 30)
+
+    server.start()
+    page.goto(f"{server.address}/watch?experiment=demo")  # straight to the screen, as from a bookmark
+    expect(page.get_by_role("heading", name="Training:")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("link", name="Compare")).to_be_visible()
+
+    # killed: shown as lost, with the way on
+    psutil.Process(worker["pid"]).kill()
+    expect(page.get_by_role("heading", name="Lost: its process is gone.")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("button", name="Resume all")).to_be_visible()
+    page.goto(server.address)
+    expect(page.get_by_text("resume, or delete it")).to_be_visible(timeout=30_000)
+    page.get_by_role("button", name="Resume").click()
+    until(lambda: jobs.is_worker_alive(folder), 15)
+
+
+def test_the_server_never_loads_torch(server: Server, page: Page) -> None:
+    for screen in ("", "data", "train", "watch", "compare", "explore", "export"):
+        page.goto(f"{server.address}/{screen}")
+        expect(page.get_by_test_id("stMain")).to_be_visible(timeout=30_000)
+        expect(page.locator("h1, h2").first).to_be_visible(timeout=30_000)
+    mapped = {entry.path for entry in psutil.Process(server.process.pid).memory_maps()}
+    assert any("numpy" in path for path in mapped), "the memory map must list what is loaded"
+    assert not [path for path in mapped if "/torch/" in path or "libtorch" in path]

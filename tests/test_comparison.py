@@ -1,0 +1,294 @@
+"""Differences, intervals and what they allow one to say, on cases worked out by hand and on known distributions."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from core.analysis import comparison
+from core.analysis.comparison import Difference
+from core.analysis.metrics import METRICS
+
+NAN = float("nan")
+
+
+def of(*rows) -> np.ndarray:
+    return np.array(rows, float)
+
+
+def test_values_that_never_vary_have_an_interval_of_no_width():
+    found = comparison.interval(np.full((3, 20), 0.25), 500)
+    assert (found.mean, found.low, found.high, found.sd) == (0.25, 0.25, 0.25, 0)
+
+
+def test_one_sample_of_one_seed_has_an_interval_of_no_width():
+    found = comparison.interval(of([0.7]), 500)
+    assert (found.mean, found.low, found.high, found.sd) == (0.7, 0.7, 0.7, 0)
+
+
+def test_two_samples_make_three_possible_means():
+    found = comparison.interval(of([0, 1]), 2000)  # 0, 0.5, 1 with chance 1/4, 1/2, 1/4
+    assert (found.mean, found.low, found.high, found.sd) == (0.5, 0, 1, 0)
+    quarters = [np.mean([comparison.interval(of([0, 1]), 1, seed).low == value for seed in range(400)])
+                for value in (0, 0.5, 1)]
+    assert np.abs(np.array(quarters) - [0.25, 0.5, 0.25]).max() < 0.08
+
+
+def test_two_seeds_that_disagree_make_the_interval_however_many_samples_there_are():
+    found = comparison.interval(np.stack([np.zeros(1000), np.ones(1000)]), 2000)
+    assert (found.mean, found.low, found.high) == (0.5, 0, 1)
+    assert found.sd == pytest.approx(math.sqrt(0.5))
+
+
+def test_the_same_images_are_drawn_in_every_seed():
+    values = of(*[[0, 1]] * 50)  # fifty seeds that agree say no more about two images than one does
+    found = comparison.interval(values, 2000)
+    assert (found.low, found.high, found.sd) == (0, 1, 0)
+
+
+def test_the_sd_is_over_the_means_of_the_seeds():
+    assert comparison.interval(of([0.1, 0.3], [0.5, 0.7], [0.8, 1.0]), 100).sd == pytest.approx(
+        math.sqrt(((0.2 - 1.7 / 3) ** 2 + (0.6 - 1.7 / 3) ** 2 + (0.9 - 1.7 / 3) ** 2) / 2))
+
+
+def test_an_interval_of_many_samples_is_the_normal_one():
+    values = np.random.default_rng(0).uniform(0, 1, (1, 2000))
+    found = comparison.interval(values, 4000)
+    half = 1.96 * values.std() / math.sqrt(2000)
+    assert found.low == pytest.approx(values.mean() - half, abs=0.06 * half)
+    assert found.high == pytest.approx(values.mean() + half, abs=0.06 * half)
+
+
+def test_four_times_the_samples_halve_the_interval():
+    few = np.tile([0.0, 1.0], 50)[None]
+    small, large = (comparison.interval(np.tile(few, times), 3000) for times in (1, 4))
+    assert (small.high - small.low) / (large.high - large.low) == pytest.approx(2, abs=0.2)
+
+
+def test_the_interval_holds_the_truth_about_nineteen_times_in_twenty():
+    generator = np.random.default_rng(1)
+    held = []
+    for trial in range(300):
+        found = comparison.interval((generator.random((1, 120)) < 0.7).astype(float), 400, seed=trial)
+        held.append(found.low <= 0.7 <= found.high)
+    assert 0.90 <= np.mean(held) <= 0.985
+
+
+def test_two_equal_spaces_are_rarely_told_apart():
+    generator = np.random.default_rng(2)
+    verdicts = []
+    for trial in range(200):
+        a, b = generator.random((2, 3, 100))
+        verdicts.append(comparison.difference("map_at_r", a, b, 300, seed=trial).verdict)
+    assert np.mean([verdict != "cannot tell" for verdict in verdicts]) < 0.1
+
+
+def test_samples_without_a_value_are_left_out():
+    with_gap = comparison.interval(of([0, NAN, 1, 1], [0, 1, 1, NAN]), 500)
+    assert with_gap == comparison.interval(of([0, 1], [0, 1]), 500)
+
+
+@pytest.mark.parametrize("values", [of([NAN, NAN]), of([NAN, 1], [1, NAN]), np.empty((1, 0))])
+def test_a_metric_that_no_sample_has_is_refused(values):
+    with pytest.raises(ValueError, match="a metric must be defined for at least one sample, got none"):
+        comparison.interval(values, 100)
+    with pytest.raises(ValueError, match="a metric must be defined for at least one sample, got none"):
+        comparison.difference("map_at_r", values, values, 100)
+
+
+def test_samples_of_one_group_are_one_draw():
+    photographs = np.random.default_rng(0).random((2, 10))
+    crops, group = np.repeat(photographs, 20, axis=1), np.repeat([f"photograph{index}" for index in range(10)], 20)
+    few, many = comparison.interval(photographs, 1000), comparison.interval(crops, 1000, group=group)
+    assert (many.mean, many.low, many.high) == pytest.approx((few.mean, few.low, few.high))
+    alone = comparison.interval(crops, 1000)
+    assert (many.high - many.low) > 2 * (alone.high - alone.low)
+
+
+def test_one_group_of_everything_has_an_interval_of_no_width():
+    found = comparison.interval(of([0, 1, 1, 1]), 300, group=np.array(["g"] * 4))
+    assert (found.low, found.mean, found.high) == (0.75, 0.75, 0.75)
+
+
+def test_groups_of_one_are_no_groups():
+    values = np.random.default_rng(1).random((2, 8))
+    assert comparison.interval(values, 300, group=np.array(list("abcdefgh"))) == comparison.interval(values, 300)
+
+
+def test_a_drawn_group_counts_by_its_samples():
+    values, group = of([0, 0, 0, 1]), np.array(["a", "a", "a", "b"])
+    means = [comparison.interval(values, 1, seed, group).low for seed in range(400)]
+    shares = [np.mean([mean == value for mean in means]) for value in (0, 0.25, 1)]  # aa, ab or ba, bb
+    assert np.abs(np.array(shares) - [0.25, 0.5, 0.25]).max() < 0.08
+
+
+def test_a_sample_without_a_value_leaves_its_group():
+    values, group = of([0, NAN, 1, 0.5]), np.array(["a", "b", "c", "a"])
+    left = comparison.interval(of([0, 1, 0.5]), 300, group=np.array(["a", "c", "a"]))
+    assert comparison.interval(values, 300, group=group) == left
+
+
+def test_a_gain_in_one_photograph_is_no_gain_however_many_crops_it_has():
+    a, group = np.full((1, 300), 0.5), np.repeat(["p", "q", "r"], 100)
+    b = a + np.where(group == "p", 0.3, 0.0)
+    assert comparison.difference("map_at_r", a, b, 500).verdict == "better"
+    grouped = comparison.difference("map_at_r", a, b, 500, group=group)
+    assert grouped.verdict == "cannot tell"
+    assert (grouped.low, grouped.high) == pytest.approx((0, 0.3))
+    assert comparison.compare({"map_at_r": a}, {"map_at_r": b}, 500, group) == [grouped]
+
+
+def test_the_same_seed_draws_the_same_interval_and_another_seed_another():
+    values = np.random.default_rng(0).random((2, 37))
+    assert comparison.interval(values, 300) == comparison.interval(values, 300, seed=0)
+    assert comparison.interval(values, 300).low != comparison.interval(values, 300, seed=1).low
+
+
+def test_more_draws_than_are_drawn_at_a_time_still_count():
+    values = np.random.default_rng(0).random((2, 50))
+    found = [comparison.interval(values, count) for count in (199, 200, 201, 1000)]
+    assert len({item.low for item in found}) == 4
+    assert all(item.low < item.mean < item.high for item in found)
+
+
+def test_a_constant_gain_is_better_however_noisy_the_spaces_are():
+    a = np.random.default_rng(0).random((3, 10)) * 0.5
+    found = comparison.difference("map_at_r", a, a + 0.125, 500)
+    assert (found.low, found.difference, found.high) == pytest.approx((0.125, 0.125, 0.125))
+    assert (found.verdict, found.settles_at) == ("better", None)
+    assert (found.n_seeds, found.n_samples) == (3, 10)
+    assert (found.a, found.b) == pytest.approx((a.mean(), a.mean() + 0.125))
+
+
+def test_the_other_way_round_everything_is_mirrored():
+    a, b = np.random.default_rng(3).random((2, 2, 60))
+    b = 0.7 * b + 0.3
+    there, back = comparison.difference("map_at_r", a, b, 1000), comparison.difference("map_at_r", b, a, 1000)
+    assert there.verdict == "better"
+    assert back.verdict == "worse"
+    assert (back.difference, back.low, back.high) == pytest.approx((-there.difference, -there.high, -there.low))
+    assert (back.a, back.b) == (there.b, there.a)
+
+
+def test_no_difference_at_all_cannot_be_told_and_never_settles():
+    a = np.random.default_rng(0).random((2, 30))
+    found = comparison.difference("map_at_r", a, a.copy(), 300)
+    assert (found.difference, found.low, found.high) == (0, 0, 0)
+    assert (found.verdict, found.settles_at) == ("cannot tell", None)
+
+
+def test_seeds_that_contradict_each_other_cannot_be_told():
+    a = np.full((2, 500), 0.5)
+    b = np.stack([np.full(500, 0.9), np.full(500, 0.2)])
+    found = comparison.difference("map_at_r", a, b, 1000)
+    assert (found.low, found.high) == pytest.approx((-0.3, 0.4))
+    assert found.verdict == "cannot tell"
+
+
+def test_the_number_of_samples_that_would_settle_it_by_hand():
+    # Eight of b's ten are 0.1 better and two 0.3 worse: gap 0.02. Of ten drawn, five or more are misses in 3.3 % and
+    # six or more in 0.6 %, so the interval begins at (5 × 0.1 − 5 × 0.3) / 10 = −0.1, six gaps below: 6² × 10 samples.
+    a, b = np.full((1, 10), 0.5), of([0.6] * 8 + [0.2] * 2)
+    found = comparison.difference("map_at_r", a, b, 5000)
+    assert found.verdict == "cannot tell"
+    assert found.difference == pytest.approx(0.02)
+    assert (found.low, found.high) == pytest.approx((-0.1, 0.1))
+    assert found.settles_at == pytest.approx(360, abs=1.5)
+    mirrored = comparison.difference("map_at_r", b, a, 5000)
+    assert mirrored.settles_at == pytest.approx(360, abs=1.5)
+
+
+def test_what_would_settle_a_gap_is_never_less_than_what_did_not():
+    a, b = of([0] * 19 + [1]), of([1 / 6] * 19 + [0])  # one bad miss pulls the interval over zero, on one side
+    found = comparison.difference("map_at_r", a, b, 2000)
+    assert found.verdict == "cannot tell"
+    assert found.settles_at is None or found.settles_at > 20
+
+
+def test_spaces_of_different_shape_are_refused():
+    with pytest.raises(ValueError, match=r"A and B must have the same seeds and samples, got \(1, 3\) and \(2, 3\)"):
+        comparison.difference("map_at_r", np.zeros((1, 3)), np.zeros((2, 3)), 100)
+
+
+def test_every_metric_both_have_is_compared_in_the_agreed_order():
+    values = {name: np.random.default_rng(place).random((1, 20)) for place, name in enumerate(reversed(METRICS))}
+    found = comparison.compare(values, values, 100)
+    assert [item.metric for item in found] == list(METRICS)
+    less = {name: column for name, column in values.items() if name != "knn_accuracy"}
+    assert [item.metric for item in comparison.compare(less, values, 100)] == [
+        name for name in METRICS if name != "knn_accuracy"]
+
+
+BETTER = Difference(metric="map_at_r", a=0.5, b=0.5746, difference=0.0746, low=0.051, high=0.0984, verdict="better",
+                    n_seeds=3, n_samples=1478, settles_at=None)
+WORSE = replace(BETTER, a=0.5746, b=0.5, difference=-0.0746, low=-0.0984, high=-0.051, verdict="worse", n_seeds=1)
+UNSURE = replace(BETTER, metric="kmeans_accuracy", a=0.5667, b=0.6667, difference=0.1, low=-0.1, high=0.3,
+                 verdict="cannot tell", n_seeds=1, n_samples=30, settles_at=119)
+
+
+def test_the_sentence_for_better():
+    assert comparison.sentence(BETTER, "classification", "SupCon") == (
+        "SupCon is better than classification on MAP@R by 7.5 points (95 % 5.1 to 9.8; 3 seeds, 1,478 test images)")
+
+
+def test_the_sentence_for_worse_counts_its_points_from_zero_up():
+    assert comparison.sentence(WORSE, "classification", "triplet") == (
+        "Triplet is worse than classification on MAP@R by 7.5 points (95 % 5.1 to 9.8; 1 seed, 1,478 test images)")
+
+
+def test_the_sentence_for_cannot_tell_says_what_would_settle_it():
+    assert comparison.sentence(UNSURE, "classification", "triplet") == (
+        "Cannot tell triplet from classification on K-means: 66.7 against 56.7 "
+        "(difference 95 % -10.0 to +30.0; 1 seed, 30 test images); about 120 test images would settle a gap this large")
+
+
+@pytest.mark.parametrize("settles_at", [None, 3001])
+def test_nothing_is_said_about_a_gap_that_no_sensible_number_would_settle(settles_at):
+    text = comparison.sentence(replace(UNSURE, settles_at=settles_at), "a", "b")
+    assert text.endswith("(difference 95 % -10.0 to +30.0; 1 seed, 30 test images)")
+
+
+@pytest.mark.parametrize("settles_at, said", [(31, "31"), (101, "110"), (119, "120"), (1501, "1,600"), (3000, "3,000")])
+def test_the_number_that_would_settle_it_is_rounded_up_to_two_digits(settles_at, said):
+    text = comparison.sentence(replace(UNSURE, settles_at=settles_at), "a", "b")
+    assert text.endswith(f"; about {said} test images would settle a gap this large")
+
+
+@pytest.mark.parametrize("result", [BETTER, WORSE, UNSURE])
+def test_the_sentence_for_an_unfair_comparison_says_so_first(result):
+    fair = comparison.sentence(result, "a", "b")
+    unfair = comparison.sentence(result, "a", "b", ("budget.images", "split.seed"))
+    assert unfair == f"Not a fair comparison: budget.images, split.seed differ; {fair[0].lower()}{fair[1:]}"
+
+
+def test_better_is_never_said_of_an_interval_that_holds_zero():
+    generator = np.random.default_rng(5)
+    verdicts = []
+    for trial in range(150):
+        a = generator.random((2, 25))
+        b = (a + generator.normal(generator.uniform(-0.15, 0.15), 0.3, a.shape)).clip(0, 1)
+        found = comparison.difference("map_at_r", a, b, 200, seed=trial)
+        expected = "better" if found.low > 0 else "worse" if found.high < 0 else "cannot tell"
+        assert found.verdict == expected
+        assert found.low <= found.difference <= found.high
+        assert f" {found.verdict} " in comparison.sentence(found, "a", "b").replace("Cannot", " cannot")
+        verdicts.append(found.verdict)
+    assert set(verdicts) == {"better", "worse", "cannot tell"}
+
+
+def test_confounders_are_the_dotted_names_of_what_differs():
+    a = {"experiment": "x", "objective": {"name": "triplet"}, "seed": 0, "budget": {"images": 5, "epochs": 3},
+         "split": {"fractions": [0.7, 0.1, 0.2], "seed": 0}, "encoder": {"options": {}}, "images_per_class": 15}
+    b = {"experiment": "y", "objective": {"name": "supcon"}, "seed": 1, "budget": {"images": 6, "epochs": 3},
+         "split": {"fractions": [0.6, 0.2, 0.2], "seed": 1}, "encoder": {"options": {"pad": 1}},
+         "images_per_class": "all"}
+    differing = ("budget.images", "encoder.options", "encoder.options.pad", "images_per_class", "split.fractions",
+                 "split.seed")
+    assert comparison.confounders(a, b) == comparison.confounders(b, a) == differing
+    assert comparison.confounders(a, a | {"experiment": "z", "objective": {"margin": 3}, "seed": 9}) == ()
+
+
+def test_a_setting_that_only_one_has_is_a_confounder():
+    more = {"training": {"lr": 1, "warmup": 0.1}}
+    assert comparison.confounders({"training": {"lr": 1}}, more) == ("training.warmup",)

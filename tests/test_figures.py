@@ -1,0 +1,165 @@
+"""Figures: what a click, a hover and an eye find in them."""
+
+from html import unescape
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from core.report import figures
+
+CLASSES = ("cat", "dog", "emu")
+LABEL_ID = np.array([1, 0, 2, 1, 0, 1, 2])
+SAMPLE_ID = np.array([f"{place}.png" for place in range(7)], dtype=object)
+LAYOUT = np.array([[0, 0], [1, 0], [8, 1], [2, 3], [3, 1], [4, 4], [6, 2]], dtype=np.float32)
+COUNTS = np.array([[3, 1, 0], [0, 0, 0], [2, 0, 6]])
+
+
+def space(**settings: object) -> go.Figure:
+    return figures.space(LAYOUT, LABEL_ID, CLASSES, SAMPLE_ID, **settings)
+
+
+def test_each_class_is_a_trace_of_its_points_with_their_sample_ids() -> None:
+    figure = space()
+    assert [trace.name for trace in figure.data] == list(CLASSES)
+    place = {sample_id: tuple(point) for sample_id, point in zip(SAMPLE_ID, LAYOUT.tolist())}
+    assert [list(trace.customdata) for trace in figure.data] == [
+        ["1.png", "4.png"], ["0.png", "3.png", "5.png"], ["2.png", "6.png"]]
+    for trace in figure.data:
+        assert [place[sample_id] for sample_id in trace.customdata] == list(zip(trace.x.tolist(), trace.y.tolist()))
+
+
+def test_selected_points_are_counted_within_their_own_trace() -> None:
+    figure = space(selected=frozenset({"3.png", "5.png", "2.png", "not here.png"}))
+    assert [list(trace.selectedpoints) for trace in figure.data] == [[], [1, 2], [0]]
+    for trace in figure.data:
+        assert trace.selected.marker.size > trace.marker.size
+        assert trace.unselected.marker.opacity < trace.selected.marker.opacity
+
+
+def test_nothing_fades_while_nothing_is_selected() -> None:
+    for trace in space().data:
+        assert trace.selectedpoints is None
+        assert trace.marker.opacity is None
+
+
+def test_only_one_class_keeps_its_colour_and_name() -> None:
+    figure = space(only=1)
+    assert [trace.marker.opacity for trace in figure.data] == [0.12, None, 0.12]
+    assert [note.text for note in figure.layout.annotations] == ["<b>dog</b>"]
+
+
+def test_name_of_a_class_stands_at_the_median_of_its_points() -> None:
+    notes = {note.text: (note.x, note.y) for note in space().layout.annotations}
+    assert notes == {"<b>cat</b>": (2.0, 0.5), "<b>dog</b>": (2.0, 3.0), "<b>emu</b>": (7.0, 1.5)}
+
+
+def test_class_without_points_has_a_trace_and_no_name() -> None:
+    figure = figures.space(LAYOUT, LABEL_ID, (*CLASSES, "fox"), SAMPLE_ID)
+    assert len(figure.data) == 4 and len(figure.data[3].x) == 0
+    assert len(figure.layout.annotations) == 3
+
+
+def test_class_keeps_its_colour_when_only_some_are_drawn() -> None:
+    rows = LABEL_ID != 0
+    whole, part = space(), figures.space(LAYOUT[rows], LABEL_ID[rows], CLASSES, SAMPLE_ID[rows])
+    colors = [trace.marker.color for trace in whole.data]
+    assert len(set(colors)) == 3
+    assert [trace.marker.color for trace in part.data] == colors
+
+
+@pytest.mark.parametrize("layout", [LAYOUT, LAYOUT * [1, 50], LAYOUT * [1, 0] - 1000, np.zeros((7, 2))])
+def test_ranges_are_equal_square_and_hold_every_point(layout: np.ndarray) -> None:
+    axes = figures.space(layout, LABEL_ID, CLASSES, SAMPLE_ID).layout
+    (left, right), (bottom, top) = axes.xaxis.range, axes.yaxis.range
+    assert right - left == pytest.approx(top - bottom, rel=1e-6)
+    assert right > left
+    assert left < layout[:, 0].min() and layout[:, 0].max() < right
+    assert bottom < layout[:, 1].min() and layout[:, 1].max() < top
+    assert axes.yaxis.scaleanchor == "x"
+
+
+def test_range_is_the_wider_side_and_six_percent() -> None:
+    axes = space().layout
+    assert axes.xaxis.range == pytest.approx((4 - 4.24, 4 + 4.24))  # x from 0 to 8
+    assert axes.yaxis.range == pytest.approx((2 - 4.24, 2 + 4.24))  # y from 0 to 4
+
+
+def test_hover_names_class_and_sample_or_says_what_it_is_told() -> None:
+    assert list(space().data[0].text) == ["cat · 1.png", "cat · 4.png"]
+    told = np.array([f"text {place}" for place in range(7)])
+    assert list(space(hover=told).data[1].text) == ["text 0", "text 3", "text 5"]
+    assert space().data[0].hovertemplate == "%{text}<extra></extra>"
+
+
+def test_class_name_is_text_and_no_markup() -> None:
+    figure = figures.space(LAYOUT, LABEL_ID, ("<i>cat</i>", "dog & co", "emu"), SAMPLE_ID)
+    notes = [note.text for note in figure.layout.annotations]
+    assert "<i>" not in "".join(notes)
+    assert unescape(notes[0]) == "<b><i>cat</i></b>" and unescape(notes[1]) == "<b>dog & co</b>"
+
+
+def test_many_points_are_drawn_by_webgl_and_few_are_not() -> None:
+    def kind(n: int) -> str:
+        ids = np.array([str(place) for place in range(n)])
+        return figures.space(np.random.default_rng(0).random((n, 2)), np.zeros(n, int), ("a",), ids).data[0].type
+
+    assert (kind(4999), kind(5000)) == ("scatter", "scattergl")
+
+
+def test_curves_draw_each_run_over_images_seen_and_leave_out_what_is_missing() -> None:
+    points = ((0, None), (60, 2.0), (120, 1.0))
+    series = {"a": [{"images_seen": seen, "loss": loss} for seen, loss in points],
+              "b": [{"images_seen": 60, "loss": 0.0}]}
+    figure = figures.curves(series, {"a": "#111111", "b": "#222222"}, "loss", "loss per epoch")
+    first, second = figure.data
+    assert (list(first.x), list(first.y)) == ([60, 120], [2.0, 1.0])
+    assert (list(second.x), list(second.y)) == ([60], [0.0]), "zero is a value"
+    assert [trace.name for trace in figure.data] == ["a", "b"]
+    assert [trace.line.color for trace in figure.data] == ["#111111", "#222222"]
+    assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("images seen", "loss per epoch")
+
+
+def test_confusion_colours_by_the_share_of_the_class() -> None:
+    chart = figures.confusion(COUNTS, CLASSES).data[0]
+    np.testing.assert_allclose(chart.z, [[75, 25, 0], [0, 0, 0], [25, 0, 75]])
+    assert (chart.zmin, chart.zmax) == (0, 100)
+    assert list(chart.x) == list(chart.y) == list(CLASSES)
+    assert np.asarray(chart.text).tolist() == [["75", "25", ""], ["", "", ""], ["25", "", "75"]]
+
+
+def test_confusion_can_show_counts() -> None:
+    chart = figures.confusion(COUNTS, CLASSES, as_share=False).data[0]
+    assert np.asarray(chart.text).tolist() == [["3", "1", ""], ["", "", ""], ["2", "", "6"]]
+
+
+@pytest.mark.parametrize("as_share", [True, False])
+def test_confusion_hover_says_how_many_of_which_class_in_which_cluster(as_share: bool) -> None:
+    chart = figures.confusion(COUNTS, CLASSES, as_share).data[0]
+    hover = np.asarray(chart.customdata)
+    assert hover.shape == (3, 3)
+    assert hover[0, 1] == "1 of 4 cat (25 %)<br>in the cluster matched to dog"
+    assert hover[2, 2] == "6 of 8 emu (75 %)<br>in the cluster matched to emu"
+    assert hover[1, 0].startswith("0 of ") and "(0 %)" in hover[1, 0]
+
+
+def test_confusion_hover_of_a_class_without_samples_says_none() -> None:
+    assert np.asarray(figures.confusion(COUNTS, CLASSES).data[0].customdata)[1, 0].startswith("0 of 0 dog")
+
+
+def test_confusion_rows_are_classes_from_the_top_and_columns_clusters() -> None:
+    axes = figures.confusion(COUNTS, CLASSES).layout
+    assert (axes.xaxis.title.text, axes.yaxis.title.text) == ("matched cluster", "class")
+    assert axes.yaxis.autorange == "reversed"
+
+
+def test_confusion_of_classes_named_by_numbers_keeps_them_as_names() -> None:
+    axes = figures.confusion(COUNTS, ("0", "1", "10")).layout
+    assert axes.xaxis.type == axes.yaxis.type == "category"
+
+
+def test_confusion_of_many_classes_leaves_the_numbers_to_the_hover() -> None:
+    names = tuple(f"class {place}" for place in range(21))
+    chart = figures.confusion(np.eye(21, dtype=int), names).data[0]
+    assert chart.text is None and chart.texttemplate is None
+    assert np.asarray(chart.customdata)[20, 20].startswith("1 of 1 class 20")

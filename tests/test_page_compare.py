@@ -1,0 +1,52 @@
+"""COMPARE: the verdict, the table, a shared selection, and what is said before there is one."""
+
+from pathlib import Path
+
+from core.runs import directory
+from tests.conftest import put_into
+
+
+def test_the_sentence_stands_on_top_and_the_table_agrees_with_the_verdict(screen, experiment: Path) -> None:
+    app = screen("compare", experiment="tiny")
+    verdict = directory.read_json(experiment / "verdict.json")
+    assert app.header[0].value == verdict["sentence"] + "."
+    table = app.dataframe[0].value.set_index("metric")
+    arms = {row["objective"]: row["metrics"] for row in verdict["rows"]}
+    mean, sd = arms["supcon"]["map_at_r"]["mean"], arms["supcon"]["map_at_r"]["sd"]
+    assert table.loc["MAP@R", "B · supcon"] == f"{100 * mean:.1f} ± {100 * sd:.1f}"
+    assert table.columns[0] == "untrained"
+
+
+def test_an_address_with_a_selection_shows_its_images_and_neighbours(screen, experiment: Path) -> None:
+    manifest = directory.read_manifest(experiment)
+    sample_id = manifest.sample_id[manifest.indices("test")[0]]
+    app = screen("compare", experiment="tiny", select=sample_id)
+    assert "**1 selected**" in [item.value for item in app.markdown]
+    captions = " ".join(item.value for item in app.caption)
+    assert "A · classification:" in captions and "B · supcon:" in captions and "nearest have its class" in captions
+
+
+def test_the_untrained_encoder_may_be_an_arm(screen, experiment: Path) -> None:
+    app = screen("compare", experiment="tiny", a="untrained", b="supcon")
+    assert "untrained" in app.header[0].value
+    assert "before training" in " ".join(item.value for item in app.caption)
+
+
+def test_unfinished_seeds_are_said(screen, experiment: Path) -> None:
+    put_into(experiment, "failed", message="disk full")
+    app = screen("compare", experiment="tiny")
+    assert "1 seed," in app.header[0].value
+    assert "1 of 2 seeds are finished; this will change." in [item.value for item in app.caption]
+
+
+def test_before_two_objectives_have_finished_it_says_so(screen, experiment: Path) -> None:
+    put_into(experiment, "queued")
+    for name in ("classification-15-seed0", "supcon-15-seed0"):
+        (experiment / name / "embeddings.parquet").unlink()
+    app = screen("compare", experiment="tiny")
+    assert "once two objectives have finished a run" in app.info[0].value
+    assert [button.label for button in app.button] == ["Watch it train"]
+
+
+def test_empty_offers_the_demo(screen) -> None:
+    assert [button.label for button in screen("compare").button] == ["Run the demo"]

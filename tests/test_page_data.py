@@ -1,0 +1,33 @@
+"""DATA: the sentence, the counts, what is left out, and what cannot be split."""
+
+from pathlib import Path
+
+
+def test_digits_say_that_nothing_is_shared(screen) -> None:
+    app = screen("data")
+    assert app.header[0].value == "1,797 images, 10 classes; nothing is shared between train, validation and test."
+    counts = app.dataframe[0].value
+    assert counts[["train", "validation", "test"]].to_numpy().sum() == 1797
+
+
+def test_an_experiments_samples_are_shown_as_it_split_them(screen, experiment: Path) -> None:
+    app = screen("data", experiment="tiny")
+    assert "1,797 images" in app.header[0].value
+    held = app.dataframe[1].value
+    assert held.to_dict("records") == [{"images per class": "15", "training images": 150}]
+
+
+def test_a_folder_is_scanned_and_its_unreadable_files_named(screen, image_folder: Path) -> None:
+    (image_folder / "dark" / "cut.png").write_bytes(b"")
+    app = screen("data", source="folder", root=str(image_folder), group_by=r"(.*)_[0-9]+\.png")
+    assert app.header[0].value.startswith("60 images, 2 classes, 20 groups; nothing is shared")
+    assert app.dataframe[0].value.to_dict("records") == [{"file": "dark/cut.png", "reason": "the file is empty"}]
+
+
+def test_a_missing_folder_says_so(screen) -> None:
+    app = screen("data", source="folder", root="/no/such/folder")
+    assert "must be a folder of class folders" in app.error[0].value
+
+
+def test_an_unnamed_folder_asks_for_it(screen) -> None:
+    assert "Name a folder" in screen("data", source="folder").info[0].value

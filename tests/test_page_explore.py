@@ -1,0 +1,33 @@
+"""EXPLORE: one space, its images and their neighbours."""
+
+from pathlib import Path
+
+import numpy as np
+
+from core.analysis import table as tables
+from core.runs import directory
+
+
+def test_the_headline_counts_what_lies_in_its_cluster(screen, experiment: Path) -> None:
+    app = screen("explore", experiment="tiny", run="supcon-15-seed0")
+    test = tables.read(experiment / "supcon-15-seed0" / "embeddings.parquet").of_split("test")
+    share = 100 * np.mean(test.cluster == test.label_id)
+    assert app.header[0].value.startswith(f"{share:.1f} % of {len(test)} test images lie in their class's cluster")
+
+
+def test_an_image_found_by_name_comes_with_its_neighbours(screen, experiment: Path) -> None:
+    manifest = directory.read_manifest(experiment)
+    sample_id = manifest.sample_id[manifest.indices("test")[3]]
+    app = screen("explore", experiment="tiny", run="supcon-15-seed0", select=sample_id)
+    assert "**1 selected**" in [item.value for item in app.markdown]
+    assert any("of the 12 nearest are" in item.value for item in app.caption)
+
+
+def test_every_split_and_colour_draws(screen, experiment: Path) -> None:
+    for split, color in (("train", "cluster"), ("validation", "right or wrong"), ("all", "label")):
+        app = screen("explore", experiment="tiny", run="untrained-15-seed0", split=split, color=color)
+        assert "lie in their class's cluster" in app.header[0].value
+
+
+def test_empty_offers_the_demo(screen) -> None:
+    assert [button.label for button in screen("explore").button] == ["Run the demo"]

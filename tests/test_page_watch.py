@@ -1,0 +1,57 @@
+"""WATCH in every state: the headline, the curves, the way on."""
+
+from pathlib import Path
+
+from core.runs import directory
+from tests.conftest import pretend_alive, put_into
+
+
+def labels(app) -> list[str]:
+    return [button.label for button in app.button]
+
+
+def test_empty_offers_the_demo(screen) -> None:
+    app = screen("watch")
+    assert app.header[0].value == "Nothing trained yet."
+    assert labels(app) == ["Run the demo"]
+
+
+def test_finished_says_the_sentence_and_offers_compare(screen, experiment: Path) -> None:
+    app = screen("watch", experiment="tiny")
+    assert app.header[0].value == directory.read_json(experiment / "verdict.json")["sentence"] + "."
+    assert "Compare" in labels(app)
+
+
+def test_running_shows_how_far_it_is(screen, experiment: Path) -> None:
+    put_into(experiment, "running", phase="training, epoch 1 of 2")
+    pretend_alive(experiment)
+    app = screen("watch", experiment="tiny")
+    assert app.header[0].value.startswith("Training: run 4 of 6")
+    assert "Stop all" in labels(app)
+
+
+def test_failed_says_why_and_shows_the_log(screen, experiment: Path) -> None:
+    put_into(experiment, "failed", kind="memory", message="out of memory; lower training.batch, then resume")
+    app = screen("watch", experiment="tiny")
+    assert app.header[0].value == "Failed: out of memory; lower training.batch, then resume"
+    assert "Resume all" in labels(app)
+    assert app.code, "the log's tail is one click away"
+
+
+def test_lost_says_how_to_go_on(screen, experiment: Path) -> None:
+    put_into(experiment, "running")
+    app = screen("watch", experiment="tiny")
+    assert app.header[0].value == "Lost: its process is gone. Resume it from its last checkpoint, or delete it"
+    assert "Resume all" in labels(app)
+
+
+def test_stopped_says_how_much_is_done(screen, experiment: Path) -> None:
+    put_into(experiment, "stopped")
+    assert screen("watch", experiment="tiny").header[0].value == "Stopped after 3 of 6 runs"
+
+
+def test_the_film_goes_back_to_the_untrained_encoder(screen, experiment: Path) -> None:
+    app = screen("watch", experiment="tiny")
+    slider = next(item for item in app.select_slider if item.label == "Film: epoch")
+    slider.set_value(0).run()
+    assert "epoch 0 of 2" in " ".join(item.value for item in app.markdown)
