@@ -131,14 +131,15 @@ def n_charts(page: Page) -> int:
 def points(page: Page, chart: int) -> dict[str, tuple[float, float]]:
     """Where a chart's points are drawn: sample_id -> (x, y)."""
     return page.evaluate("""chart => Object.fromEntries(
-        (document.querySelectorAll('.js-plotly-plot')[chart]?.data || []).flatMap(
-            trace => Array.from(trace.customdata || []).map((id, i) => [id, [trace.x[i], trace.y[i]]])))""", chart)
+        (document.querySelectorAll('.js-plotly-plot')[chart]?.calcdata || []).flatMap(
+            drawn => drawn.filter(point => 'i' in point).map(
+                point => [drawn[0].trace.customdata[point.i], [point.x, point.y]])))""", chart)
 
 
 def marked(page: Page, chart: int) -> set[str]:
     """Samples that stand out in a chart."""
-    return set(page.evaluate("""chart => document.querySelectorAll('.js-plotly-plot')[chart].data.flatMap(
-        trace => Array.from(trace.selectedpoints || []).map(i => trace.customdata[i]))""", chart))
+    return set(page.evaluate("""chart => (document.querySelectorAll('.js-plotly-plot')[chart]?.calcdata || []).flatMap(
+        drawn => Array.from(drawn[0].trace.selectedpoints || []).map(i => drawn[0].trace.customdata[i]))""", chart))
 
 
 def curve(page: Page) -> list[int]:

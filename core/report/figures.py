@@ -40,7 +40,7 @@ def space(layout: np.ndarray, label_id: np.ndarray, classes: tuple[str, ...], sa
             hovertemplate="%{text}<extra></extra>", marker={"size": size, "color": colors[index]},
             selected={"marker": {"size": size * SELECTED_SIZE, "opacity": 1.0}}, unselected={"marker": {"opacity": 0.12}})
         if selected:
-            trace.selectedpoints = np.flatnonzero(chosen[mine])
+            trace.selectedpoints = np.flatnonzero(chosen[mine]).tolist()
         elif only is not None and only != index:
             trace.marker.opacity = 0.12
         figure.add_trace(trace)
