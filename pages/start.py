@@ -2,20 +2,22 @@
 
 import streamlit as st
 
-from core.runs import directory, jobs
 from pages import _shared
 
 _shared.enter(__file__)
 
 st.title("Which embedding is better for your images?")
-found = directory.experiments(_shared.checkpoints_root())
-if not found:
+if not _shared.has_experiments():
     st.write("Nothing trained yet. The demo trains a classifier and a contrastive encoder on handwritten digits and "
              "compares them, in about a minute.")
 with st.container(horizontal=True):
     _shared.demo_button()
     if st.button("New experiment", icon=":material/add:"):
         st.switch_page("pages/train.py")
+if not _shared.has_experiments():
+    st.stop()
+
+from core.runs import directory, jobs  # noqa: E402 - after the first screen has been drawn
 
 
 def _sentence(folder) -> str:
@@ -68,6 +70,5 @@ def _experiments(was_busy: bool) -> None:
         st.rerun()
 
 
-if found:
-    st.subheader("Experiments")
-    _experiments(_is_busy())
+st.subheader("Experiments")
+_experiments(_is_busy())

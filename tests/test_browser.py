@@ -45,8 +45,8 @@ def browser() -> Iterator[Browser]:
 class Server:
     """A Streamlit server over its own roots, on a free port."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, script: Path = PROJECT / "streamlit_app.py") -> None:
+        self.root, self.script = root, script
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -64,7 +64,7 @@ class Server:
         environment = {**os.environ, "DUET_CHECKPOINTS": str(self.checkpoints), "DUET_DATA": str(self.root / "data")}
         with (self.root / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "streamlit", "run", str(PROJECT / "streamlit_app.py"), "--server.port", str(self.port),
+                [sys.executable, "-m", "streamlit", "run", str(self.script), "--server.port", str(self.port),
                  "--server.headless", "true"],
                 cwd=PROJECT, env=environment, stdout=log, stderr=log)
         until(self._answers, 60)
