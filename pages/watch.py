@@ -138,6 +138,20 @@ def _draw_log() -> None:
             st.code("\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-30:]), language=None)
 
 
+def _draw_actions(state: str) -> None:
+    if state in ("running", "queued"):
+        if st.button("Stop all", icon=":material/stop:"):
+            jobs.stop(directory.runs(folder))
+            st.toast("Stopping after the step in hand; what is done is kept.")
+    elif state != "completed" and st.button("Resume all", icon=":material/replay:", type="primary"):
+        jobs.resume(directory.runs(folder), _shared.data_root())
+        st.rerun()
+    has_results = any((folder / run.name / "scores.parquet").is_file() for run in config.runs() if run.is_trained)
+    if has_results and st.button("Compare", icon=":material/compare:",
+                                 type="primary" if state == "completed" else "secondary"):
+        st.switch_page("pages/compare.py", query_params={"experiment": folder.name})
+
+
 is_alive = jobs.is_worker_alive(folder)
 
 
@@ -153,6 +167,7 @@ def _live(was_alive: bool) -> None:
         latest = max((max(directory.snapshots(folder / run.name), default=0) for run in runs), default=0)
         epoch = st.select_slider("Film: epoch", [*range(latest + 1), "now"], value="now", key=f"film-epoch-{folder.name}",
                                  width="stretch") if latest else "now"
+        _draw_actions(progress.state)
     _draw_films(runs, None if epoch == "now" else epoch)
     _draw_curves(runs)
     if was_alive and not jobs.is_worker_alive(folder):
@@ -161,19 +176,6 @@ def _live(was_alive: bool) -> None:
 
 with live:
     _live(is_alive)
-with st.container(horizontal=True):
-    state = jobs.progress(folder).state
-    if state in ("running", "queued"):
-        if st.button("Stop all", icon=":material/stop:"):
-            jobs.stop(directory.runs(folder))
-            st.toast("Stopping after the step in hand; what is done is kept.")
-    elif state != "completed" and st.button("Resume all", icon=":material/replay:", type="primary"):
-        jobs.resume(directory.runs(folder), _shared.data_root())
-        st.rerun()
-    has_results = any((folder / run.name / "scores.parquet").is_file() for run in config.runs() if run.is_trained)
-    if has_results and st.button("Compare", icon=":material/compare:",
-                                 type="primary" if state == "completed" else "secondary"):
-        st.switch_page("pages/compare.py", query_params={"experiment": folder.name})
 with st.expander("Every run"):
     _draw_runs()
 with st.expander("Log"):

@@ -51,7 +51,7 @@ def space(layout: np.ndarray, label_id: np.ndarray, classes: tuple[str, ...], sa
     fitted = layout if extent is None else extent
     low, high = fitted.min(axis=0), fitted.max(axis=0)
     middle, half = (low + high) / 2, max(float((high - low).max()) / 2, 1e-9) * 1.06
-    blank = {"visible": False, "showgrid": False, "zeroline": False}
+    blank = {"visible": False, "showgrid": False, "zeroline": False, "constrain": "domain"}  # else a resize widens the range
     figure.update_layout(
         height=height, margin={"l": 4, "r": 4, "t": 4, "b": 4}, dragmode="lasso", showlegend=False,
         xaxis={**blank, "range": [middle[0] - half, middle[0] + half]},
