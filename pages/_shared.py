@@ -72,6 +72,16 @@ def pick_experiment() -> Path:
     return checkpoints_root() / chosen
 
 
+def finished_runs(folder: Path, needs: str) -> list[str]:
+    """Names of the runs that left an embedding table; without any, says what would be here and ends the script."""
+    from core.runs import directory
+
+    done = [run.name for run in directory.runs(folder) if (run / "embeddings.parquet").is_file()]
+    if not done:
+        stop_until(f"{needs} will be here once a run has finished.", folder)
+    return done
+
+
 def stop_until(what: str, folder: Path) -> None:
     """Says what will be here once more has been trained, offers to watch, and ends the script."""
     st.info(what, icon=":material/hourglass_top:")

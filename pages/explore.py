@@ -5,7 +5,6 @@ from collections import Counter
 import numpy as np
 import streamlit as st
 
-from core.runs import directory
 from pages import _shared, _spaces
 
 _shared.enter(__file__)
@@ -15,10 +14,7 @@ headline = st.container()
 pickers = st.columns([3, 3, 2, 2, 3])
 with pickers[0]:
     folder = _shared.pick_experiment()
-config = directory.read_config(folder)
-done = [run.name for run in config.runs() if (folder / run.name / "embeddings.parquet").is_file()]
-if not done:
-    _shared.stop_until("Points, images and neighbours will be here once a run has finished.", folder)
+done = _shared.finished_runs(folder, "Points, images and neighbours")
 with pickers[1]:
     name = _shared.pick("Run", done, "run", default=len(done) - 1)
 whole = _spaces.table(folder / name / "embeddings.parquet")

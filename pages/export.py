@@ -14,9 +14,7 @@ pickers = st.columns(2)
 with pickers[0]:
     folder = _shared.pick_experiment()
 config = directory.read_config(folder)
-done = [run.name for run in config.runs() if (folder / run.name / "embeddings.parquet").is_file()]
-if not done:
-    _shared.stop_until("Embeddings to download will be here once a run has finished.", folder)
+done = _shared.finished_runs(folder, "Embeddings to download")
 with pickers[1]:
     name = _shared.pick("Run", done, "run", default=len(done) - 1)
 path = folder / name / "embeddings.parquet"
