@@ -120,7 +120,9 @@ def _follow(folder: Path, options: argparse.Namespace) -> int:
         print(f"Look closer: streamlit run streamlit_app.py, then open {folder.name}.")
     failed = {name: item for name, item in statuses.items() if item.state != "completed"}
     for name, item in failed.items():
-        print(f"{name} {item.state}: {item.message or 'see worker.log'}", file=sys.stderr)
+        print(f"{name} {item.state}{f': {item.message}' if item.message else ''}", file=sys.stderr)
+    if failed:
+        print(f"go on with: python main.py resume {folder.name}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -157,14 +159,16 @@ def _table(rows: list[dict]) -> str:
     head = ["objective", "images per class", *(info.title for info in METRICS.values())]
     lines = [head]
     for row in rows:
-        cells = [f"{100 * row['metrics'][name]['mean']:.1f} ± {100 * row['metrics'][name]['sd']:.1f}" for name in METRICS]
+        found = [row["metrics"][name] for name in METRICS]
+        cells = [f"{100 * item['mean']:.1f}" + (f" ± {100 * item['sd']:.1f}" if row["n_seeds"] > 1 else "") for item in found]
         lines.append([row["objective"], str(row["images_per_class"]), *cells])
     widths = [max(len(line[place]) for line in lines) for place in range(len(head))]
     text = ["  ".join(cell.ljust(width) if place < 2 else cell.rjust(width)
                       for place, (cell, width) in enumerate(zip(line, widths))) for line in lines]
     text.insert(1, "  ".join("─" * width for width in widths))
     n_seeds = max(row["n_seeds"] for row in rows)
-    text.append(f"Percent on {rows[0]['n_test']} test images; mean ± sd over {n_seeds} {'seed' if n_seeds == 1 else 'seeds'}.")
+    over = "one seed" if n_seeds == 1 else f"mean ± sd over {n_seeds} seeds"
+    text.append(f"Percent on {rows[0]['n_test']} test images; {over}.")
     return "\n".join(text)
 
 

@@ -80,7 +80,7 @@ with headline:
 
 
 def _cell(summary: dict) -> str:
-    return f"{100 * summary['mean']:.1f} ± {100 * summary['sd']:.1f}"
+    return f"{100 * summary['mean']:.1f}" + (f" ± {100 * summary['sd']:.1f}" if len(seeds) > 1 else "")
 
 
 rows = {row["objective"]: row["metrics"] for row in found["rows"] if row["images_per_class"] == count}
@@ -96,8 +96,9 @@ for item in compared["differences"]:
 st.dataframe(pd.DataFrame(lines), hide_index=True, width="stretch", column_config={
     "metric": st.column_config.TextColumn(help=" ".join(f"{info.title}: {info.meaning}" for info in METRICS.values()))})
 n_test = compared["differences"][0]["n_samples"]
-st.caption(f"Percent of {n_test:,} test images, mean ± sd over {len(seeds)} seeds; the interval is a bootstrap over seeds "
-           f"and images. K-means accuracy alone is never the verdict: very different spaces can share it.")
+over = f"mean ± sd over {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
+st.caption(f"Percent of {n_test:,} test images, {over}; the interval is a bootstrap over seeds and images, whole groups "
+           f"at a time. K-means accuracy alone is never the verdict: very different spaces can share it.")
 
 # Both spaces
 

@@ -166,6 +166,8 @@ def _say(run: Path, state: str, phase: str = "") -> None:
 def _fail(run: Path, error: Exception) -> None:
     kind, advice = _diagnose(error)
     message = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:  # without the number in brackets
+        message = error.strerror + (f": {error.filename}" if error.filename else "")
     directory.write_status(run, RunStatus("failed", kind=kind, message=f"{message}{advice}"))
 
 
