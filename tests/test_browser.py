@@ -132,20 +132,21 @@ def points(page: Page, chart: int) -> dict[str, tuple[float, float]]:
     """Where a chart's points are drawn: sample_id -> (x, y)."""
     return page.evaluate("""chart => Object.fromEntries(
         (document.querySelectorAll('.js-plotly-plot')[chart]?.calcdata || []).flatMap(
-            drawn => drawn.filter(point => 'i' in point).map(
+            drawn => drawn.filter(point => 'i' in point && drawn[0].trace?.customdata).map(
                 point => [drawn[0].trace.customdata[point.i], [point.x, point.y]])))""", chart)
 
 
 def marked(page: Page, chart: int) -> set[str]:
     """Samples that stand out in a chart."""
     return set(page.evaluate("""chart => (document.querySelectorAll('.js-plotly-plot')[chart]?.calcdata || []).flatMap(
-        drawn => Array.from(drawn[0].trace.selectedpoints || []).map(i => drawn[0].trace.customdata[i]))""", chart))
+        drawn => Array.from(drawn[0]?.trace?.customdata ? drawn[0].trace.selectedpoints || [] : []).map(
+            i => drawn[0].trace.customdata[i]))""", chart))
 
 
 def curve(page: Page) -> list[int]:
     """How many points each line of the first curve has."""
     return page.evaluate("""() => { const plots = [...document.querySelectorAll('.js-plotly-plot')].filter(
-        plot => plot.data.some(trace => (trace.mode || '').includes('lines')));
+        plot => (plot.data || []).some(trace => (trace.mode || '').includes('lines')));
         return plots.length ? plots[0].data.map(trace => trace.x.length) : [] }""")
 
 
