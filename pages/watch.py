@@ -139,16 +139,17 @@ def _draw_log() -> None:
 
 
 def _draw_actions(state: str) -> None:
+    halt, compare = st.empty(), st.empty()  # each button keeps its place, so that none is on the page twice as states change
     if state in ("running", "queued"):
-        if st.button("Stop all", icon=":material/stop:"):
+        if halt.button("Stop all", icon=":material/stop:"):
             jobs.stop(directory.runs(folder))
             st.toast("Stopping after the step in hand; what is done is kept.")
-    elif state != "completed" and st.button("Resume all", icon=":material/replay:", type="primary"):
+    elif state != "completed" and halt.button("Resume all", icon=":material/replay:", type="primary"):
         jobs.resume(directory.runs(folder), _shared.data_root())
         st.rerun()
     has_results = any((folder / run.name / "scores.parquet").is_file() for run in config.runs() if run.is_trained)
-    if has_results and st.button("Compare", icon=":material/compare:",
-                                 type="primary" if state == "completed" else "secondary"):
+    if has_results and compare.button("Compare", icon=":material/compare:",
+                                      type="primary" if state == "completed" else "secondary"):
         st.switch_page("pages/compare.py", query_params={"experiment": folder.name})
 
 
