@@ -91,7 +91,7 @@ def _run(options: argparse.Namespace) -> int:
         config = config.model_copy(update={"name": directory.free_name(options.checkpoints, config.name)})
     jobs.check_device(options.device)
     with tqdm(desc="reading images", unit=" images", disable=None, leave=False) as bar:
-        checked = planning.plan(config, progress=_on(bar))
+        checked = planning.plan(config, options.data, _on(bar))
     for item in checked.manifest.unreadable:
         print(f"left out {item.path}: {item.reason}", file=sys.stderr)
     folder = planning.launch(checked, options.checkpoints, options.data, options.device)
@@ -161,7 +161,8 @@ def _table(rows: list[dict]) -> str:
     for row in rows:
         found = [row["metrics"][name] for name in METRICS]
         cells = [f"{100 * item['mean']:.1f}" + (f" ± {100 * item['sd']:.1f}" if row["n_seeds"] > 1 else "") for item in found]
-        lines.append([row["objective"], str(row["images_per_class"]), *cells])
+        leaks = f" (leaks: {' and '.join(row['leaks'])})" if row["leaks"] else ""
+        lines.append([row["objective"] + leaks, str(row["images_per_class"]), *cells])
     widths = [max(len(line[place]) for line in lines) for place in range(len(head))]
     text = ["  ".join(cell.ljust(width) if place < 2 else cell.rjust(width)
                       for place, (cell, width) in enumerate(zip(line, widths))) for line in lines]

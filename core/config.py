@@ -1,10 +1,9 @@
 """What an experiment is: one frozen, validated description that YAML, page and worker share.
 
 Bad values raise `ConfigError` here, in front of the user. Knows nothing about files of images, folders of
-runs or torch; whether the data can carry the plan is checked by `core.data.split.plan`.
+runs or torch; whether the data can carry the plan is checked by `core.data.split.check_plan`.
 """
 
-import json
 import re
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -17,12 +16,16 @@ from pydantic import (
     Discriminator,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from core import encoders
+from core.wording import describe
 
+RANDOM_SPLIT = "a random split"
+LEAKY_SAMPLER = "a sampler that draws from every split"
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -44,11 +47,17 @@ class _Config(BaseModel):
 
 
 class DatasetConfig(_Config):
-    """Where the images come from. `root` and `group_by` belong to `source: folder` only."""
+    """Where the images come from; every source but the digits needs a `root`, a folder or, for 'table', a file.
 
-    source: Literal["digits", "folder"] = "digits"
+    `group_by` is a regular expression over the path that captures the group; `max_per_class` takes no more images of
+    a class than that, whole groups first; `download` fetches Oxford-IIIT Pet where it is missing.
+    """
+
+    source: Literal["digits", "folder", "table", "oxford_pet", "defungi"] = "digits"
     root: str | None = None
     group_by: str | None = None
+    max_per_class: int | None = Field(None, ge=2)
+    download: bool = False
 
     @field_validator("group_by")
     @classmethod
@@ -64,18 +73,32 @@ class DatasetConfig(_Config):
 
     @model_validator(mode="after")
     def _root_where_needed(self) -> "DatasetConfig":
-        if self.source == "folder" and not self.root:
-            raise ValueError("root must name the folder of class folders when source is 'folder', got none")
-        if self.source == "digits" and (self.root or self.group_by):
-            raise ValueError("root and group_by must be absent when source is 'digits' (they belong to 'folder')")
+        if self.source != "digits" and not self.root:
+            what = {"folder": "the folder of class folders", "table": "a CSV or Parquet file with the columns path and label"}
+            raise ValueError(f"root must name {what.get(self.source, 'the folder that holds the dataset')} when source is "
+                             f"{self.source!r}, got none")
+        if self.source == "digits" and (self.root or self.group_by or self.max_per_class):
+            raise ValueError("root, group_by and max_per_class must be absent when source is 'digits' (they belong to files)")
+        if self.group_by and self.source == "table":
+            raise ValueError("group_by must be absent when source is 'table': its column group names the groups")
+        if self.download and self.source != "oxford_pet":
+            raise ValueError(f"download must be false unless source is 'oxford_pet', got true for {self.source!r}")
         return self
 
 
 class SplitConfig(_Config):
-    """Shares of train, validation and test, drawn by group and stratified by class."""
+    """Shares of train, validation and test, drawn by group and stratified by class.
+
+    `official` keeps the split a source gives; `near_duplicates` keeps near copies of a picture on one side, as exact
+    ones always are. `group: none` is a leak: images are dealt one by one, and crops of one photograph stand on both
+    sides.
+    """
 
     fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
     seed: int = Field(0, ge=0)
+    official: bool = True
+    near_duplicates: bool = True
+    group: Literal["whole", "none"] = "whole"
 
     @field_validator("fractions")
     @classmethod
@@ -110,39 +133,54 @@ class EncoderConfig(_Config):
         return value
 
 
-class ClassificationConfig(_Config):
+class Objective(_Config):
+    """What every objective has: a label of its own, and leaks to measure the worth of, for this arm alone."""
+
+    label: str | None = None
+    group: Literal["none"] | None = None
+    pool: Literal["all"] | None = None
+
+
+class ClassificationConfig(Objective):
     """Cross-entropy on a linear head."""
 
     name: Literal["classification"] = "classification"
-    label: str | None = None
     label_smoothing: float = Field(0.0, ge=0, lt=1)
 
+    @model_validator(mode="after")
+    def _draws_no_pairs(self) -> "ClassificationConfig":
+        if self.pool is not None:
+            raise ValueError("objectives: pool must be absent for classification, which draws no positives and negatives; "
+                             f"got {self.pool!r}")
+        return self
 
-class TripletConfig(_Config):
-    """Triplet margin loss (Schroff et al., 2015, arXiv:1503.03832; batch-hard: Hermans et al., 2017, arXiv:1703.07737)."""
+
+class TripletConfig(Objective):
+    """Triplet margin loss (Schroff et al., 2015, arXiv:1503.03832; batch-hard: Hermans et al., 2017, arXiv:1703.07737).
+
+    `mining: drawn` is the study's way: a third of each batch are anchors, and each has a positive and a negative of
+    its own, drawn for it alone.
+    """
 
     name: Literal["triplet"] = "triplet"
-    label: str | None = None
-    mining: Literal["random", "semi_hard", "batch_hard"] = "semi_hard"
+    mining: Literal["random", "semi_hard", "batch_hard", "drawn"] = "semi_hard"
     margin: float = Field(0.2, gt=0, le=100)
     normalize: bool = True
 
 
-class SupConConfig(_Config):
+class SupConConfig(Objective):
     """Supervised contrastive loss (Khosla et al., 2020, arXiv:2004.11362). `projection` adds a two-layer head of
     that width for the loss; the readout stays the pooled features."""
 
     name: Literal["supcon"] = "supcon"
-    label: str | None = None
     temperature: float = Field(0.1, gt=0, le=10)
     projection: int | None = Field(None, ge=2, le=4096)
 
 
-class UntrainedConfig(_Config):
+class UntrainedConfig(Objective):
     """The encoder as it starts: the floor every objective is measured from. Always added, never listed."""
 
     name: Literal["untrained"] = "untrained"
-    label: str | None = None
 
 
 ObjectiveConfig = ClassificationConfig | TripletConfig | SupConConfig
@@ -155,7 +193,7 @@ def _objective_from_name(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
-_Objective = Annotated[ObjectiveConfig, Discriminator("name"), BeforeValidator(_objective_from_name)]
+_ListedObjective = Annotated[ObjectiveConfig, Discriminator("name"), BeforeValidator(_objective_from_name)]
 _AnyObjective = Annotated[ObjectiveConfig | UntrainedConfig, Discriminator("name")]
 
 
@@ -181,29 +219,43 @@ class BatchConfig(_Config):
 
 
 class AugmentationConfig(_Config):
-    """Random resized crop (share of the area), horizontal flip, brightness and contrast jitter; training only."""
+    """Random resized crop (share of the area; null for the evaluation's middle crop), horizontal flip, brightness and
+    contrast jitter; training only."""
 
-    crop_scale: tuple[float, float] = (0.5, 1.0)
+    crop_scale: tuple[float, float] | None = (0.5, 1.0)
     flip: bool = True
     jitter: float = Field(0.0, ge=0, lt=1)
 
     @field_validator("crop_scale")
     @classmethod
-    def _is_a_range(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if not 0 < value[0] <= value[1] <= 1:
+    def _is_a_range(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not 0 < value[0] <= value[1] <= 1:
             raise ValueError(f"must be two shares, 0 < low ≤ high ≤ 1, got {list(value)}")
         return value
 
 
 class TrainingConfig(_Config):
-    """How the encoder is trained; the same for every objective. `warmup` is a share of the budget."""
+    """How the encoder is trained; the same for every objective. `warmup` is a share of the budget; the learning rate
+    ends at `min_lr`.
+
+    `pool: all` is a leak: positives and negatives are drawn from validation and test too, as the study did.
+    """
 
     batch: BatchConfig = BatchConfig()
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: float = Field(3e-4, gt=0, le=10)
+    min_lr: float = Field(0.0, ge=0, le=10)
     warmup: float = Field(0.1, ge=0, lt=1)
     weight_decay: float = Field(0.01, ge=0, le=10)
+    pool: Literal["train", "all"] = "train"
     augmentation: AugmentationConfig = AugmentationConfig()
+
+    @field_validator("min_lr")
+    @classmethod
+    def _is_below_lr(cls, value: float, info: ValidationInfo) -> float:
+        if value > info.data.get("lr", value):
+            raise ValueError(f"must be at most training.lr, {info.data['lr']:g}, got {value:g}")
+        return value
 
 
 class EvaluationConfig(_Config):
@@ -241,9 +293,25 @@ class RunConfig(_Config):
         return not isinstance(self.objective, UntrainedConfig)
 
     @property
+    def leaks(self) -> tuple[str, ...]:
+        """What of the test images this run may have seen, in words; nothing unless it was asked for."""
+        found = []
+        if self.split.group == "none":
+            found.append(RANDOM_SPLIT)
+        if self.training.pool == "all" and draws_pairs(self.objective):
+            found.append(LEAKY_SAMPLER)
+        return tuple(found)
+
+    @property
+    def images_per_step(self) -> int:
+        """Images an optimizer step sees; whole triplets where they are drawn one by one."""
+        size = self.training.batch.size
+        return size // 3 * 3 if is_drawn(self.objective) else size
+
+    @property
     def n_steps(self) -> int:
         """Optimizer steps that fit the budget; at least one, rounded up."""
-        return -(-self.budget.images // self.training.batch.size)
+        return -(-self.budget.images // self.images_per_step)
 
     def to_json(self) -> dict:
         return self.model_dump(mode="json")
@@ -256,7 +324,7 @@ class ExperimentConfig(_Config):
     dataset: DatasetConfig
     split: SplitConfig = SplitConfig()
     encoder: EncoderConfig = EncoderConfig()
-    objectives: tuple[_Objective, ...] = (ClassificationConfig(), SupConConfig())
+    objectives: tuple[_ListedObjective, ...] = (ClassificationConfig(), SupConConfig())
     images_per_class: tuple[ImagesPerClass, ...] = ("all",)
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2)
     budget: BudgetConfig = BudgetConfig()
@@ -298,11 +366,18 @@ class ExperimentConfig(_Config):
 
     def runs(self) -> list[RunConfig]:
         """Every run, in the order they are worked through: those that train in step stand together."""
-        shared = {key: getattr(self, key) for key in
-                  ("dataset", "split", "encoder", "budget", "training", "evaluation")}
-        return [RunConfig(experiment=self.name, objective=objective, images_per_class=count, seed=seed, **shared)
+        shared = {key: getattr(self, key) for key in ("dataset", "encoder", "budget", "evaluation")}
+        return [RunConfig(experiment=self.name, objective=objective, images_per_class=count, seed=seed,
+                          split=self.split_of(objective), training=self._training_of(objective), **shared)
                 for count in self.images_per_class for seed in self.seeds
                 for objective in (UntrainedConfig(), *self.objectives)]
+
+    def split_of(self, objective: Objective) -> SplitConfig:
+        """The split of one arm: the experiment's, unless the arm asks for a leak."""
+        return self.split if objective.group is None else self.split.model_copy(update={"group": objective.group})
+
+    def _training_of(self, objective: Objective) -> TrainingConfig:
+        return self.training if objective.pool is None else self.training.model_copy(update={"pool": objective.pool})
 
     def with_absolute_paths(self) -> "ExperimentConfig":
         """The same experiment, its dataset folder and weights file found from anywhere."""
@@ -320,14 +395,28 @@ class ExperimentConfig(_Config):
         return yaml.safe_dump(self.to_json(), sort_keys=False, allow_unicode=True)
 
 
-def arm_label(objective: _Config) -> str:
-    """An objective's name in tables, folders and legends: its own label, or the objective's name."""
-    return objective.label or objective.name
+def arm_label(objective: Objective) -> str:
+    """An objective's name in tables, folders and legends: its own label, or the objective's name and its leaks."""
+    suffix = f"{'-random-split' if objective.group else ''}{'-leaky-sampler' if objective.pool else ''}"
+    return objective.label or f"{objective.name}{suffix}"
 
 
-def arm_title(objective: _Config) -> str:
+def arm_title(objective: Objective) -> str:
     """An objective's name in a sentence."""
-    return objective.label or {"supcon": "SupCon"}.get(objective.name, objective.name)
+    if objective.label:
+        return objective.label
+    leaks = [words for words, is_on in ((RANDOM_SPLIT, objective.group), (LEAKY_SAMPLER, objective.pool)) if is_on]
+    return {"supcon": "SupCon"}.get(objective.name, objective.name) + (f" with {' and '.join(leaks)}" if leaks else "")
+
+
+def draws_pairs(objective: Objective) -> bool:
+    """Whether an objective learns from positives and negatives."""
+    return not isinstance(objective, ClassificationConfig | UntrainedConfig)
+
+
+def is_drawn(objective: Objective) -> bool:
+    """Whether an objective's batches are triplets drawn one by one, not classes × samples."""
+    return isinstance(objective, TripletConfig) and objective.mining == "drawn"
 
 
 def check_name(value: str) -> str:
@@ -353,7 +442,7 @@ def parse(values: object) -> ExperimentConfig:
     try:
         return ExperimentConfig.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_describe(error)) from None
+        raise ConfigError(describe(error, ExperimentConfig, OBJECTIVES)) from None
 
 
 def parse_run(values: object) -> RunConfig:
@@ -365,7 +454,7 @@ def parse_run(values: object) -> RunConfig:
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_describe(error)) from None
+        raise ConfigError(describe(error, RunConfig, OBJECTIVES)) from None
 
 
 def load(path: Path, overrides: tuple[str, ...] = ()) -> ExperimentConfig:
@@ -403,51 +492,3 @@ def _override(values: dict, override: str) -> None:
         if not isinstance(place, dict):
             raise ConfigError(f"--set {key}: {parent!r} must be a group of settings, got {place!r}")
     place[last] = value
-
-
-def _describe(error: ValidationError) -> str:
-    details = error.errors(include_url=False)
-    first = next((item for item in details if item["type"] == "extra_forbidden"), details[0])
-    location = [part for part in first["loc"] if part not in OBJECTIVES and part != "untrained"]
-    where = ".".join(str(part) for part in location) or "experiment"
-    given = first.get("input")
-    context = first.get("ctx", {})
-    match first["type"]:
-        case "extra_forbidden":
-            allowed = ", ".join(_fields_at(first["loc"][:-1]))
-            return f"unknown key {where!r}; allowed here: {allowed}"
-        case "missing":
-            return f"{where} must be given, got nothing"
-        case "union_tag_invalid":
-            return f"{where} must be one of {', '.join(OBJECTIVES)}, got {context['tag']!r}"
-        case "union_tag_not_found":
-            return f"{where} must be an objective's name or a mapping with a 'name', got {given!r}"
-        case "value_error":
-            message = str(context["error"])
-            return message if message.startswith(("a name must", "root", "budget.epochs")) else f"{where} {message}"
-    message = first["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    if first["type"] == "model_type":
-        message = "a group of settings"
-    if first["type"] == "tuple_type":
-        message = "a list"
-    return f"{where} must be {message}, got {_shown(given)}"
-
-
-def _shown(value: object) -> str:
-    """A value as YAML and JSON would have it; Python's own way for what they cannot say."""
-    try:
-        return json.dumps(value, default=str, ensure_ascii=False)
-    except TypeError:
-        return repr(value)
-
-
-def _fields_at(location: tuple) -> list[str]:
-    model: type[BaseModel] = ExperimentConfig
-    for part in location:
-        if part in OBJECTIVES:
-            model = OBJECTIVES[part]
-        elif part in model.model_fields:
-            annotation = model.model_fields[part].annotation
-            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-                model = annotation
-    return list(model.model_fields)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from core import config as configuration
 from core.config import DatasetConfig
-from core.data import sources
 from core.data.manifest import Manifest
+from core.runs import planning
+from pages import _shared
 
 
 def pick_dataset() -> DatasetConfig | None:
@@ -54,6 +54,6 @@ def _scan(config: str, modified: int) -> Manifest:
         if done % 50 == 0 or done == total:
             bar.progress(done / total, f"Reading images: {done:,} of {total:,}")
 
-    found = sources.open_source(configuration.DatasetConfig.model_validate_json(config)).scan(progress)
+    found = planning.scan(DatasetConfig.model_validate_json(config), _shared.data_root(), progress)
     bar.empty()
     return found

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import streamlit as st
 
 if TYPE_CHECKING:
+    from core.config import RunConfig
     from core.runs import jobs
 
 Choice = TypeVar("Choice")
@@ -113,7 +114,7 @@ def demo_button() -> None:
             with st.spinner("Reading the digits …"):
                 demo = config.load(PROJECT / "configs" / "demo.yaml")
                 name = directory.free_name(checkpoints_root(), demo.name)
-                checked = planning.plan(demo.model_copy(update={"name": name}))
+                checked = planning.plan(demo.model_copy(update={"name": name}), data_root())
                 folder = planning.launch(checked, checkpoints_root(), data_root())
         except (ValueError, OSError) as error:
             st.error(str(error), icon=":material/error:")
@@ -124,6 +125,21 @@ def demo_button() -> None:
 def state_text(state: str) -> str:
     """A state as icon and word."""
     return f"{STATE_ICONS[state]} {STATE_WORDS.get(state, state)}"
+
+
+def leak_mark(run: RunConfig) -> str:
+    """In red, after a run's name: that it leaks; nothing for one that does not."""
+    return f" :red[:material/warning: leaks: {' and '.join(run.leaks)}]" if run.leaks else ""
+
+
+def leak_note(runs: Iterable[RunConfig]) -> None:
+    """A red line that names the arms that leak, for a screen that shows their numbers."""
+    from core.config import arm_label
+
+    leaky = {arm_label(run.objective): " and ".join(run.leaks) for run in runs if run.leaks}
+    if leaky:
+        arms = "; ".join(f"{label}: {words}" for label, words in leaky.items())
+        st.markdown(f":red[:material/warning: A leak was asked for, and numbers with it are too good. {arms}.]")
 
 
 def duration(seconds: float) -> str:

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from core.analysis import clustering, projection
+from core.analysis import table as tables
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
 from core.config import arm_label
@@ -68,8 +69,15 @@ compared = _compared(str(folder), tuple(f"{name_a}-{count}-seed{item}" for item 
                      tuple(f"{name_b}-{count}-seed{item}" for item in seeds), stamps)
 with headline:
     st.header(f"{compared['sentence']}.")
-    if compared["confounders"]:
+    _shared.leak_note(run for run in done.values() if run.images_per_class == count and run.seed == seed
+                      and arm_label(run.objective) in (name_a, name_b))
+    if compared["is_worth_of_leak"]:
+        st.caption("The leak alone sets B apart from A. Tested on different images where the split differs, so the interval "
+                   "is wider.")
+    elif compared["confounders"]:
         st.markdown(f":red[:material/warning: Not a fair comparison: {', '.join(compared['confounders'])} differ.]")
+    elif compared["leaks_a"] or compared["leaks_b"]:
+        pass  # said above, in red
     elif "untrained" in (name_a, name_b):
         st.caption("Measured against the encoder as it was before training.")
     else:
@@ -103,7 +111,11 @@ st.caption(f"Percent of {n_test:,} test images, {over}; the interval is a bootst
 # Both spaces
 
 paths = [folder / f"{name}-{count}-seed{seed}" / "embeddings.parquet" for name in (name_a, name_b)]
-spaces: list[EmbeddingTable] = [_spaces.table(path).of_split("test") for path in paths]
+tested = [_spaces.table(path).of_split("test") for path in paths]
+spaces: list[EmbeddingTable] = tables.shared_rows(tested)
+if len(spaces[0]) < max(len(space) for space in tested):
+    st.caption(f"A and B were split differently: {len(spaces[0]):,} images are test images of both and stand below in both "
+               f"spaces; the numbers and the confusion are of all.")
 cache = _shared.checkpoints_root() / ".layouts"
 
 
@@ -185,9 +197,10 @@ with st.container(horizontal=True, vertical_alignment="bottom", horizontal_align
                  "one. Rows are classes in the same order on both sides.")
     as_share = st.segmented_control("Cells", [True, False], format_func={True: "percent of class", False: "images"}.get,
                                     default=True, required=True, label_visibility="collapsed")
-for column, place, name, space in zip(st.columns(2), "AB", (name_a, name_b), spaces):
-    table = clustering.confusion(space.cluster, space.label_id, len(space.classes))
+for column, place, name, space in zip(st.columns(2), "AB", (name_a, name_b), tested):
+    matrix = clustering.confusion(space.cluster, space.label_id, len(space.classes))
+    share = 100 * np.trace(matrix) / matrix.sum()
     with column, st.container(border=True):
-        st.markdown(f"**{place} · {name}** · {100 * np.trace(table) / table.sum():.1f} % in the right cluster, seed {seed}")
-        st.plotly_chart(figures.confusion(table, space.classes, as_share, height=max(380, 14 * len(space.classes) + 90)),
+        st.markdown(f"**{place} · {name}** · {share:.1f} % in the right cluster, seed {seed}")
+        st.plotly_chart(figures.confusion(matrix, space.classes, as_share, height=max(380, 14 * len(space.classes) + 90)),
                         key=f"confusion-{place}", config={"displaylogo": False})

@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import streamlit as st
 
+from core.runs import directory
 from pages import _shared, _spaces
 
 _shared.enter(__file__)
@@ -17,6 +18,8 @@ with pickers[0]:
 done = _shared.finished_runs(folder, "Points, images and neighbours")
 with pickers[1]:
     name = _shared.pick("Run", done, "run", default=len(done) - 1)
+with headline:
+    _shared.leak_note([directory.read_run(folder / name)])
 whole = _spaces.table(folder / name / "embeddings.parquet")
 with pickers[2]:
     split = _shared.pick("Images", ["test", "validation", "train", "all"], "split")

@@ -31,6 +31,8 @@ try:
 except ValueError as error:
     st.error(f"{error}; run it again to make it anew.", icon=":material/error:")
     st.stop()
+with headline:
+    _shared.leak_note([directory.read_run(folder / name)])
 headline.header(f"{n_rows:,} images × {width} dimensions, verified and ready to take along.")
 
 table_tab, weights_tab, page_tab = st.tabs(["Embeddings (Parquet)", "Encoder (safetensors, ONNX)", "One page (HTML)"])

@@ -32,6 +32,8 @@ def _row(folder) -> None:
     name, state, said, act = st.columns([2, 1.6, 6, 3], vertical_alignment="center")
     target = "watch" if progress.state in ("running", "queued") or progress.n_done < progress.n_runs else "compare"
     name.page_link(f"pages/{target}.py", label=f"**{folder.name}**", query_params={"experiment": folder.name})
+    if any(run.leaks for run in directory.read_config(folder).runs()):
+        name.markdown(":red[:material/warning: holds runs that leak]")
     state.write(_shared.state_text(progress.state))
     runs = directory.runs(folder)
     with act.container(horizontal=True, horizontal_alignment="right"):

@@ -22,7 +22,7 @@ def _objective(name: str) -> dict:
     """Widgets for an objective's parameters, from the config's own fields and defaults."""
     values: dict = {"name": name}
     for field, info in OBJECTIVES[name].model_fields.items():
-        if field in ("name", "label"):
+        if field in ("name", "label", "group", "pool"):
             continue
         key, text = f"{name}-{field}", f"{field.replace('_', ' ')}"
         choices = getattr(info.annotation, "__args__", ())
@@ -124,6 +124,7 @@ def _show_plan(checked: planning.Plan) -> None:
                f"{sizes['validation']:,} validation, {sizes['test']:,} test. Nothing is shared between them.")
     if checked.manifest.unreadable:
         st.caption(f":orange[{len(checked.manifest.unreadable)} unreadable files are left out; the Data screen names them.]")
+    _shared.leak_note(config.runs())
     if len(config.objectives) < 2:
         st.warning("One objective gives nothing to compare; choose two or more.", icon=":material/warning:")
     if len(config.seeds) < 3:

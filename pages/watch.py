@@ -86,7 +86,7 @@ def _draw_films(runs: list[RunConfig], epoch: int | None) -> None:
         number = config.arms.index(arm_label(run.objective))
         status = jobs.derived_status(folder / run.name)
         with place.container(border=True, height=430):
-            title = f"**{LETTERS[number]} · {arm_label(run.objective)}**"
+            title = f"**{LETTERS[number]} · {arm_label(run.objective)}**{_shared.leak_mark(run)}"
             if run.name not in frames:
                 st.markdown(f"{title} · {_shared.state_text(status.state)}")
                 st.caption(f"Its space will be here in a moment. {status.phase}")
@@ -120,7 +120,8 @@ def _draw_runs() -> None:
     for run in config.runs():
         status = jobs.derived_status(folder / run.name)
         text, act = st.columns([8, 2], vertical_alignment="center")
-        text.markdown(f"{_shared.state_text(status.state)} · {run.name} · {status.message or status.phase}".rstrip(" ·"))
+        name = f"{run.name}{_shared.leak_mark(run)}"
+        text.markdown(f"{_shared.state_text(status.state)} · {name} · {status.message or status.phase}".rstrip(" ·"))
         with act:
             if status.state in ("queued", "running") and run.is_trained:
                 if st.button("Stop", key=f"stop-{run.name}", icon=":material/stop:"):

@@ -19,8 +19,15 @@ def dataset(sizes: list[int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return rows, np.repeat(3 + 2 * np.arange(len(sizes), dtype=np.int32), sizes)
 
 
+def spread(rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows, and labels of a whole dataset in which all others have label 0."""
+    label_id = np.zeros(rows.max() + 1, np.int32)
+    label_id[rows] = labels
+    return rows, label_id
+
+
 def batches(sizes: list[int], classes: int, samples: int, count: int, seed: int = 0) -> np.ndarray:
-    sampler = BatchSampler(*dataset(sizes), BatchConfig(classes=classes, samples=samples), seed)
+    sampler = BatchSampler(*spread(*dataset(sizes)), BatchConfig(classes=classes, samples=samples), seed)
     return np.stack(list(islice(sampler, count)))
 
 

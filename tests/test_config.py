@@ -46,7 +46,7 @@ def test_two_lines_are_enough_and_the_defaults_are_the_protocols():
     ({"training": {"batch": {"size": 3}}}, "'training.batch.size'", "classes, samples"),
     ({"training": {"augmentation": {"blur": 3}}}, "'training.augmentation.blur'", "crop_scale, flip, jitter"),
     ({"objectives": ["supcon", {"name": "triplet", "temperature": 1}]}, "'objectives.1.temperature'",
-     "name, label, mining, margin, normalize"),
+     "label, group, pool, name, mining, margin, normalize"),
     ({"objectives": [{"name": "classification", "margin": 1}]}, "'objectives.0.margin'", "label_smoothing"),
 ])
 def test_an_unknown_key_is_named_with_the_keys_allowed_there(values, where, allowed):
@@ -85,7 +85,7 @@ def test_an_unknown_key_is_what_is_reported_when_other_things_are_wrong_too():
     ({"dataset": {"source": "folder"}},
      "root must name the folder of class folders when source is 'folder', got none"),
     ({"dataset": {"source": "digits", "root": "x"}},
-     "root and group_by must be absent when source is 'digits' (they belong to 'folder')"),
+     "root, group_by and max_per_class must be absent when source is 'digits' (they belong to files)"),
     ({"dataset": {"source": "folder", "root": "x", "group_by": "photo"}},
      "dataset.group_by must hold exactly one (…) that captures the group, got 'photo' with 0"),
     ({"dataset": {"source": "folder", "root": "x", "group_by": "(a)(b)"}},

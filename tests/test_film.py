@@ -20,6 +20,7 @@ def manifest(sizes: dict[str, int], n_other: int = 4) -> Manifest:
     order = np.random.default_rng(1).permutation(len(label))
     ids = np.array([f"{name}/{place:03d}.png" for place, name in enumerate(label)], dtype=object)[order]
     return Manifest(sample_id=ids, label=np.array(label, dtype=object)[order], group=ids, digest=ids,
+                    picture=ids, official=ids,
                     split=np.array(split, dtype=object)[order])
 
 

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.data import manifest as manifests
+from core.data.duplicates import Pair
 from core.data.manifest import Manifest, Unreadable
 
 TEXT = ("sample_id", "label", "group", "digest", "split")
@@ -21,9 +22,12 @@ def small() -> Manifest:
     return Manifest(
         sample_id=column("b/1.png", "a/ä ö.png", "a/two\nlines.png", "b/2.png", "a/3.png"),
         label=column("b", "a", "a", "b", "a"), group=column("g1", "g2", "g2", "g3", "g4"),
-        digest=column("d0", "d1", "d2", "d3", "d4"), split=column("train", "train", "train", "test", "train"),
+        digest=column("d0", "d1", "d2", "d3", "d4"),
+        picture=column("b/1.png", "a/ä ö.png", "a/ä ö.png", "b/2.png", "b/1.png"),
+        official=column("train", "train", "train", "test", "train"), split=column("train", "train", "train", "test", "train"),
         rank={0: np.array([0, 2, 0, -1, 1], np.int32), 7: np.array([0, 0, 1, -1, 2], np.int32)},
-        unreadable=(Unreadable("a/bad.png", "the file is empty"), Unreadable("b/ü\n.png", "not an image")))
+        unreadable=(Unreadable("a/bad.png", "the file is empty"), Unreadable("b/ü\n.png", "not an image")),
+        duplicates=(Pair("a/ä ö.png", "a/two\nlines.png", "near"), Pair("b/1.png", "a/3.png", "exact")))
 
 
 def assert_equal(one: Manifest, other: Manifest):

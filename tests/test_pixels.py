@@ -1,11 +1,16 @@
 """Decoded pixels: the right square of each image, decoded once, written whole or not at all."""
 
+import errno
+import subprocess
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from core.config import DatasetConfig
 from core.data import pixels
 from core.data.manifest import Manifest
+from core.data.sources import open_source
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -14,7 +19,7 @@ def manifest_of(n: int, digest: str = "d") -> Manifest:
     ids = np.array([f"a/{index}" for index in range(n)], dtype=object)
     return Manifest(sample_id=ids, label=np.array(["a"] * n, dtype=object), group=ids,
                     digest=np.array([f"{digest}{index}" for index in range(n)], dtype=object),
-                    split=np.array([""] * n, dtype=object))
+                    picture=ids, official=np.array([""] * n, dtype=object), split=np.array([""] * n, dtype=object))
 
 
 class Shades:
@@ -24,14 +29,44 @@ class Shades:
         self.raises_at = raises_at
         self.error = error
 
-    def scan(self, progress=None):
-        raise NotImplementedError
+    def scan(self, progress=None, cache=None):
+        raise AssertionError("decoding must not scan")
 
-    def image(self, sample_id):
+    def image(self, sample_id, digest=None):
         index = int(sample_id.partition("/")[2])
         if index == self.raises_at:
             raise self.error("gone")
-        return Image.new("RGB", (5 + index, 9), (10 * index,) * 3)
+        return Image.new("RGB", (5 + index, 9), (10 * index % 256,) * 3)
+
+
+def test_a_changed_file_is_noticed_while_decoding(image_folder, tmp_path):
+    source = open_source(DatasetConfig(source="folder", root=str(image_folder)))
+    manifest = source.scan()
+    changed = image_folder / "light" / "light_1_3.png"
+    Image.new("RGB", (40, 32), "red").save(changed)
+    with pytest.raises(ValueError, match=r"light_1_3\.png must be the file that was scanned, got another"):
+        pixels.load(manifest, source, 16, tmp_path / "cache")
+    assert not [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"]
+    fresh = source.scan()
+    row = fresh.sample_id.tolist().index("light/light_1_3.png")
+    assert (pixels.load(fresh, source, 16, tmp_path / "cache")[row] == (255, 0, 0)).all()
+
+
+def test_a_disk_that_fills_up_is_one_clear_line_and_leaves_nothing(tmp_path):
+    """A real file system of one megabyte, filled."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(disk)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs more rights than this test has")
+    try:
+        with pytest.raises(OSError, match=r"decoded images need 0\.00 GB of disk space") as caught:
+            pixels.load(manifest_of(40), Shades(), 128, disk)
+        assert caught.value.errno == errno.ENOSPC
+        assert not [path for path in disk.iterdir() if path.suffix != ".lock"]
+        assert pixels.load(manifest_of(10), Shades(), 128, disk).shape == (10, 128, 128, 3)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_row_i_is_sample_i(tmp_path):
@@ -74,7 +109,7 @@ def test_no_half_written_file_is_left_and_the_next_try_succeeds(tmp_path, error)
 
 
 def test_images_larger_than_the_disk_are_refused_before_any_is_decoded(tmp_path):
-    with pytest.raises(OSError, match=r"decoded images need .* GB in .* are free"):
+    with pytest.raises(OSError, match=r"decoded images need .* GB of disk space, .* are free"):
         pixels.load(manifest_of(1), Shades(raises_at=0, error=AssertionError), 10_000_000, tmp_path)
     assert list(tmp_path.glob("*.npy")) == []
 
@@ -82,7 +117,11 @@ def test_images_larger_than_the_disk_are_refused_before_any_is_decoded(tmp_path)
 def test_progress_counts_every_image(tmp_path):
     calls = []
     pixels.load(manifest_of(3), Shades(), 6, tmp_path, lambda done, total: calls.append((done, total)))
-    assert calls == [(1, 3), (2, 3), (3, 3)]
+    assert calls == [(3, 3)]
+    calls.clear()
+    pixels.load(manifest_of(70), Shades(), 4, tmp_path, lambda done, total: calls.append((done, total)))
+    assert [done for done, _ in calls] == sorted({done for done, _ in calls}) and len(calls) > 1
+    assert calls[-1] == (70, 70)
 
 
 def stripes(*colors, side=4) -> Image.Image:

@@ -8,7 +8,7 @@ import torch
 
 from core.analysis.metrics import nearest
 from core.config import DatasetConfig, EncoderConfig, SplitConfig
-from core.data import pixels, sources, split
+from core.data import decoding, pixels, sources, split
 from core.training import embed, encoder
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -24,7 +24,7 @@ def test_no_photograph_of_defungi_is_on_two_sides_of_a_split() -> None:
     assert (len(manifest), len(set(manifest.group.tolist())), len(manifest.unreadable)) == (3695, 422, 0)
     for seed in range(10):
         divided = split.assign(manifest, SplitConfig(seed=seed), seeds=(0,))
-        assert split.prove(divided) == split.SplitProof(shared_samples=0, shared_groups=0)
+        assert split.prove(divided) == split.SplitProof(shared_samples=0, shared_groups=0, shared_pictures=0)
         for name in ("train", "validation", "test"):
             rows = divided.indices(name)
             shares = np.array(list(divided.counts(rows).values())) / len(rows)
@@ -40,7 +40,7 @@ def test_real_weights_give_the_neighbours_they_are_known_for() -> None:
     paths = sorted(PETS.glob("*.jpg"))
     breeds, label_id = np.unique([path.stem.rpartition("_")[0] for path in paths], return_inverse=True)
     assert (len(paths), len(breeds)) == (370, 37)
-    stored = np.stack([pixels.square(sources.decode(path.read_bytes()), data.storage_size) for path in paths])
+    stored = np.stack([pixels.square(decoding.decode(path.read_bytes()), data.storage_size) for path in paths])
     vectors = embed.embed(module, data, stored, np.arange(len(paths)), torch.device("cpu"), batch_size=64)
     similarity = vectors @ vectors.T
     np.fill_diagonal(similarity, -np.inf)

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from core.config import DatasetConfig
+from core.data import decoding, sources
 from core.data import manifest as manifests
-from core.data import sources
-from core.data.sources import Digits, Folder
+from core.data.sources import Digits, Source
 
 
 def noise(seed=0, width=8, height=6):
@@ -30,7 +30,7 @@ def encoded(image, kind, **options) -> bytes:
 
 
 def pixels(content: bytes) -> list:
-    image = sources.decode(content)
+    image = decoding.decode(content)
     assert image.mode == "RGB"
     return np.asarray(image).tolist()
 
@@ -42,6 +42,10 @@ def folder_of(root: Path, **files: dict[str, bytes]) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
     return root
+
+
+def folder_source(root: Path, group_by: str | None = None) -> Source:
+    return sources.open_source(DatasetConfig(source="folder", root=str(root), group_by=group_by))
 
 
 def good(seed: int) -> bytes:
@@ -63,7 +67,7 @@ def exif_with_text_where_a_number_belongs() -> bytes:
 
 def test_a_folder_of_class_folders_becomes_a_manifest(tmp_path):
     folder_of(tmp_path, cat={"2.png": good(2), "1.PNG": good(1)}, dog={"deep/er/3.png": good(3)})
-    manifest = Folder(tmp_path).scan()
+    manifest = folder_source(tmp_path).scan()
     assert manifest.sample_id.tolist() == ["cat/1.PNG", "cat/2.png", "dog/deep/er/3.png"]
     assert manifest.label.tolist() == ["cat", "cat", "dog"]
     assert manifest.group.tolist() == manifest.sample_id.tolist()
@@ -86,7 +90,7 @@ def test_broken_files_are_listed_with_a_reason_and_no_good_one_is_lost(tmp_path)
               b={"1.jpg": whole_jpeg, "x.jpg/inside.png": good(20)})
     (tmp_path / "a" / "empty_folder.jpg").mkdir()
     (tmp_path / "a" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
-    manifest = Folder(tmp_path).scan()
+    manifest = folder_source(tmp_path).scan()
     assert set(manifest.sample_id.tolist()) == {*(f"a/{name}" for name in names), "b/1.jpg", "b/x.jpg/inside.png"}
     assert {item.path for item in manifest.unreadable} == {*(f"a/{name}" for name in broken), "a/gone.jpg"}
     assert (len(manifest), len(manifest.unreadable)) == (8, 11)
@@ -101,7 +105,7 @@ def test_broken_files_are_listed_with_a_reason_and_no_good_one_is_lost(tmp_path)
 
 def test_every_sample_of_a_folder_with_broken_files_is_its_own_image(tmp_path):
     folder_of(tmp_path, a={"0.png": good(0), "1.png": b"", "2.png": good(2)}, b={"3.png": b"no", "4.png": good(4)})
-    source = Folder(tmp_path)
+    source = folder_source(tmp_path)
     manifest = source.scan()
     assert manifest.sample_id.tolist() == ["a/0.png", "a/2.png", "b/4.png"]
     for sample_id, seed in zip(manifest.sample_id.tolist(), (0, 2, 4)):
@@ -110,7 +114,7 @@ def test_every_sample_of_a_folder_with_broken_files_is_its_own_image(tmp_path):
 
 def test_a_file_gone_since_the_scan_is_an_error_and_no_other_image(tmp_path):
     folder_of(tmp_path, a={"0.png": good(0), "1.png": good(1)}, b={"2.png": good(2)})
-    source = Folder(tmp_path)
+    source = folder_source(tmp_path)
     source.scan()
     (tmp_path / "a" / "0.png").unlink()
     with pytest.raises(FileNotFoundError):
@@ -127,7 +131,7 @@ def test_a_named_pipe_is_listed_and_does_not_block(tmp_path):
     os.mkfifo(pipe)
     writer = threading.Thread(target=lambda: pipe.open("wb").close(), daemon=True)  # ends the read of a scan that reads
     writer.start()
-    manifest = Folder(tmp_path).scan()
+    manifest = folder_source(tmp_path).scan()
     os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
     writer.join()
     assert [(item.path, item.reason) for item in manifest.unreadable] == [("a/pipe.png", "not a regular file")]
@@ -138,7 +142,7 @@ def test_a_named_pipe_is_listed_and_does_not_block(tmp_path):
 def test_nonsense_in_the_metadata_of_an_image_does_not_stop_the_scan(tmp_path, kind):
     nonsense = encoded(noise(5), kind, exif=exif_with_text_where_a_number_belongs())
     folder_of(tmp_path, a={"0.png": good(0), f"1.{kind.lower()}": nonsense}, b={"2.png": good(2)})
-    manifest = Folder(tmp_path).scan()
+    manifest = folder_source(tmp_path).scan()
     assert {"a/0.png", "b/2.png"} <= set(manifest.sample_id.tolist())
     assert len(manifest) + len(manifest.unreadable) == 3
 
@@ -149,7 +153,7 @@ def test_a_name_that_is_no_text_does_not_stop_the_rest(tmp_path):
         Path(os.fsdecode(os.fsencode(tmp_path / "a") + b"/\xff.png")).write_bytes(good(2))
     except OSError:
         pytest.skip("this file system refuses such names")
-    manifest = Folder(tmp_path).scan()
+    manifest = folder_source(tmp_path).scan()
     manifest.write(tmp_path / "manifest.parquet")
     found = manifests.read(tmp_path / "manifest.parquet")
     assert {"a/0.png", "b/1.png"} <= set(found.sample_id.tolist())
@@ -161,30 +165,30 @@ def test_files_that_are_not_named_like_images_and_hidden_ones_are_left_alone(tmp
     folder_of(tmp_path, a={"0.png": good(0), **ignored}, b={"3.png": good(3)})
     folder_of(tmp_path, **{".git": {"4.png": good(4)}})
     (tmp_path / "loose.png").write_bytes(good(5))
-    manifest = Folder(tmp_path).scan()
+    manifest = folder_source(tmp_path).scan()
     assert manifest.sample_id.tolist() == ["a/0.png", "b/3.png"]
     assert manifest.unreadable == ()
 
 
 def test_copies_have_one_digest_and_changed_bytes_another_fingerprint(tmp_path):
     folder_of(tmp_path, a={"0.png": good(0), "1.png": good(0)}, b={"2.png": good(0), "3.png": good(3)})
-    first = Folder(tmp_path).scan()
+    first = folder_source(tmp_path).scan()
     assert len(set(first.digest.tolist())) == 2
-    assert Folder(tmp_path).scan().fingerprint == first.fingerprint
+    assert folder_source(tmp_path).scan().fingerprint == first.fingerprint
     (tmp_path / "b" / "3.png").write_bytes(good(4))
-    assert Folder(tmp_path).scan().fingerprint != first.fingerprint
+    assert folder_source(tmp_path).scan().fingerprint != first.fingerprint
 
 
 def test_group_by_names_the_group_from_the_path(tmp_path):
     folder_of(tmp_path, a={"p1_0.png": good(0), "p1_1.png": good(1), "p2_0.png": good(2)}, b={"p1_0.png": good(3)})
-    manifest = Folder(tmp_path, r"(.*)_[0-9]+\.png").scan()
+    manifest = folder_source(tmp_path, r"(.*)_[0-9]+\.png").scan()
     assert manifest.group.tolist() == ["a/p1", "a/p1", "a/p2", "b/p1"]
 
 
 def test_a_path_that_group_by_does_not_match_is_named(tmp_path):
     folder_of(tmp_path, a={"p1_0.png": good(0)}, b={"odd.png": good(1)})
     with pytest.raises(ValueError) as caught:
-        Folder(tmp_path, r"(.*)_[0-9]+\.png").scan()
+        folder_source(tmp_path, r"(.*)_[0-9]+\.png").scan()
     assert str(caught.value) == (
         r"dataset.group_by must match every path, got no match of '(.*)_[0-9]+\\.png' in 'b/odd.png'")
 
@@ -192,27 +196,27 @@ def test_a_path_that_group_by_does_not_match_is_named(tmp_path):
 def test_a_path_in_which_group_by_captures_nothing_is_named(tmp_path):
     folder_of(tmp_path, a={"p1_0.png": good(0)}, b={"odd.png": good(1)})
     with pytest.raises(ValueError, match=r"dataset.group_by .*'b/odd.png'"):
-        Folder(tmp_path, r"([ab]/p[0-9])?.*").scan()
+        folder_source(tmp_path, r"([ab]/p[0-9])?.*").scan()
 
 
 def test_progress_counts_every_file_once(tmp_path):
     folder_of(tmp_path, a={"0.png": good(0), "1.png": b""}, b={"2.png": good(2)})
     calls = []
-    Folder(tmp_path).scan(lambda done, total: calls.append((done, total)))
-    assert calls == [(1, 3), (2, 3), (3, 3)]
+    folder_source(tmp_path).scan(lambda done, total: calls.append((done, total)))
+    assert calls == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 
 def test_a_folder_that_cannot_be_a_dataset_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"dataset.root must be a folder of class folders, found none at"):
-        Folder(tmp_path / "absent")
+        folder_source(tmp_path / "absent")
     with pytest.raises(ValueError, match=r"dataset.root must hold one folder of images per class, found no images in"):
-        Folder(tmp_path).scan()
+        folder_source(tmp_path).scan()
     folder_of(tmp_path, a={"0.png": good(0)}, b={"1.png": b""})
     with pytest.raises(ValueError, match=r"dataset.root must hold at least two class folders with images, found a in"):
-        Folder(tmp_path).scan()
+        folder_source(tmp_path).scan()
     (tmp_path / "a" / "0.png").write_bytes(b"")
     with pytest.raises(ValueError, match="found none readable in"):
-        Folder(tmp_path).scan()
+        folder_source(tmp_path).scan()
 
 
 def test_transparency_is_laid_on_white():
@@ -271,21 +275,24 @@ def test_images_stand_upright(orientation, expected):
     assert pixels(encoded(row, "PNG", exif=exif)) == [[list(color[name]) for name in line] for line in expected]
 
 
-def test_the_first_frame_of_an_animation_is_taken():
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_an_animation_is_no_sample(kind):
     frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue", "green")]
-    assert pixels(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])) == [[[255, 0, 0]] * 4] * 4
+    with pytest.raises(ValueError, match="holds 3 frames; a sample is one image"):
+        decoding.decode(encoded(frames[0], kind, save_all=True, append_images=frames[1:]))
+    assert pixels(encoded(frames[0], kind, **({"lossless": True} if kind == "WEBP" else {}))) == [[[255, 0, 0]] * 4] * 4
 
 
 def test_more_pixels_than_allowed_are_refused_before_they_are_decoded():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's own warning stands near the same number
         with pytest.raises(ValueError, match="12000 × 10000 pixels are more than 100,000,000"):
-            sources.decode(png_header_only(12_000, 10_000))
+            decoding.decode(png_header_only(12_000, 10_000))
 
 
 def test_a_reason_is_one_line_and_never_empty():
-    assert sources.reason(ValueError("two\n  lines")) == "two lines"
-    assert sources.reason(EOFError()) == "EOFError"
+    assert decoding.reason(ValueError("two\n  lines")) == "two lines"
+    assert decoding.reason(EOFError()) == "EOFError"
 
 
 def test_the_digits_are_all_there():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core import config
 from core.config import BatchConfig, SplitConfig
-from core.data import split
+from core.data import duplicates, split
 from core.data.manifest import SPLITS, Manifest
 
 quick = settings(deadline=None, max_examples=150)
@@ -24,8 +24,12 @@ def make(labels, groups=None, digests=None) -> Manifest:
         values = range(n) if values is None else values
         return np.array([f"{prefix}{value}" for value in values], dtype=object)
 
-    return Manifest(sample_id=column(None, "s"), label=column(labels, ""), group=column(groups, "g"),
-                    digest=column(digests, "d"), split=np.array([""] * n, dtype=object))
+    ids, digest = column(None, "s"), column(digests, "d")
+    copies = duplicates.exact(dict(zip(ids.tolist(), digest.tolist())))
+    empty = np.array([""] * n, dtype=object)
+    return Manifest(sample_id=ids, label=column(labels, ""), group=column(groups, "g"), digest=digest, official=empty,
+                    picture=column(duplicates.joined(ids.tolist(), [(pair.a, pair.b) for pair in copies]), ""), split=empty,
+                    duplicates=tuple(copies))
 
 
 def plain(sizes: dict[str, int]) -> Manifest:
@@ -248,7 +252,7 @@ def test_a_plan_over_splits_that_share_images_is_refused():
     manifest, plan = planned({"a": 30, "b": 30})
     digest = manifest.digest.copy()
     digest[manifest.indices("test")[0]] = digest[manifest.indices("train")[0]]
-    with pytest.raises(ValueError, match=r"^splits must share nothing, got 0 groups and 1 images shared"):
+    with pytest.raises(ValueError, match=r"^splits must share nothing, got 0 groups, 1 images and 0 pictures shared"):
         split.check_plan(replace(manifest, digest=digest), plan)
 
 

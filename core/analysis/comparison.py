@@ -49,7 +49,8 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """B against A on every metric. `n_dropped` test samples stand in one of them only and were left out."""
+    """B against A on every metric. `n_dropped` test samples stand in one of them only and were left out; the leaks of
+    each are in words, and `is_worth_of_leak` says that they alone set B and A apart."""
 
     name_a: str
     name_b: str
@@ -57,10 +58,14 @@ class Comparison:
     confounders: tuple[str, ...]
     n_dropped: int
     sentence: str
+    leaks_a: tuple[str, ...] = ()
+    leaks_b: tuple[str, ...] = ()
+    is_worth_of_leak: bool = False
 
     def to_json(self) -> dict:
         return {"a": self.name_a, "b": self.name_b, "sentence": self.sentence, "n_dropped": self.n_dropped,
-                "confounders": list(self.confounders), "differences": [item.to_json() for item in self.differences]}
+                "confounders": list(self.confounders), "leaks_a": list(self.leaks_a), "leaks_b": list(self.leaks_b),
+                "is_worth_of_leak": self.is_worth_of_leak, "differences": [item.to_json() for item in self.differences]}
 
 
 def interval(values: np.ndarray, n_bootstrap: int, seed: int = 0, group: np.ndarray | None = None) -> Interval:
@@ -105,16 +110,43 @@ def difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed
         raise ValueError(f"A and B must have the same seeds and samples, got {a.shape} and {b.shape}")
     paired, group = _defined(b - a, group)
     draws = _bootstrap(paired, group, n_bootstrap, seed)
+    return _judge(metric, float(np.nanmean(a)), float(np.nanmean(b)), float(paired.mean()), draws, paired.shape)
+
+
+def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed: int = 0,
+                        group_a: np.ndarray | None = None, group_b: np.ndarray | None = None) -> Difference:
+    """B − A where the two were tested on different samples: each is drawn on its own, so the interval is wider.
+
+    Args:
+        metric: its key in `METRICS`.
+        a: values of A, shape (seeds, samples).
+        b: values of B, shape (seeds, other samples).
+        n_bootstrap: draws.
+        seed: seed of the draws.
+        group_a: samples of A that are drawn together, shape (samples,); None: each alone.
+        group_b: the same for B.
+
+    Raises:
+        ValueError: if no sample of one of them has a value.
+    """
+    defined_a, group_a = _defined(a, group_a)
+    defined_b, group_b = _defined(b, group_b)
+    draws = (_bootstrap(defined_b, group_b, n_bootstrap, seed + 1) - _bootstrap(defined_a, group_a, n_bootstrap, seed))
+    shape = (min(len(a), len(b)), min(defined_a.shape[1], defined_b.shape[1]))
+    mean_a, mean_b = float(defined_a.mean()), float(defined_b.mean())
+    return _judge(metric, mean_a, mean_b, mean_b - mean_a, draws, shape)
+
+
+def _judge(metric: str, a: float, b: float, gap: float, draws: np.ndarray, shape: tuple[int, int]) -> Difference:
     low, high = (float(value) for value in np.quantile(draws, [0.025, 0.975]))
-    gap = float(paired.mean())
     verdict = "better" if low > 0 else "worse" if high < 0 else "cannot tell"
-    n_seeds, n_samples = paired.shape
+    n_seeds, n_samples = shape
     settles_at = None
     if verdict == "cannot tell" and abs(gap) > 1e-9:
         reach = gap - low if gap > 0 else high - gap  # the side of the interval that crosses zero
         settles_at = math.ceil(n_samples * (reach / abs(gap)) ** 2)  # it shrinks with √n
-    return Difference(metric=metric, a=float(np.nanmean(a)), b=float(np.nanmean(b)), difference=gap, low=low, high=high,
-                      verdict=verdict, n_seeds=n_seeds, n_samples=n_samples, settles_at=settles_at)
+    return Difference(metric=metric, a=a, b=b, difference=gap, low=low, high=high, verdict=verdict, n_seeds=n_seeds,
+                      n_samples=n_samples, settles_at=settles_at)
 
 
 def compare(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = None) -> list[Difference]:
@@ -123,10 +155,10 @@ def compare(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = N
             if metric in a and metric in b]
 
 
-def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[str, ...] = ()) -> str:
-    """What a difference allows one to say, in one sentence with its interval; unfairness first."""
+def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[str, ...] = (), warning: str = "") -> str:
+    """What a difference allows one to say, in one sentence with its interval; unfairness and leaks first."""
     title = METRICS[result.metric].title
-    seeds = f"{result.n_seeds} {'seed' if result.n_seeds == 1 else 'seeds'}, {result.n_samples:,} test images"
+    seeds = _seeds(result)
     low, high = 100 * result.low, 100 * result.high
     if result.verdict == "cannot tell":
         text = (f"cannot tell {name_b} from {name_a} on {title}: {100 * result.b:.1f} against {100 * result.a:.1f} "
@@ -138,9 +170,26 @@ def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[st
         low, high = sorted((sign * low, sign * high))
         text = (f"{name_b} is {result.verdict} than {name_a} on {title} by {abs(100 * result.difference):.1f} points "
                 f"(95 % {low:.1f} to {high:.1f}; {seeds})")
-    if confounders:
-        text = f"not a fair comparison: {', '.join(confounders)} differ; {text}"
+    unfair = f"not a fair comparison: {', '.join(confounders)} differ" if confounders else ""
+    text = "; ".join(part for part in (warning, unfair, text) if part)
     return text[0].upper() + text[1:]
+
+
+def worth_sentence(result: Difference, leak: str, name: str) -> str:
+    """What a leak is worth, in one sentence: A is the clean arm, B the same arm with the leak."""
+    title = METRICS[result.metric].title
+    low, high = 100 * result.low, 100 * result.high
+    if result.verdict == "cannot tell":
+        text = (f"cannot tell what {leak} is worth to {name} on {title}: {100 * result.b:.1f} with it against "
+                f"{100 * result.a:.1f} without (difference 95 % {low:+.1f} to {high:+.1f}; {_seeds(result)})")
+    else:
+        text = (f"{leak} is worth {100 * result.difference:+.1f} points of {title} to {name} "
+                f"(95 % {low:+.1f} to {high:+.1f}; {_seeds(result)})")
+    return text[0].upper() + text[1:]
+
+
+def _seeds(result: Difference) -> str:
+    return f"{result.n_seeds} {'seed' if result.n_seeds == 1 else 'seeds'}, {result.n_samples:,} test images"
 
 
 def confounders(a: dict, b: dict) -> tuple[str, ...]:

@@ -65,6 +65,15 @@ class EmbeddingTable:
         return self.rows(self.split == split)
 
 
+def shared_rows(tables: list[EmbeddingTable]) -> list[EmbeddingTable]:
+    """The rows whose samples stand in every table, in the order of the first: the same sample in the same row of each."""
+    shared = set.intersection(*(set(table.sample_id.tolist()) for table in tables))
+    order = [sample_id for sample_id in tables[0].sample_id.tolist() if sample_id in shared]
+    places = [{sample_id: row for row, sample_id in enumerate(table.sample_id.tolist())} for table in tables]
+    return [table.rows(np.array([place[sample_id] for sample_id in order], dtype=np.int64))
+            for table, place in zip(tables, places)]
+
+
 def write(table: EmbeddingTable, path: Path) -> None:
     """Writes the table as zstd Parquet, whole or not at all.
 

@@ -15,8 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from core.data.duplicates import Pair
+
 SPLITS = ("train", "validation", "test")
-_TEXT = ("sample_id", "label", "group", "digest", "split")
+LEFT_OUT = "none"  # the split of a sample that no split may hold
+_TEXT = ("sample_id", "label", "group", "digest", "picture", "official", "split")
 
 
 @dataclass(frozen=True)
@@ -36,19 +39,26 @@ class Manifest:
         label: class name; shape (n,), str.
         group: samples that must stay on one side of a split; shape (n,), str.
         digest: SHA-256 of the sample's bytes; shape (n,), str.
-        split: 'train', 'validation' or 'test', or '' before a split is made; shape (n,), str.
+        picture: samples that show the same picture, exactly or nearly, have the same; shape (n,), str.
+        official: the split the source itself gives, or '' where it gives none; shape (n,), str.
+        split: 'train', 'validation' or 'test', '' before a split is made, 'none' for a sample that is left out of an
+            official split because its picture stands on the other side; shape (n,), str.
         rank: seed -> place of the sample in its class's draw, shape (n,), int32; -1 outside the training split.
             Images per class k means the samples with 0 ≤ rank < k, so the subsets are nested.
         unreadable: files left out, with reasons.
+        duplicates: pairs of the same picture.
     """
 
     sample_id: np.ndarray
     label: np.ndarray
     group: np.ndarray
     digest: np.ndarray
+    picture: np.ndarray
+    official: np.ndarray
     split: np.ndarray
     rank: dict[int, np.ndarray] = field(default_factory=dict)
     unreadable: tuple[Unreadable, ...] = ()
+    duplicates: tuple[Pair, ...] = ()
 
     def __len__(self) -> int:
         return len(self.sample_id)
@@ -72,6 +82,12 @@ class Manifest:
             digest.update("\0".join(row).encode() + b"\n")
         return digest.hexdigest()[:16]
 
+    @cached_property
+    def conflicts(self) -> tuple[Pair, ...]:
+        """Pairs of the same picture under two labels."""
+        label = dict(zip(self.sample_id.tolist(), self.label.tolist()))
+        return tuple(pair for pair in self.duplicates if label[pair.a] != label[pair.b])
+
     def indices(self, split: str) -> np.ndarray:
         """Rows of one split, in order; shape (m,), int64."""
         return np.flatnonzero(self.split == split)
@@ -81,6 +97,10 @@ class Manifest:
         rank = self.rank[seed]
         limit = np.iinfo(np.int32).max if images_per_class == "all" else int(images_per_class)
         return np.flatnonzero((rank >= 0) & (rank < limit))
+
+    def leaky_pool(self, rows: np.ndarray) -> np.ndarray:
+        """The rows of a run's training, and all of validation and test: what the study's sampler drew from; (m,), int64."""
+        return np.union1d(rows, np.flatnonzero(np.isin(self.split.astype(str), SPLITS[1:])))
 
     def counts(self, rows: np.ndarray | None = None) -> dict[str, int]:
         """Samples per class, every class listed, over all rows or those given."""
@@ -95,18 +115,20 @@ class Manifest:
             for name in _TEXT
         }
         columns |= {f"rank_{seed}": pa.array(rank, pa.int32()) for seed, rank in self.rank.items()}
-        meta = {"fingerprint": self.fingerprint, "content_sha256": self._content_digest(),
-                "unreadable": [[item.path, item.reason] for item in self.unreadable]}
+        meta = {"fingerprint": self.fingerprint, "content_sha256": self._content_digest(), **self._lists()}
         table = pa.table(columns).replace_schema_metadata({"duet": json.dumps(meta)})
         temporary = path.with_name(path.name + ".tmp")
         pq.write_table(table, temporary, compression="zstd")
         os.replace(temporary, path)
 
+    def _lists(self) -> dict[str, list[list[str]]]:
+        return {"unreadable": [[item.path, item.reason] for item in self.unreadable],
+                "duplicates": [[pair.a, pair.b, pair.kind] for pair in self.duplicates]}
+
     def _content_digest(self) -> str:
         """Hash of everything the manifest holds, splits and ranks too."""
         content = [[getattr(self, name).tolist() for name in _TEXT],
-                   {str(seed): rank.tolist() for seed, rank in self.rank.items()},
-                   [[item.path, item.reason] for item in self.unreadable]]
+                   {str(seed): rank.tolist() for seed, rank in self.rank.items()}, self._lists()]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -125,7 +147,8 @@ def read(path: Path) -> Manifest:
         text = {name: np.array(table[name].to_pylist(), dtype=object) for name in _TEXT}
         rank = {int(name.removeprefix("rank_")): table[name].to_numpy()
                 for name in table.column_names if name.startswith("rank_")}
-        manifest = Manifest(**text, rank=rank, unreadable=tuple(Unreadable(*pair) for pair in meta["unreadable"]))
+        manifest = Manifest(**text, rank=rank, unreadable=tuple(Unreadable(*item) for item in meta["unreadable"]),
+                            duplicates=tuple(Pair(*item) for item in meta["duplicates"]))
         found, expected = (manifest.fingerprint, manifest._content_digest()), (meta["fingerprint"], meta["content_sha256"])
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} must be a manifest, got {type(error).__name__}: {' '.join(str(error).split())}") from None

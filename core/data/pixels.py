@@ -4,9 +4,11 @@ Images are resized so that the shorter side is `size` and cropped in the middle,
 evaluation transform; the last crop to the encoder's input size happens on the device.
 """
 
+import errno
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +17,10 @@ from numpy.lib.format import open_memmap
 from PIL import Image, ImageOps
 
 from core.data.manifest import Manifest
+from core.data.scan import Progress
 from core.data.sources import Source
 
-Progress = Callable[[int, int], None]
+_CHUNK = 32  # images a thread takes at a time
 
 
 def cache_path(cache: Path, manifest: Manifest, size: int) -> Path:
@@ -40,6 +43,7 @@ def load(manifest: Manifest, source: Source, size: int, cache: Path, progress: P
 
     Raises:
         OSError: if the disk is full or an image has gone since the scan; no half-written file is left.
+        ValueError: if an image has changed since the scan.
     """
     path = cache_path(cache, manifest, size)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,23 +54,49 @@ def load(manifest: Manifest, source: Source, size: int, cache: Path, progress: P
 
 
 def _decode(manifest: Manifest, source: Source, size: int, path: Path, progress: Progress | None) -> None:
-    needed = len(manifest) * size * size * 3
-    free = os.statvfs(path.parent).f_bavail * os.statvfs(path.parent).f_frsize
-    if free < needed:
-        raise OSError(f"decoded images need {needed / 1e9:.2f} GB in {path.parent}, {free / 1e9:.2f} GB are free")
+    _check_space(path.parent, len(manifest) * size * size * 3)
     handle, temporary = tempfile.mkstemp(suffix=".tmp", dir=path.parent)
     os.close(handle)
+    pool = ThreadPoolExecutor(os.cpu_count())  # Pillow releases the GIL while it decodes and resizes
     try:
         pixels = open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(len(manifest), size, size, 3))
-        for row, sample_id in enumerate(manifest.sample_id.tolist()):
-            pixels[row] = square(source.image(sample_id), size)
+        _reserve(Path(temporary))
+
+        def fill(rows: range) -> int:
+            for row in rows:
+                pixels[row] = square(source.image(manifest.sample_id[row], manifest.digest[row]), size)
+            return rows.stop
+
+        for done in pool.map(fill, (range(start, min(start + _CHUNK, len(manifest)))
+                                    for start in range(0, len(manifest), _CHUNK))):
             if progress:
-                progress(row + 1, len(manifest))
+                progress(done, len(manifest))
         pixels.flush()
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OSError(errno.ENOSPC, f"decoded images need {needed / 1e9:.2f} GB of disk space, {free / 1e9:.2f} GB are free",
+                      str(folder))
+
+
+def _reserve(path: Path) -> None:
+    """Claims a file's disk space before it is filled: writing to mapped memory without disk behind it kills the process."""
+    size = path.stat().st_size
+    try:
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            _check_space(path.parent, size)  # says how much is lacking
         raise
 
 

@@ -1,71 +1,103 @@
-"""Datasets to manifests: scikit-learn's digits, and any folder of class folders.
+"""Datasets to manifests: digits, a folder of class folders, a table, Oxford-IIIT Pet, DeFungi.
 
-Every file is decoded once while scanning, so a file that cannot be read is named and left out here, never
-replaced by another sample later.
+A source says which files there are, with their labels, groups and official splits; reading them, finding copies and
+splitting are others' work. A file that cannot be read is named and left out, never replaced by another sample.
 """
 
 import hashlib
-import io
 import os
 import re
-import stat
-import struct
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache as remember
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import numpy as np
-from PIL import Image, ImageOps
+import pandas as pd
+import pyarrow as pa
+from PIL import Image
 
 from core.config import DatasetConfig
-from core.data.manifest import Manifest, Unreadable
+from core.data import duplicates
+from core.data import scan as scanner
+from core.data.decoding import decode
+from core.data.manifest import SPLITS, Manifest, Unreadable
+from core.data.scan import Progress
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
-MAX_PIXELS = 100_000_000  # larger files are listed as unreadable; Pillow warns of a bomb near here too
+PETS_ADDRESS = "https://www.robots.ox.ac.uk/~vgg/data/pets/"
+DEFUNGI_ADDRESS = "https://archive.ics.uci.edu/dataset/773/defungi"
+DEFUNGI_GROUP = r"([^/]*)_[^_/]*$"  # CLASS_PHOTO_CROP.jpg: the photograph is the name up to the last underscore
 
-# What `decode` and Pillow raise on files that are not what they seem.
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, TypeError, IndexError, KeyError, OverflowError,
-              ZeroDivisionError, Image.DecompressionBombError)
 
-Progress = Callable[[int, int], None]
+@dataclass(frozen=True)
+class Entry:
+    """One file a source names; `official` is its split in the source, '' where it gives none."""
+
+    path: str
+    label: str
+    group: str
+    official: str = ""
 
 
 class Source(Protocol):
     """Where images come from: scanned once into a manifest, then read sample by sample."""
 
-    def scan(self, progress: Progress | None = None) -> Manifest:
-        """All samples, without a split. `progress(done, total)` is called as files are read."""
+    def scan(self, progress: Progress | None = None, cache: Path | None = None) -> Manifest:
+        """All samples, without a split. `progress(done, total)` is called as files are read; what was read is kept
+        in the folder `cache`."""
 
-    def image(self, sample_id: str) -> Image.Image:
-        """One sample as an RGB image, upright."""
+    def image(self, sample_id: str, digest: str | None = None) -> Image.Image:
+        """One sample as an RGB image, upright; refused with a ValueError if its bytes are not those of `digest`."""
 
 
 def open_source(config: DatasetConfig) -> Source:
     """The source a dataset config names.
 
     Raises:
-        FileNotFoundError: if its folder is missing.
+        FileNotFoundError: if its folder or table is missing, with the way to get it.
     """
-    return Digits() if config.source == "digits" else Folder(Path(config.root), config.group_by)
+    if config.source == "digits":
+        return Digits()
+    root = Path(config.root)
+    match config.source:
+        case "folder":
+            if not root.is_dir():
+                raise FileNotFoundError(f"dataset.root must be a folder of class folders, found none at {root}")
+            return Files(root, lambda: folder_entries(root), config)
+        case "table":
+            if not root.is_file():
+                raise FileNotFoundError(f"dataset.root must be a CSV or Parquet file, found none at {root}")
+            return Files(root.parent, lambda: table_entries(root), config)
+        case "oxford_pet":
+            if not all((root / name).is_dir() for name in ("images", "annotations")):
+                raise FileNotFoundError(
+                    f"dataset.root must hold the folders images and annotations of Oxford-IIIT Pet, found none at {root}; "
+                    f"download images.tar.gz and annotations.tar.gz (800 MB) from {PETS_ADDRESS} and unpack both into "
+                    f"{root}, or add --set dataset.download=true")
+            return Files(root, lambda: pet_entries(root), config)
+        case "defungi":
+            if not root.is_dir():
+                raise FileNotFoundError(f"dataset.root must hold DeFungi's class folders H1, H2, H3, H5 and H6, found none at "
+                                        f"{root}; download defungi.zip from {DEFUNGI_ADDRESS} and unpack it into {root}")
+            return Files(root, lambda: folder_entries(root), config, group_by=DEFUNGI_GROUP)
 
 
 class Digits:
     """scikit-learn's 1,797 handwritten digits, 8 × 8 grey levels, 10 classes (Alpaydin & Kaynak, 1998, UCI)."""
 
-    def scan(self, progress: Progress | None = None) -> Manifest:
-        levels, labels = _digits()
+    def scan(self, progress: Progress | None = None, cache: Path | None = None) -> Manifest:
+        _, labels = _digits()
         ids = [f"{label}/{index:04d}" for index, label in enumerate(labels)]
-        digests = [hashlib.sha256(image.tobytes()).hexdigest() for image in levels]
-        return _manifest(ids, [str(label) for label in labels], ids, digests, ())
+        entries = [Entry(name, str(label), name) for name, label in zip(ids, labels)]
+        digests = {name: hashlib.sha256(_digit(name).tobytes()).hexdigest() for name in ids}
+        return _manifest(entries, list(digests.values()), (), duplicates.exact(digests))
 
-    def image(self, sample_id: str) -> Image.Image:
-        levels, _ = _digits()
-        return Image.fromarray(levels[int(sample_id.partition("/")[2])]).convert("RGB")
+    def image(self, sample_id: str, digest: str | None = None) -> Image.Image:
+        return Image.fromarray(_digit(sample_id)).convert("RGB")
 
 
-@cache
+@remember
 def _digits() -> tuple[np.ndarray, np.ndarray]:
     from sklearn.datasets import load_digits  # 1 s to import: only when the digits are asked for
 
@@ -74,74 +106,60 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
     return levels, digits.target
 
 
-class Folder:
-    """A folder with one folder of images per class.
+def _digit(sample_id: str) -> np.ndarray:
+    return _digits()[0][int(sample_id.partition("/")[2])]
+
+
+class Files:
+    """Image files below a folder.
 
     Args:
-        root: the folder; images may lie deeper inside a class folder.
-        group_by: regular expression over the path relative to `root`; its one group names the sample's group.
-            None makes every sample a group of its own.
+        root: folder the paths start from.
+        entries: lists the files.
+        config: names the dataset; its `group_by` and `max_per_class` apply.
+        group_by: regular expression for the groups, where the config gives none.
     """
 
-    def __init__(self, root: Path, group_by: str | None = None) -> None:
-        if not root.is_dir():
-            raise FileNotFoundError(f"dataset.root must be a folder of class folders, found none at {root}")
+    def __init__(self, root: Path, entries: Callable[[], list[Entry]], config: DatasetConfig,
+                 group_by: str | None = None) -> None:
         self._root = root
-        self._group_by = re.compile(group_by) if group_by else None
+        self._entries = entries
+        self._group_by = re.compile(config.group_by or group_by) if config.group_by or group_by else None
+        self._max_per_class = config.max_per_class
 
-    def scan(self, progress: Progress | None = None) -> Manifest:
-        """Reads every image once.
+    def scan(self, progress: Progress | None = None, cache: Path | None = None) -> Manifest:
+        """Reads every image once, or what a scan kept of it.
 
         Raises:
             ValueError: if there are no images, fewer than two classes, or a path that `group_by` does not match.
+            OSError: if what was found cannot be kept.
         """
-        paths = sorted(self._candidates())
-        if not paths:
+        entries = self._entries()
+        if not entries:
             raise ValueError(f"dataset.root must hold one folder of images per class, found no images in {self._root}")
-        done = 0
-        digests: dict[str, str] = {}
-        unreadable = []
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow releases the GIL while it decodes
-            for path, (digest, reason) in zip(paths, pool.map(self._check, paths)):
-                if reason:
-                    unreadable.append(Unreadable(path.encode(errors="backslashreplace").decode(), reason))
-                else:
-                    digests[path] = digest
-                done += 1
-                if progress:
-                    progress(done, len(paths))
-        ids = list(digests)
-        labels = [path.partition("/")[0] for path in ids]
-        if len(set(labels)) < 2:
-            found = ", ".join(sorted(set(labels))) or "none readable"
+        seen = scanner.scan(self._root, [entry.path for entry in entries], cache, progress)
+        unreadable = tuple(Unreadable(_shown(path), item.reason) for path, item in seen.items() if item.reason)
+        readable = [entry for entry in entries if not seen[entry.path].reason]
+        labels = sorted({entry.label for entry in readable})
+        if len(labels) < 2:
             raise ValueError(f"dataset.root must hold at least two class folders with images, "
-                             f"found {found} in {self._root}")
-        return _manifest(ids, labels, [self._group(path) for path in ids], list(digests.values()), tuple(unreadable))
+                             f"found {', '.join(labels) or 'none readable'} in {self._root}")
+        if self._group_by:
+            readable = [Entry(entry.path, entry.label, self._group(entry.path), entry.official) for entry in readable]
+        if self._max_per_class:
+            readable = _at_most(readable, self._max_per_class)
+        kept = {entry.path: seen[entry.path] for entry in readable}
+        return _manifest(readable, [item.digest for item in kept.values()], unreadable, duplicates.find(kept))
 
-    def image(self, sample_id: str) -> Image.Image:
-        return decode(self._root.joinpath(*PurePosixPath(sample_id).parts).read_bytes())
-
-    def _candidates(self) -> Iterator[str]:
-        for folder in sorted(self._root.iterdir()):
-            if folder.is_dir() and not folder.name.startswith("."):
-                for path in walk_images(folder):
-                    yield path.relative_to(self._root).as_posix()
-
-    def _check(self, path: str) -> tuple[str, str]:
-        try:
-            path.encode()  # a name that is no text could not be written down
-            file = self._root / path
-            if not stat.S_ISREG(file.stat().st_mode):
-                return "", "not a regular file"
-            content = file.read_bytes()
-            decode(content)
-            return hashlib.sha256(content).hexdigest(), ""
-        except UNREADABLE as error:
-            return "", reason(error)
+    def image(self, sample_id: str, digest: str | None = None) -> Image.Image:
+        path = self._root.joinpath(*PurePosixPath(sample_id).parts)
+        content = path.read_bytes()
+        if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+            raise ValueError(f"{path} must be the file that was scanned, got another: it was changed since; put the old one "
+                             f"back, or start a new experiment")
+        return decode(content)
 
     def _group(self, path: str) -> str:
-        if self._group_by is None:
-            return path
         match = self._group_by.search(path)
         if match is None or match.group(1) is None:
             raise ValueError(f"dataset.group_by must match every path, got no match of "
@@ -149,52 +167,103 @@ class Folder:
         return match.group(1)
 
 
-def walk_images(folder: Path) -> Iterator[Path]:
-    """Files below a folder that are named like images, hidden ones left out; links to folders are not followed."""
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                yield Path(parent, name)
+def folder_entries(root: Path) -> list[Entry]:
+    """Images of a folder with one folder per class, in order; they may lie deeper inside a class folder."""
+    paths = sorted(path.relative_to(root).as_posix() for folder in root.iterdir()
+                   if folder.is_dir() and not folder.name.startswith(".") for path in scanner.walk_images(folder))
+    return [Entry(path, path.partition("/")[0], path) for path in paths]
 
 
-def decode(content: bytes) -> Image.Image:
-    """An image file's bytes as an upright RGB image.
+def table_entries(path: Path) -> list[Entry]:
+    """Images named by a CSV or Parquet table with the columns `path`, `label`, and optional `group` and `split`.
 
-    Transparency is laid on white, 16-bit levels are scaled to 8 bits, the first frame of an animation is taken.
+    Paths are relative to the table's folder.
 
     Raises:
-        OSError: if the bytes are not a whole image.
-        ValueError: if there are none, or more pixels than `MAX_PIXELS`.
+        ValueError: if it is no such table, a column or a value is missing, a path stands twice, or a split is unknown.
     """
-    if not content:
-        raise ValueError("the file is empty")
     try:
-        image = Image.open(io.BytesIO(content))
-    except OSError:
-        raise ValueError("not an image file that can be read") from None
-    if image.width * image.height > MAX_PIXELS:
-        raise ValueError(f"{image.width} × {image.height} pixels are more than {MAX_PIXELS:,}")
-    image.load()
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
-        levels = np.asarray(image).astype(np.float32)
-        image = Image.fromarray((levels / 257).clip(0, 255).astype(np.uint8))
-    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+        if path.suffix == ".parquet":
+            table = pd.read_parquet(path).astype(object)
+        else:
+            table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (ValueError, OSError, pa.ArrowException) as error:
+        raise ValueError(f"dataset.root must be a CSV or Parquet table, got {path} ({' '.join(str(error).split())})") from None
+    lacking = [name for name in ("path", "label") if name not in table]
+    if lacking:
+        raise ValueError(f"dataset.root must be a table with the columns path and label (and optional group and split), "
+                         f"got {', '.join(map(str, table.columns))} in {path}")
+    text = table.reindex(columns=["path", "label", "group", "split"]).fillna("").astype(str)
+    for name in ("path", "label"):
+        empty = np.flatnonzero(text[name].str.strip() == "")
+        if len(empty):
+            raise ValueError(f"column {name} must not be empty, got nothing in row {empty[0] + 1} of {path}")
+    text["path"] = [PurePosixPath(item.replace("\\", "/") if os.sep == "\\" else item).as_posix() for item in text["path"]]
+    twice = np.flatnonzero(text["path"].duplicated())
+    if len(twice):
+        raise ValueError(f"column path must name each image once, got {text['path'][twice[0]]!r} again in row {twice[0] + 1} "
+                         f"of {path}")
+    text["split"] = text["split"].replace({"val": "validation", "valid": "validation"})
+    odd = sorted(set(text["split"]) - {*SPLITS, ""})
+    if odd:
+        raise ValueError(f"column split must say train, validation, test or nothing, got {odd[0]!r} in {path}")
+    return [Entry(row.path, row.label, row.group or row.path, row.split) for row in text.itertuples()]
 
 
-def reason(error: Exception) -> str:
-    """Why a file was left out, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+def pet_entries(root: Path) -> list[Entry]:
+    """Oxford-IIIT Pet's listed images with its official split (Parkhi et al., CVPR 2012); the breed is the label.
+
+    Raises:
+        FileNotFoundError: if a list of the annotations is missing.
+        ValueError: if it cannot be understood.
+    """
+    entries = []
+    for file, official in (("trainval.txt", "train"), ("test.txt", "test")):
+        path = root / "annotations" / file
+        if not path.is_file():
+            raise FileNotFoundError(f"dataset.root must hold annotations/{file}, found none at {path}; unpack "
+                                    f"annotations.tar.gz from {PETS_ADDRESS} into {root}")
+        for line in path.read_text(encoding="utf-8").splitlines():
+            name = line.split(" ")[0]
+            if not name or name.startswith("#"):
+                continue
+            breed, separator, _ = name.rpartition("_")
+            if not separator:
+                raise ValueError(f"{path} must list images as Breed_1 1 1 1, got {line!r}")
+            entries.append(Entry(f"images/{name}.jpg", breed, f"images/{name}.jpg", official))
+    return sorted(entries, key=lambda entry: entry.path)
 
 
-def _manifest(ids: list[str], labels: list[str], groups: list[str], digests: list[str],
-              unreadable: tuple[Unreadable, ...]) -> Manifest:
-    def column(values: list[str]) -> np.ndarray:
-        return np.array(values, dtype=object)
+def _at_most(entries: list[Entry], limit: int) -> list[Entry]:
+    """Whole groups of each class by chance, always the same, until it has `limit` images; the last may be cut."""
+    generator = np.random.default_rng([0, 5])
+    kept: set[str] = set()
+    for label in sorted({entry.label for entry in entries}):
+        members: dict[str, list[str]] = {}
+        for entry in entries:
+            if entry.label == label:
+                members.setdefault(entry.group, []).append(entry.path)
+        groups = sorted(members)
+        in_order = [path for place in generator.permutation(len(groups)) for path in members[groups[place]]]
+        kept.update(in_order[:limit])
+    return [entry for entry in entries if entry.path in kept]
 
-    return Manifest(sample_id=column(ids), label=column(labels), group=column(groups), digest=column(digests),
-                    split=column([""] * len(ids)), unreadable=unreadable)
+
+def _manifest(entries: list[Entry], digests: list[str], unreadable: tuple[Unreadable, ...],
+              pairs: Iterable[duplicates.Pair]) -> Manifest:
+    def column(values: Iterable[str]) -> np.ndarray:
+        return np.array(list(values), dtype=object)
+
+    ids = [entry.path for entry in entries]
+    pairs = tuple(pairs)
+    return Manifest(
+        sample_id=column(ids), label=column(entry.label for entry in entries),
+        group=column(entry.group for entry in entries), digest=column(digests),
+        picture=column(duplicates.joined(ids, [(pair.a, pair.b) for pair in pairs])),
+        official=column(entry.official for entry in entries), split=column("" for _ in ids), unreadable=unreadable,
+        duplicates=pairs)
+
+
+def _shown(path: str) -> str:
+    """A path as text, whatever bytes its name is made of."""
+    return path.encode(errors="backslashreplace").decode()

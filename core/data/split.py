@@ -8,33 +8,37 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from core.config import BatchConfig, ExperimentConfig, SplitConfig
-from core.data.manifest import SPLITS, Manifest
+from core.config import BatchConfig, ExperimentConfig, SplitConfig, is_drawn
+from core.data.duplicates import joined
+from core.data.manifest import LEFT_OUT, SPLITS, Manifest
 
 LEAST_SCORED = 5  # fewer points cannot be laid out in 2D
 
 
 @dataclass(frozen=True)
 class SplitProof:
-    """What the splits share. All zero, or the split is not one."""
+    """What more than one split holds. All zero, or the split leaks."""
 
     shared_samples: int
     shared_groups: int
+    shared_pictures: int
 
     @property
     def holds(self) -> bool:
-        return self.shared_samples == 0 and self.shared_groups == 0
+        return self.shared_samples == self.shared_groups == self.shared_pictures == 0
 
 
 def assign(manifest: Manifest, config: SplitConfig, seeds: tuple[int, ...]) -> Manifest:
     """Gives every sample a split, and every training sample its rank in each seed's low-data draw.
 
-    Groups that hold the same image (same bytes) are kept together. What is kept together goes to the split that
-    lacks most of its class, the class most of its samples have.
+    What belongs together, by group or because it shows the same picture, is kept together and goes to the split that
+    lacks most of its class, the class most of its samples have. A split that the source gives is kept: only validation
+    is drawn, from its training samples, where it has none; a sample whose group or picture also stands in the official
+    test (or validation) split is left out of the rest.
 
     Args:
         manifest: samples without a split.
-        config: shares of train, validation and test, and the seed of the split.
+        config: shares of train, validation and test, the seed of the split, and whether groups stay whole.
         seeds: run seeds; each draws its own nested subsets from the training split.
 
     Returns:
@@ -43,32 +47,21 @@ def assign(manifest: Manifest, config: SplitConfig, seeds: tuple[int, ...]) -> M
     Raises:
         ValueError: if a class has too few groups to stand in all three splits.
     """
-    members: dict[str, list[int]] = {}
-    for row, block in enumerate(_blocks(manifest)):
-        members.setdefault(block, []).append(row)
-    groups_of_class: dict[str, list[str]] = {name: [] for name in manifest.classes}
-    for group, rows in members.items():
-        label = Counter(manifest.label[rows].tolist()).most_common(1)[0][0]
-        groups_of_class[label].append(group)
-
+    blocks = np.array(_blocks(manifest, config), dtype=object)
     generator = np.random.default_rng([config.seed, 1])
-    split = np.empty(len(manifest), dtype=object)
-    for label, groups in groups_of_class.items():
-        if len(groups) < len(SPLITS):
-            n_images = manifest.counts()[label]
-            raise ValueError(f"class {label!r} must have at least {len(SPLITS)} groups to stand in train, validation "
-                             f"and test, got {n_images} {_plural(n_images, 'image')} in "
-                             f"{len(groups)} {_plural(len(groups), 'group')}")
-        for group, name in _deal(groups, members, config.fractions, generator).items():
-            split[members[group]] = name
-    rank = {seed: _ranks(manifest, split == "train", seed) for seed in seeds}
-    return replace(manifest, split=split, rank=rank)
+    if config.official and config.group == "whole" and (manifest.official != "").any():
+        split = _official(manifest, blocks, config, generator)
+    else:
+        split = _drawn(manifest, blocks, np.arange(len(manifest)), SPLITS, config, generator)
+    manifest = replace(manifest, split=split)
+    return replace(manifest, rank={seed: _ranks(manifest, blocks, seed) for seed in seeds})
 
 
 def prove(manifest: Manifest) -> SplitProof:
-    """Counts the samples (by content) and groups that stand in more than one split."""
-    return SplitProof(shared_samples=_shared(manifest.digest, manifest.split),
-                      shared_groups=_shared(manifest.group, manifest.split))
+    """Counts the samples (by content), groups and pictures that stand in more than one split."""
+    inside = manifest.split != LEFT_OUT
+    return SplitProof(*(_shared(keys[inside], manifest.split[inside])
+                        for keys in (manifest.digest, manifest.group, manifest.picture)))
 
 
 def check_plan(manifest: Manifest, config: ExperimentConfig) -> None:
@@ -76,18 +69,19 @@ def check_plan(manifest: Manifest, config: ExperimentConfig) -> None:
 
     Raises:
         ValueError: if a class is smaller than an images-per-class setting, a batch would need duplicates, or the
-            splits share samples or groups.
+            splits share samples or groups although they were to be kept whole.
     """
     proof = prove(manifest)
-    if not proof.holds:
-        raise ValueError(f"splits must share nothing, got {proof.shared_groups} groups and "
-                         f"{proof.shared_samples} images shared")
+    has_near = proof.shared_pictures and config.split.near_duplicates
+    if config.split.group == "whole" and (proof.shared_samples or proof.shared_groups or has_near):
+        raise ValueError(f"splits must share nothing, got {proof.shared_groups} groups, {proof.shared_samples} images and "
+                         f"{proof.shared_pictures} pictures shared")
     for name in ("validation", "test"):
         sizes = manifest.counts(manifest.indices(name))
         if max(sizes.values()) < 2 or sum(sizes.values()) < LEAST_SCORED:
             raise ValueError(f"{name} must hold at least {LEAST_SCORED} images and two of some class to be scored, "
                              f"got {sum(sizes.values())} in {len(sizes)} classes; raise its share in split.fractions")
-    batch = config.training.batch
+    fills_batches = any(not is_drawn(objective) for objective in config.objectives)
     for count in config.images_per_class:
         for seed in config.seeds:
             sizes = manifest.counts(manifest.training_indices(count, seed))
@@ -95,7 +89,10 @@ def check_plan(manifest: Manifest, config: ExperimentConfig) -> None:
             if count != "all" and smallest < count:
                 raise ValueError(f"images_per_class must be at most the smallest class's training images, "
                                  f"{smallest} (class {label!r}), got {count}")
-            _check_batch(batch, sizes)
+            if smallest < 2:
+                raise ValueError(f"every class must have at least 2 training images, got {smallest} in class {label!r}")
+            if fills_batches:
+                _check_batch(config.training.batch, sizes)
 
 
 def fitting_batch(batch: BatchConfig, sizes: dict[str, int]) -> BatchConfig:
@@ -104,60 +101,108 @@ def fitting_batch(batch: BatchConfig, sizes: dict[str, int]) -> BatchConfig:
 
 
 def _check_batch(batch: BatchConfig, sizes: dict[str, int]) -> None:
-    smallest = min(sizes.values())
-    if smallest < 2:
-        label = min(sizes, key=sizes.get)
-        raise ValueError(f"every class must have at least 2 training images, got {smallest} in class {label!r}")
     fitting = fitting_batch(batch, sizes)
     if fitting != batch:
-        raise ValueError(f"training.batch must fit {len(sizes)} classes of at least {smallest} training images without "
-                         f"duplicates, at most {len(sizes)} × {smallest}, got {batch.classes} × {batch.samples}; "
-                         f"{fitting.classes} × {fitting.samples} fits")
+        raise ValueError(f"training.batch must fit {len(sizes)} classes of at least {min(sizes.values())} training images "
+                         f"without duplicates, at most {len(sizes)} × {min(sizes.values())}, got {batch.classes} × "
+                         f"{batch.samples}; {fitting.classes} × {fitting.samples} fits")
 
 
-def _blocks(manifest: Manifest) -> list[str]:
-    """Name of the smallest set that holds each sample's whole group and every copy of its members (union-find)."""
-    parent: dict[str, str] = {}
-
-    def root(key: str) -> str:
-        while parent.setdefault(key, key) != key:
-            parent[key] = parent[parent[key]]
-            key = parent[key]
-        return key
-
-    pairs = [(f"group {group}", f"image {digest}")
-             for group, digest in zip(manifest.group.tolist(), manifest.digest.tolist())]
-    for group, digest in pairs:
-        parent[root(digest)] = root(group)
-    return [root(group) for group, _ in pairs]
+def _blocks(manifest: Manifest, config: SplitConfig) -> list[str]:
+    """Name of the smallest set that holds each sample's whole group and everything that shows its pictures."""
+    names = manifest.sample_id.tolist()
+    if config.group == "none":
+        return names
+    copies = [(pair.a, pair.b) for pair in manifest.duplicates if config.near_duplicates or pair.kind == "exact"]
+    return joined(names, [*((name, ("group", group)) for name, group in zip(names, manifest.group.tolist())), *copies])
 
 
-def _deal(groups: list[str], members: dict[str, list[int]], fractions: tuple[float, float, float],
+def _official(manifest: Manifest, blocks: np.ndarray, config: SplitConfig, generator: np.random.Generator) -> np.ndarray:
+    """The source's split; validation drawn from its training samples where it has none."""
+    given = manifest.official
+    if (given == "").any():
+        raise ValueError(f"an official split must be given for every sample or for none, got {(given == '').sum():,} of "
+                         f"{len(given):,} without; set split.official to false to draw one")
+    for name in ("train", "test"):
+        if not (given == name).any():
+            raise ValueError(f"an official split must hold {name} samples, got none; set split.official to false to draw one")
+    split = given.copy()
+    taken: set[str] = set()
+    for name in ("test", "validation", "train"):  # in case of doubt the test images stay
+        rows = np.flatnonzero(given == name)
+        split[rows[np.isin(blocks[rows].astype(str), sorted(taken))]] = LEFT_OUT
+        taken |= set(blocks[rows].tolist())
+    if not (given == "validation").any():
+        rows = np.flatnonzero(split == "train")
+        split[rows] = _drawn(manifest, blocks, rows, ("train", "validation"), config, generator)[rows]
+    return split
+
+
+def _drawn(manifest: Manifest, blocks: np.ndarray, rows: np.ndarray, names: tuple[str, ...], config: SplitConfig,
+           generator: np.random.Generator) -> np.ndarray:
+    """Some rows dealt to some splits, in the proportions of their fractions; the others stay ''."""
+    members: dict[str, list[int]] = {}
+    for row in rows.tolist():
+        members.setdefault(blocks[row], []).append(row)
+    blocks_of_class: dict[str, list[str]] = {name: [] for name in manifest.classes}
+    for block, its_rows in members.items():
+        label = Counter(manifest.label[its_rows].tolist()).most_common(1)[0][0]
+        blocks_of_class[label].append(block)
+    share = dict(zip(SPLITS, config.fractions))
+    total = sum(share[name] for name in names)
+    split = np.full(len(manifest), "", dtype=object)
+    sizes = manifest.counts(rows)
+    for label, its_blocks in blocks_of_class.items():
+        if len(its_blocks) < len(names):
+            raise ValueError(_too_few(label, sizes[label], len(its_blocks), names, manifest))
+        for block, name in _deal(its_blocks, members, {name: share[name] / total for name in names}, generator).items():
+            split[members[block]] = name
+    return split
+
+
+def _too_few(label: str, n_images: int, n_blocks: int, names: tuple[str, ...], manifest: Manifest) -> str:
+    near = any(pair.kind == "near" for pair in manifest.duplicates)
+    advice = "; copies are counted with their original (split.near_duplicates: false counts exact ones alone)" if near else ""
+    where = " and ".join([", ".join(names[:-1]), names[-1]])
+    return (f"class {label!r} must have at least {len(names)} groups to stand in {where}, "
+            f"got {n_images} {_plural(n_images, 'image')} in {n_blocks} {_plural(n_blocks, 'group')}{advice}")
+
+
+def _deal(blocks: list[str], members: dict[str, list[int]], share: dict[str, float],
           generator: np.random.Generator) -> dict[str, str]:
-    """Largest groups first, each to the split that lacks most; then no split is left without a group."""
-    total = sum(len(members[group]) for group in groups)
-    lacking = {name: share * total for name, share in zip(SPLITS, fractions)}
-    order = [groups[place] for place in generator.permutation(len(groups))]
-    order.sort(key=lambda group: -len(members[group]))
+    """Largest blocks first, each to the split that lacks most; then no split is left without a block."""
+    total = sum(len(members[block]) for block in blocks)
+    lacking = {name: part * total for name, part in share.items()}
+    order = [blocks[place] for place in generator.permutation(len(blocks))]
+    order.sort(key=lambda block: -len(members[block]))
     dealt: dict[str, str] = {}
-    for group in order:
-        name = max(SPLITS, key=lambda split: lacking[split])
-        dealt[group] = name
-        lacking[name] -= len(members[group])
-    for name in SPLITS:
+    for block in order:
+        name = max(lacking, key=lacking.get)
+        dealt[block] = name
+        lacking[name] -= len(members[block])
+    for name in share:
         if name not in dealt.values():
             donor = Counter(dealt.values()).most_common(1)[0][0]
-            smallest = next(group for group in reversed(order) if dealt[group] == donor)
+            smallest = next(block for block in reversed(order) if dealt[block] == donor)
             dealt[smallest] = name
     return dealt
 
 
-def _ranks(manifest: Manifest, is_training: np.ndarray, seed: int) -> np.ndarray:
+def _ranks(manifest: Manifest, blocks: np.ndarray, seed: int) -> np.ndarray:
+    """Each class's training samples in an order of chance that takes one of every block before a second of any.
+
+    So few images come from as many photographs as there are.
+    """
     generator = np.random.default_rng([seed, 2])
     rank = np.full(len(manifest), -1, dtype=np.int32)
     for label in manifest.classes:
-        rows = np.flatnonzero(is_training & (manifest.label == label))
-        rank[generator.permutation(rows)] = np.arange(len(rows))
+        rows = generator.permutation(np.flatnonzero((manifest.split == "train") & (manifest.label == label)))
+        turn: Counter[str] = Counter()
+        turns = []
+        for block in blocks[rows].tolist():
+            turns.append(turn[block])
+            turn[block] += 1
+        rank[rows[np.argsort(turns, kind="stable")]] = np.arange(len(rows))
     return rank
 
 

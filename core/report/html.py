@@ -34,8 +34,9 @@ def write_comparison(comparison: Comparison, tables: list[EmbeddingTable], path:
         f"<tr><td title='{escape(METRICS[item.metric].meaning)}'>{METRICS[item.metric].title}</td><td>{100 * item.a:.1f}</td>"
         f"<td>{100 * item.b:.1f}</td><td>{100 * item.difference:+.1f}</td><td>{100 * item.low:+.1f} to "
         f"{100 * item.high:+.1f}</td><td>{item.verdict}</td></tr>" for item in comparison.differences)
-    unfair = (f"<p class='unfair'>Not a fair comparison: {escape(', '.join(comparison.confounders))} differ.</p>"
-              if comparison.confounders else "<p>Fair: the two differ in objective and seed alone.</p>")
+    leaks = "".join(_leaks(table, f"{place}: ") for place, table in zip("AB", tables))
+    unfair = leaks + (f"<p class='unfair'>Not a fair comparison: {escape(', '.join(comparison.confounders))} differ.</p>"
+              if comparison.confounders else "" if leaks else "<p>Fair: the two differ in objective and seed alone.</p>")
     spaces = [table.of_split("test") for table in tables]
     names = (f"A · {escape(comparison.name_a)}", f"B · {escape(comparison.name_b)}")
     body = (f"<h1>{escape(comparison.sentence)}.</h1>{unfair}"
@@ -58,11 +59,16 @@ def write_space(table: EmbeddingTable, name: str, path: Path) -> None:
     test = table.of_split("test")
     rows = "".join(f"<tr><td>{METRICS[key].title}</td><td>{100 * item['mean']:.1f}</td><td>{100 * item['low']:.1f} to "
                    f"{100 * item['high']:.1f}</td></tr>" for key, item in table.metadata["evaluation"]["metrics"].items())
-    body = (f"<h1>{escape(name)}</h1><p>{len(test):,} test images of {len(table):,}; "
+    body = (f"<h1>{escape(name)}</h1>{_leaks(table)}<p>{len(test):,} test images of {len(table):,}; "
             f"{table.embedding.shape[1]} dimensions; dataset <code>{escape(table.metadata['fingerprint'])}</code>.</p>"
             f"<table><tr><th>percent</th><th>mean</th><th>95 % interval</th></tr>{rows}</table>"
             f"<h2>Layout and K-means confusion</h2>{_pair(('', ''), [_layout(test), _confusion(test)])}")
     _write(name, body, path)
+
+
+def _leaks(table: EmbeddingTable, place: str = "") -> str:
+    leaks = table.metadata.get("leaks", [])
+    return f"<p class='unfair'>{place}leaks: {escape(' and '.join(leaks))}; its numbers are too good.</p>" if leaks else ""
 
 
 def _layout(table: EmbeddingTable) -> go.Figure:

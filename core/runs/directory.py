@@ -18,13 +18,15 @@ from typing import Literal
 
 import core
 from core import config as configuration
-from core.config import ConfigError, ExperimentConfig, RunConfig
+from core.config import ConfigError, ExperimentConfig, RunConfig, SplitConfig
 from core.data import manifest as manifests
 from core.data.manifest import Manifest
 
 State = Literal["queued", "running", "completed", "failed", "stopped"]
 _PACKAGES = ("torch", "timm", "scikit-learn", "umap-learn", "pytorch-metric-learning", "numpy", "pyarrow")
 
+
+_RANDOM_SPLIT = "manifest-random-split.parquet"
 
 @dataclass(frozen=True)
 class RunStatus:
@@ -49,13 +51,14 @@ class RunStatus:
     changed: float = 0.0
 
 
-def create(config: ExperimentConfig, manifest: Manifest, root: Path) -> Path:
+def create(config: ExperimentConfig, manifest: Manifest, root: Path, random_split: Manifest | None = None) -> Path:
     """Lays out a new experiment with all its runs queued; whole or not at all.
 
     Args:
         config: the experiment.
         manifest: its samples, split.
         root: folder of experiments.
+        random_split: the same samples in a split that ignores groups, for arms that measure what it is worth.
 
     Returns:
         The experiment's folder.
@@ -72,6 +75,8 @@ def create(config: ExperimentConfig, manifest: Manifest, root: Path) -> Path:
             "versions": versions(), "git_commit": _git_commit(), "created": time.time(),
         })
         manifest.write(staging / "manifest.parquet")
+        if random_split is not None:
+            random_split.write(staging / _RANDOM_SPLIT)
         for run in config.runs():
             (staging / run.name / "snapshots").mkdir(parents=True)
             write_json(staging / run.name / "run.json", {"config": run.to_json(), "fingerprint": manifest.fingerprint})
@@ -145,9 +150,10 @@ def read_run(run: Path) -> RunConfig:
     return configuration.parse_run(read_json(run / "run.json")["config"])
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """The samples of an experiment folder."""
-    return manifests.read(folder / "manifest.parquet")
+def read_manifest(folder: Path, split: SplitConfig | None = None) -> Manifest:
+    """The samples of an experiment folder in its own split, or in that of one of its runs."""
+    is_random = split is not None and split.group == "none" and (folder / _RANDOM_SPLIT).is_file()
+    return manifests.read(folder / (_RANDOM_SPLIT if is_random else "manifest.parquet"))
 
 
 def read_status(run: Path) -> RunStatus:

@@ -15,7 +15,7 @@ from torch import nn
 from core.analysis import clustering, metrics, projection
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
-from core.config import RunConfig
+from core.config import LEAKY_SAMPLER, RunConfig
 from core.data.manifest import Manifest
 from core.runs import directory, verdict
 from core.runs.film import Film, probe_rows
@@ -64,7 +64,8 @@ def execute(run: Path, config: RunConfig, place: Workplace, should_stop: Callabl
         width = encoder.feature_width(module, data_config)
         objective = objectives.build(config.objective, width, len(manifest.classes), config.training.batch.size,
                                      config.seed)
-        trainer = Trainer(module, objective, data_config, place.pixels, manifest.label_id, rows, config, place.device)
+        pool = manifest.leaky_pool(rows) if LEAKY_SAMPLER in config.leaks else None
+        trainer = Trainer(module, objective, data_config, place.pixels, manifest.label_id, rows, config, place.device, pool)
         yield from _train(run, config, trainer, place, should_stop, say)
         tensors, values = checkpoint.load(run / "best.safetensors")
         module.load_state_dict(tensors)
@@ -147,7 +148,8 @@ def _finish(run: Path, config: RunConfig, module: nn.Module, checkpoint_hash: st
         split=manifest.split, group=manifest.group, cluster=clustering.nearest_center(vectors, centers),
         x=layout[:, 0], y=layout[:, 1], embedding=vectors,
         metadata={
-            "config": config.to_json(), "classes": list(manifest.classes), "fingerprint": manifest.fingerprint,
+            "config": config.to_json(), "leaks": list(config.leaks), "classes": list(manifest.classes),
+            "fingerprint": manifest.fingerprint,
             "encoder": {"name": config.encoder.name, "options": config.encoder.options, **asdict(place.data_config)},
             "checkpoint_sha256": checkpoint_hash, "readout": "pooled features",
             "normalization": "l2" if evaluation.normalize else "none",

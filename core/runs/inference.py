@@ -13,7 +13,8 @@ from torch import nn
 from core.analysis import projection
 from core.analysis.table import EmbeddingTable
 from core.config import RunConfig
-from core.data import pixels, sources
+from core.data import decoding, pixels
+from core.data.scan import walk_images
 from core.runs import directory
 from core.training import checkpoint, embed, encoder
 from core.training.encoder import DataConfig
@@ -50,17 +51,17 @@ def embed_folder(run: Path, folder: Path, device: torch.device,
     if not folder.is_dir():
         raise FileNotFoundError(f"folder must hold images, found none at {folder}")
     module, data, config, digest = load_encoder(run)
-    paths = list(sources.walk_images(folder))
+    paths = list(walk_images(folder))
     names, squares, left_out, content = [], [], [], hashlib.sha256()
     for done, path in enumerate(paths, start=1):
         name = path.relative_to(folder).as_posix()
         try:
             file = path.read_bytes()
-            squares.append(pixels.square(sources.decode(file), data.storage_size))
+            squares.append(pixels.square(decoding.decode(file), data.storage_size))
             names.append(name)
             content.update(f"{name} {hashlib.sha256(file).hexdigest()}\n".encode())
-        except sources.UNREADABLE as error:
-            left_out.append((name, sources.reason(error)))
+        except decoding.UNREADABLE as error:
+            left_out.append((name, decoding.reason(error)))
         if progress:
             progress(done, len(paths))
     if not names:

@@ -85,10 +85,10 @@ def main(arguments: list[str]) -> None:
     output, method, split, *paths = arguments
     layouts: dict[str, np.ndarray] = {}
     first: np.ndarray | None = None
-    for number, path in enumerate(paths):
+    spaces = tables.shared_rows([tables.read(Path(path)).of_split(split) for path in paths])
+    for number, space in enumerate(spaces):
         print(f"laying out space {number + 1} of {len(paths)}", flush=True)
-        vectors = tables.read(Path(path)).of_split(split).embedding
-        layout = projection.project(vectors, method, start=first)
+        layout = projection.project(space.embedding, method, start=first)
         first = layout if first is None else first
         layouts[f"layout_{number}"] = layout
     temporary = Path(output).with_suffix(".tmp.npz")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.config import ExperimentConfig
+from core.config import DatasetConfig, ExperimentConfig
 from core.data import sources, split
 from core.data.manifest import Manifest
 from core.runs import directory, jobs
@@ -17,6 +17,7 @@ class Plan:
 
     config: ExperimentConfig
     manifest: Manifest
+    random_split: Manifest | None = None  # for arms that measure what a random split is worth
 
     @property
     def n_trained(self) -> int:
@@ -29,12 +30,13 @@ class Plan:
         return self.config.runs()[0].n_steps * self.config.training.batch.size
 
 
-def plan(config: ExperimentConfig, progress: Callable[[int, int], None] | None = None,
+def plan(config: ExperimentConfig, data: Path | None = None, progress: Callable[[int, int], None] | None = None,
          scanned: Manifest | None = None) -> Plan:
     """Scans and splits the dataset and checks that it can carry the experiment; creates nothing.
 
     Args:
         config: the experiment.
+        data: root of datasets, where what a scan found is kept; None keeps nothing.
         progress: called with (done, total) while files are read.
         scanned: the dataset's samples if they were scanned before.
 
@@ -42,10 +44,21 @@ def plan(config: ExperimentConfig, progress: Callable[[int, int], None] | None =
         FileNotFoundError, ValueError: what is missing, or cannot work and what would.
     """
     config = config.with_absolute_paths()
-    samples = scanned if scanned is not None else sources.open_source(config.dataset).scan(progress)
+    samples = scanned if scanned is not None else scan(config.dataset, data, progress)
     manifest = split.assign(samples, config.split, config.seeds)
     split.check_plan(manifest, config)
-    return Plan(config, manifest)
+    asking = [objective for objective in config.objectives if config.split_of(objective) != config.split]
+    random_split = split.assign(samples, config.split_of(asking[0]), config.seeds) if asking else None
+    return Plan(config, manifest, random_split)
+
+
+def scan(config: DatasetConfig, data: Path | None = None, progress: Callable[[int, int], None] | None = None) -> Manifest:
+    """The samples of a dataset; what was read of them before is found again below `data`.
+
+    Raises:
+        FileNotFoundError, ValueError: as the source's own scan.
+    """
+    return sources.open_source(config).scan(progress, data / ".scans" if data else None)
 
 
 def launch(checked: Plan, root: Path, data: Path, device: str = "auto") -> Path:
@@ -58,6 +71,6 @@ def launch(checked: Plan, root: Path, data: Path, device: str = "auto") -> Path:
     if (root / checked.config.name).exists():
         raise FileExistsError(f"name must be new, got {checked.config.name!r}, which exists in {root}")
     jobs.check_encoder(checked.config.encoder)
-    folder = directory.create(checked.config, checked.manifest, root)
+    folder = directory.create(checked.config, checked.manifest, root, checked.random_split)
     jobs.start(folder, data, device)
     return folder

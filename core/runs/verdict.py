@@ -16,7 +16,7 @@ from core.analysis import table as tables
 from core.analysis.comparison import Comparison, Values
 from core.analysis.metrics import HEADLINE, METRICS
 from core.analysis.table import EmbeddingTable
-from core.config import UntrainedConfig, arm_label, arm_title
+from core.config import ExperimentConfig, Objective, UntrainedConfig, arm_label, arm_title
 from core.runs import directory
 
 
@@ -123,34 +123,64 @@ def arm(folder: Path, label: str, images_per_class: int | str) -> Scores | None:
 
 
 def compare(a: Scores, b: Scores, n_bootstrap: int) -> Comparison:
-    """B against A on the test samples both have.
+    """B against A: on the test samples both have, or, where their splits differ by design, each on its own.
 
     Raises:
         ValueError: if they share no test sample, or differ in their number of seeds.
     """
-    shared = np.intersect1d(a.sample_id, b.sample_id)
-    if len(shared) == 0:
-        raise ValueError(f"spaces must share test samples to be compared, got none in {a.name} and {b.name}")
     n_seeds = (len(a.values[HEADLINE]), len(b.values[HEADLINE]))
     if n_seeds[0] != n_seeds[1]:
         raise ValueError(f"spaces to compare must have as many seeds as each other, got {n_seeds[0]} of {a.name} and "
                          f"{n_seeds[1]} of {b.name}")
-    n_dropped = len(a.sample_id) + len(b.sample_id) - 2 * len(shared)
-    in_a, in_b = _rows(a, shared), _rows(b, shared)
-    differences = comparison.compare({metric: values[:, in_a] for metric, values in a.values.items()},
-                                     {metric: values[:, in_b] for metric, values in b.values.items()}, n_bootstrap,
-                                     group=a.group[in_a])
-    unfair = comparison.confounders(a.config, b.config)
+    config_a, config_b = configuration.parse_run(a.config), configuration.parse_run(b.config)
+    n_dropped = 0
+    if config_a.split == config_b.split:
+        shared = np.intersect1d(a.sample_id, b.sample_id)
+        if len(shared) == 0:
+            raise ValueError(f"spaces must share test samples to be compared, got none in {a.name} and {b.name}")
+        n_dropped = len(a.sample_id) + len(b.sample_id) - 2 * len(shared)
+        in_a, in_b = _rows(a, shared), _rows(b, shared)
+        differences = comparison.compare({metric: values[:, in_a] for metric, values in a.values.items()},
+                                         {metric: values[:, in_b] for metric, values in b.values.items()}, n_bootstrap,
+                                         group=a.group[in_a])
+    else:
+        differences = [comparison.unpaired_difference(metric, a.values[metric], b.values[metric], n_bootstrap,
+                                                      group_a=a.group, group_b=b.group) for metric in METRICS]
     headline = next(item for item in differences if item.metric == HEADLINE)
-    return Comparison(name_a=a.name, name_b=b.name, differences=tuple(differences), confounders=unfair,
-                      n_dropped=n_dropped, sentence=comparison.sentence(headline, a.name, b.name, unfair))
+    leaks_a, leaks_b = config_a.leaks, config_b.leaks
+    unfair = comparison.confounders(a.config, b.config)
+    is_worth = not leaks_a and bool(leaks_b) and not set(unfair) - _LEAK_SETTINGS and (
+        _without_leaks(config_a.objective) == _without_leaks(config_b.objective))
+    if is_worth:
+        said = comparison.worth_sentence(headline, " and ".join(leaks_b), a.name)
+        unfair = ()
+    else:
+        said = comparison.sentence(headline, a.name, b.name, unfair, _leak_warning(a.name, leaks_a, b.name, leaks_b))
+    return Comparison(name_a=a.name, name_b=b.name, differences=tuple(differences), confounders=unfair, n_dropped=n_dropped,
+                      sentence=said, leaks_a=leaks_a, leaks_b=leaks_b, is_worth_of_leak=is_worth)
+
+
+_LEAK_SETTINGS = {"split.group", "training.pool"}
+
+
+def _without_leaks(objective: Objective) -> dict:
+    return objective.model_dump(exclude={"label", "group", "pool"})
+
+
+def _leak_warning(name_a: str, leaks_a: tuple[str, ...], name_b: str, leaks_b: tuple[str, ...]) -> str:
+    if leaks_a == leaks_b:
+        return f"both have {' and '.join(leaks_a)}: these numbers are too good" if leaks_a else ""
+    return "; ".join(f"{name} has {' and '.join(leaks)}: its numbers are too good"
+                     for name, leaks in ((name_a, leaks_a), (name_b, leaks_b)) if leaks)
 
 
 def decide(folder: Path) -> dict:
     """Everything an experiment allows one to say so far: a row per arm, a comparison per images-per-class.
 
+    Every arm is compared with the first, and every arm that leaks with the same arm without the leak.
+
     Returns:
-        JSON: 'rows' (objective, images_per_class, n_seeds, metrics), 'comparisons' and 'sentence', the first
+        JSON: 'rows' (objective, images_per_class, leaks, n_seeds, metrics), 'comparisons' and 'sentence', the first
         comparison at the most images per class; empty where nothing is completed.
     """
     config = directory.read_config(folder)
@@ -161,15 +191,31 @@ def decide(folder: Path) -> dict:
         for label, found in arms.items():
             if found is not None:
                 rows.append({"objective": label, "images_per_class": count,
+                             "leaks": list(configuration.parse_run(found.config).leaks),
                              "n_seeds": len(found.values[HEADLINE]), "n_test": len(found.sample_id),
                              "metrics": summarize(found, n_bootstrap)})
-        first, *others = (arms[label] for label in config.arms)
-        for other in others:
-            if first is not None and other is not None and len(first.values[HEADLINE]) == len(other.values[HEADLINE]):
-                comparisons.append({"images_per_class": count, **compare(first, other, n_bootstrap).to_json()})
+        for a, b in ((arms[label_a], arms[label_b]) for label_a, label_b in _pairs(config)):
+            if a is not None and b is not None and len(a.values[HEADLINE]) == len(b.values[HEADLINE]):
+                comparisons.append({"images_per_class": count, **compare(a, b, n_bootstrap).to_json()})
     most = max(config.images_per_class, key=lambda count: float("inf") if count == "all" else count)
     chosen = next((item for item in comparisons if item["images_per_class"] == most), None)
     return {"rows": rows, "comparisons": comparisons, "sentence": chosen["sentence"] if chosen else ""}
+
+
+def _pairs(config: ExperimentConfig) -> list[tuple[str, str]]:
+    """Labels of the arms to compare, A and B: fair pairs first."""
+    first, *others = config.objectives
+    clean = [objective for objective in config.objectives if not (objective.group or objective.pool)]
+    fair, leaky = [], []
+    for objective in others:
+        if (objective.group, objective.pool) == (first.group, first.pool):
+            fair.append((first, objective))
+        elif objective not in clean:
+            twins = [twin for twin in clean if _without_leaks(twin) == _without_leaks(objective)]
+            leaky.append((twins[0] if twins else first, objective))
+        else:
+            leaky.append((objective, first) if _without_leaks(objective) == _without_leaks(first) else (first, objective))
+    return [(arm_label(a), arm_label(b)) for a, b in fair + leaky]
 
 
 def find_scores(root: Path, name: str) -> Scores:

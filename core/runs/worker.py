@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -117,7 +118,7 @@ def _prepare(folder: Path, data: Path, device: torch.device, first: Path) -> Wor
     _, data_config = encoder.build(config.encoder, seed=0)
 
     def progress(done: int, total: int) -> None:
-        if done % 200 == 0 or done == total:
+        if done % 320 == 0 or done == total:
             _say(first, "running", f"decoding images, {done:,} of {total:,}")
 
     pixels = pixel_store.load(manifest, sources.open_source(config.dataset), data_config.storage_size, data / ".pixels",
@@ -130,7 +131,8 @@ def _train_in_step(folder: Path, group: list[RunConfig], place: Workplace) -> No
     working: dict[Path, Iterator[None]] = {}
     for config in group:
         run = folder / config.name
-        working[run] = execute(run, config, place, should_stop=lambda run=run: jobs.is_stop_requested(run),
+        its_place = replace(place, manifest=directory.read_manifest(folder, config.split))
+        working[run] = execute(run, config, its_place, should_stop=lambda run=run: jobs.is_stop_requested(run),
                                say=lambda phase, run=run: _say(run, "running", phase))
     while working:
         for run in list(working):

@@ -4,6 +4,7 @@ Training: per-sample random resized crop, flip, brightness and contrast. Evaluat
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch.nn import functional as F
@@ -30,6 +31,12 @@ def augment(pixels: torch.Tensor, config: AugmentationConfig, data: DataConfig,
     def uniform(low: float, high: float) -> torch.Tensor:
         return (torch.rand(n, generator=generator) * (high - low) + low).to(pixels.device)
 
+    size = data.image_size
+    if config.crop_scale is None:
+        images = _middle(pixels, data)
+        if config.flip:
+            images = torch.where((uniform(0, 1) < 0.5).view(-1, 1, 1, 1), images.flip(3), images)
+        return _normalize(_jitter(images, config, uniform), data)
     images = _to_float(pixels)
     area = uniform(*config.crop_scale)
     ratio = torch.exp(uniform(math.log(3 / 4), math.log(4 / 3)))  # aspect as in torchvision's RandomResizedCrop
@@ -39,16 +46,9 @@ def augment(pixels: torch.Tensor, config: AugmentationConfig, data: DataConfig,
         width = torch.where(uniform(0, 1) < 0.5, -width, width)
     zero = torch.zeros_like(x)
     affine = torch.stack([torch.stack([width, zero, x], 1), torch.stack([zero, height, y], 1)], 1)
-    size = data.image_size
     grid = F.affine_grid(affine, [n, 3, size, size], align_corners=False)
     images = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    if config.jitter:
-        brightness = uniform(1 - config.jitter, 1 + config.jitter).view(-1, 1, 1, 1)
-        contrast = uniform(1 - config.jitter, 1 + config.jitter).view(-1, 1, 1, 1)
-        images = images * brightness
-        mean = images.mean(dim=(1, 2, 3), keepdim=True)
-        images = ((images - mean) * contrast + mean).clamp(0, 1)
-    return _normalize(images, data)
+    return _normalize(_jitter(images, config, uniform), data)
 
 
 def center(pixels: torch.Tensor, data: DataConfig) -> torch.Tensor:
@@ -61,9 +61,23 @@ def center(pixels: torch.Tensor, data: DataConfig) -> torch.Tensor:
     Returns:
         Normalised images, shape (b, 3, s, s), float32, channels last.
     """
+    return _normalize(_middle(pixels, data), data)
+
+
+def _middle(pixels: torch.Tensor, data: DataConfig) -> torch.Tensor:
     offset = (pixels.shape[1] - data.image_size) // 2
     window = slice(offset, offset + data.image_size)
-    return _normalize(_to_float(pixels[:, window, window]), data)
+    return _to_float(pixels[:, window, window])
+
+
+def _jitter(images: torch.Tensor, config: AugmentationConfig, uniform: Callable[[float, float], torch.Tensor]) -> torch.Tensor:
+    if not config.jitter:
+        return images
+    brightness = uniform(1 - config.jitter, 1 + config.jitter).view(-1, 1, 1, 1)
+    contrast = uniform(1 - config.jitter, 1 + config.jitter).view(-1, 1, 1, 1)
+    images = images * brightness
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    return ((images - mean) * contrast + mean).clamp(0, 1)
 
 
 def _to_float(pixels: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,7 @@
-"""Which samples make each step: classes × samples batches, from the training rows alone.
+"""Which samples make each step: classes × samples batches or triplets, from the training rows alone.
 
-A sampler is built from training rows and labels and knows no others, so nothing else can be drawn.
+A sampler is built from training rows and knows no others, so nothing else can be drawn. Only who asks for the leak
+(`training.pool: all`) hands it a wider pool to draw positives and negatives from.
 """
 
 from collections.abc import Iterator
@@ -13,22 +14,26 @@ from core.config import BatchConfig
 class BatchSampler:
     """Endless batches of `classes` × `samples` different rows; the same seed gives the same batches.
 
-    Classes and the samples of a class are drawn without replacement until all have had their turn.
+    Classes and the samples of a class are drawn without replacement until all have had their turn. With a wider pool
+    half of each class's samples are drawn from it, by chance.
 
     Args:
-        rows: rows that may be trained on, shape (n,), int64.
-        label_id: their labels, shape (n,), int32.
+        rows: rows that may be trained on, shape (m,), int64.
+        label_id: labels of the whole dataset, shape (n,), int32.
         batch: classes and samples per batch.
         seed: seed of the order.
+        pool: rows that positives and negatives come from, shape (k,), int64; None for `rows`.
 
     Raises:
         ValueError: if the batch cannot be filled without duplicates.
     """
 
-    def __init__(self, rows: np.ndarray, label_id: np.ndarray, batch: BatchConfig, seed: int) -> None:
+    def __init__(self, rows: np.ndarray, label_id: np.ndarray, batch: BatchConfig, seed: int,
+                 pool: np.ndarray | None = None) -> None:
         self._generator = np.random.default_rng([seed, 3])
         self._batch = batch
-        self._members = {int(label): rows[label_id == label] for label in np.unique(label_id)}
+        self._members = {int(label): rows[label_id[rows] == label] for label in np.unique(label_id[rows])}
+        self._partners = None if pool is None else {label: pool[label_id[pool] == label] for label in self._members}
         smallest = min(len(members) for members in self._members.values())
         if len(self._members) < batch.classes or smallest < batch.samples:
             raise ValueError(f"training.batch must fit {len(self._members)} classes of at least {smallest} samples, "
@@ -44,10 +49,15 @@ class BatchSampler:
     def draw(self) -> np.ndarray:
         """The next batch's rows, shape (classes · samples,), int64."""
         labels, self._classes = self._take(self._classes, np.array(sorted(self._members)), self._batch.classes)
+        n_partners = 0 if self._partners is None else self._batch.samples // 2
         parts = []
         for label in labels.tolist():
-            part, self._waiting[label] = self._take(self._waiting[label], self._members[label], self._batch.samples)
+            part, self._waiting[label] = self._take(self._waiting[label], self._members[label],
+                                                    self._batch.samples - n_partners)
             parts.append(part)
+            if n_partners:
+                others = np.setdiff1d(self._partners[label], part)
+                parts.append(self._generator.choice(others, n_partners, replace=False))
         return np.concatenate(parts)
 
     def _take(self, waiting: np.ndarray, everyone: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -59,3 +69,50 @@ class BatchSampler:
             missing = count - len(taken)
             taken, waiting = np.concatenate([taken, fresh[:missing]]), fresh[missing:]
         return taken, waiting
+
+
+class TripletSampler:
+    """Endless batches of triplets, as the study drew them: a third of `batch.size` are anchors, in turn; each has a
+    positive and a negative of its own, by chance. The same seed gives the same batches.
+
+    Args:
+        rows: rows that may be trained on, shape (m,), int64; the anchors.
+        label_id: labels of the whole dataset, shape (n,), int32.
+        batch: its size, three times the triplets.
+        seed: seed of the order.
+        pool: rows that positives and negatives come from, shape (k,), int64; None for `rows`.
+
+    Raises:
+        ValueError: if there is one class only, or a class without a second sample.
+    """
+
+    def __init__(self, rows: np.ndarray, label_id: np.ndarray, batch: BatchConfig, seed: int,
+                 pool: np.ndarray | None = None) -> None:
+        self._generator = np.random.default_rng([seed, 3])
+        self._rows, self._label_id = rows, label_id
+        self._n_triplets = batch.size // 3
+        pool = rows if pool is None else pool
+        self._same = {int(label): pool[label_id[pool] == label] for label in np.unique(label_id[rows])}
+        self._other = {label: pool[label_id[pool] != label] for label in self._same}
+        if len(self._same) < 2 or min(len(members) for members in self._same.values()) < 2:
+            raise ValueError(f"triplets must be drawn from at least two classes of two samples, got "
+                             f"{[len(members) for members in self._same.values()]}")
+        self._waiting = np.empty(0, np.int64)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Rows of one batch after another: anchors, their positives, their negatives, shape (3 · triplets,), int64."""
+        while True:
+            yield self.draw()
+
+    def draw(self) -> np.ndarray:
+        """The next batch's rows, shape (3 · triplets,), int64."""
+        while len(self._waiting) < self._n_triplets:
+            self._waiting = np.concatenate([self._waiting, self._generator.permutation(self._rows)])
+        anchors, self._waiting = np.split(self._waiting, [self._n_triplets])
+        positives, negatives = [], []
+        for anchor in anchors.tolist():
+            label = int(self._label_id[anchor])
+            same = self._same[label]
+            positives.append(self._generator.choice(same[same != anchor]))
+            negatives.append(self._generator.choice(self._other[label]))
+        return np.concatenate([anchors, positives, negatives]).astype(np.int64)

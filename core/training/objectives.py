@@ -45,8 +45,9 @@ class Triplet(Objective):
     """max(0, margin + d(anchor, positive) − d(anchor, negative)), Euclidean distance.
 
     Schroff et al. (2015), arXiv:1503.03832; batch-hard mining: Hermans et al. (2017), arXiv:1703.07737. `random`
-    takes one positive and one negative per anchor by chance, as the study did. Averaged over the mined triplets
-    with a positive loss. Collapse value: the margin.
+    takes one positive and one negative per anchor by chance from the batch; `drawn` takes a batch of anchors, then their
+    positives, then their negatives, as the study did. Averaged over the mined triplets with a positive loss. Collapse
+    value: the margin.
     """
 
     def __init__(self, config: TripletConfig) -> None:
@@ -58,6 +59,7 @@ class Triplet(Objective):
             "batch_hard": lambda: miners.BatchHardMiner(distance=distance),
             "semi_hard": lambda: miners.TripletMarginMiner(config.margin, "semihard", distance=distance),
             "random": lambda: None,
+            "drawn": lambda: _by_thirds,
         }[config.mining]()
         per_anchor = 1 if config.mining == "random" else "all"
         self._triplet = losses.TripletMarginLoss(config.margin, distance=distance, reducer=reducer,
@@ -87,6 +89,11 @@ class SupCon(Objective):
 
     def _loss(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
         return self._supcon(self.projection(features), label_id)
+
+
+def _by_thirds(features: torch.Tensor, label_id: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Indices of a batch that holds anchors, then positives, then negatives."""
+    return torch.arange(len(label_id), device=label_id.device).chunk(3)
 
 
 def build(config: ClassificationConfig | TripletConfig | SupConConfig, width: int, n_classes: int, batch_size: int,

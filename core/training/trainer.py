@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from core.config import RunConfig
+from core.config import RunConfig, is_drawn
 from core.training.augmentation import augment
-from core.training.batches import BatchSampler
+from core.training.batches import BatchSampler, TripletSampler
 from core.training.encoder import DataConfig
 from core.training.objectives import Objective
 
@@ -65,20 +65,24 @@ class Trainer:
         pixels: stored images of the whole dataset, shape (n, S, S, 3), uint8; only `rows` are ever read.
         label_id: labels of the whole dataset, shape (n,), int32.
         rows: rows that may be trained on, shape (m,), int64.
+        pool: rows that positives and negatives may be drawn from, shape (k,), int64; `rows` unless a leak was asked for.
         config: budget, batch, optimizer and seed.
         device: where to train.
     """
 
     def __init__(self, encoder: nn.Module, objective: Objective, data: DataConfig, pixels: np.ndarray,
-                 label_id: np.ndarray, rows: np.ndarray, config: RunConfig, device: torch.device) -> None:
+                 label_id: np.ndarray, rows: np.ndarray, config: RunConfig, device: torch.device,
+                 pool: np.ndarray | None = None) -> None:
         self.encoder = encoder.to(device, memory_format=torch.channels_last)
         self.objective = objective.to(device)
         self._data, self._config, self._device = data, config, device
         self._pixels = pixels
-        self._classes, training_labels = np.unique(label_id[rows], return_inverse=True)
-        self._target = np.full(len(label_id), -1, dtype=np.int64)  # label ids of the classes trained on, 0, 1, …
-        self._target[rows] = training_labels
-        self._sampler = BatchSampler(rows, label_id[rows], config.training.batch, config.seed)
+        classes = np.unique(label_id[rows])
+        self._target = np.searchsorted(classes, label_id)  # label ids of the classes trained on, 0, 1, …
+        if pool is not None:
+            pool = pool[np.isin(label_id[pool], classes)]
+        sampler = TripletSampler if is_drawn(config.objective) else BatchSampler
+        self._sampler = sampler(rows, label_id, config.training.batch, config.seed, pool)
         self._parameters = [*self.encoder.parameters(), *self.objective.parameters()]
         self._optimizer = _optimizer(self._parameters, config)
         self._step = 0
@@ -166,7 +170,7 @@ class Trainer:
 
     def _finish_epoch(self, epoch: int) -> EpochRecord:
         running, self._running = self._running, _Running()
-        batch = self._config.training.batch.size
+        batch = self._config.images_per_step
         loss = running.loss / running.steps
         if not math.isfinite(loss):
             raise FloatingPointError(f"the loss must stay a number, got {loss} in epoch {epoch}; "
@@ -188,9 +192,11 @@ def _optimizer(parameters: list[nn.Parameter], config: RunConfig) -> torch.optim
 
 
 def _lr_at(step: int, config: RunConfig) -> float:
-    """Linear warm-up over a share of the steps, then a half cosine to zero (Loshchilov & Hutter, 2017, arXiv:1608.03983)."""
-    warmup = round(config.training.warmup * config.n_steps)
+    """Linear warm-up over a share of the steps, then a half cosine to `min_lr` (Loshchilov & Hutter, 2017,
+    arXiv:1608.03983)."""
+    training = config.training
+    warmup = round(training.warmup * config.n_steps)
     if step < warmup:
-        return config.training.lr * (step + 1) / warmup
+        return training.lr * (step + 1) / warmup
     share = (step - warmup) / max(1, config.n_steps - warmup)
-    return config.training.lr * 0.5 * (1 + math.cos(math.pi * share))
+    return training.min_lr + (training.lr - training.min_lr) * 0.5 * (1 + math.cos(math.pi * share))

@@ -1,0 +1,185 @@
+"""Every file of a dataset read and decoded once: what it holds, how it looks, or why it is left out.
+
+What was found is kept by path, size and time of change, so a second scan reads only what is new, and one that was
+interrupted goes on where it stopped. Knows nothing of classes, groups or splits.
+"""
+
+import hashlib
+import os
+import sqlite3
+import stat
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from PIL import __version__ as pillow_version
+
+from core.data.decoding import MAX_PIXELS, UNREADABLE, decode, reason
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+LOOK_SIDE = 16
+_VERSION = zlib.crc32(f"1 {pillow_version} {MAX_PIXELS} {LOOK_SIDE}".encode()) >> 1  # a signed number in SQLite
+_CHUNK_FILES, _CHUNK_BYTES = 64, 1_000_000  # small files are handed over by the dozen, photographs one by one
+_COMMIT_SECONDS = 1.0
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a scan found in one file.
+
+    Attributes:
+        digest: SHA-256 of the file's bytes, hex; '' if it is left out.
+        look: a perceptual hash, 16 × 16 grey levels of the upright image, row by row; b'' if it is left out.
+        content: SHA-256 of the decoded pixels, hex, where another file has the same look; else ''.
+        reason: why it is left out, in one line; '' if it is not.
+    """
+
+    digest: str = ""
+    look: bytes = b""
+    content: str = ""
+    reason: str = ""
+
+
+def scan(root: Path, paths: list[str], cache: Path | None = None, progress: Progress | None = None) -> dict[str, Seen]:
+    """Decodes every file whole, on every core.
+
+    Args:
+        root: folder the paths start from.
+        paths: files, relative and POSIX, or absolute.
+        cache: folder for what was found; None keeps nothing.
+        progress: called with (done, total) as files are read.
+
+    Returns:
+        path -> what was found, in the order of `paths`.
+
+    Raises:
+        OSError: if the cache cannot be written.
+    """
+    found: dict[str, Seen] = {}
+    missing: list[tuple[str, int, int]] = []
+    with _opened(cache, root) as kept:
+        known = {row[0]: (row[1], row[2], Seen(*row[3:])) for row in kept.execute("SELECT * FROM file")}
+        for path in paths:
+            try:
+                path.encode()  # a name that is no text could not be written down
+                status = os.stat(root / path)
+            except (OSError, ValueError) as error:
+                found[path] = Seen(reason=_why_not(error))
+                continue
+            if not stat.S_ISREG(status.st_mode):
+                found[path] = Seen(reason="not a regular file")
+                continue
+            size, modified, seen = known.get(path, (-1, -1, None))
+            if seen is not None and (size, modified) == (status.st_size, status.st_mtime_ns):
+                found[path] = seen
+            else:
+                missing.append((path, status.st_size, status.st_mtime_ns))
+        if progress:
+            progress(len(found), len(paths))
+        for row in _in_parallel(missing, lambda item: (*item, *_look_at(root / item[0])), kept, _INSERT):
+            found[row[0]] = Seen(row[3], row[4], "", row[5])
+            if progress:
+                progress(len(found), len(paths))
+        alike = Counter(seen.look for seen in set(found.values()) if seen.look)
+        unsure = [(path,) for path, seen in found.items() if seen.look and alike[seen.look] > 1 and not seen.content]
+        for path, content in _in_parallel(unsure, lambda item: (item[0], _content(root / item[0])), kept, _UPDATE):
+            found[path] = Seen(found[path].digest, found[path].look, content)
+        gone = [(path,) for path in known.keys() - found.keys()]
+        kept.executemany("DELETE FROM file WHERE path = ?", gone)
+        kept.commit()
+    return {path: found[path] for path in paths}
+
+
+def walk_images(folder: Path) -> Iterator[Path]:
+    """Files below a folder that are named like images, hidden ones left out; links to folders are not followed."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
+                yield Path(parent, name)
+
+
+_INSERT = "INSERT OR REPLACE INTO file (path, size, modified, digest, look, reason) VALUES (?, ?, ?, ?, ?, ?)"
+_UPDATE = "UPDATE file SET content = ?2 WHERE path = ?1"
+
+
+@contextmanager
+def _opened(cache: Path | None, root: Path) -> Iterator[sqlite3.Connection]:
+    if cache is None:
+        name = ":memory:"
+    else:
+        cache.mkdir(parents=True, exist_ok=True)
+        name = str(cache / f"{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.sqlite")
+    try:
+        with closing(sqlite3.connect(name, timeout=30)) as kept:
+            if kept.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+                kept.execute("DROP TABLE IF EXISTS file")
+                kept.execute(f"PRAGMA user_version = {_VERSION}")
+            kept.execute("CREATE TABLE IF NOT EXISTS file (path TEXT PRIMARY KEY, size INTEGER, modified INTEGER, "
+                         "digest TEXT, look BLOB, content TEXT DEFAULT '', reason TEXT)")
+            kept.commit()
+            yield kept
+    except sqlite3.Error as error:
+        raise OSError(f"what a scan finds must be kept in {name}, got: {error}; free some space, or delete it") from None
+
+
+def _in_parallel(items: list[tuple], work: Callable[[tuple], tuple], kept: sqlite3.Connection, sql: str) -> Iterator[tuple]:
+    """What `work` makes of each item, in order, written down as it comes, even if whoever asks has had enough."""
+    pool = ThreadPoolExecutor(os.cpu_count())  # Pillow releases the GIL while it decodes
+    written = time.monotonic()
+    try:
+        for rows in pool.map(lambda chunk: [work(item) for item in chunk], _chunks(items)):
+            kept.executemany(sql, rows)
+            if time.monotonic() > written + _COMMIT_SECONDS:
+                kept.commit()
+                written = time.monotonic()
+            yield from rows
+    finally:
+        pool.shutdown(cancel_futures=True)
+        kept.commit()
+
+
+def _chunks(items: list[tuple]) -> list[list[tuple]]:
+    chunks: list[list[tuple]] = [[]]
+    size = 0
+    for item in items:
+        if len(chunks[-1]) == _CHUNK_FILES or size > _CHUNK_BYTES:
+            chunks.append([])
+            size = 0
+        chunks[-1].append(item)
+        size += item[1] if len(item) > 1 else _CHUNK_BYTES
+    return chunks
+
+
+def _look_at(path: Path) -> tuple[str, bytes, str]:
+    """Digest, look, and the reason if there are none."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+        green = decode(content).getchannel(1)  # close to luminance, and cheaper
+        look = green.resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        return hashlib.sha256(content).hexdigest(), look.tobytes(), ""
+    except UNREADABLE as error:
+        return "", b"", _why_not(error)
+
+
+def _content(path: Path) -> str:
+    try:
+        image = decode(path.read_bytes())
+    except UNREADABLE:  # gone or changed within the second since it was read: decoding for training will say so
+        return ""
+    return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
+
+
+def _why_not(error: Exception) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return "its name is not text"
+    return error.strerror if isinstance(error, OSError) and error.strerror else reason(error)

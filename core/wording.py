@@ -1,0 +1,64 @@
+"""What is wrong with a value, in one sentence: the parameter, what it must be, what it got.
+
+Turns pydantic's findings into the project's own wording; validates nothing itself.
+"""
+
+import json
+
+from pydantic import BaseModel, ValidationError
+
+# Beginnings of messages that name their parameter themselves.
+_COMPLETE = ("a name must", "root", "budget.epochs", "download", "objectives", "group_by")
+
+
+def describe(error: ValidationError, model: type[BaseModel], tagged: dict[str, type[BaseModel]]) -> str:
+    """The first thing that is wrong; unknown keys before all else.
+
+    Args:
+        error: what pydantic found.
+        model: the model that was validated.
+        tagged: models a list's entries choose from by their 'name'.
+    """
+    details = error.errors(include_url=False)
+    first = next((item for item in details if item["type"] == "extra_forbidden"), details[0])
+    location = [part for part in first["loc"] if part not in tagged and part != "untrained"]
+    where = ".".join(str(part) for part in location) or "experiment"
+    given = first.get("input")
+    context = first.get("ctx", {})
+    match first["type"]:
+        case "extra_forbidden":
+            return f"unknown key {where!r}; allowed here: {', '.join(_fields_at(first['loc'][:-1], model, tagged))}"
+        case "missing":
+            return f"{where} must be given, got nothing"
+        case "union_tag_invalid":
+            return f"{where} must be one of {', '.join(tagged)}, got {context['tag']!r}"
+        case "union_tag_not_found":
+            return f"{where} must be an objective's name or a mapping with a 'name', got {given!r}"
+        case "value_error":
+            message = str(context["error"])
+            return message if message.startswith(_COMPLETE) else f"{where} {message}"
+    message = first["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    if first["type"] == "model_type":
+        message = "a group of settings"
+    if first["type"] == "tuple_type":
+        message = "a list"
+    return f"{where} must be {message}, got {_shown(given)}"
+
+
+def _shown(value: object) -> str:
+    """A value as YAML and JSON would have it; Python's own way for what they cannot say."""
+    try:
+        return json.dumps(value, default=str, ensure_ascii=False)
+    except TypeError:
+        return repr(value)
+
+
+def _fields_at(location: tuple, model: type[BaseModel], tagged: dict[str, type[BaseModel]]) -> list[str]:
+    for part in location:
+        if part in tagged:
+            model = tagged[part]
+        elif part in model.model_fields:
+            annotation = model.model_fields[part].annotation
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                model = annotation
+    return list(model.model_fields)
