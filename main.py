@@ -6,6 +6,7 @@ Exit code 0: done. 1: the work failed. 2: bad input, with one line on standard e
 import argparse
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,10 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from core import config as configuration
+from core.config import ExperimentConfig
 from core.runs import directory, jobs, planning
 
+PROJECT = Path(__file__).resolve().parent
 BAD_INPUT = (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, ConnectionError)
 
 
@@ -86,16 +89,36 @@ def _run(options: argparse.Namespace) -> int:
     overrides = list(options.overrides)
     if options.name is not None:
         overrides.append(f"name={json.dumps(configuration.check_name(options.name))}")
-    config = configuration.load(options.config, tuple(overrides))
+    configs = configuration.load_all(options.config, tuple(overrides))
+    if len(configs) > 1 and (options.name is not None or options.json):
+        raise ValueError(f"--name and --json must be left out for a file of several experiments, got {options.config} with "
+                         f"{len(configs)}")
     if options.name is None:  # the same file may be run again; a name that was asked for is taken as it is
-        config = config.model_copy(update={"name": directory.free_name(options.checkpoints, config.name)})
+        configs = [config.model_copy(update={"name": directory.free_name(options.checkpoints, config.name)})
+                   for config in configs]
     jobs.check_device(options.device)
+    plans = [_plan(config, options) for config in configs]  # what cannot work is refused before anything has run
+    return max(_follow(planning.launch(checked, options.checkpoints, options.data, options.device), options)
+               for checked in plans)
+
+
+def _plan(config: ExperimentConfig, options: argparse.Namespace) -> planning.Plan:
+    if planning.needs_download(config.dataset):
+        root = str(Path(config.dataset.root).resolve())
+        failed = subprocess.run([sys.executable, "-m", "core.runs.fetch", root], cwd=PROJECT).returncode
+        if failed:
+            raise SystemExit(failed)  # it has said why
     with tqdm(desc="reading images", unit=" images", disable=None, leave=False) as bar:
         checked = planning.plan(config, options.data, _on(bar))
     for item in checked.manifest.unreadable:
         print(f"left out {item.path}: {item.reason}", file=sys.stderr)
-    folder = planning.launch(checked, options.checkpoints, options.data, options.device)
-    return _follow(folder, options)
+    pairs = checked.manifest.duplicates
+    if pairs:
+        conflicts = checked.manifest.conflicts
+        print(f"{len(pairs):,} pairs of the same picture are kept on one side of the split"
+              + (f"; {len(conflicts):,} of them under two labels: "
+                 + ", ".join(f"{pair.a} and {pair.b}" for pair in conflicts[:5]) if conflicts else ""), file=sys.stderr)
+    return checked
 
 
 def _follow(folder: Path, options: argparse.Namespace) -> int:

@@ -458,7 +458,15 @@ def parse_run(values: object) -> RunConfig:
 
 
 def load(path: Path, overrides: tuple[str, ...] = ()) -> ExperimentConfig:
-    """Reads an experiment file and applies `key.sub=value` overrides (values are YAML).
+    """Reads the one experiment of a file; as `load_all`."""
+    found = load_all(path, overrides)
+    if len(found) > 1:
+        raise ConfigError(f"{path} must hold one experiment, got {len(found)}: {', '.join(item.name for item in found)}")
+    return found[0]
+
+
+def load_all(path: Path, overrides: tuple[str, ...] = ()) -> list[ExperimentConfig]:
+    """Reads a file of experiments (YAML documents) and applies `key.sub=value` overrides (values are YAML) to each.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -467,14 +475,15 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> ExperimentConfig:
     if not path.is_file():
         raise FileNotFoundError(f"config must be an experiment file, found none at {path}")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, ValueError) as error:  # a ValueError for bytes that are no text and for days that are none
         raise ConfigError(f"{path} must be YAML, got: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold a mapping of keys to values, got {type(values).__name__}")
-    for override in overrides:
-        _override(values, override)
-    return parse(values)
+    for values in documents or [None]:
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path} must hold a mapping of keys to values, got {type(values).__name__}")
+        for override in overrides:
+            _override(values, override)
+    return [parse(values) for values in documents]
 
 
 def _override(values: dict, override: str) -> None:

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.config import SplitConfig
+from core.config import DatasetConfig, SplitConfig
 from core.data import sources, split
-from core.data.manifest import SPLITS, Manifest
+from core.data.duplicates import Pair
+from core.data.manifest import LEFT_OUT, SPLITS, Manifest
 from core.runs import directory
 from pages import _datasets, _shared
 
@@ -14,6 +15,7 @@ _shared.enter(__file__)
 
 PER_CLASS = 8  # images of a class in the grid
 MOST_CLASSES = 40
+MOST_PAIRS = 30
 
 experiments = [folder.name for folder in directory.experiments(_shared.checkpoints_root())]
 headline = st.container()
@@ -31,7 +33,7 @@ else:
     scanned = _datasets.scan(dataset) if dataset else None
     if scanned is None:
         st.stop()
-    split_config, counts_asked = SplitConfig(), ("all",)
+    split_config = SplitConfig()
     try:
         manifest = split.assign(scanned, split_config, seeds=(0,))
     except ValueError as error:
@@ -42,12 +44,60 @@ proof = split.prove(manifest)
 n_groups = len(set(manifest.group.tolist()))
 groups = f", {n_groups:,} groups" if n_groups < len(manifest) else ""
 shared = ("nothing is shared between train, validation and test" if proof.holds else
-          f"{proof.shared_groups} groups and {proof.shared_samples} images are on two sides of the split")
+          f":red[{proof.shared_groups:,} groups and {proof.shared_pictures:,} pictures are on two sides of the split]")
 headline.header(f"{len(manifest):,} images, {len(manifest.classes)} classes{groups}; {shared}.")
+if chosen:
+    with headline:
+        _shared.leak_note(config.runs())
 if manifest.unreadable:
-    with headline.expander(f":orange[{len(manifest.unreadable)} files could not be read and are left out]"):
+    with headline.expander(f":orange[{len(manifest.unreadable):,} files could not be read and are left out]"):
         st.dataframe(pd.DataFrame([{"file": item.path, "reason": item.reason} for item in manifest.unreadable]),
                      hide_index=True)
+
+
+def _pair(pair: Pair) -> None:
+    """Both images of a pair side by side, with their labels and files."""
+    for place, sample_id in zip(st.columns(2), (pair.a, pair.b)):
+        row = row_of[sample_id]
+        with place:
+            try:
+                image = _thumbnail(dataset.model_dump_json(), sample_id, manifest.digest[row])
+                st.image(image, width="stretch", alt=sample_id)
+            except (OSError, ValueError) as error:
+                st.caption(f":material/broken_image: {error}")
+            st.caption(f"{manifest.label[row]} · {manifest.split[row]} · {sample_id.rpartition('/')[2]}")
+
+
+def _pairs(pairs: list[Pair]) -> None:
+    for start in range(0, min(len(pairs), MOST_PAIRS), 3):
+        for place, pair in zip(st.columns(3), pairs[start:start + 3]):
+            with place.container(border=True):
+                st.markdown("same pixels" if pair.kind == "exact" else "nearly the same")
+                _pair(pair)
+    if len(pairs) > MOST_PAIRS:
+        st.caption(f"{MOST_PAIRS} of {len(pairs):,} pairs shown.")
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def _thumbnail(source: str, sample_id: str, digest: str) -> np.ndarray:
+    image = sources.open_source(DatasetConfig.model_validate_json(source)).image(sample_id)
+    image.thumbnail((192, 192))
+    return np.asarray(image.resize((96, 96), 0) if max(image.size) < 96 else image)
+
+
+row_of = {sample_id: row for row, sample_id in enumerate(manifest.sample_id.tolist())}
+if manifest.conflicts:
+    with headline.expander(f":red[{len(manifest.conflicts):,} times the same picture stands under two labels]"):
+        st.write("One of the two labels is wrong, or neither can be right alone: correct the folder and scan again.")
+        _pairs(list(manifest.conflicts))
+if manifest.duplicates:
+    n_near = sum(pair.kind == "near" for pair in manifest.duplicates)
+    apart = [pair for pair in manifest.duplicates if manifest.group[row_of[pair.a]] != manifest.group[row_of[pair.b]]]
+    with headline.expander(f"{len(manifest.duplicates):,} pairs of the same picture: {len(manifest.duplicates) - n_near:,} "
+                           f"pixel by pixel, {n_near:,} nearly; {len(apart):,} of them in different groups"):
+        st.write("Each pair stays on one side of the split. Those in different groups first.")
+        rest = [pair for pair in manifest.duplicates if pair not in set(apart)]
+        _pairs([*sorted(apart, key=lambda pair: pair.kind, reverse=True), *rest])
 
 st.subheader("Images per class and split")
 table = pd.DataFrame({"class": manifest.classes,
@@ -57,14 +107,26 @@ left, right = st.columns([3, 4])
 left.dataframe(table, hide_index=True, height=min(420, 38 + 35 * len(table)))
 with right:
     smallest = int(table["train"].min())
-    st.markdown(f"- Split {' / '.join(f'{100 * share:.0f} %' for share in split_config.fractions)}, by class and by group, "
-                f"seed {split_config.seed}.\n"
-                f"- Shared across splits: **{proof.shared_groups}** groups, **{proof.shared_samples}** images.\n"
+    is_official = split_config.official and split_config.group == "whole" and (manifest.official != "").any()
+    shares = " / ".join(f"{100 * share:.0f} %" for share in split_config.fractions)
+    how = ("The dataset's official split" if is_official else f"Split {shares}, by class and by group"
+           if split_config.group == "whole" else f":red[Split {shares}, by class, image by image]")
+    n_left_out = int((manifest.split == LEFT_OUT).sum())
+    left_out = (f"- {n_left_out:,} images are left out: their picture stands in the official test split.\n"
+                if n_left_out else "")
+    st.markdown(f"- {how}, seed {split_config.seed}.\n"
+                f"- Shared across splits: **{proof.shared_samples:,}** images, **{proof.shared_groups:,}** groups, "
+                f"**{proof.shared_pictures:,}** pictures (copies, exact or nearly).\n{left_out}"
                 f"- Images per class can be up to **{smallest}**, the training images of the smallest class; subsets are "
                 f"nested, and validation and test stay the same.")
     first_seed = next(iter(manifest.rank))
-    held = [{"images per class": str(count), "training images": len(manifest.training_indices(count, first_seed))}
-            for count in counts_asked]
+    if not chosen:
+        counts_asked = (*(count for count in (5, 15, 50) if count < smallest), "all")
+    held = []
+    for count in counts_asked:
+        rows = manifest.training_indices(count, first_seed)
+        held.append({"images per class": str(count), "training images": len(rows),
+                     "from groups": len(set(manifest.group[rows].tolist()))})
     st.dataframe(pd.DataFrame(held), hide_index=True)
 
 
@@ -95,7 +157,7 @@ for label in manifest.classes[:MOST_CLASSES]:
     try:
         for column, (pixels, name) in zip(columns[1:], _samples(manifest.fingerprint, label, seed)):
             column.image(pixels, width="stretch", alt=name)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         columns[1].caption(f":material/broken_image: {error}")
 if len(manifest.classes) > MOST_CLASSES:
     st.caption(f"{MOST_CLASSES} of {len(manifest.classes)} classes shown.")

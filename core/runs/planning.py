@@ -61,6 +61,11 @@ def scan(config: DatasetConfig, data: Path | None = None, progress: Callable[[in
     return sources.open_source(config).scan(progress, data / ".scans" if data else None)
 
 
+def needs_download(config: DatasetConfig) -> bool:
+    """Whether a dataset that may be fetched is not there yet."""
+    return config.download and not all((Path(config.root) / name).is_dir() for name in ("images", "annotations"))
+
+
 def launch(checked: Plan, root: Path, data: Path, device: str = "auto") -> Path:
     """Checks the encoder, lays out the experiment's folder and starts its worker.
 

@@ -103,8 +103,9 @@ def _no_hub_weights(config: EncoderConfig, error: Exception) -> Exception:
     if "pretrained" in text.lower():
         return ValueError(f"encoder.weights must not be 'hub' for {config.name}: {text}")
     return ConnectionError(f"encoder.weights 'hub' must be downloadable, but {HUB_ADDRESS[0]} cannot be reached and "
-                           f"{config.name} is not in its cache; name a local safetensors file in encoder.weights, "
-                           f"or use 'random'")
+                           f"{config.name} is not in its cache; fetch "
+                           f"https://{HUB_ADDRESS[0]}/timm/{config.name}/resolve/main/model.safetensors elsewhere, put it in "
+                           f"data/weights and add --set encoder.weights=data/weights/model.safetensors, or use 'random'")
 
 
 def _load(module: nn.Module, path: Path, name: str) -> None:
