@@ -112,12 +112,13 @@ def _plan(config: ExperimentConfig, options: argparse.Namespace) -> planning.Pla
         checked = planning.plan(config, options.data, _on(bar))
     for item in checked.manifest.unreadable:
         print(f"left out {item.path}: {item.reason}", file=sys.stderr)
-    pairs = checked.manifest.duplicates
+    pairs, conflicts = checked.manifest.duplicates, checked.manifest.conflicts
     if pairs:
-        conflicts = checked.manifest.conflicts
-        print(f"{len(pairs):,} pairs of the same picture are kept on one side of the split"
-              + (f"; {len(conflicts):,} of them under two labels: "
-                 + ", ".join(f"{pair.a} and {pair.b}" for pair in conflicts[:5]) if conflicts else ""), file=sys.stderr)
+        print(f"copies of a picture, each kept on one side of the split: {len(pairs):,}", file=sys.stderr)
+    if conflicts:
+        shown = ", ".join(f"{pair.a} and {pair.b}" for pair in conflicts[:5])
+        print(f"the same picture under two labels: {len(conflicts):,} ({shown}{', …' if len(conflicts) > 5 else ''})",
+              file=sys.stderr)
     return checked
 
 

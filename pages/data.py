@@ -87,7 +87,7 @@ def _thumbnail(source: str, sample_id: str, digest: str) -> np.ndarray:
 
 row_of = {sample_id: row for row, sample_id in enumerate(manifest.sample_id.tolist())}
 if manifest.conflicts:
-    with headline.expander(f":red[{len(manifest.conflicts):,} times the same picture stands under two labels]"):
+    with headline.expander(f":red[The same picture under two labels: {len(manifest.conflicts):,}]"):
         st.write("One of the two labels is wrong, or neither can be right alone: correct the folder and scan again.")
         _pairs(list(manifest.conflicts))
 if manifest.duplicates:

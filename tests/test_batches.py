@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.config import BatchConfig
-from core.training.batches import BatchSampler
+from core.training.batches import BatchSampler, TripletSampler
 
 
 def dataset(sizes: list[int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -131,3 +131,54 @@ def test_too_few_classes_are_refused() -> None:
 def test_a_class_too_small_for_its_share_is_refused() -> None:
     with pytest.raises(ValueError, match=r"training.batch must fit 3 classes of at least 4 samples, got 2 × 5"):
         batches([9, 4, 9], classes=2, samples=5, count=1)
+
+
+def pool_case() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows to train on, labels of the dataset, and a pool of rows beyond those: ten more of each of three classes."""
+    label_id = np.repeat([0, 1, 2], 20).astype(np.int32)
+    rows = np.concatenate([np.arange(label * 20, label * 20 + 10) for label in range(3)])
+    return rows, label_id, np.arange(60)
+
+
+def test_a_leaky_pool_fills_half_of_each_class_and_nothing_else_does() -> None:
+    rows, label_id, pool = pool_case()
+    leaky = BatchSampler(rows, label_id, BatchConfig(classes=3, samples=4), 0, pool)
+    seen = set()
+    for batch in islice(leaky, 50):
+        assert len(set(batch.tolist())) == 12
+        for start in range(0, 12, 4):
+            assert set(batch[start:start + 2].tolist()) <= set(rows.tolist()), "the first half is of the training rows"
+            assert len(set(label_id[batch[start:start + 4]].tolist())) == 1
+        seen |= set(batch.tolist())
+    assert seen == set(pool.tolist())
+    clean = BatchSampler(rows, label_id, BatchConfig(classes=3, samples=4), 0)
+    assert set(np.concatenate(list(islice(clean, 50))).tolist()) == set(rows.tolist())
+
+
+@pytest.mark.parametrize("is_leaky", [False, True])
+def test_triplets_are_anchor_positive_negative(is_leaky: bool) -> None:
+    rows, label_id, pool = pool_case()
+    sampler = TripletSampler(rows, label_id, BatchConfig(classes=3, samples=8), 0, pool if is_leaky else None)
+    partners = set()
+    anchors = []
+    for batch in islice(sampler, 60):
+        anchor, positive, negative = batch.reshape(3, 8)
+        assert (label_id[anchor] == label_id[positive]).all() and (anchor != positive).all()
+        assert (label_id[anchor] != label_id[negative]).all()
+        anchors += anchor.tolist()
+        partners |= {*positive.tolist(), *negative.tolist()}
+    assert set(Counter(anchors).values()) == {16}, "480 anchors of 30 rows, each in turn"
+    assert partners == set((pool if is_leaky else rows).tolist())
+
+
+def test_the_same_seed_draws_the_same_triplets() -> None:
+    rows, label_id, _ = pool_case()
+    drawn = [np.stack(list(islice(TripletSampler(rows, label_id, BatchConfig(classes=3, samples=4), seed), 5)))
+             for seed in (0, 0, 1)]
+    assert np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[0], drawn[2])
+
+
+def test_triplets_need_two_classes_of_two() -> None:
+    rows, label_id, _ = pool_case()
+    with pytest.raises(ValueError, match="triplets must be drawn from at least two classes of two samples"):
+        TripletSampler(rows[:10], label_id, BatchConfig(classes=2, samples=3), 0)

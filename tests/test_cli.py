@@ -1,6 +1,7 @@
 """The command line as a person types it: output, exit codes, one line for every bad input and nothing left behind."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from core import config
+from core.runs import directory
 from tests.conftest import TINY
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -194,3 +196,41 @@ def test_the_shipped_configs_are_valid() -> None:
     assert (demo.arms, demo.images_per_class, demo.seeds) == (("classification", "supcon"), (15, "all"), (0, 1, 2))
     example = config.load(PROJECT / "configs" / "folder_example.yaml")
     assert example.arms == ("classification", "triplet", "supcon")
+
+
+@pytest.mark.parametrize("name, message", [
+    ("pet_convnext_classi_config", "download images.tar.gz and annotations.tar.gz (800 MB) from https://www.robots.ox.ac.uk/"),
+    ("ld_micro_convnext_contra_config", "download defungi.zip from https://archive.ics.uci.edu/dataset/773/defungi"),
+    ("study", "download images.tar.gz and annotations.tar.gz"),
+])
+def test_the_studys_commands_say_what_data_to_fetch(name: str, message: str, tmp_path: Path) -> None:
+    if (PROJECT / "data" / "defungi").exists() or (PROJECT / "data" / "oxford-iiit-pet").exists():
+        pytest.skip("the study's data lie in the project")
+    assert message in refused(duet("--config", f"configs/{name}.yaml", "--device", "cpu", root=tmp_path), tmp_path)
+
+
+def test_a_configuration_of_the_study_trains_on_data_at_hand(tmp_path: Path) -> None:
+    """Crops named as DeFungi names them, the study's triplets, its schedule; a small encoder, fewer images."""
+    folder = tmp_path / "fungi"
+    for label, level in (("H1", 60), ("H3", 180)):
+        (folder / label).mkdir(parents=True)
+        for number in range(60):
+            levels = np.random.default_rng([level, number]).normal(level, 20, (40, 40, 3)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(levels).save(folder / label / f"{label}_{number // 2}a_{number % 2}.png")
+    told = duet("--config", "configs/ld_micro_convnext_contra_config.yaml", "--device", "cpu",
+                "--set", f"dataset.root={folder}", "--set", "encoder.name=test_resnet",
+                "--set", "encoder.weights=random", "--set", "encoder.image_size=32",
+                "--set", "budget.images=1920", "--set", "budget.epochs=2", "--set", "evaluation.bootstrap=100", root=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert "triplet" in told.stdout
+    manifest = directory.read_manifest(tmp_path / "checkpoints" / "ld-micro-convnext-contra")
+    assert len(set(manifest.group.tolist())) == 60, "the photograph is the name up to its last underscore"
+
+
+def test_copies_and_conflicts_are_told_on_the_command_line(image_folder: Path, tmp_path: Path) -> None:
+    shutil.copyfile(image_folder / "light" / "light_0_0.png", image_folder / "dark" / "wrong.png")
+    told = duet("--config", "configs/folder_example.yaml", "--device", "cpu", "--set", f"dataset.root={image_folder}", "--set",
+                "training.batch={classes: 2, samples: 4}", "--set", "images_per_class=[8]", "--set", "encoder.weights=absent",
+                root=tmp_path)
+    assert "copies of a picture, each kept on one side of the split: 1" in told.stderr
+    assert "the same picture under two labels: 1 (dark/wrong.png and light/light_0_0.png)" in told.stderr

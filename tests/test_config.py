@@ -1,6 +1,7 @@
 """Experiment files: what is accepted, what every refusal says, and what a config expands to."""
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -378,3 +379,65 @@ def test_any_value_anywhere_makes_a_config_or_one_line(place, value):
         assert "\n" not in str(error)
     else:
         assert config.parse(experiment.to_json()) == experiment
+
+
+def test_an_arm_may_leak_and_its_runs_say_so():
+    experiment = config.parse({**MINIMAL, "objectives": [
+        "classification", {"name": "classification", "group": "none"}, {"name": "supcon", "pool": "all"}]})
+    assert experiment.arms == ("classification", "classification-random-split", "supcon-leaky-sampler")
+    runs = {run.name.partition("-all")[0]: run for run in experiment.runs() if run.seed == 0}
+    assert {name: run.leaks for name, run in runs.items()} == {
+        "untrained": (), "classification": (), "classification-random-split": (config.RANDOM_SPLIT,),
+        "supcon-leaky-sampler": (config.LEAKY_SAMPLER,)}
+    assert runs["classification-random-split"].split.group == "none" and runs["classification"].split.group == "whole"
+    assert runs["supcon-leaky-sampler"].training.pool == "all" and runs["classification"].training.pool == "train"
+
+
+def test_a_leak_of_the_whole_experiment_reaches_only_those_who_draw_pairs():
+    experiment = config.parse({**MINIMAL, "training": {"pool": "all"}, "objectives": ["classification", "triplet"]})
+    assert {run.objective.name: run.leaks for run in experiment.runs()} == {
+        "untrained": (), "classification": (), "triplet": (config.LEAKY_SAMPLER,)}
+
+
+@pytest.mark.parametrize("values, message", [
+    ({"objectives": [{"name": "classification", "pool": "all"}]}, "pool must be absent for classification"),
+    ({"dataset": {"source": "table"}}, "root must name a CSV or Parquet file with the columns path and label"),
+    ({"dataset": {"source": "oxford_pet"}}, "root must name the folder that holds the dataset when source is 'oxford_pet'"),
+    ({"dataset": {"source": "table", "root": "x", "group_by": "(a)"}}, "group_by must be absent when source is 'table'"),
+    ({"dataset": {"source": "folder", "root": "x", "download": True}}, "download must be false unless source is 'oxford_pet'"),
+    ({"training": {"lr": 0.001, "min_lr": 0.01}}, "training.min_lr must be at most training.lr, 0.001, got 0.01"),
+])
+def test_what_cannot_go_together_is_refused(values, message):
+    assert message in refusal({**MINIMAL, **values})
+
+
+STUDY = sorted((Path(config.__file__).parents[1] / "configs").glob("*_config.yaml"))
+
+
+@pytest.mark.parametrize("path", STUDY, ids=lambda path: path.stem)
+def test_the_studys_settings(path):
+    found = config.load(path)
+    training, is_triplet = found.training, "contra" in path.stem
+    assert found.encoder.name == "convnext_tiny.fb_in22k" and found.encoder.weights == "hub"
+    assert (training.optimizer, training.lr, training.min_lr, training.weight_decay) == ("adam", 5e-5, 5e-6, 1e-6)
+    assert (found.encoder.image_size, training.warmup) == (224, 0.1)
+    assert training.augmentation.crop_scale is None and training.augmentation.flip and training.augmentation.jitter == 0
+    [objective] = found.objectives
+    run = found.runs()[1]
+    if is_triplet:
+        assert (objective.margin, objective.normalize, objective.mining) == (1.0, False, "drawn")
+        assert run.images_per_step == 3 * 64
+    else:
+        assert run.images_per_step == (32 if "ld_micro" in path.stem else 128)
+    assert found.images_per_class == ((15,) if path.stem.startswith("ld") else ("all",))
+    assert found.dataset.source == ("oxford_pet" if "pet" in path.stem else "defungi")
+    assert not run.leaks
+
+
+def test_the_study_is_eight_files_and_two_fair_experiments():
+    assert len(STUDY) == 8
+    pets, fungi = config.load_all(STUDY[0].with_name("study.yaml"))
+    assert pets.images_per_class == fungi.images_per_class == (15, "all") and pets.arms == fungi.arms
+    assert len(pets.seeds) == 3 and not any(run.leaks for run in (*pets.runs(), *fungi.runs()))
+    with pytest.raises(config.ConfigError, match="must hold one experiment, got 2: study-pet, study-micro"):
+        config.load(STUDY[0].with_name("study.yaml"))

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from PIL import Image
+
 
 def test_digits_say_that_nothing_is_shared(screen) -> None:
     app = screen("data")
@@ -14,7 +16,7 @@ def test_an_experiments_samples_are_shown_as_it_split_them(screen, experiment: P
     app = screen("data", experiment="tiny")
     assert "1,797 images" in app.header[0].value
     held = app.dataframe[1].value
-    assert held.to_dict("records") == [{"images per class": "15", "training images": 150}]
+    assert held.to_dict("records") == [{"images per class": "15", "training images": 150, "from groups": 150}]
 
 
 def test_a_folder_is_scanned_and_its_unreadable_files_named(screen, image_folder: Path) -> None:
@@ -30,4 +32,25 @@ def test_a_missing_folder_says_so(screen) -> None:
 
 
 def test_an_unnamed_folder_asks_for_it(screen) -> None:
-    assert "Name a folder" in screen("data", source="folder").info[0].value
+    assert "One folder of images per class" in screen("data", source="folder").info[0].value
+
+
+def test_copies_and_conflicts_are_shown_as_pairs(screen, image_folder: Path) -> None:
+    for name in ("light/copy.bmp", "dark/wrong.bmp"):
+        Image.open(image_folder / "light" / "light_0_0.png").save(image_folder / name)
+    app = screen("data", source="folder", root=str(image_folder))
+    labels = [item.label for item in app.expander]
+    assert ":red[The same picture under two labels: 2]" in labels
+    assert "2 pairs of the same picture: 2 pixel by pixel, 0 nearly; 2 of them in different groups" in labels
+    captions = " ".join(item.value for item in app.caption)
+    assert "wrong.bmp" in captions and "copy.bmp" in captions
+
+
+def test_a_table_with_its_own_split_says_that_it_is_kept(screen, image_folder: Path) -> None:
+    paths = sorted(path.relative_to(image_folder).as_posix() for path in image_folder.rglob("*.png"))
+    rows = [f"{path},{path.partition('/')[0]},{'test' if number % 3 == 0 else 'train'}" for number, path in enumerate(paths)]
+    table = image_folder / "images.csv"
+    table.write_text("path,label,split\n" + "\n".join(rows))
+    app = screen("data", source="table", root=str(table))
+    assert "The dataset's official split" in " ".join(item.value for item in app.markdown)
+    assert app.dataframe[0].value["test"].sum() == 20

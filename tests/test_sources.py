@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 import struct
 import threading
 import warnings
@@ -10,6 +11,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -321,3 +323,81 @@ def test_a_config_opens_its_source(tmp_path):
     folder_of(tmp_path, a={"p_0.png": good(0)}, b={"p_1.png": good(1)})
     source = sources.open_source(DatasetConfig(source="folder", root=str(tmp_path), group_by="(p)_"))
     assert source.scan().group.tolist() == ["p", "p"]
+
+
+def table_source(path: Path, **values) -> Source:
+    return sources.open_source(DatasetConfig(source="table", root=str(path), **values))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_table_names_images_labels_groups_and_splits(tmp_path, suffix):
+    folder_of(tmp_path, x={"0.png": good(0), "1.png": good(1)}, y={"2.png": good(2), "3.png": b"broken"})
+    frame = pd.DataFrame({"path": ["x/0.png", "x/1.png", "y/2.png", "y/3.png", "y/gone.png"],
+                          "label": [*"aabbb"], "group": ["g", "", "h", "h", "h"],
+                          "split": ["train", "val", "test", "test", "test"], "more": range(5)})
+    path = tmp_path / f"images.{suffix}"
+    frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
+    manifest = table_source(path).scan()
+    assert manifest.sample_id.tolist() == ["x/0.png", "x/1.png", "y/2.png"]
+    assert manifest.label.tolist() == ["a", "a", "b"]
+    assert manifest.group.tolist() == ["g", "x/1.png", "h"]
+    assert manifest.official.tolist() == ["train", "validation", "test"]
+    assert [item.path for item in manifest.unreadable] == ["y/3.png", "y/gone.png"]
+    assert np.array_equal(np.asarray(table_source(path).image("x/1.png")), np.asarray(noise(1)))
+
+
+@pytest.mark.parametrize("text, message", [
+    ("file,label\nx.png,a\n", "columns path and label (and optional group and split), got file, label"),
+    ("path,label\nx.png,a\n,b\n", "column path must not be empty, got nothing in row 2"),
+    ("path,label\nx.png, \n", "column label must not be empty, got nothing in row 1"),
+    ("path,label\nx.png,a\n./x.png,b\n", "column path must name each image once, got 'x.png' again in row 2"),
+    ("path,label,split\nx.png,a,holdout\n", "column split must say train, validation, test or nothing, got 'holdout'"),
+    ("", "must be a CSV or Parquet table"),
+    ("path,label\n", "found no images"),
+])
+def test_a_table_that_cannot_be_used_is_refused(tmp_path, text, message):
+    path = tmp_path / "images.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        table_source(path).scan()
+
+
+def test_pets_are_read_in_their_official_layout(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "annotations").mkdir()
+    for name, seed in (("Maine_Coon_1", 0), ("Maine_Coon_2", 1), ("beagle_1", 2), ("not_listed_9", 3)):
+        (tmp_path / "images" / f"{name}.jpg").write_bytes(encoded(noise(seed), "JPEG"))
+    (tmp_path / "annotations" / "trainval.txt").write_text("#comment\nMaine_Coon_1 1 1 1\nbeagle_1 2 2 1\n")
+    (tmp_path / "annotations" / "test.txt").write_text("Maine_Coon_2 1 1 1\n")
+    manifest = sources.open_source(DatasetConfig(source="oxford_pet", root=str(tmp_path))).scan()
+    assert list(zip(manifest.sample_id, manifest.label, manifest.official)) == [
+        ("images/Maine_Coon_1.jpg", "Maine_Coon", "train"), ("images/Maine_Coon_2.jpg", "Maine_Coon", "test"),
+        ("images/beagle_1.jpg", "beagle", "train")]
+
+
+def test_the_groups_of_defungi_are_its_photographs(tmp_path):
+    folder_of(tmp_path, H1={"H1_1a_1.jpg": good(0), "H1_1a_12.jpg": good(1), "H1_2b_1.jpg": good(2)},
+              H3={"H3_6a_1.jpg": good(3)})
+    manifest = sources.open_source(DatasetConfig(source="defungi", root=str(tmp_path))).scan()
+    assert manifest.group.tolist() == ["H1_1a", "H1_1a", "H1_2b", "H3_6a"]
+
+
+def test_a_class_may_be_limited_whole_groups_first(tmp_path):
+    folder_of(tmp_path, a={f"p{number // 4}_{number}.png": good(number) for number in range(20)},
+              b={f"q{number}_0.png": good(50 + number) for number in range(3)})
+    config = DatasetConfig(source="folder", root=str(tmp_path), group_by=r"([^/]*)_", max_per_class=10)
+    manifest = sources.open_source(config).scan()
+    assert manifest.counts() == {"a": 10, "b": 3}
+    sizes = sorted(manifest.group.tolist().count(group) for group in {*manifest.group[manifest.label == "a"]})
+    assert sizes == [2, 4, 4]
+    assert sources.open_source(config).scan().fingerprint == manifest.fingerprint
+
+
+@pytest.mark.parametrize("source, words", [
+    ("oxford_pet", r"download images.tar.gz and annotations.tar.gz .* from https://www.robots.ox.ac.uk/.* into .*/absent"),
+    ("defungi", r"download defungi.zip from https://archive.ics.uci.edu/dataset/773/defungi and unpack it into .*/absent"),
+    ("table", r"must be a CSV or Parquet file, found none at .*/absent"),
+])
+def test_a_missing_dataset_says_what_to_fetch_and_where_to_put_it(tmp_path, source, words):
+    with pytest.raises(FileNotFoundError, match=words):
+        sources.open_source(DatasetConfig(source=source, root=str(tmp_path / "absent")))

@@ -266,3 +266,79 @@ def test_a_plan_over_splits_that_share_images_is_refused():
 def test_the_fitting_batch_shrinks_to_what_the_classes_fill(asked, sizes, fitting):
     found = split.fitting_batch(BatchConfig(classes=asked[0], samples=asked[1]), sizes)
     assert (found.classes, found.samples) == fitting
+
+
+def test_few_images_come_from_as_many_groups_as_there_are():
+    manifest = make(["a"] * 60 + ["b"] * 60, groups=[n // 6 for n in range(120)])
+    divided = split.assign(manifest, SplitConfig(), seeds=(0, 1))
+    for seed in (0, 1):
+        for label in "ab":
+            of_class = divided.label == label
+            n_groups = len(set(divided.group[of_class & (divided.split == "train")]))
+            few = divided.rank[seed]
+            assert len(set(divided.group[of_class & (few >= 0) & (few < n_groups)])) == n_groups
+    assert not np.array_equal(divided.rank[0], divided.rank[1])
+
+
+def test_a_random_split_ignores_groups_and_says_so_in_its_proof():
+    manifest = make(["a"] * 60 + ["b"] * 60, groups=[n // 6 for n in range(120)], digests=[n // 2 for n in range(120)])
+    divided = split.assign(manifest, SplitConfig(group="none"), seeds=(0,))
+    proof = split.prove(divided)
+    assert proof.shared_groups > 5 and proof.shared_samples > 5 and proof.shared_pictures > 5
+    sizes = [divided.counts(divided.indices(name)) for name in SPLITS]
+    assert sizes == [{"a": 42, "b": 42}, {"a": 6, "b": 6}, {"a": 12, "b": 12}]
+
+
+def with_official(manifest: Manifest, *official: str) -> Manifest:
+    return replace(manifest, official=np.array(official, dtype=object))
+
+
+def test_an_official_split_is_kept_and_validation_drawn_from_its_training_samples():
+    official = (["train"] * 20 + ["test"] * 10) * 2
+    manifest = with_official(make(["a"] * 30 + ["b"] * 30), *official)
+    divided = split.assign(manifest, SplitConfig(), seeds=(0,))
+    assert np.array_equal(divided.split == "test", manifest.official == "test")
+    assert divided.counts(divided.indices("validation")) == {"a": 3, "b": 3}, "10 of 80 parts of 20: 2.5"
+    other = split.assign(manifest, SplitConfig(official=False), seeds=(0,))
+    assert not np.array_equal(other.split == "test", manifest.official == "test")
+
+
+def test_an_official_validation_split_is_kept_too():
+    official = ["train", "validation", "test"] * 20
+    manifest = with_official(make([*"aabb"] * 15), *official)
+    assert split.assign(manifest, SplitConfig(), seeds=(0,)).split.tolist() == official
+
+
+def test_a_training_copy_of_an_official_test_image_is_left_out():
+    digests = [*range(59), 0]  # the last is a copy of the first
+    official = ["train"] * 40 + ["test"] * 20
+    manifest = with_official(make([*"ab"] * 30, digests=digests), *official)
+    divided = split.assign(manifest, SplitConfig(), seeds=(0,))
+    assert divided.split[0] == "none" and divided.split[59] == "test"
+    assert split.prove(divided).holds and (divided.split == "none").sum() == 1
+    assert divided.rank[0][0] == -1, "it is never trained on"
+
+
+@pytest.mark.parametrize("official, message", [
+    (["train"] * 30 + [""] * 30, "must be given for every sample or for none, got 30 of 60 without"),
+    (["train"] * 60, "must hold test samples, got none"),
+])
+def test_half_an_official_split_is_refused(official, message):
+    with pytest.raises(ValueError, match=message):
+        split.assign(with_official(make([*"ab"] * 30), *official), SplitConfig(), seeds=(0,))
+
+
+@quick
+@given(rows=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 12), st.integers(0, 50),
+                               st.sampled_from(["train", "test"])), min_size=1, max_size=60), seed=st.integers(0, 3))
+def test_any_official_split_is_kept_with_its_proof_or_refused_by_name(rows, seed):
+    labels, groups, digests, official = zip(*rows)
+    manifest = with_official(make(labels, groups, digests), *official)
+    try:
+        divided = split.assign(manifest, SplitConfig(seed=seed), seeds=(0,))
+    except ValueError as error:
+        assert "class '" in str(error) or "an official split must" in str(error)
+        return
+    assert split.prove(divided).holds
+    assert set(divided.split[manifest.official == "test"]) <= {"test"}
+    assert set(divided.split[manifest.official == "train"]) <= {"train", "validation", "none"}

@@ -86,10 +86,10 @@ def noise(seed: int = 0) -> np.ndarray:
 
 
 def run_config(objective: str = "classification", images: int = 80, epochs: int = 4, seed: int = 0,
-               batch: tuple[int, int] = (2, 4), **training: object) -> RunConfig:
+               batch: tuple[int, int] = (2, 4), objectives: list | None = None, **training: object) -> RunConfig:
     """Ten steps of 2 × 4 images in four epochs, unless told otherwise."""
     experiment = configuration.parse({
-        "name": "toy", "dataset": {"source": "digits"}, "objectives": [OBJECTIVES[objective]], "seeds": [seed],
+        "name": "toy", "dataset": {"source": "digits"}, "objectives": objectives or [OBJECTIVES[objective]], "seeds": [seed],
         "budget": {"images": images, "epochs": epochs},
         "training": {"batch": {"classes": batch[0], "samples": batch[1]}, **training}})
     return next(run for run in experiment.runs() if run.is_trained)
@@ -157,6 +157,31 @@ def test_only_training_rows_are_ever_read_and_all_of_them() -> None:
     train(make_trainer(run_config(), pixels=pixels))
     assert set(pixels.read) == set(ROWS.tolist())
     assert not set(pixels.read) & set(range(48)) - set(ROWS.tolist())
+
+
+def test_triplets_drawn_one_by_one_read_training_rows_alone() -> None:
+    drawn = {"name": "triplet", "mining": "drawn", "margin": 1.0, "normalize": False}
+    config = run_config("triplet", images=60, objectives=[drawn])
+    pixels = RecordedPixels(noise())
+    records = train(make_trainer(config, pixels=pixels))
+    assert set(pixels.read) <= set(ROWS.tolist())
+    assert records[-1].images_seen == len(pixels.read) == 60, "two triplets of three images a step"
+
+
+def test_only_who_asks_for_the_leak_reads_other_rows() -> None:
+    config = run_config("supcon", images=400)
+    pixels = RecordedPixels(noise())
+    pool = np.arange(48)
+    objective = objectives.build(config.objective, encoder.feature_width(PooledNet(), DATA), 2, 8, 0)
+    trainer = Trainer(PooledNet(), objective, DATA, pixels, LABEL_ID, ROWS, config, CPU, pool)
+    train(trainer)
+    classes = set(LABEL_ID[ROWS].tolist())
+    assert set(pixels.read) == {row for row in range(48) if LABEL_ID[row] in classes}
+
+
+def test_the_learning_rate_ends_where_it_was_told_to() -> None:
+    records = train(make_trainer(run_config(images=800, epochs=1, lr=0.01, min_lr=0.001)))
+    assert 0.001 < records[-1].lr < 0.0011
 
 
 def test_other_rows_change_nothing() -> None:

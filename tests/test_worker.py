@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from core import config as configuration
 from core.analysis import table as tables
 from core.runs import directory, jobs, planning, verdict
 from tests.conftest import run_experiment, tiny
@@ -182,3 +183,25 @@ def test_a_failure_keeps_one_line_and_the_traceback(tmp_path: Path, image_folder
     assert "dark_0_0.png" in status.message and "\n" not in status.message
     assert "Traceback" in (folder / "worker.log").read_text()
     assert not list((tmp_path / "data" / ".pixels").glob("*.npy")), "no half-decoded images may stay"
+
+
+def test_an_experiment_holds_clean_and_leaky_arms_and_says_what_the_leak_is_worth(image_folder: Path, tmp_path: Path) -> None:
+    config = configuration.parse({
+        "name": "leaks", "dataset": {"source": "folder", "root": str(image_folder), "group_by": r"(.*)_[0-9]+\.png"},
+        "encoder": {"name": "test_resnet", "image_size": 32}, "images_per_class": [10], "seeds": [0],
+        "objectives": ["supcon", {"name": "supcon", "group": "none"}, {"name": "supcon", "pool": "all"}],
+        "budget": {"images": 64, "epochs": 1}, "training": {"batch": {"classes": 2, "samples": 4}},
+        "evaluation": {"kmeans_seeds": 2, "bootstrap": 200, "probe": 10}})
+    folder = run_experiment(config, tmp_path)
+    for run in config.runs():
+        group, table = run.objective.group, tables.read(folder / run.name / "embeddings.parquet")
+        sides: dict[str, set[str]] = {}
+        for name, side in zip(table.group.tolist(), table.split.tolist()):
+            sides.setdefault(name, set()).add(side)
+        assert (max(len(found) for found in sides.values()) > 1) == (group == "none")
+    found = directory.read_json(folder / "verdict.json")
+    assert [row["leaks"] for row in found["rows"]] == [[], [], [configuration.RANDOM_SPLIT], [configuration.LEAKY_SAMPLER]]
+    assert [(item["is_worth_of_leak"], item["confounders"]) for item in found["comparisons"]] == [(True, []), (True, [])]
+    assert all("worth" in item["sentence"] and "SupCon" in item["sentence"] for item in found["comparisons"])
+    assert tables.read(folder / "supcon-leaky-sampler-10-seed0" / "embeddings.parquet").metadata["leaks"] == [
+        configuration.LEAKY_SAMPLER]

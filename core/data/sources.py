@@ -193,7 +193,8 @@ def table_entries(path: Path) -> list[Entry]:
     if lacking:
         raise ValueError(f"dataset.root must be a table with the columns path and label (and optional group and split), "
                          f"got {', '.join(map(str, table.columns))} in {path}")
-    text = table.reindex(columns=["path", "label", "group", "split"]).fillna("").astype(str)
+    text = pd.DataFrame({name: table[name].fillna("").astype(str) if name in table else "" for name in
+                         ("path", "label", "group", "split")}, index=table.index)
     for name in ("path", "label"):
         empty = np.flatnonzero(text[name].str.strip() == "")
         if len(empty):
