@@ -2,7 +2,7 @@
 
 import io
 import os
-import socket
+import stat
 import struct
 import zlib
 from pathlib import Path
@@ -110,8 +110,7 @@ def zoo(tmp_path: Path) -> Path:
     (folder / "locked.jpg").write_bytes(encoded(noise(14), "JPEG"))
     (folder / "locked.jpg").chmod(0)
     Path(os.fsdecode(os.fsencode(folder) + b"/not-\xff-text.jpg")).write_bytes(JPEG)
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(folder / "socket.png"))
+    os.mknod(folder / "socket.png", stat.S_IFSOCK | 0o600)
     return folder
 
 

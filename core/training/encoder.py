@@ -102,9 +102,13 @@ def _no_hub_weights(config: EncoderConfig, error: Exception) -> Exception:
     text = _one_line(error)
     if "pretrained" in text.lower():
         return ValueError(f"encoder.weights must not be 'hub' for {config.name}: {text}")
+    import timm
+
+    known = timm.models.get_pretrained_cfg(config.name, allow_unregistered=True)
+    repository = (known and known.hf_hub_id) or f"timm/{config.name}"
     return ConnectionError(f"encoder.weights 'hub' must be downloadable, but {HUB_ADDRESS[0]} cannot be reached and "
                            f"{config.name} is not in its cache; fetch "
-                           f"https://{HUB_ADDRESS[0]}/timm/{config.name}/resolve/main/model.safetensors elsewhere, put it in "
+                           f"https://huggingface.co/{repository}/resolve/main/model.safetensors elsewhere, put it in "
                            f"data/weights and add --set encoder.weights=data/weights/model.safetensors, or use 'random'")
 
 
