@@ -17,6 +17,7 @@ from tqdm import tqdm
 from core import config as configuration
 from core.config import ExperimentConfig
 from core.runs import directory, jobs, planning
+from core.wording import failure
 
 PROJECT = Path(__file__).resolve().parent
 BAD_INPUT = (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, ConnectionError)
@@ -38,6 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     except BAD_INPUT as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except OSError as error:  # a full disk, a cache that cannot be written
+        print(f"error: {failure(error)}", file=sys.stderr)
+        return 1
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

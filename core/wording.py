@@ -1,6 +1,6 @@
-"""What is wrong with a value, in one sentence: the parameter, what it must be, what it got.
+"""What went wrong, in one line: of a value, the parameter, what it must be and what it got; of work, the failure.
 
-Turns pydantic's findings into the project's own wording; validates nothing itself.
+Turns pydantic's and Python's findings into the project's own wording; validates nothing itself.
 """
 
 import json
@@ -43,6 +43,14 @@ def describe(error: ValidationError, model: type[BaseModel], tagged: dict[str, t
     if first["type"] == "tuple_type":
         message = "a list"
     return f"{where} must be {message}, got {_shown(given)}"
+
+
+def failure(error: Exception) -> str:
+    """An error in one line, without Python's number in brackets; its type if it says nothing."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror + (f": {error.filename}" if error.filename else "")
+    return " ".join(text.split()) or type(error).__name__
 
 
 def _shown(value: object) -> str:

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, TypeVar
 import streamlit as st
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from core.config import RunConfig
     from core.runs import jobs
 
 Choice = TypeVar("Choice")
 PROJECT = Path(__file__).resolve().parents[1]
+THUMBNAIL = 96  # pixels
 STATE_ICONS = {"queued": ":material/schedule:", "running": ":material/play_circle:", "lost": ":material/help:",
                "completed": ":material/check_circle:", "failed": ":material/error:", "stopped": ":material/stop_circle:"}
 STATE_WORDS = {"completed": "finished"}
@@ -151,6 +154,15 @@ def progress_text(progress: jobs.Progress) -> str:
     """Where an experiment stands, in a line."""
     left = "" if progress.seconds_left is None else f" · {duration(progress.seconds_left)} left"
     return f"run {min(progress.n_done + 1, progress.n_runs)} of {progress.n_runs} · {100 * progress.share:.0f} %{left}"
+
+
+def thumbnail(image: Image.Image) -> Image.Image:
+    """An image for a grid: shrunk if large, enlarged without smoothing if tiny."""
+    if min(image.size) < THUMBNAIL:
+        scale = THUMBNAIL / min(image.size)
+        return image.resize((round(image.width * scale), round(image.height * scale)), 0)  # 0: nearest
+    image.thumbnail((2 * THUMBNAIL, 2 * THUMBNAIL))
+    return image
 
 
 def stamp(path: Path) -> tuple[str, int, int]:

@@ -14,8 +14,6 @@ from core.report import figures
 from core.runs import directory
 from pages import _shared
 
-THUMBNAIL = 96  # pixels; smaller originals are enlarged without smoothing
-
 
 def table(path: Path) -> EmbeddingTable:
     """A verified embedding table, read once a content."""
@@ -38,12 +36,7 @@ def image(folder: Path, sample_id: str) -> Image.Image:
     Raises:
         OSError: if its file has gone.
     """
-    found = _source(*_shared.stamp(folder / "experiment.json")).image(sample_id)
-    if min(found.size) < THUMBNAIL:
-        scale = THUMBNAIL / min(found.size)
-        return found.resize((round(found.width * scale), round(found.height * scale)), Image.Resampling.NEAREST)
-    found.thumbnail((2 * THUMBNAIL, 2 * THUMBNAIL))
-    return found
+    return _shared.thumbnail(_source(*_shared.stamp(folder / "experiment.json")).image(sample_id))
 
 
 def gallery(folder: Path, sample_ids: list[str], captions: list[str], columns: int, most: int) -> None:

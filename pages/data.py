@@ -7,7 +7,7 @@ import streamlit as st
 from core.config import DatasetConfig, SplitConfig
 from core.data import sources, split
 from core.data.duplicates import Pair
-from core.data.manifest import LEFT_OUT, SPLITS, Manifest
+from core.data.manifest import LEFT_OUT, SPLITS
 from core.runs import directory
 from pages import _datasets, _shared
 
@@ -55,16 +55,20 @@ if manifest.unreadable:
                      hide_index=True)
 
 
+def _image(row: int) -> None:
+    try:
+        pixels = _thumbnail(dataset.model_dump_json(), manifest.sample_id[row], manifest.digest[row])
+        st.image(pixels, width="stretch", alt=manifest.sample_id[row])
+    except (OSError, ValueError) as error:
+        st.caption(f":material/broken_image: {error}")
+
+
 def _pair(pair: Pair) -> None:
     """Both images of a pair side by side, with their labels and files."""
     for place, sample_id in zip(st.columns(2), (pair.a, pair.b)):
         row = row_of[sample_id]
         with place:
-            try:
-                image = _thumbnail(dataset.model_dump_json(), sample_id, manifest.digest[row])
-                st.image(image, width="stretch", alt=sample_id)
-            except (OSError, ValueError) as error:
-                st.caption(f":material/broken_image: {error}")
+            _image(row)
             st.caption(f"{manifest.label[row]} · {manifest.split[row]} · {sample_id.rpartition('/')[2]}")
 
 
@@ -80,9 +84,7 @@ def _pairs(pairs: list[Pair]) -> None:
 
 @st.cache_data(max_entries=500, show_spinner=False)
 def _thumbnail(source: str, sample_id: str, digest: str) -> np.ndarray:
-    image = sources.open_source(DatasetConfig.model_validate_json(source)).image(sample_id)
-    image.thumbnail((192, 192))
-    return np.asarray(image.resize((96, 96), 0) if max(image.size) < 96 else image)
+    return np.asarray(_shared.thumbnail(sources.open_source(DatasetConfig.model_validate_json(source)).image(sample_id)))
 
 
 row_of = {sample_id: row for row, sample_id in enumerate(manifest.sample_id.tolist())}
@@ -96,8 +98,8 @@ if manifest.duplicates:
     with headline.expander(f"{len(manifest.duplicates):,} pairs of the same picture: {len(manifest.duplicates) - n_near:,} "
                            f"pixel by pixel, {n_near:,} nearly; {len(apart):,} of them in different groups"):
         st.write("Each pair stays on one side of the split. Those in different groups first.")
-        rest = [pair for pair in manifest.duplicates if pair not in set(apart)]
-        _pairs([*sorted(apart, key=lambda pair: pair.kind, reverse=True), *rest])
+        inside = set(manifest.duplicates) - set(apart)
+        _pairs(sorted(manifest.duplicates, key=lambda pair: (pair in inside, pair.kind == "exact")))
 
 st.subheader("Images per class and split")
 table = pd.DataFrame({"class": manifest.classes,
@@ -130,23 +132,6 @@ with right:
     st.dataframe(pd.DataFrame(held), hide_index=True)
 
 
-@st.cache_data(max_entries=16, show_spinner="Reading samples …")
-def _samples(fingerprint: str, label: str, seed: int) -> list[tuple[bytes, str]]:
-    return _read_samples(manifest, label, seed)
-
-
-def _read_samples(of: Manifest, label: str, seed: int) -> list[tuple[np.ndarray, str]]:
-    source = sources.open_source(dataset)
-    rows = np.random.default_rng(seed).permutation(np.flatnonzero(of.label == label))[:PER_CLASS]
-    found = []
-    for row in rows:
-        image = source.image(of.sample_id[row])
-        image = image.resize((96, 96), 0) if min(image.size) < 96 else image
-        image.thumbnail((192, 192))
-        found.append((np.asarray(image), of.sample_id[row]))
-    return found
-
-
 st.subheader("Samples")
 seed = st.session_state.setdefault("samples-seed", 0)
 if st.button("Others", icon=":material/shuffle:"):
@@ -154,10 +139,9 @@ if st.button("Others", icon=":material/shuffle:"):
 for label in manifest.classes[:MOST_CLASSES]:
     columns = st.columns([2] + [1] * PER_CLASS, vertical_alignment="center")
     columns[0].markdown(f"**{label}** · {manifest.counts()[label]:,}")
-    try:
-        for column, (pixels, name) in zip(columns[1:], _samples(manifest.fingerprint, label, seed)):
-            column.image(pixels, width="stretch", alt=name)
-    except (OSError, ValueError) as error:
-        columns[1].caption(f":material/broken_image: {error}")
+    rows = np.random.default_rng(seed).permutation(np.flatnonzero(manifest.label == label))
+    for column, row in zip(columns[1:], rows):
+        with column:
+            _image(row)
 if len(manifest.classes) > MOST_CLASSES:
     st.caption(f"{MOST_CLASSES} of {len(manifest.classes)} classes shown.")

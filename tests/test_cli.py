@@ -234,3 +234,13 @@ def test_copies_and_conflicts_are_told_on_the_command_line(image_folder: Path, t
                 root=tmp_path)
     assert "copies of a picture, each kept on one side of the split: 1" in told.stderr
     assert "the same picture under two labels: 1 (dark/wrong.png and light/light_0_0.png)" in told.stderr
+
+
+def test_a_damaged_cache_of_the_scan_is_one_line_of_failed_work(image_folder: Path, tmp_path: Path) -> None:
+    arguments = ("--config", "configs/folder_example.yaml", "--set", f"dataset.root={image_folder}")
+    duet(*arguments, root=tmp_path)
+    [kept] = (tmp_path / "data" / ".scans").glob("*.sqlite")
+    kept.write_bytes(b"not a database" * 100)
+    told = duet(*arguments, root=tmp_path)
+    assert told.returncode == 1 and told.stdout == ""
+    assert told.stderr.startswith("error: what a scan finds must be kept in") and len(told.stderr.splitlines()) == 1

@@ -5,7 +5,6 @@ splitting are others' work. A file that cannot be read is named and left out, ne
 """
 
 import hashlib
-import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -199,7 +198,7 @@ def table_entries(path: Path) -> list[Entry]:
         empty = np.flatnonzero(text[name].str.strip() == "")
         if len(empty):
             raise ValueError(f"column {name} must not be empty, got nothing in row {empty[0] + 1} of {path}")
-    text["path"] = [PurePosixPath(item.replace("\\", "/") if os.sep == "\\" else item).as_posix() for item in text["path"]]
+    text["path"] = [PurePosixPath(item).as_posix() for item in text["path"]]
     twice = np.flatnonzero(text["path"].duplicated())
     if len(twice):
         raise ValueError(f"column path must name each image once, got {text['path'][twice[0]]!r} again in row {twice[0] + 1} "

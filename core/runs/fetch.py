@@ -25,6 +25,8 @@ from urllib.request import Request, urlopen
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
+from core.wording import failure
+
 FOLDER = "oxford-iiit-pet"  # the name torchvision looks for inside its root
 
 Progress = Callable[[str, int, int], None]
@@ -121,10 +123,7 @@ def main(arguments: list[str] | None = None, resources: Sequence[tuple[str, str]
         pets(root, progress, resources)
     except (ValueError, OSError) as error:  # ConnectionError is an OSError
         progress.close()
-        message = str(error)
-        if isinstance(error, OSError) and error.strerror:  # without the number in brackets
-            message = error.strerror + (f": {error.filename}" if error.filename else "")
-        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+        print(f"error: {failure(error)}", file=sys.stderr)
         return 2
     progress.close()
     return 0

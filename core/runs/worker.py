@@ -26,6 +26,7 @@ from core.runs import directory, jobs, verdict
 from core.runs.directory import RunStatus
 from core.runs.execution import Stopped, Workplace, execute
 from core.training import encoder
+from core.wording import failure
 
 log = logging.getLogger("duet")
 
@@ -167,10 +168,7 @@ def _say(run: Path, state: str, phase: str = "") -> None:
 
 def _fail(run: Path, error: Exception) -> None:
     kind, advice = _diagnose(error)
-    message = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, OSError) and error.strerror:  # without the number in brackets
-        message = error.strerror + (f": {error.filename}" if error.filename else "")
-    directory.write_status(run, RunStatus("failed", kind=kind, message=f"{message}{advice}"))
+    directory.write_status(run, RunStatus("failed", kind=kind, message=f"{failure(error)}{advice}"))
 
 
 def _diagnose(error: Exception) -> tuple[str, str]:
