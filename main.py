@@ -15,6 +15,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from core import config as configuration
+from core import experiment_file
 from core.config import ExperimentConfig
 from core.runs import directory, jobs, planning
 from core.wording import failure
@@ -93,7 +94,7 @@ def _run(options: argparse.Namespace) -> int:
     overrides = list(options.overrides)
     if options.name is not None:
         overrides.append(f"name={json.dumps(configuration.check_name(options.name))}")
-    configs = configuration.load_all(options.config, tuple(overrides))
+    configs = experiment_file.load_all(options.config, tuple(overrides))
     if len(configs) > 1 and (options.name is not None or options.json):
         raise ValueError(f"--name and --json must be left out for a file of several experiments, got {options.config} with "
                          f"{len(configs)}")

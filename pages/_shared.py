@@ -110,12 +110,12 @@ def demo_button() -> None:
     """Starts the demo and goes to watch it."""
     if st.button("Run the demo", type="primary", icon=":material/play_arrow:",
                  help="Classification against SupCon on 1,797 handwritten digits: about a minute on two cores."):
-        from core import config
+        from core import experiment_file
         from core.runs import directory, planning
 
         try:
             with st.spinner("Reading the digits …"):
-                demo = config.load(PROJECT / "configs" / "demo.yaml")
+                demo = experiment_file.load(PROJECT / "configs" / "demo.yaml")
                 name = directory.free_name(checkpoints_root(), demo.name)
                 checked = planning.plan(demo.model_copy(update={"name": name}), data_root())
                 folder = planning.launch(checked, checkpoints_root(), data_root())

@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 from safetensors.numpy import load_file
 
-from core import config
+from core import experiment_file
 from core.runs import directory
 from tests.conftest import TINY
 
@@ -192,9 +192,9 @@ def test_stop_and_resume_say_what_they_cannot_do(root: Path) -> None:
 
 
 def test_the_shipped_configs_are_valid() -> None:
-    demo = config.load(DEMO)
+    demo = experiment_file.load(DEMO)
     assert (demo.arms, demo.images_per_class, demo.seeds) == (("classification", "supcon"), (15, "all"), (0, 1, 2))
-    example = config.load(PROJECT / "configs" / "folder_example.yaml")
+    example = experiment_file.load(PROJECT / "configs" / "folder_example.yaml")
     assert example.arms == ("classification", "triplet", "supcon")
 
 

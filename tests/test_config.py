@@ -1,7 +1,6 @@
 """Experiment files: what is accepted, what every refusal says, and what a config expands to."""
 
 import json
-from pathlib import Path
 
 import pytest
 import yaml
@@ -9,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from core import config
+from core import config, experiment_file
 from core.config import ConfigError, ExperimentConfig, UntrainedConfig
 
 MINIMAL = {"name": "x", "dataset": {"source": "digits"}}
@@ -250,7 +249,7 @@ def full() -> ExperimentConfig:
 
 
 def test_a_config_written_as_yaml_reads_back_equal(tmp_path):
-    assert config.load(write(tmp_path, full().to_yaml())) == full()
+    assert experiment_file.load(write(tmp_path, full().to_yaml())) == full()
 
 
 def test_a_config_and_its_runs_read_back_equal_from_json():
@@ -282,64 +281,6 @@ def test_absolute_paths_are_found_from_the_working_folder(tmp_path, monkeypatch)
 @pytest.mark.parametrize("weights", ["random", "hub"])
 def test_weights_that_are_no_file_stay_words(weights):
     assert parse(encoder={"weights": weights}).with_absolute_paths().encoder.weights == weights
-
-
-def test_overrides_replace_and_create_and_are_yaml(tmp_path):
-    path = write(tmp_path, "name: x\ndataset: {source: digits}\nbudget: {images: 5, epochs: 1}\n")
-    experiment = config.load(path, ("budget.images=7", "training.batch.classes=3", "seeds=[4, 5]", "name=y",
-                                    "objectives=[{name: triplet, margin: 0.5}]"))
-    assert (experiment.budget.images, experiment.budget.epochs) == (7, 1)
-    assert experiment.training.batch.classes == 3
-    assert experiment.seeds == (4, 5)
-    assert experiment.name == "y"
-    assert experiment.objectives[0].margin == 0.5
-
-
-@pytest.mark.parametrize("override, message", [
-    ("name", "--set must be key.sub=value, got 'name'"),
-    ("=1", "--set must be key.sub=value, got '=1'"),
-    ("seeds=[", "--set seeds must be a YAML value, got '['"),
-    ("name.sub=1", "--set name.sub: 'name' must be a group of settings, got 'x'"),
-    ("nope=1", "unknown key 'nope'"),
-    ("a..b=1", "unknown key 'a'"),
-    ("budget.images=many", "budget.images must be "),
-    ("name=2024-13-45", "--set name must be a YAML value, got '2024-13-45'"),
-])
-def test_a_bad_override_is_refused(tmp_path, override, message):
-    path = write(tmp_path, "name: x\ndataset: {source: digits}\n")
-    with pytest.raises(ConfigError) as caught:
-        config.load(path, (override,))
-    assert str(caught.value).startswith(message)
-
-
-@pytest.mark.parametrize("text", ["name: [", "a: b: c", "{[1]: 2, ", "\t- x", "name: \x01", "name: 2024-13-45"])
-def test_a_file_that_is_not_yaml_is_refused_by_its_path(tmp_path, text):
-    path = write(tmp_path, text)
-    with pytest.raises(ConfigError) as caught:
-        config.load(path)
-    assert str(caught.value).startswith(f"{path} must be YAML, got: ")
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("text, kind", [("", "NoneType"), ("- a", "list"), ("hello", "str")])
-def test_a_file_that_is_no_mapping_is_refused_by_its_path(tmp_path, text, kind):
-    path = write(tmp_path, text)
-    with pytest.raises(ConfigError, match=f"must hold a mapping of keys to values, got {kind}$"):
-        config.load(path)
-
-
-def test_bytes_that_are_no_text_are_refused(tmp_path):
-    path = tmp_path / "experiment.yaml"
-    path.write_bytes(b"name: \xff\xfe")
-    with pytest.raises(ConfigError, match="must be YAML"):
-        config.load(path)
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"found none at .*absent.yaml"):
-        config.load(tmp_path / "absent.yaml")
-    with pytest.raises(FileNotFoundError, match="found none at"):
-        config.load(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["split: {seed: {2024-01-01: 1}}", "2024-01-01: 3", "1: 2", "split: {1: 2}",
@@ -409,35 +350,3 @@ def test_a_leak_of_the_whole_experiment_reaches_only_those_who_draw_pairs():
 ])
 def test_what_cannot_go_together_is_refused(values, message):
     assert message in refusal({**MINIMAL, **values})
-
-
-STUDY = sorted((Path(config.__file__).parents[1] / "configs").glob("*_config.yaml"))
-
-
-@pytest.mark.parametrize("path", STUDY, ids=lambda path: path.stem)
-def test_the_studys_settings(path):
-    found = config.load(path)
-    training, is_triplet = found.training, "contra" in path.stem
-    assert found.encoder.name == "convnext_tiny.fb_in22k" and found.encoder.weights == "hub"
-    assert (training.optimizer, training.lr, training.min_lr, training.weight_decay) == ("adam", 5e-5, 5e-6, 1e-6)
-    assert (found.encoder.image_size, training.warmup) == (224, 0.1)
-    assert training.augmentation.crop_scale is None and training.augmentation.flip and training.augmentation.jitter == 0
-    [objective] = found.objectives
-    run = found.runs()[1]
-    if is_triplet:
-        assert (objective.margin, objective.normalize, objective.mining) == (1.0, False, "drawn")
-        assert run.images_per_step == 3 * 64
-    else:
-        assert run.images_per_step == (32 if "ld_micro" in path.stem else 128)
-    assert found.images_per_class == ((15,) if path.stem.startswith("ld") else ("all",))
-    assert found.dataset.source == ("oxford_pet" if "pet" in path.stem else "defungi")
-    assert not run.leaks
-
-
-def test_the_study_is_eight_files_and_two_fair_experiments():
-    assert len(STUDY) == 8
-    pets, fungi = config.load_all(STUDY[0].with_name("study.yaml"))
-    assert pets.images_per_class == fungi.images_per_class == (15, "all") and pets.arms == fungi.arms
-    assert len(pets.seeds) == 3 and not any(run.leaks for run in (*pets.runs(), *fungi.runs()))
-    with pytest.raises(config.ConfigError, match="must hold one experiment, got 2: study-pet, study-micro"):
-        config.load(STUDY[0].with_name("study.yaml"))

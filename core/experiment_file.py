@@ -1,0 +1,56 @@
+"""An experiment file: YAML on disk, and settings from the command line on top, to validated experiments.
+
+Knows where values come from; what they may be is `core.config`'s.
+"""
+
+from pathlib import Path
+
+import yaml
+
+from core.config import ConfigError, ExperimentConfig, parse
+
+
+def load(path: Path, overrides: tuple[str, ...] = ()) -> ExperimentConfig:
+    """Reads the one experiment of a file; as `load_all`."""
+    found = load_all(path, overrides)
+    if len(found) > 1:
+        raise ConfigError(f"{path} must hold one experiment, got {len(found)}: {', '.join(item.name for item in found)}")
+    return found[0]
+
+
+def load_all(path: Path, overrides: tuple[str, ...] = ()) -> list[ExperimentConfig]:
+    """Reads a file of experiments (YAML documents) and applies `key.sub=value` overrides (values are YAML) to each.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ConfigError: if it is not YAML, or says something that is not allowed.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"config must be an experiment file, found none at {path}")
+    try:
+        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, ValueError) as error:  # a ValueError for bytes that are no text and for days that are none
+        raise ConfigError(f"{path} must be YAML, got: {' '.join(str(error).split())}") from None
+    for values in documents or [None]:
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path} must hold a mapping of keys to values, got {type(values).__name__}")
+        for override in overrides:
+            _override(values, override)
+    return [parse(values) for values in documents]
+
+
+def _override(values: dict, override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set must be key.sub=value, got {override!r}")
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        raise ConfigError(f"--set {key} must be a YAML value, got {text!r}") from None
+    *parents, last = key.split(".")
+    place = values
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise ConfigError(f"--set {key}: {parent!r} must be a group of settings, got {place!r}")
+    place[last] = value
