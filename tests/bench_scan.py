@@ -1,6 +1,6 @@
 """How fast images are scanned and decoded, as ratios to plain Pillow taken in the same run, in turn.
 
-    python -m tests.bench_scan FOLDER
+    python -m tests.bench_scan FOLDER [--source oxford_pet]
 
 Plain Pillow: one file after another on one core, opened and brought to RGB; for the second ratio also resized to the
 stored square. The target is 0.9 × the number of cores.
@@ -31,10 +31,11 @@ def timed(work: Callable[[], object]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path, help="a folder of class folders")
+    parser.add_argument("folder", type=Path, help="dataset.root")
+    parser.add_argument("--source", default="folder", help="dataset.source")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    source = sources.open_source(DatasetConfig(source="folder", root=str(options.folder)))
+    source = sources.open_source(DatasetConfig(source=options.source, root=str(options.folder)))
     manifest = source.scan()
     paths = [options.folder / name for name in manifest.sample_id.tolist()]
 
@@ -56,12 +57,18 @@ def main() -> None:
         shutil.rmtree(folder)
     seconds = {name: statistics.median(values) for name, values in found.items()}
     n_cores = os.cpu_count()
-    print(f"{len(paths):,} images, {n_cores} cores, medians of {options.rounds}")
-    print(f"scan ÷ plain Pillow: {seconds['plain'] / seconds['scan']:.2f} ({len(paths) / seconds['scan']:,.0f} images/s)")
-    print(f"decode to stored squares ÷ the same by plain Pillow: {seconds['plain square'] / seconds['decode']:.2f} "
+
+    def ratio(slow: str, fast: str) -> str:
+        ratios = [a / b for a, b in zip(found[slow], found[fast])]
+        return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+    print(f"{len(paths):,} images, {n_cores} cores, medians of {options.rounds} rounds, each ratio taken within a round")
+    print(f"scan ÷ plain Pillow: {ratio('plain', 'scan')} ({len(paths) / seconds['scan']:,.0f} images/s)")
+    print(f"decode to stored squares ÷ the same by plain Pillow: {ratio('plain square', 'decode')} "
           f"({len(paths) / seconds['decode']:,.0f} images/s)")
-    both = (seconds["plain"] + seconds["plain square"]) / (seconds["scan"] + seconds["decode"])
-    print(f"both ÷ both: {both:.2f}; target {0.9 * n_cores:.1f}")
+    found["both plain"] = [a + b for a, b in zip(found["plain"], found["plain square"])]
+    found["both"] = [a + b for a, b in zip(found["scan"], found["decode"])]
+    print(f"both ÷ both: {ratio('both plain', 'both')}; target {0.9 * n_cores:.1f}")
     print(f"second scan: {seconds['again']:.2f} s")
 
 

@@ -1,6 +1,5 @@
 """Scans: every kind of broken file listed and no good one lost; remembered, resumed, and noticing change."""
 
-import io
 import os
 import stat
 import struct
@@ -12,24 +11,7 @@ import pytest
 from PIL import Image
 
 from core.data import scan
-
-
-def noise(seed: int, width: int = 24, height: int = 20) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def png_header(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+from tests.images import encoded, noise, png_header
 
 
 def text_bomb() -> bytes:
@@ -89,7 +71,7 @@ GOOD: dict[str, bytes] = {
 
 
 def listed(folder: Path) -> list[str]:
-    return [path.relative_to(folder).as_posix() for path in scan.walk_images(folder)]
+    return scan.walk_images(folder)
 
 
 @pytest.fixture

@@ -1,40 +1,21 @@
 """Datasets to manifests: every good image found and decoded rightly, every bad file named, none replaced."""
 
 import hashlib
-import io
 import os
 import re
 import struct
 import threading
-import warnings
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from core.config import DatasetConfig
-from core.data import decoding, sources
 from core.data import manifest as manifests
+from core.data import sources
 from core.data.sources import Digits, Source
-
-
-def noise(seed=0, width=8, height=6):
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
-
-
-def encoded(image, kind, **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def pixels(content: bytes) -> list:
-    image = decoding.decode(content)
-    assert image.mode == "RGB"
-    return np.asarray(image).tolist()
+from tests.images import encoded, noise, png_header
 
 
 def folder_of(root: Path, **files: dict[str, bytes]) -> Path:
@@ -52,14 +33,6 @@ def folder_source(root: Path, group_by: str | None = None) -> Source:
 
 def good(seed: int) -> bytes:
     return encoded(noise(seed), "PNG")
-
-
-def png_header_only(width: int, height: int) -> bytes:
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
 
 
 def exif_with_text_where_a_number_belongs() -> bytes:
@@ -83,7 +56,7 @@ def test_broken_files_are_listed_with_a_reason_and_no_good_one_is_lost(tmp_path)
     whole_jpeg = encoded(noise(1, 64, 64), "JPEG")
     broken = {
         "cut.jpg": whole_jpeg[:len(whole_jpeg) // 2], "empty.jpg": b"", "page.jpg": b"<!DOCTYPE html><html></html>",
-        "cut.png": good(9)[:60], "huge.png": png_header_only(20_000, 20_000), "zeros.png": bytes(500),
+        "cut.png": good(9)[:60], "huge.png": png_header(20_000, 20_000), "zeros.png": bytes(500),
         "cut.gif": encoded(noise(3), "GIF")[:30], "cut.webp": encoded(noise(3), "WEBP")[:40],
         "cut.tif": encoded(noise(3), "TIFF")[:50], "cut.bmp": encoded(noise(3), "BMP")[:60],
     }
@@ -219,82 +192,6 @@ def test_a_folder_that_cannot_be_a_dataset_is_refused(tmp_path):
     (tmp_path / "a" / "0.png").write_bytes(b"")
     with pytest.raises(ValueError, match="found none readable in"):
         folder_source(tmp_path).scan()
-
-
-def test_transparency_is_laid_on_white():
-    rgba = Image.new("RGBA", (3, 1))
-    rgba.putdata([(255, 0, 0, 255), (255, 0, 0, 0), (0, 0, 0, 51)])  # opaque, clear, a fifth black
-    assert pixels(encoded(rgba, "PNG")) == [[[255, 0, 0], [255, 255, 255], [204, 204, 204]]]
-
-
-def test_grey_with_transparency_is_laid_on_white():
-    grey = Image.new("LA", (3, 1))
-    grey.putdata([(10, 255), (10, 0), (0, 51)])
-    assert pixels(encoded(grey, "PNG")) == [[[10] * 3, [255] * 3, [204] * 3]]
-
-
-@pytest.mark.parametrize("transparency", [1, b"\xff\x00"])
-def test_a_transparent_palette_entry_is_laid_on_white(transparency):
-    palette = Image.new("P", (2, 1))
-    palette.putpalette([255, 0, 0, 0, 0, 255])
-    palette.putdata([0, 1])
-    assert pixels(encoded(palette, "PNG", transparency=transparency)) == [[[255, 0, 0], [255, 255, 255]]]
-
-
-def test_a_palette_image_without_transparency_keeps_its_colours():
-    palette = Image.new("P", (2, 1))
-    palette.putpalette([255, 0, 0, 0, 0, 255])
-    palette.putdata([0, 1])
-    assert pixels(encoded(palette, "PNG")) == [[[255, 0, 0], [0, 0, 255]]]
-
-
-def test_sixteen_bit_levels_are_scaled_to_eight():
-    levels = np.array([[0, 257, 100 * 257, 65280, 65535]], dtype=np.uint16)
-    assert pixels(encoded(Image.fromarray(levels), "PNG")) == [[[0] * 3, [1] * 3, [100] * 3, [254] * 3, [255] * 3]]
-
-
-def test_cmyk_becomes_rgb():
-    red = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
-    found = np.array(pixels(encoded(red, "JPEG", quality=100)), dtype=int)
-    assert found.shape == (8, 8, 3)
-    assert np.abs(found - [255, 0, 0]).max() <= 3
-
-
-@pytest.mark.parametrize("mode, color, expected", [("L", 77, 77), ("1", 1, 255)])
-def test_grey_and_black_and_white_become_rgb(mode, color, expected):
-    assert pixels(encoded(Image.new(mode, (1, 1), color), "PNG")) == [[[expected] * 3]]
-
-
-@pytest.mark.parametrize("orientation, expected", [  # seen from a row of red, green, blue
-    (1, ["rgb"]), (2, ["bgr"]), (3, ["bgr"]), (4, ["rgb"]), (5, ["r", "g", "b"]), (6, ["r", "g", "b"]),
-    (7, ["b", "g", "r"]), (8, ["b", "g", "r"])])
-def test_images_stand_upright(orientation, expected):
-    color = {"r": (255, 0, 0), "g": (0, 255, 0), "b": (0, 0, 255)}
-    row = Image.new("RGB", (3, 1))
-    row.putdata([color[name] for name in "rgb"])
-    exif = Image.Exif()
-    exif[274] = orientation
-    assert pixels(encoded(row, "PNG", exif=exif)) == [[list(color[name]) for name in line] for line in expected]
-
-
-@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
-def test_an_animation_is_no_sample(kind):
-    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue", "green")]
-    with pytest.raises(ValueError, match="holds 3 frames; a sample is one image"):
-        decoding.decode(encoded(frames[0], kind, save_all=True, append_images=frames[1:]))
-    assert pixels(encoded(frames[0], kind, **({"lossless": True} if kind == "WEBP" else {}))) == [[[255, 0, 0]] * 4] * 4
-
-
-def test_more_pixels_than_allowed_are_refused_before_they_are_decoded():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's own warning stands near the same number
-        with pytest.raises(ValueError, match="12000 × 10000 pixels are more than 100,000,000"):
-            decoding.decode(png_header_only(12_000, 10_000))
-
-
-def test_a_reason_is_one_line_and_never_empty():
-    assert decoding.reason(ValueError("two\n  lines")) == "two lines"
-    assert decoding.reason(EOFError()) == "EOFError"
 
 
 def test_the_digits_are_all_there():

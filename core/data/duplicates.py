@@ -3,6 +3,7 @@
 Compares what a scan found; opens no file. Mirrored, rotated or cropped copies are not found.
 """
 
+import itertools
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -19,6 +20,7 @@ LEAST_CORRELATION = 0.94
 MOST_DIFFERENCE = 3.0       # grey levels, root mean square; JPEG noise on a nearly flat image
 MOST_RELATIVE = 0.1         # or this share of the image's own contrast
 LEAST_CONTRAST = 0.5        # grey levels, standard deviation: a blank image tells nothing
+_SEARCHED, _COMPARED = 4096, 65_536  # looks searched for at a time, pairs compared at a time
 
 
 @dataclass(frozen=True)
@@ -76,16 +78,19 @@ def near(looks: np.ndarray) -> list[tuple[int, int]]:
     side = LOOK_SIDE // 4
     blocks = levels.reshape(-1, side, 4, side, 4).mean(axis=(2, 4)).reshape(len(rows), -1)
     tree = cKDTree(blocks)
-    found = []
-    for a, candidates in enumerate(tree.query_ball_point(blocks, limit * side, workers=-1)):
-        b = np.array([place for place in candidates if place != a], dtype=np.int64)
-        if len(b) == 0:
-            continue
-        difference = np.sqrt(((levels[b] - levels[a]) ** 2).mean(axis=1))
-        correlation = centred[b] @ centred[a] / looks.shape[1]
-        for other in b[(difference <= np.minimum(limit[a], limit[b])) & (correlation >= LEAST_CORRELATION)]:
-            if a < other:
-                found.append((int(rows[a]), int(rows[other])))
+    found: list[tuple[int, int]] = []
+    for start in range(0, len(rows), _SEARCHED):
+        searched = np.arange(start, min(start + _SEARCHED, len(rows)))
+        candidates = tree.query_ball_point(blocks[searched], limit[searched] * side, workers=-1)
+        a = np.repeat(searched, [len(places) for places in candidates])
+        b = np.fromiter(itertools.chain.from_iterable(candidates), np.int64, len(a))
+        a, b = a[a < b], b[a < b]
+        for place in range(0, len(a), _COMPARED):
+            one, other = a[place:place + _COMPARED], b[place:place + _COMPARED]
+            difference = np.sqrt(((levels[one] - levels[other]) ** 2).mean(axis=1))
+            correlation = (centred[one] * centred[other]).mean(axis=1)
+            same = (difference <= np.minimum(limit[one], limit[other])) & (correlation >= LEAST_CORRELATION)
+            found += zip(rows[one[same]].tolist(), rows[other[same]].tolist())
     return sorted(found)
 
 

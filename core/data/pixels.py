@@ -5,15 +5,16 @@ evaluation transform; the last crop to the encoder's input size happens on the d
 """
 
 import errno
+import math
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
-from numpy.lib.format import open_memmap
 from PIL import Image, ImageOps
 
 from core.data.manifest import Manifest
@@ -54,29 +55,38 @@ def load(manifest: Manifest, source: Source, size: int, cache: Path, progress: P
 
 
 def _decode(manifest: Manifest, source: Source, size: int, path: Path, progress: Progress | None) -> None:
-    _check_space(path.parent, len(manifest) * size * size * 3)
-    handle, temporary = tempfile.mkstemp(suffix=".tmp", dir=path.parent)
-    os.close(handle)
+    shape = (len(manifest), size, size, 3)
+    _check_space(path.parent, math.prod(shape))
+    with tempfile.NamedTemporaryFile(suffix=".tmp", dir=path.parent, delete=False) as file:
+        try:
+            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            file.flush()
+            start = file.tell()
+            os.posix_fallocate(file.fileno(), 0, start + math.prod(shape))  # a disk too full is noticed before the work
+            for done in _filled(manifest, source, size, file.fileno(), start):
+                if progress:
+                    progress(done, len(manifest))
+            os.fsync(file.fileno())
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, path)
+        except BaseException as error:
+            Path(file.name).unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                _check_space(path.parent, math.prod(shape))  # says how much is lacking
+            raise
+
+
+def _filled(manifest: Manifest, source: Source, size: int, file: int, start: int) -> Iterator[int]:
+    """Writes each square to its place behind `start`; yields how many are done."""
+    def fill(rows: range) -> int:
+        squares = np.stack([square(source.image(manifest.sample_id[row], manifest.digest[row]), size) for row in rows])
+        _write(file, squares, start + rows.start * squares[0].nbytes)
+        return rows.stop
+
     pool = ThreadPoolExecutor(os.cpu_count())  # Pillow releases the GIL while it decodes and resizes
     try:
-        pixels = open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(len(manifest), size, size, 3))
-        _reserve(Path(temporary))
-
-        def fill(rows: range) -> int:
-            for row in rows:
-                pixels[row] = square(source.image(manifest.sample_id[row], manifest.digest[row]), size)
-            return rows.stop
-
-        for done in pool.map(fill, (range(start, min(start + _CHUNK, len(manifest)))
-                                    for start in range(0, len(manifest), _CHUNK))):
-            if progress:
-                progress(done, len(manifest))
-        pixels.flush()
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        yield from pool.map(fill, (range(first, min(first + _CHUNK, len(manifest)))
+                                   for first in range(0, len(manifest), _CHUNK)))
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -88,16 +98,12 @@ def _check_space(folder: Path, needed: int) -> None:
                       str(folder))
 
 
-def _reserve(path: Path) -> None:
-    """Claims a file's disk space before it is filled: writing to mapped memory without disk behind it kills the process."""
-    size = path.stat().st_size
-    try:
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, size)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            _check_space(path.parent, size)  # says how much is lacking
-        raise
+def _write(file: int, content: np.ndarray, place: int) -> None:
+    """Writes all of it: one call may write less, and says that the disk is full only at the next."""
+    rest = memoryview(content).cast("B")
+    while len(rest):
+        written = os.pwrite(file, rest, place)
+        rest, place = rest[written:], place + written
 
 
 def square(image: Image.Image, size: int) -> np.ndarray:

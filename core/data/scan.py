@@ -70,7 +70,7 @@ def scan(root: Path, paths: list[str], cache: Path | None = None, progress: Prog
         for path in paths:
             try:
                 path.encode()  # a name that is no text could not be written down
-                status = os.stat(root / path)
+                status = os.stat(os.path.join(root, path))
             except (OSError, ValueError) as error:
                 found[path] = Seen(reason=_why_not(error))
                 continue
@@ -88,7 +88,7 @@ def scan(root: Path, paths: list[str], cache: Path | None = None, progress: Prog
             found[row[0]] = Seen(row[3], row[4], "", row[5])
             if progress:
                 progress(len(found), len(paths))
-        alike = Counter(seen.look for seen in set(found.values()) if seen.look)
+        alike = Counter({seen.digest: seen.look for seen in found.values() if seen.look}.values())
         unsure = [(path,) for path, seen in found.items() if seen.look and alike[seen.look] > 1 and not seen.content]
         for path, content in _in_parallel(unsure, lambda item: (item[0], _content(root / item[0])), kept, _UPDATE):
             found[path] = Seen(found[path].digest, found[path].look, content)
@@ -98,13 +98,20 @@ def scan(root: Path, paths: list[str], cache: Path | None = None, progress: Prog
     return {path: found[path] for path in paths}
 
 
-def walk_images(folder: Path) -> Iterator[Path]:
-    """Files below a folder that are named like images, hidden ones left out; links to folders are not followed."""
+def walk_images(folder: Path) -> list[str]:
+    """Files below a folder that are named like images, in order; hidden ones left out, links to folders not followed.
+
+    Returns:
+        Paths relative to the folder, POSIX.
+    """
+    found = []
     for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
-                yield Path(parent, name)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        inside = Path(parent).relative_to(folder).as_posix()
+        prefix = "" if inside == "." else f"{inside}/"
+        found += [prefix + name for name in files
+                  if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES]
+    return sorted(found)
 
 
 _INSERT = "INSERT OR REPLACE INTO file (path, size, modified, digest, look, reason) VALUES (?, ?, ?, ?, ?, ?)"

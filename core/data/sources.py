@@ -168,9 +168,9 @@ class Files:
 
 def folder_entries(root: Path) -> list[Entry]:
     """Images of a folder with one folder per class, in order; they may lie deeper inside a class folder."""
-    paths = sorted(path.relative_to(root).as_posix() for folder in root.iterdir()
-                   if folder.is_dir() and not folder.name.startswith(".") for path in scanner.walk_images(folder))
-    return [Entry(path, path.partition("/")[0], path) for path in paths]
+    folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    paths = [(f"{folder.name}/{path}", folder.name) for folder in folders for path in scanner.walk_images(folder)]
+    return [Entry(path, label, path) for path, label in sorted(paths)]
 
 
 def table_entries(path: Path) -> list[Entry]:

@@ -51,12 +51,11 @@ def embed_folder(run: Path, folder: Path, device: torch.device,
     if not folder.is_dir():
         raise FileNotFoundError(f"folder must hold images, found none at {folder}")
     module, data, config, digest = load_encoder(run)
-    paths = list(walk_images(folder))
+    paths = walk_images(folder)
     names, squares, left_out, content = [], [], [], hashlib.sha256()
-    for done, path in enumerate(paths, start=1):
-        name = path.relative_to(folder).as_posix()
+    for done, name in enumerate(paths, start=1):
         try:
-            file = path.read_bytes()
+            file = (folder / name).read_bytes()
             squares.append(pixels.square(decoding.decode(file), data.storage_size))
             names.append(name)
             content.update(f"{name} {hashlib.sha256(file).hexdigest()}\n".encode())
