@@ -1,10 +1,13 @@
 """Choosing a dataset and scanning it, for the screens that begin with one. Not a screen."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import streamlit as st
 
 from core.config import DatasetConfig
+from core.data import sources
 from core.data.manifest import Manifest
 from core.runs import planning
 from pages import _shared
@@ -42,11 +45,16 @@ def pick_dataset() -> DatasetConfig | None:
         st.info(text, icon=":material/folder_open:")
         return None
     try:
-        return DatasetConfig(source=source, root=str(Path(root).expanduser().resolve()), group_by=group_by or None)
+        config = DatasetConfig(source=source, root=str(Path(root).expanduser().resolve()), group_by=group_by or None)
     except ValueError:
         st.error("Group by must be a regular expression with exactly one (…) that captures the group.",
                  icon=":material/error:")
         return None
+    if source == "oxford_pet" and not sources.has_pets(Path(config.root)):
+        st.info(f"The folders images and annotations do not lie in {config.root}.", icon=":material/folder_open:")
+        _offer_download(config.root)
+        return None
+    return config
 
 
 def scan(config: DatasetConfig) -> Manifest | None:
@@ -57,6 +65,30 @@ def scan(config: DatasetConfig) -> Manifest | None:
     except (ValueError, OSError) as error:
         st.error(str(error), icon=":material/error:")
         return None
+
+
+def _offer_download(root: str) -> None:
+    """A button that fetches the dataset in a process of its own; leaving the page or cancelling ends it, and what came is
+    kept for the next try."""
+    place = st.empty()
+    if not place.button("Download 800 MB", icon=":material/download:", type="primary"):
+        return
+    place.button("Cancel", icon=":material/close:", key="cancel-download")
+    bar = st.progress(0.0, "Asking for Oxford-IIIT Pet …")
+    command = [sys.executable, "-m", "core.runs.fetch", root]
+    with subprocess.Popen(command, cwd=_shared.PROJECT, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            for line in process.stderr:
+                what, _, percent = line.strip().removesuffix(" %").rpartition(": ")
+                if percent.isdecimal():
+                    bar.progress(int(percent) / 100, f"{what}: {percent} %")
+                else:
+                    bar.empty()
+                    st.error(line.strip().removeprefix("error: "), icon=":material/error:")
+        finally:
+            process.terminate()
+    if process.returncode == 0:
+        st.rerun()
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

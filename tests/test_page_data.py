@@ -1,5 +1,6 @@
 """DATA: the sentence, the counts, what is left out, and what cannot be split."""
 
+import socket
 from pathlib import Path
 
 from PIL import Image
@@ -54,3 +55,14 @@ def test_a_table_with_its_own_split_says_that_it_is_kept(screen, image_folder: P
     app = screen("data", source="table", root=str(table))
     assert "The dataset's official split" in " ".join(item.value for item in app.markdown)
     assert app.dataframe[0].value["test"].sum() == 20
+
+
+def test_pets_that_are_missing_can_be_downloaded_and_no_network_is_one_line(screen, tmp_path: Path, monkeypatch) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{closed.getsockname()[1]}")  # it never leaves this machine
+        app = screen("data", source="oxford_pet", root=str(tmp_path / "oxford-iiit-pet"))
+        assert "do not lie in" in app.info[0].value and not app.error
+        next(item for item in app.button if item.label == "Download 800 MB").click().run()
+    assert not app.exception
+    assert "could not be fetched (Connection refused); what has been fetched is kept" in app.error[0].value

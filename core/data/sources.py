@@ -69,7 +69,7 @@ def open_source(config: DatasetConfig) -> Source:
                 raise FileNotFoundError(f"dataset.root must be a CSV or Parquet file, found none at {root}")
             return Files(root.parent, lambda: table_entries(root), config)
         case "oxford_pet":
-            if not all((root / name).is_dir() for name in ("images", "annotations")):
+            if not has_pets(root):
                 raise FileNotFoundError(
                     f"dataset.root must hold the folders images and annotations of Oxford-IIIT Pet, found none at {root}; "
                     f"download images.tar.gz and annotations.tar.gz (800 MB) from {PETS_ADDRESS} and unpack both into "
@@ -80,6 +80,11 @@ def open_source(config: DatasetConfig) -> Source:
                 raise FileNotFoundError(f"dataset.root must hold DeFungi's class folders H1, H2, H3, H5 and H6, found none at "
                                         f"{root}; download defungi.zip from {DEFUNGI_ADDRESS} and unpack it into {root}")
             return Files(root, lambda: folder_entries(root), config, group_by=DEFUNGI_GROUP)
+
+
+def has_pets(root: Path) -> bool:
+    """Whether both folders of Oxford-IIIT Pet's official layout lie there."""
+    return all((root / name).is_dir() for name in ("images", "annotations"))
 
 
 class Digits:

@@ -63,7 +63,7 @@ def scan(config: DatasetConfig, data: Path | None = None, progress: Callable[[in
 
 def needs_download(config: DatasetConfig) -> bool:
     """Whether a dataset that may be fetched is not there yet."""
-    return config.download and not all((Path(config.root) / name).is_dir() for name in ("images", "annotations"))
+    return config.download and not sources.has_pets(Path(config.root))
 
 
 def launch(checked: Plan, root: Path, data: Path, device: str = "auto") -> Path:
