@@ -139,10 +139,14 @@ def leak_note(runs: Iterable[RunConfig]) -> None:
     """A red line that names the arms that leak, for a screen that shows their numbers."""
     from core.config import arm_label
 
-    leaky = {arm_label(run.objective): " and ".join(run.leaks) for run in runs if run.leaks}
-    if leaky:
-        arms = "; ".join(f"{label}: {words}" for label, words in leaky.items())
-        st.markdown(f":red[:material/warning: A leak was asked for, and numbers with it are too good. {arms}.]")
+    arms: dict[str, dict[str, None]] = {}
+    for run in runs:
+        if run.leaks:
+            arms.setdefault(" and ".join(run.leaks), {})[arm_label(run.objective)] = None
+    if arms:
+        text = "; ".join(f"{words}: {', '.join(labels)}" for words, labels in arms.items())
+        st.markdown(f":red[:material/warning: A leak was asked for, and numbers with it are too good. "
+                    f"{text[0].upper()}{text[1:]}.]")
 
 
 def duration(seconds: float) -> str:
