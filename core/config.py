@@ -235,13 +235,18 @@ class AugmentationConfig(_Config):
 
 
 class TrainingConfig(_Config):
-    """How the encoder is trained; the same for every objective. `warmup` is a share of the budget; the learning rate
-    ends at `min_lr`.
+    """How the encoder is trained; the same for every objective.
 
-    `pool: all` is a leak: positives and negatives are drawn from validation and test too, as the study did.
+    `views` of each image are drawn and counted in the budget. `micro_batch` is how many images the encoder takes at a
+    time (null: all): a matter of memory alone, the loss always sees the whole batch. `warmup` is a share of the budget;
+    the learning rate ends at `min_lr`. A checkpoint is saved each epoch and every `save_minutes`. `devices` is how many
+    share each batch. `pool: all` is a leak: positives and negatives are drawn from validation and test too, as the study
+    did.
     """
 
     batch: BatchConfig = BatchConfig()
+    views: Literal[1, 2] = 1
+    micro_batch: int | None = Field(None, ge=1)
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: float = Field(3e-4, gt=0, le=10)
     min_lr: float = Field(0.0, ge=0, le=10)
@@ -249,6 +254,10 @@ class TrainingConfig(_Config):
     weight_decay: float = Field(0.01, ge=0, le=10)
     pool: Literal["train", "all"] = "train"
     augmentation: AugmentationConfig = AugmentationConfig()
+    compile: bool = False
+    devices: int = Field(1, ge=1, le=1024)
+    save_minutes: float = Field(5.0, gt=0)
+    tensorboard: bool = False
 
     @field_validator("min_lr")
     @classmethod
@@ -304,9 +313,9 @@ class RunConfig(_Config):
 
     @property
     def images_per_step(self) -> int:
-        """Images an optimizer step sees; whole triplets where they are drawn one by one."""
+        """Images an optimizer step sees, views counted; whole triplets where they are drawn one by one."""
         size = self.training.batch.size
-        return size // 3 * 3 if is_drawn(self.objective) else size
+        return (size // 3 * 3 if is_drawn(self.objective) else size) * self.training.views
 
     @property
     def n_steps(self) -> int:
@@ -350,6 +359,13 @@ class ExperimentConfig(_Config):
             if labels.count(label) > 1:
                 raise ValueError(f"must be different from each other, got {label!r} twice{advice}")
         return value
+
+    @model_validator(mode="after")
+    def _drawn_triplets_have_one_view(self) -> "ExperimentConfig":
+        if self.training.views > 1 and any(is_drawn(objective) for objective in self.objectives):
+            raise ValueError(f"training.views must be 1 when triplets are drawn one by one (mining: drawn), got "
+                             f"{self.training.views}")
+        return self
 
     @model_validator(mode="after")
     def _an_epoch_has_a_step(self) -> "ExperimentConfig":

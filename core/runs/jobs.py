@@ -155,7 +155,7 @@ def progress(folder: Path) -> Progress:
             messages.append(status.message)
         if not run.is_trained:
             continue
-        budget = run.n_steps * run.training.batch.size
+        budget = run.n_steps * run.images_per_step
         records = directory.read_records(folder / run.name)
         done = records[-1]["images_seen"] if records else 0
         trained += budget

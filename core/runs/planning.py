@@ -27,7 +27,8 @@ class Plan:
     @property
     def images_per_run(self) -> int:
         """Images a run sees: its budget in whole batches."""
-        return self.config.runs()[0].n_steps * self.config.training.batch.size
+        run = self.config.runs()[0]
+        return run.n_steps * run.images_per_step
 
 
 def plan(config: ExperimentConfig, data: Path | None = None, progress: Callable[[int, int], None] | None = None,
