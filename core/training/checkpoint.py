@@ -1,40 +1,57 @@
 """Tensors and the values that belong to them, in one safetensors file written whole or not at all.
 
 The values travel in the file's header, so weights and step cannot disagree after a crash; a JSON copy beside it is
-for people and other tools. No pickle.
+for people and other tools. Both files carry a checksum over all of their bytes. No pickle.
 """
 
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors import torch as safetensors_torch
+
+# Where a file keeps the SHA-256 of itself with these 64 digits as zeros: in the safetensors header or in the JSON copy.
+# Quotes inside the values are escaped in the header, so nothing else looks like it.
+_SEAL = re.compile(rb'"checksum": ?"([0-9a-f]{64})"')
+_BLANK = "0" * 64
+_N_LENGTH_BYTES = 8  # of a safetensors file: the header's length, little endian
 
 
-def save(path: Path, tensors: dict[str, torch.Tensor], values: dict) -> None:
+def save(path: Path, tensors: dict[str, torch.Tensor], values: dict, keep: Path | None = None) -> None:
     """Writes `path` (.safetensors) and its JSON copy, replacing the ones before.
+
+    A crash at any moment leaves a whole file at `path`, at `keep`, or at both; never half of one.
+
+    Args:
+        path: where to.
+        tensors: by name.
+        values: what JSON can hold; the SHA-256 of the tensors, their identity, is added as 'sha256'.
+        keep: where the files before move to; None drops them.
 
     Raises:
         OSError: if the disk is full; the files before stay as they were.
     """
     tensors = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     values = {**values, "sha256": _digest(tensors)}
-    values["values_sha256"] = _values_digest(values)
-    temporary = path.with_name(path.name + ".tmp")
-    copy = path.with_suffix(".json")
+    header = {"duet": json.dumps(values), "checksum": _BLANK}
+    contents = {path: _seal(safetensors_torch.save(tensors, metadata=header)),
+                _copy(path): _seal(json.dumps({**values, "checksum": _BLANK}, indent=1).encode())}
+    temporaries = {target: target.with_name(target.name + ".tmp") for target in contents}
     try:
-        save_file(tensors, temporary, metadata={"duet": json.dumps(values)})
-        os.replace(temporary, path)
-    except SafetensorError as error:  # what the library makes of a full disk
-        raise OSError(f"{path} could not be written: {error}") from None
+        for target, content in contents.items():
+            _write(temporaries[target], content)
+        for target, temporary in temporaries.items():
+            if keep is not None and target.is_file():
+                os.replace(target, keep if target == path else _copy(keep))
+            os.replace(temporary, target)
     finally:
-        temporary.unlink(missing_ok=True)
-    temporary_copy = copy.with_name(copy.name + ".tmp")
-    temporary_copy.write_text(json.dumps(values, indent=1), encoding="utf-8")
-    os.replace(temporary_copy, copy)
+        for temporary in temporaries.values():
+            temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
 
 
 def load(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
@@ -42,25 +59,85 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
 
     Raises:
         FileNotFoundError: if there is none.
-        ValueError: if it is cut or its tensors are not the ones that were saved.
+        ValueError: if it, or its JSON copy, is cut or is not what was saved.
     """
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint must exist, found none at {path}")
+    content = _unsealed(path)
+    copy = _copy(path)
+    if copy.is_file():  # none, or the one before's, if a crash fell between the two files
+        _unsealed(copy)
     try:
-        with safe_open(path, framework="pt") as file:
-            values = json.loads((file.metadata() or {})["duet"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        expected = values["sha256"], values["values_sha256"]
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"checkpoint {path} must be whole, got a cut or foreign file ({error})") from None
-    if (_digest(tensors), _values_digest(values)) != expected:
-        raise ValueError(f"checkpoint {path} must match its checksum; it was changed after it was saved")
-    return tensors, values
+        length = int.from_bytes(content[:_N_LENGTH_BYTES], "little")
+        values = json.loads(json.loads(content[_N_LENGTH_BYTES:_N_LENGTH_BYTES + length])["__metadata__"]["duet"])
+        return safetensors_torch.load(content), values
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ValueError(f"checkpoint {path} must be one of Duet's, got a foreign file ({error})") from None
 
 
-def _values_digest(values: dict) -> str:
-    kept = {key: value for key, value in values.items() if key != "values_sha256"}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+def load_newest(paths: list[Path]) -> tuple[dict[str, torch.Tensor], dict, list[str]] | None:
+    """The first checkpoint that is whole, and why those before it were refused; None if all are missing.
+
+    Args:
+        paths: checkpoints, the newest first; missing ones are passed over.
+
+    Raises:
+        ValueError: if there are some and all are refused; names each.
+    """
+    refused: list[str] = []
+    for path in paths:
+        try:
+            return *load(path), refused
+        except FileNotFoundError:
+            continue
+        except ValueError as error:
+            refused.append(str(error))
+    if refused:
+        raise ValueError("; ".join(refused))
+    return None
+
+
+def _copy(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _seal(content: bytes) -> bytes:
+    """The content with the checksum of all its bytes in the place left blank for it."""
+    start, end = _SEAL.search(content).span(1)
+    return content[:start] + hashlib.sha256(content).hexdigest().encode() + content[end:]
+
+
+def _unsealed(path: Path) -> bytes:
+    """A file's content, if it is what was sealed."""
+    content = path.read_bytes()
+    found = _SEAL.search(content)
+    if found is None:
+        raise ValueError(f"checkpoint {path} must be whole, got a cut or foreign file")
+    start, end = found.span(1)
+    digest = hashlib.sha256(content[:start])
+    digest.update(_BLANK.encode())
+    digest.update(memoryview(content)[end:])
+    if digest.hexdigest().encode() != found[1]:
+        raise ValueError(f"checkpoint {path} must match its checksum; it was cut or changed after it was saved")
+    return content
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Writes a file and waits until the disk has it: a rename may otherwise outlive its content in a power cut."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows cannot open a folder, and writes its names through
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _digest(tensors: dict[str, torch.Tensor]) -> str:
