@@ -6,14 +6,13 @@ runs or torch; whether the data can carry the plan is checked by `core.data.spli
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Discriminator,
     Field,
     ValidationError,
     ValidationInfo,
@@ -22,6 +21,16 @@ from pydantic import (
 )
 
 from core import encoders
+from core.objectives import (
+    OBJECTIVES,
+    AnyObjective,
+    ClassificationConfig,
+    ListedObjective,
+    Objective,
+    SupConConfig,
+    UntrainedConfig,
+    is_drawn,
+)
 from core.wording import describe
 
 RANDOM_SPLIT = "a random split"
@@ -133,70 +142,6 @@ class EncoderConfig(_Config):
         return value
 
 
-class Objective(_Config):
-    """What every objective has: a label of its own, and leaks to measure the worth of, for this arm alone."""
-
-    label: str | None = None
-    group: Literal["none"] | None = None
-    pool: Literal["all"] | None = None
-
-
-class ClassificationConfig(Objective):
-    """Cross-entropy on a linear head."""
-
-    name: Literal["classification"] = "classification"
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-
-    @model_validator(mode="after")
-    def _draws_no_pairs(self) -> "ClassificationConfig":
-        if self.pool is not None:
-            raise ValueError("objectives: pool must be absent for classification, which draws no positives and negatives; "
-                             f"got {self.pool!r}")
-        return self
-
-
-class TripletConfig(Objective):
-    """Triplet margin loss (Schroff et al., 2015, arXiv:1503.03832; batch-hard: Hermans et al., 2017, arXiv:1703.07737).
-
-    `mining: drawn` is the study's way: a third of each batch are anchors, and each has a positive and a negative of
-    its own, drawn for it alone.
-    """
-
-    name: Literal["triplet"] = "triplet"
-    mining: Literal["random", "semi_hard", "batch_hard", "drawn"] = "semi_hard"
-    margin: float = Field(0.2, gt=0, le=100)
-    normalize: bool = True
-
-
-class SupConConfig(Objective):
-    """Supervised contrastive loss (Khosla et al., 2020, arXiv:2004.11362). `projection` adds a two-layer head of
-    that width for the loss; the readout stays the pooled features."""
-
-    name: Literal["supcon"] = "supcon"
-    temperature: float = Field(0.1, gt=0, le=10)
-    projection: int | None = Field(None, ge=2, le=4096)
-
-
-class UntrainedConfig(Objective):
-    """The encoder as it starts: the floor every objective is measured from. Always added, never listed."""
-
-    name: Literal["untrained"] = "untrained"
-
-
-ObjectiveConfig = ClassificationConfig | TripletConfig | SupConConfig
-OBJECTIVES: dict[str, type[_Config]] = {
-    model.model_fields["name"].default: model for model in get_args(ObjectiveConfig)
-}
-
-
-def _objective_from_name(value: object) -> object:
-    return {"name": value} if isinstance(value, str) else value
-
-
-_ListedObjective = Annotated[ObjectiveConfig, Discriminator("name"), BeforeValidator(_objective_from_name)]
-_AnyObjective = Annotated[ObjectiveConfig | UntrainedConfig, Discriminator("name")]
-
-
 class BudgetConfig(_Config):
     """The same for every objective: images seen (views counted), cut into `epochs` equal parts.
 
@@ -282,7 +227,7 @@ class RunConfig(_Config):
     """One objective, one images-per-class, one seed: everything the worker needs to know."""
 
     experiment: str
-    objective: _AnyObjective
+    objective: AnyObjective
     images_per_class: ImagesPerClass
     seed: int
     dataset: DatasetConfig
@@ -307,7 +252,7 @@ class RunConfig(_Config):
         found = []
         if self.split.group == "none":
             found.append(RANDOM_SPLIT)
-        if self.training.pool == "all" and draws_pairs(self.objective):
+        if self.training.pool == "all" and self.objective.draws_pairs:
             found.append(LEAKY_SAMPLER)
         return tuple(found)
 
@@ -333,7 +278,7 @@ class ExperimentConfig(_Config):
     dataset: DatasetConfig
     split: SplitConfig = SplitConfig()
     encoder: EncoderConfig = EncoderConfig()
-    objectives: tuple[_ListedObjective, ...] = (ClassificationConfig(), SupConConfig())
+    objectives: tuple[ListedObjective, ...] = (ClassificationConfig(), SupConConfig())
     images_per_class: tuple[ImagesPerClass, ...] = ("all",)
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2)
     budget: BudgetConfig = BudgetConfig()
@@ -350,8 +295,8 @@ class ExperimentConfig(_Config):
     def _listed_once(cls, value: tuple) -> tuple:
         if not value:
             raise ValueError("must list at least one, got none")
-        labels = [arm_label(item) if isinstance(item, _Config) else str(item) for item in value]
-        advice = " (give one a label of its own)" if isinstance(value[0], _Config) else ""
+        labels = [arm_label(item) if isinstance(item, Objective) else str(item) for item in value]
+        advice = " (give one a label of its own)" if isinstance(value[0], Objective) else ""
         for label in labels:
             check_name(label)
             if label == "untrained":
@@ -422,17 +367,7 @@ def arm_title(objective: Objective) -> str:
     if objective.label:
         return objective.label
     leaks = [words for words, is_on in ((RANDOM_SPLIT, objective.group), (LEAKY_SAMPLER, objective.pool)) if is_on]
-    return {"supcon": "SupCon"}.get(objective.name, objective.name) + (f" with {' and '.join(leaks)}" if leaks else "")
-
-
-def draws_pairs(objective: Objective) -> bool:
-    """Whether an objective learns from positives and negatives."""
-    return not isinstance(objective, ClassificationConfig | UntrainedConfig)
-
-
-def is_drawn(objective: Objective) -> bool:
-    """Whether an objective's batches are triplets drawn one by one, not classes × samples."""
-    return isinstance(objective, TripletConfig) and objective.mining == "drawn"
+    return objective.word + (f" with {' and '.join(leaks)}" if leaks else "")
 
 
 def check_name(value: str) -> str:

@@ -1,41 +1,46 @@
 """TRAIN. What will run, and how long will it take?"""
 
+import math
+from typing import Literal, get_args, get_origin
+
 import streamlit as st
 
 from core import config as configuration
 from core import encoders
-from core.config import OBJECTIVES, ConfigError, ExperimentConfig
+from core.config import ConfigError, ExperimentConfig
+from core.objectives import OBJECTIVES, Objective
 from core.runs import directory, planning
 from pages import _datasets, _shared
 
 _shared.enter(__file__)
 
-TITLES = {"classification": "Classification (cross-entropy)", "triplet": "Triplet", "supcon": "SupCon"}
-HELP = {"label_smoothing": "Share of the target spread over all classes.", "mining": "Which triplets of a batch teach.",
-        "margin": "How much nearer the positive must be than the negative.",
-        "normalize": "Scale features to length 1 before measuring distance.",
-        "temperature": "Smaller pushes harder on the nearest negatives.",
-        "projection": "Width of a two-layer head for the loss alone; empty trains the features themselves."}
-
 
 def _objective(name: str) -> dict:
-    """Widgets for an objective's parameters, from the config's own fields and defaults."""
+    """Widgets for an objective's parameters: fields, defaults, ranges and help are the config's own."""
     values: dict = {"name": name}
     for field, info in OBJECTIVES[name].model_fields.items():
-        if field in ("name", "label", "group", "pool"):
+        if field in Objective.model_fields:
             continue
-        key, text = f"{name}-{field}", f"{field.replace('_', ' ')}"
-        choices = getattr(info.annotation, "__args__", ())
-        if choices and all(isinstance(choice, str) for choice in choices):
-            values[field] = st.selectbox(text, choices, index=choices.index(info.default), key=key, help=HELP[field])
-        elif isinstance(info.default, bool):
-            values[field] = st.toggle(text, info.default, key=key, help=HELP[field])
+        text, shared = field.replace("_", " "), {"key": f"{name}-{field}", "help": info.description}
+        choices = get_args(info.annotation)
+        if get_origin(info.annotation) is Literal:
+            values[field] = st.selectbox(text, choices, index=choices.index(info.default), **shared)
+        elif info.annotation is bool:
+            values[field] = st.toggle(text, info.default, **shared)
         else:
-            whole = field == "projection"
-            found = st.number_input(text, value=info.default, key=key, help=HELP[field], step=1 if whole else 0.01,
-                                    format=None if whole else "%.2f")
-            values[field] = found
+            is_whole = int in choices
+            limits = {key: getattr(limit, key) for limit in info.metadata for key in ("ge", "gt", "le", "lt")
+                      if hasattr(limit, key)}
+            kind = int if is_whole else float
+            values[field] = st.number_input(
+                text, kind(limits.get("ge", limits.get("gt"))), kind(limits.get("le", limits.get("lt"))), info.default,
+                step=1 if is_whole else _step(info.default), format=None if is_whole else "%g", **shared)
     return values
+
+
+def _step(default: float) -> float:
+    """A tenth of the default's own size, 0.01 for 0."""
+    return 10.0 ** (math.floor(math.log10(default)) - 1) if default else 0.01
 
 
 def _numbers(text: str, words: tuple[str, ...] = ()) -> list:
@@ -47,7 +52,8 @@ def _form() -> dict | None:
     name = st.text_input("Name", directory.free_name(_shared.checkpoints_root(), "experiment"), key="train-name")
     dataset = _datasets.pick_dataset()
     is_digits = dataset is None or dataset.source == "digits"
-    chosen = st.multiselect("Objectives", list(OBJECTIVES), default=["classification", "supcon"], format_func=TITLES.get,
+    chosen = st.multiselect("Objectives", list(OBJECTIVES), default=["classification", "supcon"],
+                            format_func=lambda item: OBJECTIVES[item].title,
                             help="The first is A, the second B. The untrained encoder is always scored too.")
     first, second, third = st.columns(3)
     counts = first.text_input("Images per class", "15, all", help="Several, with commas; 'all' is every training image.")
@@ -65,7 +71,7 @@ def _form() -> dict | None:
     with st.expander("Objectives' parameters"):
         objectives = []
         for item in chosen:
-            st.markdown(f"**{TITLES[item]}**")
+            st.markdown(f"**{OBJECTIVES[item].title}**  :small[:gray[{OBJECTIVES[item].paper}]]")
             with st.container(horizontal=True):
                 objectives.append(_objective(item))
     with st.expander("Advanced"):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from core import config, experiment_file
-from core.config import ConfigError, ExperimentConfig, UntrainedConfig
+from core.config import ConfigError, ExperimentConfig
 
 MINIMAL = {"name": "x", "dataset": {"source": "digits"}}
 
@@ -45,9 +45,6 @@ def test_two_lines_are_enough_and_the_defaults_are_the_protocols():
     ({"split": {"nope": 1}}, "'split.nope'", "fractions, seed"),
     ({"training": {"batch": {"size": 3}}}, "'training.batch.size'", "classes, samples"),
     ({"training": {"augmentation": {"blur": 3}}}, "'training.augmentation.blur'", "crop_scale, flip, jitter"),
-    ({"objectives": ["supcon", {"name": "triplet", "temperature": 1}]}, "'objectives.1.temperature'",
-     "label, group, pool, name, mining, margin, normalize"),
-    ({"objectives": [{"name": "classification", "margin": 1}]}, "'objectives.0.margin'", "label_smoothing"),
 ])
 def test_an_unknown_key_is_named_with_the_keys_allowed_there(values, where, allowed):
     message = refusal({**MINIMAL, **values})
@@ -60,11 +57,6 @@ def test_an_unknown_key_is_what_is_reported_when_other_things_are_wrong_too():
 
 
 @pytest.mark.parametrize("values, message", [
-    ({"objectives": ["contrastive"]},
-     "objectives.0 must be one of classification, triplet, supcon, got 'contrastive'"),
-    ({"objectives": ["untrained"]}, "objectives.0 must be one of classification, triplet, supcon, got 'untrained'"),
-    ({"objectives": [{"margin": 1}]},
-     "objectives.0 must be an objective's name or a mapping with a 'name', got {'margin': 1}"),
     ({"objectives": "triplet"}, 'objectives must be a list, got "triplet"'),
     ({"objectives": []}, "objectives must list at least one, got none"),
     ({"seeds": []}, "seeds must list at least one, got none"),
@@ -115,11 +107,6 @@ def test_a_refusal_is_one_sentence_with_parameter_range_and_value(values, messag
     ({"training": {"augmentation": {"jitter": 1}}}, "training.augmentation.jitter", "1"),
     ({"encoder": {"image_size": 8}}, "encoder.image_size", "8"),
     ({"encoder": {"image_size": 2000}}, "encoder.image_size", "2000"),
-    ({"objectives": [{"name": "triplet", "margin": 0}]}, "objectives.0.margin", "0"),
-    ({"objectives": [{"name": "triplet", "mining": "easy"}]}, "objectives.0.mining", '"easy"'),
-    ({"objectives": [{"name": "supcon", "temperature": 0}]}, "objectives.0.temperature", "0"),
-    ({"objectives": [{"name": "supcon", "projection": 1}]}, "objectives.0.projection", "1"),
-    ({"objectives": [{"name": "classification", "label_smoothing": 1}]}, "objectives.0.label_smoothing", "1"),
     ({"evaluation": {"bootstrap": 99}}, "evaluation.bootstrap", "99"),
     ({"evaluation": {"kmeans_seeds": 0}}, "evaluation.kmeans_seeds", "0"),
     ({"evaluation": {"projection": "3d"}}, "evaluation.projection", '"3d"'),
@@ -264,12 +251,6 @@ def test_a_run_file_of_another_version_is_refused():
         config.parse_run(values)
 
 
-def test_arm_titles_and_labels():
-    assert [config.arm_label(item) for item in full().objectives] == ["classification", "hard", "supcon"]
-    assert [config.arm_title(item) for item in full().objectives] == ["classification", "hard", "SupCon"]
-    assert config.arm_label(UntrainedConfig()) == "untrained"
-
-
 def test_absolute_paths_are_found_from_the_working_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     experiment = parse(dataset={"source": "folder", "root": "images/../mine"}, encoder={"weights": "w.safetensors"})
@@ -341,7 +322,6 @@ def test_a_leak_of_the_whole_experiment_reaches_only_those_who_draw_pairs():
 
 
 @pytest.mark.parametrize("values, message", [
-    ({"objectives": [{"name": "classification", "pool": "all"}]}, "pool must be absent for classification"),
     ({"dataset": {"source": "table"}}, "root must name a CSV or Parquet file with the columns path and label"),
     ({"dataset": {"source": "oxford_pet"}}, "root must name the folder that holds the dataset when source is 'oxford_pet'"),
     ({"dataset": {"source": "table", "root": "x", "group_by": "(a)"}}, "group_by must be absent when source is 'table'"),

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from core.objectives import OBJECTIVES, Objective
 from core.runs import directory, jobs
 
 
@@ -27,6 +28,30 @@ def test_nonsense_is_refused_in_words(screen) -> None:
     app = screen("train")
     next(item for item in app.text_input if item.label == "Seeds").set_value("0, zero").run()
     assert re.search(r"seeds\.1 must be .*integer", app.error[0].value)
+
+
+def test_every_objective_is_offered_with_its_parameters_and_makes_a_plan(screen) -> None:
+    app = screen("train")
+    chosen = next(item for item in app.multiselect if item.label == "Objectives")
+    assert chosen.options == [model.title for model in OBJECTIVES.values()]
+    chosen.set_value(list(OBJECTIVES)).run()
+    assert not app.exception and not app.error
+    assert app.header[0].value == "Ready to start."
+    assert f"**{6 * len(OBJECTIVES)} runs**" in plan_words(app)
+    keys = {widget.key for kind in (app.number_input, app.selectbox, app.toggle) for widget in kind}
+    for name, model in OBJECTIVES.items():
+        assert f"{model.paper}" in plan_words(app)
+        assert {f"{name}-{field}" for field in model.model_fields.keys() - Objective.model_fields.keys()} <= keys
+
+
+def test_a_parameter_of_an_objective_reaches_the_plan_and_its_range_is_the_configs(screen) -> None:
+    app = screen("train")
+    next(item for item in app.multiselect if item.label == "Objectives").set_value(["classification", "proxy_anchor"]).run()
+    margin = app.number_input(key="proxy_anchor-margin")
+    assert (margin.value, margin.min, margin.max, margin.help) == (
+        0.1, 0, 1, OBJECTIVES["proxy_anchor"].model_fields["margin"].description)
+    margin.set_value(0.25).run()
+    assert "margin: 0.25" in app.code[0].value and "lr_factor: 100.0" in app.code[0].value
 
 
 def test_start_lays_out_the_experiment_and_goes_to_watch(screen, tmp_path: Path) -> None:

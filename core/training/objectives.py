@@ -1,59 +1,97 @@
-"""The losses on offer, each with its paper, and what it needs on top of the encoder.
+"""The losses on offer, and what each needs on top of the encoder; formulas, papers and ranges stand in `core.objectives`.
 
-An objective is a module `(features, labels) -> scalar`; pytorch-metric-learning computes the contrastive ones. A
-batch that cannot teach is refused: the library would answer 0.0.
+An objective is a module `(features, labels) -> scalar`; pytorch-metric-learning computes all but cross-entropy. A batch that
+cannot teach is refused: the library would answer 0.0.
 """
 
-import math
+from functools import partial
 
 import torch
 from pytorch_metric_learning import distances, losses, miners, reducers
 from torch import nn
 from torch.nn import functional as F
 
-from core.config import ClassificationConfig, SupConConfig, TripletConfig
+from core.config import BatchConfig
+from core.objectives import (
+    ArcFaceConfig,
+    ClassificationConfig,
+    MultiSimilarityConfig,
+    NormalizedSoftmaxConfig,
+    ObjectiveConfig,
+    ProxyAnchorConfig,
+    SupConConfig,
+    TripletConfig,
+)
 
 
 class Objective(nn.Module):
     """A loss on pooled features.
 
-    Shape: features (b, D) float32, unnormalised; label_id (b,) int64; result a scalar.
+    Shape: features (b, D) float32, unnormalised; label_id (b,) int64 from 0; result a scalar.
+
+    Attributes:
+        collapse_value: the loss when all embeddings, and all proxies, are one vector.
+        lr_factor: how many times the learning rate its own parameters get.
     """
+
+    collapse_value: float
+    lr_factor: float = 1.0
 
     def forward(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
         check_batch(label_id)
         return self._loss(features, label_id)
+
+    @property
+    def active(self) -> float | None:
+        """Share of the last batch's triplets with a positive loss, 0 to 1; None where there are none, or no batch yet."""
+        return None
 
     def _loss(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
         raise TypeError(f"{type(self).__name__} must define its loss")
 
 
 class Classification(Objective):
-    """Cross-entropy on a linear head. Collapse value: ln(number of classes)."""
+    """Cross-entropy on a linear head."""
 
     def __init__(self, config: ClassificationConfig, width: int, n_classes: int) -> None:
         super().__init__()
         self.head = nn.Linear(width, n_classes)
         self._smoothing = config.label_smoothing
-        self.collapse_value = math.log(n_classes)
 
     def _loss(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(self.head(features), label_id, label_smoothing=self._smoothing)
 
 
-class Triplet(Objective):
-    """max(0, margin + d(anchor, positive) − d(anchor, negative)), Euclidean distance.
+class Proxies(Objective):
+    """A loss between L2-normalised features and one learnt proxy a class: normalised softmax, ArcFace, proxy-anchor."""
 
-    Schroff et al. (2015), arXiv:1503.03832; batch-hard mining: Hermans et al. (2017), arXiv:1703.07737. `random`
-    takes one positive and one negative per anchor by chance from the batch; `drawn` takes a batch of anchors, then their
-    positives, then their negatives, as the study did. Averaged over the mined triplets with a positive loss. Collapse
-    value: the margin.
-    """
+    def __init__(self, config: NormalizedSoftmaxConfig | ArcFaceConfig | ProxyAnchorConfig, width: int,
+                 n_classes: int) -> None:
+        super().__init__()
+        # Of length 1 at any width, so that a step of one size turns them as far. Proxy-anchor starts as its authors do.
+        of_length_one = partial(nn.init.normal_, std=width ** -0.5)
+        match config:
+            case NormalizedSoftmaxConfig():
+                self.proxies = losses.NormalizedSoftmaxLoss(n_classes, width, temperature=config.temperature,
+                                                            weight_init_func=of_length_one)
+            case ArcFaceConfig():
+                self.proxies = _ArcFaceLoss(n_classes, width, margin=config.margin, scale=config.scale,
+                                            weight_init_func=of_length_one)
+            case ProxyAnchorConfig():
+                self.proxies = losses.ProxyAnchorLoss(n_classes, width, margin=config.margin, alpha=config.alpha)
+        self.lr_factor = config.lr_factor
+
+    def _loss(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
+        return self.proxies(features, label_id)
+
+
+class Triplet(Objective):
+    """Triplet margin loss. Without a semi-hard triplet in the batch every triplet counts."""
 
     def __init__(self, config: TripletConfig) -> None:
         super().__init__()
-        distance = distances.LpDistance(p=2, normalize_embeddings=config.normalize)
-        reducer = reducers.AvgNonZeroReducer()
+        # Not normalised by the library: for another p it would scale to that norm's length 1.
+        distance = distances.LpDistance(p=config.p, normalize_embeddings=False)
         self._config = config
         self._miner = {
             "batch_hard": lambda: miners.BatchHardMiner(distance=distance),
@@ -61,61 +99,121 @@ class Triplet(Objective):
             "random": lambda: None,
             "drawn": lambda: _by_thirds,
         }[config.mining]()
-        per_anchor = 1 if config.mining == "random" else "all"
-        self._triplet = losses.TripletMarginLoss(config.margin, distance=distance, reducer=reducer,
-                                                 triplets_per_anchor=per_anchor)
-        self.collapse_value = config.margin
+        self._triplet = losses.TripletMarginLoss(config.margin, distance=distance, reducer=reducers.DoNothingReducer(),
+                                                 triplets_per_anchor=1 if config.mining == "random" else "all")
+        self._teaching: torch.Tensor | None = None
+
+    @property
+    def active(self) -> float | None:
+        """Of all triplets of the batch with semi-hard mining, where those that were mined would all be active; otherwise of
+        those that were mined."""
+        return None if self._teaching is None else self._teaching.float().mean().item()
 
     def _loss(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
+        if self._config.normalize:
+            features = F.normalize(features)
         mined = self._miner(features, label_id) if self._miner else None
         if mined is not None and len(mined[0]) == 0:  # no semi-hard triplet: all are learnt, or collapsed. Every triplet tells
             mined = None                              # which; the library alone would answer 0.0 to both
-        return self._triplet(features, label_id, mined)
+        values = self._values(features, label_id, mined)
+        with torch.no_grad():
+            looked_at = self._values(features, label_id, None) if self._config.mining == "semi_hard" else values
+            self._teaching = looked_at > 0
+        teaching = values[values > 0] if self._config.average == "active" else values
+        return teaching.mean() if len(teaching) else values.sum()  # the sum is 0 and still has a gradient
+
+    def _values(self, features: torch.Tensor, label_id: torch.Tensor,
+                mined: tuple[torch.Tensor, ...] | None) -> torch.Tensor:
+        return self._triplet(features, label_id, mined)["loss"]["losses"]
 
 
 class SupCon(Objective):
-    """Supervised contrastive loss, L_out of Khosla et al. (2020), arXiv:2004.11362, on L2-normalised features.
+    """Supervised contrastive loss, averaged over the anchors that have a positive."""
 
-    With `projection`, a two-layer head of that width stands between the features and the loss. Collapse value:
-    ln(b − 1), every similarity equal.
-    """
-
-    def __init__(self, config: SupConConfig, width: int, batch_size: int) -> None:
+    def __init__(self, config: SupConConfig, width: int) -> None:
         super().__init__()
         self.projection = nn.Identity() if config.projection is None else nn.Sequential(
             nn.Linear(width, width), nn.ReLU(), nn.Linear(width, config.projection))
-        self._supcon = losses.SupConLoss(temperature=config.temperature)
-        self.collapse_value = math.log(batch_size - 1)
+        # The library's own average leaves out anchors whose loss rounds to 0, and so never falls as far as the formula.
+        self._supcon = losses.SupConLoss(temperature=config.temperature, reducer=reducers.DoNothingReducer())
 
     def _loss(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
-        return self._supcon(self.projection(features), label_id)
+        values = self._supcon(self.projection(features), label_id)["loss"]["losses"]  # (b,)
+        has_positive = (label_id[:, None] == label_id).sum(1) > 1
+        return values[has_positive].mean()
+
+
+class MultiSimilarity(Objective):
+    """Multi-similarity loss on the pairs its own miner keeps."""
+
+    def __init__(self, config: MultiSimilarityConfig) -> None:
+        super().__init__()
+        self._miner = miners.MultiSimilarityMiner(config.epsilon)
+        self._pairs = losses.MultiSimilarityLoss(config.alpha, config.beta, config.base)
+
+    def _loss(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
+        kept = self._miner(features, label_id)
+        # Not through the loss's own call, which answers 0.0 where one positive and one negative are kept.
+        return self._pairs.mat_based_loss(self._pairs.distance(features), kept)["loss"]["losses"].mean()
+
+
+class _ArcFaceLoss(losses.ArcFaceLoss):
+    """The library's, but for cosines that round to 1: there acos has no slope, and one such image would turn every weight to
+    NaN."""
+
+    def get_angles(self, cosine_of_target_classes: torch.Tensor) -> torch.Tensor:
+        most = 1 - torch.finfo(cosine_of_target_classes.dtype).eps
+        return torch.acos(cosine_of_target_classes.clamp(-most, most))
 
 
 def _by_thirds(features: torch.Tensor, label_id: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Indices of a batch that holds anchors, then positives, then negatives."""
-    return torch.arange(len(label_id), device=label_id.device).chunk(3)
+    """Indices of a batch that holds anchors, then positives, then negatives.
+
+    Raises:
+        ValueError: if it is no such batch.
+    """
+    if len(label_id) % 3 == 0:
+        anchors, positives, negatives = label_id.chunk(3)
+        if torch.equal(anchors, positives) and not (anchors == negatives).any():
+            return torch.arange(len(label_id), device=label_id.device).chunk(3)
+    raise ValueError(f"a batch of drawn triplets must hold anchors, then their positives, then their negatives, got labels "
+                     f"{label_id.tolist()}")
 
 
-def build(config: ClassificationConfig | TripletConfig | SupConConfig, width: int, n_classes: int, batch_size: int,
-          seed: int) -> Objective:
+def build(config: ObjectiveConfig, width: int, n_classes: int, batch_size: int, seed: int,
+          batch: BatchConfig | None = None, views: int = 1) -> Objective:
     """The objective a config names, its parameters drawn from the seed.
 
     Args:
         config: which loss, and its parameters.
         width: width D of the encoder's features.
         n_classes: classes in the training rows.
-        batch_size: images per batch, for the collapse value.
-        seed: seed of the head's random weights.
+        batch_size: embeddings per batch, for the collapse value where `batch` is not given: then every class stands in it
+            equally often.
+        seed: seed of the head's or the proxies' random values.
+        batch: its classes and samples, for the collapse value.
+        views: of each sample in it.
+
+    Raises:
+        ValueError: if the config names no objective that trains.
     """
     torch.manual_seed(seed)
     match config:
         case ClassificationConfig():
-            return Classification(config, width, n_classes)
+            objective = Classification(config, width, n_classes)
+        case NormalizedSoftmaxConfig() | ArcFaceConfig() | ProxyAnchorConfig():
+            objective = Proxies(config, width, n_classes)
         case TripletConfig():
-            return Triplet(config)
+            objective = Triplet(config)
         case SupConConfig():
-            return SupCon(config, width, batch_size)
-    raise ValueError(f"objective must be one that trains, got {config.name!r}")
+            objective = SupCon(config, width)
+        case MultiSimilarityConfig():
+            objective = MultiSimilarity(config)
+        case _:
+            raise ValueError(f"objective must be one that trains, got {config.name!r}")
+    classes, samples = (n_classes, batch_size / n_classes) if batch is None else (batch.classes, batch.samples * views)
+    objective.collapse_value = config.collapse_value(n_classes, classes, samples)
+    return objective
 
 
 def check_batch(label_id: torch.Tensor) -> None:

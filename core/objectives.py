@@ -1,0 +1,239 @@
+"""What can be trained for: each objective with its paper, parameters, legal ranges and collapse value.
+
+Only describes; `core.training.objectives` computes the losses. The page draws its form from here, and a config refuses
+here what is out of range.
+"""
+
+import math
+from typing import Annotated, ClassVar, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, model_validator
+
+
+class Objective(BaseModel):
+    """What every objective has: a label of its own, and leaks to measure the worth of, for this arm alone.
+
+    Attributes:
+        title: its name above a form.
+        word: its name in a sentence.
+        paper: where it comes from.
+        draws_pairs: whether it learns from positives and negatives among the samples.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+    title: ClassVar[str]
+    word: ClassVar[str]
+    paper: ClassVar[str] = ""
+    draws_pairs: ClassVar[bool] = True
+
+    label: str | None = None
+    group: Literal["none"] | None = None
+    pool: Literal["all"] | None = None
+    name: str
+
+    @model_validator(mode="after")
+    def _pool_is_for_pairs(self) -> "Objective":
+        if self.pool is not None and not self.draws_pairs:
+            raise ValueError(f"objectives: pool must be absent for {self.name}, which draws no positives and negatives; "
+                             f"got {self.pool!r}")
+        return self
+
+    def collapse_value(self, n_classes: int, classes: float, samples: float) -> float:
+        """The loss when all embeddings, and all proxies, are one vector: it has taught nothing, or lost everything.
+
+        Args:
+            n_classes: classes in the training rows.
+            classes: classes in a batch.
+            samples: embeddings of each of them in a batch, views counted.
+        """
+        raise TypeError(f"{type(self).__name__} has no loss")
+
+
+class ClassificationConfig(Objective):
+    """Cross-entropy on a linear head, −Σ_k t_k ln softmax(W x + b)_k, where the target t is 1 − ε on the class and ε spread
+    over all."""
+
+    title: ClassVar[str] = "Classification (cross-entropy)"
+    word: ClassVar[str] = "classification"
+    paper: ClassVar[str] = "label smoothing: Szegedy et al., 2016, arXiv:1512.00567"
+    draws_pairs: ClassVar[bool] = False
+
+    name: Literal["classification"] = "classification"
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread over all classes.")
+
+    def collapse_value(self, n_classes: int, classes: float, samples: float) -> float:
+        """ln K: every logit equal."""
+        return math.log(n_classes)
+
+
+class NormalizedSoftmaxConfig(Objective):
+    """Cross-entropy on the cosines s(x, p_k) to one proxy a class, −ln softmax(s / temperature)_y; no bias, no margin."""
+
+    title: ClassVar[str] = "Normalised softmax"
+    word: ClassVar[str] = "normalised softmax"
+    paper: ClassVar[str] = "Zhai & Wu, 2019, arXiv:1811.12649"
+    draws_pairs: ClassVar[bool] = False
+
+    name: Literal["normalized_softmax"] = "normalized_softmax"
+    temperature: float = Field(0.05, gt=0, le=10, description="Smaller asks for sharper differences between the classes.")
+    lr_factor: float = Field(1.0, gt=0, le=1000, description="How many times the learning rate the proxies get.")
+
+    def collapse_value(self, n_classes: int, classes: float, samples: float) -> float:
+        """ln K: every cosine equal."""
+        return math.log(n_classes)
+
+
+class ArcFaceConfig(Objective):
+    """Cross-entropy on scaled cosines to one proxy a class, the angle θ to the own one widened by the margin m:
+    −ln(e^{s cos(θ_y + m)} / (e^{s cos(θ_y + m)} + Σ_{k≠y} e^{s cos θ_k})).
+
+    Beyond θ_y = π − m, where cos(θ_y + m) would rise again, its place is taken by cos θ_y − m sin m, as the authors do.
+    """
+
+    title: ClassVar[str] = "ArcFace"
+    word: ClassVar[str] = "ArcFace"
+    paper: ClassVar[str] = "Deng et al., 2019, arXiv:1801.07698"
+    draws_pairs: ClassVar[bool] = False
+
+    name: Literal["arcface"] = "arcface"
+    # 28.6° is the paper's 0.5 rad. Beyond 90° the loss would no longer fall all the way as the angle closes.
+    margin: float = Field(28.6, ge=0, le=90, description="Degrees by which an image must be nearer to its own class's proxy.")
+    scale: float = Field(64.0, gt=0, le=1000, description="Factor on the cosines; the inverse of a temperature.")
+    lr_factor: float = Field(1.0, gt=0, le=1000, description="How many times the learning rate the proxies get.")
+
+    def collapse_value(self, n_classes: int, classes: float, samples: float) -> float:
+        """ln(1 + (K − 1) e^{s (1 − cos m)}): every angle 0, the own one widened to m."""
+        return _log_of_one_and(n_classes - 1, self.scale * (1 - math.cos(math.radians(self.margin))))
+
+
+class TripletConfig(Objective):
+    """max(0, margin + d(anchor, positive) − d(anchor, negative)), where d is the p-norm of the difference.
+
+    `mining` says which triplets of a batch teach. `random`: one positive and one negative per anchor by chance;
+    `semi_hard`: every negative that is farther than the positive, but within the margin; `batch_hard`: each anchor's farthest
+    positive and nearest negative. `drawn` is the study's way: a third of each batch are anchors, and each has a positive
+    and a negative of its own, drawn for it alone.
+    """
+
+    title: ClassVar[str] = "Triplet"
+    word: ClassVar[str] = "triplet"
+    paper: ClassVar[str] = "Schroff et al., 2015, arXiv:1503.03832; batch-hard: Hermans et al., 2017, arXiv:1703.07737"
+
+    name: Literal["triplet"] = "triplet"
+    mining: Literal["random", "semi_hard", "batch_hard", "drawn"] = Field(
+        "semi_hard", description="Which triplets of a batch teach.")
+    margin: float = Field(0.2, gt=0, le=100, description="How much nearer the positive must be than the negative.")
+    normalize: bool = Field(True, description="Scale features to Euclidean length 1 before measuring distance.")
+    p: float = Field(2.0, ge=1, le=10, description="Degree of the distance's norm: 2 is Euclidean, 1 sums the differences.")
+    average: Literal["active", "all"] = Field(
+        "active", description="Average over the triplets that still teach, or over all, as PyTorch's own triplet loss does.")
+
+    def collapse_value(self, n_classes: int, classes: float, samples: float) -> float:
+        """The margin: every distance 0."""
+        return self.margin
+
+
+class SupConConfig(Objective):
+    """Supervised contrastive loss L_out: the mean over anchors i and their positives p of
+    −ln(e^{s_ip / temperature} / Σ_{a≠i} e^{s_ia / temperature}), s the cosine.
+
+    `projection` adds a two-layer head of that width for the loss; the readout stays the pooled features.
+    """
+
+    title: ClassVar[str] = "SupCon"
+    word: ClassVar[str] = "SupCon"
+    paper: ClassVar[str] = "Khosla et al., 2020, arXiv:2004.11362"
+
+    name: Literal["supcon"] = "supcon"
+    temperature: float = Field(0.1, gt=0, le=10, description="Smaller pushes harder on the nearest negatives.")
+    projection: int | None = Field(
+        None, ge=2, le=4096, description="Width of a two-layer head for the loss alone; empty trains the features themselves.")
+
+    def collapse_value(self, n_classes: int, classes: float, samples: float) -> float:
+        """ln(b − 1), b the batch: every other sample as likely."""
+        return math.log(classes * samples - 1)
+
+
+class MultiSimilarityConfig(Objective):
+    """The mean over anchors i of 1/α ln(1 + Σ_p e^{−α (s_ip − base)}) + 1/β ln(1 + Σ_n e^{β (s_in − base)}), s the cosine.
+
+    Its own miner keeps a positive that is less similar than the anchor's nearest negative plus ε, and a negative that is
+    more similar than its farthest positive minus ε.
+    """
+
+    title: ClassVar[str] = "Multi-similarity"
+    word: ClassVar[str] = "multi-similarity"
+    paper: ClassVar[str] = "Wang et al., 2019, arXiv:1904.06627"
+
+    name: Literal["multi_similarity"] = "multi_similarity"
+    alpha: float = Field(2.0, gt=0, le=1000, description="How much the farthest positives outweigh the others.")
+    beta: float = Field(50.0, gt=0, le=1000, description="How much the nearest negatives outweigh the others.")
+    # The paper's text sets 1, where no positive can be too near; its authors' program sets 0.5.
+    base: float = Field(0.5, ge=-1, le=1, description="Cosine that positives should exceed and negatives stay below.")
+    epsilon: float = Field(0.1, gt=0, le=2, description="How close to violating the order a pair must be to teach.")
+
+    def collapse_value(self, n_classes: int, classes: float, samples: float) -> float:
+        """1/α ln(1 + (n − 1) e^{−α (1 − base)}) + 1/β ln(1 + (b − n) e^{β (1 − base)}): every cosine 1, so every pair is kept;
+        n samples of a class, b the batch."""
+        return (_log_of_one_and(samples - 1, -self.alpha * (1 - self.base)) / self.alpha
+                + _log_of_one_and((classes - 1) * samples, self.beta * (1 - self.base)) / self.beta)
+
+
+class ProxyAnchorConfig(Objective):
+    """The mean over the batch's classes of ln(1 + Σ_{x of it} e^{−α (s(x, p) − δ)}), plus the mean over all classes of
+    ln(1 + Σ_{x of others} e^{α (s(x, p) + δ)}), s the cosine to a class's proxy p, δ the margin."""
+
+    title: ClassVar[str] = "Proxy-anchor"
+    word: ClassVar[str] = "proxy-anchor"
+    paper: ClassVar[str] = "Kim et al., 2020, arXiv:2003.13911"
+    draws_pairs: ClassVar[bool] = False
+
+    name: Literal["proxy_anchor"] = "proxy_anchor"
+    margin: float = Field(0.1, ge=0, le=1, description="How far beyond cosine 0 an image must be, to either side.")
+    alpha: float = Field(32.0, gt=0, le=1000, description="How much the hardest images of a proxy outweigh the others.")
+    # 100 times: section 4.2 of the paper.
+    lr_factor: float = Field(100.0, gt=0, le=1000, description="How many times the learning rate the proxies get.")
+
+    def collapse_value(self, n_classes: int, classes: float, samples: float) -> float:
+        """ln(1 + n e^{−α (1 − δ)}) + (C ln(1 + (b − n) e^{α (1 + δ)}) + (K − C) ln(1 + b e^{α (1 + δ)})) / K: every cosine 1;
+        n samples of each of C classes make the batch b, and K proxies see it."""
+        size, pushing = classes * samples, self.alpha * (1 + self.margin)
+        return (_log_of_one_and(samples, -self.alpha * (1 - self.margin))
+                + (classes * _log_of_one_and(size - samples, pushing)
+                   + (n_classes - classes) * _log_of_one_and(size, pushing)) / n_classes)
+
+
+class UntrainedConfig(Objective):
+    """The encoder as it starts: the floor every objective is measured from. Always added, never listed."""
+
+    title: ClassVar[str] = "Untrained"
+    word: ClassVar[str] = "untrained"
+    draws_pairs: ClassVar[bool] = False
+
+    name: Literal["untrained"] = "untrained"
+
+
+ObjectiveConfig = (ClassificationConfig | NormalizedSoftmaxConfig | ArcFaceConfig | TripletConfig | SupConConfig
+                   | MultiSimilarityConfig | ProxyAnchorConfig)
+OBJECTIVES: dict[str, type[Objective]] = {model.model_fields["name"].default: model for model in get_args(ObjectiveConfig)}
+
+
+def _from_name(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+ListedObjective = Annotated[ObjectiveConfig, Discriminator("name"), BeforeValidator(_from_name)]
+AnyObjective = Annotated[ObjectiveConfig | UntrainedConfig, Discriminator("name")]
+
+
+def is_drawn(objective: Objective) -> bool:
+    """Whether an objective's batches are triplets drawn one by one, not classes × samples."""
+    return isinstance(objective, TripletConfig) and objective.mining == "drawn"
+
+
+def _log_of_one_and(count: float, exponent: float) -> float:
+    """ln(1 + count · e^exponent), however large the exponent."""
+    if exponent <= 0:
+        return math.log1p(count * math.exp(exponent))
+    return exponent + math.log(math.exp(-exponent) + count)
