@@ -17,7 +17,7 @@ from tqdm import tqdm
 from core import config as configuration
 from core import experiment_file
 from core.config import ExperimentConfig
-from core.runs import directory, jobs, planning
+from core.runs import device_queue, directory, jobs, planning
 from core.wording import failure
 
 PROJECT = Path(__file__).resolve().parent
@@ -52,10 +52,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
                        help="root of experiments (default: checkpoints)")
     device = argparse.ArgumentParser(add_help=False)
     device.add_argument("--device", default="auto", help="auto, cpu, cuda, or the number of a CUDA device")
+    queue = argparse.ArgumentParser(add_help=False)
+    queue.add_argument("--no-queue", action="store_false", dest="queue", default=argparse.SUPPRESS,
+                       help="share the device with experiments that asked before instead of waiting for them")
     as_json = argparse.ArgumentParser(add_help=False)
     as_json.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
 
-    parser = _Parser(prog="main.py", parents=[roots, device, as_json], description="Run an experiment, or one of the "
+    parser = _Parser(prog="main.py", parents=[roots, device, queue, as_json], description="Run an experiment, or one of the "
                      "commands below. Which embedding is better for your images, and is the difference real?")
     parser.add_argument("--config", type=Path, metavar="FILE", help="run this experiment in the foreground")
     parser.add_argument("--name", help="name of the experiment, instead of the file's")
@@ -74,7 +77,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
     add("list", _list, "list experiments, their runs and states", as_json)
     add("stop", _stop, "ask a run, or all runs of an experiment, to stop", run="experiment/run, or experiment")
-    add("resume", _resume, "go on with stopped, failed or lost runs", device, run="experiment/run, or experiment")
+    add("resume", _resume, "go on with stopped, failed or lost runs", device, queue, run="experiment/run, or experiment")
     embed = add("embed", _embed, "embed any folder of images with a trained encoder", device, run="experiment/run")
     embed.add_argument("folder", type=Path)
     embed.add_argument("--output", type=Path, required=True, metavar="FILE.parquet")
@@ -84,7 +87,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     compare.add_argument("--output", type=Path, metavar="FILE.html", help="also write a report of one page")
     export = add("export", _export, "take a run's embeddings or encoder with you", run="experiment/run")
     export.add_argument("--output", type=Path, required=True, metavar="FILE.{parquet,html,onnx,safetensors}")
-    defaults = argparse.Namespace(data=Path("data"), checkpoints=Path("checkpoints"))
+    defaults = argparse.Namespace(data=Path("data"), checkpoints=Path("checkpoints"), queue=True)
     return parser.parse_args(arguments, defaults)
 
 
@@ -103,7 +106,7 @@ def _run(options: argparse.Namespace) -> int:
                    for config in configs]
     jobs.check_device(options.device)
     plans = [_plan(config, options) for config in configs]  # what cannot work is refused before anything has run
-    return max(_follow(planning.launch(checked, options.checkpoints, options.data, options.device), options)
+    return max(_follow(planning.launch(checked, options.checkpoints, options.data, options.device, options.queue), options)
                for checked in plans)
 
 
@@ -164,7 +167,8 @@ def _show_progress(folder: Path) -> None:
             has_ended = jobs.wait(folder, seconds=0.5)
             progress = jobs.progress(folder)
             statuses = {name: jobs.derived_status(folder / name) for name in names}
-            current = next((f"{name} {item.phase}" for name, item in statuses.items() if item.state == "running"), "")
+            current = next((f"{name} {item.phase}" for name, item in statuses.items() if item.state == "running"),
+                           _queued(folder))
             left = "" if progress.seconds_left is None else f", {_duration(progress.seconds_left)} left"
             bar.n = round(100 * progress.share)
             bar.set_postfix_str(f"run {progress.n_done} of {progress.n_runs}{left}, {current}")
@@ -175,6 +179,11 @@ def _show_progress(folder: Path) -> None:
                           f"{name} {item.state}{_last_score(folder / name)}", file=sys.stderr)
             if has_ended:
                 return
+
+
+def _queued(folder: Path) -> str:
+    position = device_queue.position(folder)
+    return "" if position is None else f"number {position} in the queue"
 
 
 def _last_score(run: Path) -> str:
@@ -215,7 +224,8 @@ def _list(options: argparse.Namespace) -> int:
         return 0
     for item in found:
         n_done = sum(state == "completed" for state in item["runs"].values())
-        print(f"{item['experiment']}  {item['state']}  {n_done} of {len(item['runs'])} runs  {item['sentence']}".rstrip())
+        print(f"{item['experiment']}  {item['state']}  {n_done} of {len(item['runs'])} runs  "
+              f"{_queued(options.checkpoints / item['experiment']) or item['sentence']}".rstrip())
         for name, state in item["runs"].items():
             print(f"  {item['experiment']}/{name}  {state}")
     if not found:
@@ -241,7 +251,7 @@ def _stop(options: argparse.Namespace) -> int:
 def _resume(options: argparse.Namespace) -> int:
     runs = _runs_named(options)
     jobs.check_device(options.device)
-    if not jobs.resume(runs, options.data, options.device):
+    if not jobs.resume(runs, options.data, options.device, options.queue):
         raise ValueError(f"a run to resume must be {', '.join(jobs.RESUMABLE)}, "
                          f"got {jobs.derived_status(runs[0]).state} for {options.run!r}")
     folder = runs[0].parent

@@ -17,7 +17,7 @@ with st.container(horizontal=True):
 if not _shared.has_experiments():
     st.stop()
 
-from core.runs import directory, jobs  # noqa: E402 - after the first screen has been drawn
+from core.runs import device_queue, directory, jobs  # noqa: E402 - after the first screen has been drawn
 
 
 def _sentence(folder) -> str:
@@ -38,7 +38,8 @@ def _row(folder) -> None:
     runs = directory.runs(folder)
     with act.container(horizontal=True, horizontal_alignment="right"):
         if progress.state in ("running", "queued"):
-            said.write(_shared.progress_text(progress))
+            position = device_queue.position(folder)
+            said.write(_shared.progress_text(progress) if position is None else f"number {position} in the queue")
             if st.button("Stop", key=f"stop-{folder.name}", icon=":material/stop:"):
                 jobs.stop(runs)
                 st.rerun()

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.config import RunConfig, arm_label
 from core.report import figures, palette
-from core.runs import directory, film, jobs
+from core.runs import device_queue, directory, film, jobs
 from pages import _shared
 
 _shared.enter(__file__)
@@ -31,7 +31,8 @@ def _headline(progress: jobs.Progress) -> str:
         case "running":
             return f"Training: {_shared.progress_text(progress)}"
         case "queued":
-            return "Waiting for its turn: the worker is starting, or another experiment has the device"
+            position = device_queue.position(folder)
+            return "Starting" if position is None else f"Waiting for the device: number {position} in the queue"
         case "completed":
             verdict = directory.read_json(folder / "verdict.json")["sentence"]
             return f"{verdict}." if verdict else "Finished."

@@ -14,7 +14,7 @@ MODULES = sorted(".".join(path.relative_to(PROJECT).with_suffix("").parts) for p
 LIGHT = ("data", "analysis", "report", "config", "encoders", "experiment_file", "objectives", "wording")
 TORCH_FREE = [name for name in MODULES if name.split(".")[1] in LIGHT] + [
     "core.runs.directory", "core.runs.jobs", "core.runs.planning", "core.runs.verdict", "core.runs.film", "core.runs.layout",
-    "core.runs.fetch"]
+    "core.runs.fetch", "core.runs.worker", "core.runs.device_queue", "core.runs.failures"]
 PAGES = sorted((PROJECT / "pages").glob("*.py"))
 
 
@@ -74,8 +74,8 @@ def test_lower_layers_do_not_know_runs_or_report(layer: str) -> None:
 def test_pages_reach_neither_training_nor_each_other(path: Path) -> None:
     screens = {f"pages.{other.stem}" for other in PAGES if not other.stem.startswith("_")}
     imported = imports_of(path)
-    forbidden = ("torch", "timm", "torchvision", "core.training", "core.runs.worker", "core.runs.execution",
-                 "core.runs.inference", "umap")
+    forbidden = ("torch", "timm", "torchvision", "core.training", "core.runs.worker", "core.runs.series",
+                 "core.runs.execution", "core.runs.inference", "umap")
     assert not [name for name in imported if name.startswith(forbidden)]
     assert not imported & screens
 

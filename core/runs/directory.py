@@ -14,19 +14,20 @@ import time
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import core
 from core import config as configuration
 from core.config import ConfigError, ExperimentConfig, RunConfig, SplitConfig
-from core.data import manifest as manifests
-from core.data.manifest import Manifest
+
+if TYPE_CHECKING:  # pyarrow, 80 MB, is loaded where a manifest is: a worker that waits its turn needs none
+    from core.data.manifest import Manifest
 
 State = Literal["queued", "running", "completed", "failed", "stopped"]
 _PACKAGES = ("torch", "timm", "scikit-learn", "umap-learn", "pytorch-metric-learning", "numpy", "pyarrow")
-
-
 _RANDOM_SPLIT = "manifest-random-split.parquet"
+_BALLAST = 256 * 1024  # bytes: room for some forty tracebacks and states
+
 
 @dataclass(frozen=True)
 class RunStatus:
@@ -51,7 +52,7 @@ class RunStatus:
     changed: float = 0.0
 
 
-def create(config: ExperimentConfig, manifest: Manifest, root: Path, random_split: Manifest | None = None) -> Path:
+def create(config: ExperimentConfig, manifest: "Manifest", root: Path, random_split: "Manifest | None" = None) -> Path:
     """Lays out a new experiment with all its runs queued; whole or not at all.
 
     Args:
@@ -150,8 +151,10 @@ def read_run(run: Path) -> RunConfig:
     return configuration.parse_run(read_json(run / "run.json")["config"])
 
 
-def read_manifest(folder: Path, split: SplitConfig | None = None) -> Manifest:
+def read_manifest(folder: Path, split: SplitConfig | None = None) -> "Manifest":
     """The samples of an experiment folder in its own split, or in that of one of its runs."""
+    from core.data import manifest as manifests
+
     is_random = split is not None and split.group == "none" and (folder / _RANDOM_SPLIT).is_file()
     return manifests.read(folder / (_RANDOM_SPLIT if is_random else "manifest.parquet"))
 
@@ -164,6 +167,25 @@ def read_status(run: Path) -> RunStatus:
 def write_status(run: Path, status: RunStatus) -> None:
     """Replaces a run's `state.json`."""
     write_json(run / "state.json", {**asdict(status), "changed": time.time()})
+
+
+def reserve(folder: Path) -> None:
+    """Keeps some space of the disk for an experiment, to be able to write down that the disk is full.
+
+    Raises:
+        OSError: if the disk is full already.
+    """
+    path = folder / ".reserve"
+    if not path.is_file():
+        temporary = path.with_suffix(".tmp")
+        temporary.write_bytes(os.urandom(_BALLAST))  # random: some file systems store zeros in no space
+        os.replace(temporary, path)
+
+
+def release(folder: Path) -> None:
+    """Gives back the space that `reserve` kept."""
+    (folder / ".reserve").unlink(missing_ok=True)
+    (folder / ".reserve.tmp").unlink(missing_ok=True)
 
 
 def append_record(run: Path, record: dict) -> None:

@@ -3,9 +3,11 @@
 Knows the run's folder; knows nothing of queues, processes or other runs.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,8 @@ from core.training.encoder import DataConfig
 from core.training.trainer import EpochRecord, Trainer
 
 Say = Callable[[str], None]
+LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
+log = logging.getLogger("duet")
 
 
 class Stopped(Exception):
@@ -53,8 +57,8 @@ def execute(run: Path, config: RunConfig, place: Workplace, should_stop: Callabl
     Raises:
         Stopped: when asked to stop, after the step in hand was finished and saved.
     """
-    if should_stop():
-        raise Stopped
+    ask = _asking(should_stop)
+    ask()
     say("starting")
     module, data_config = encoder.build(config.encoder, config.seed)
     checkpoint_hash = None
@@ -67,11 +71,19 @@ def execute(run: Path, config: RunConfig, place: Workplace, should_stop: Callabl
         pool = manifest.leaky_pool(rows) if LEAKY_SAMPLER in config.leaks else None
         trainer = Trainer(module, objective, data_config, place.pixels, manifest.label_id, rows, config, place.device, pool)
         yield from _train(run, config, trainer, place, should_stop, say)
-        tensors, values = checkpoint.load(run / "best.safetensors")
+        tensors, values = checkpoint.load(run / BEST)
         module.load_state_dict(tensors)
         checkpoint_hash = values["sha256"]
-    say("embedding every image")
-    _finish(run, config, module, checkpoint_hash, place)
+    _finish(run, config, module, checkpoint_hash, place, ask, say)
+
+
+def _asking(should_stop: Callable[[], bool]) -> Callable[..., None]:
+    """A call that ends the work with Stopped if that was asked for; takes and ignores what progress reports."""
+    def ask(*_: int) -> None:
+        if should_stop():
+            raise Stopped
+
+    return ask
 
 
 def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, should_stop: Callable[[], bool],
@@ -80,44 +92,64 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
     validation = manifest.indices("validation")
     probe = probe_rows(manifest, config.evaluation.probe)
     film = Film(run, manifest, probe)
-    epoch, best = 0, -1.0  # MAP@R is never below 0
-    last = run / "last.safetensors"
-    if last.is_file():
-        tensors, values = checkpoint.load(last)
+    ask = _asking(should_stop)
+    tensors, values, refused = _newest(run)
+    mark = f" ({refused})" if refused else ""  # in the phase and on the records, for people to see
+    note = {"refused": refused} if refused else {}
+    epoch, best = values["epoch"], values["best"]
+    if tensors:
         trainer.load(tensors, values)
-        epoch, best = values["epoch"], values["best"]
-        directory.keep_records(run, epoch)
-        film.rewind(epoch)
+    directory.keep_records(run, epoch)
+    film.rewind(epoch)
+    saved = time.monotonic()
 
     def score(at_epoch: int) -> dict[str, float]:
-        vectors = embed.embed(trainer.encoder, place.data_config, place.pixels, validation, place.device,
-                              config.evaluation.normalize)
+        say(f"scoring epoch {at_epoch} of {config.budget.epochs}{mark}")
+        vectors = _vectors(trainer.encoder, validation, place, config, ask)
+        ask()
         film.add(at_epoch, vectors[np.searchsorted(validation, probe)])
+        ask()
         found = metrics.retrieval(vectors, manifest.label_id[validation])
         return {f"validation_{name}": float(np.nanmean(found[name])) for name in ("map_at_r", "precision_at_1")}
 
-    def save_last() -> None:
+    def save_last(unscored: EpochRecord | None = None) -> None:
+        """Saves all there is; with the record of an epoch that was trained but not scored, if so."""
+        nonlocal saved
         tensors, values = trainer.state()
-        checkpoint.save(last, tensors, {**values, "epoch": epoch, "best": best})
+        checkpoint.save(run / LAST, tensors, {**values, "epoch": epoch, "best": best,
+                                              "unscored": asdict(unscored) if unscored else None}, keep=run / PREVIOUS)
+        saved = time.monotonic()
 
-    if trainer.step == 0:
-        (run / "records.jsonl").unlink(missing_ok=True)
+    def pause() -> bool:
+        """Between two steps: saves when it is time to, and says whether to stop."""
+        if time.monotonic() - saved > 60 * config.training.save_minutes:
+            save_last()
+        return should_stop()
+
+    if epoch < 0:
         untrained = EpochRecord(epoch=0, step=0, images_seen=0, loss=None, gradient_norm=None, lr=0.0, seconds=0.0,
                                 images_per_second=None)
-        directory.append_record(run, {**asdict(untrained), **score(0), "total_seconds": 0.0})
-    say(f"training, epoch {epoch + 1} of {config.budget.epochs}")
+        directory.append_record(run, {**asdict(untrained), **score(0), "total_seconds": 0.0, **note})
+        epoch = 0
+    unscored = [EpochRecord(**values["unscored"])] if values["unscored"] else []
+    if not trainer.is_done:
+        say(f"training, epoch {epoch + 1} of {config.budget.epochs}{mark}")
     started = time.perf_counter()
-    for record in trainer.epochs(should_stop):
+    for record in chain(unscored, trainer.epochs(pause)):
+        try:
+            found = score(record.epoch)
+        except Stopped:
+            save_last(unscored=record)
+            raise
         epoch = record.epoch
-        found = score(epoch)
         if found["validation_map_at_r"] > best:
             best = found["validation_map_at_r"]
             _save_best(run, config, trainer.encoder, place, epoch, best)
         seconds = time.perf_counter() - started
-        directory.append_record(run, {**asdict(record), **found, "total_seconds": seconds})
+        directory.append_record(run, {**asdict(record), **found, "total_seconds": seconds, **note})
         save_last()
         if epoch < config.budget.epochs:
-            say(f"training, epoch {epoch + 1} of {config.budget.epochs}")
+            say(f"training, epoch {epoch + 1} of {config.budget.epochs}{mark}")
         yield
         started = time.perf_counter()  # other objectives' turns are not this run's time
     if not trainer.is_done:
@@ -125,22 +157,56 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
         raise Stopped
 
 
+def _newest(run: Path) -> tuple[dict[str, torch.Tensor], dict, str]:
+    """The run's last checkpoint that is whole, without tensors where it has to begin anew; and what was refused, if any."""
+    beginning: tuple[dict[str, torch.Tensor], dict] = ({}, {"epoch": -1, "best": -1.0, "unscored": None})  # MAP@R is >= 0
+    try:
+        found = checkpoint.load_newest([run / LAST, run / PREVIOUS])
+        if found is None:
+            return *beginning, ""
+        if found[1]["best"] >= 0:
+            checkpoint.load(run / BEST)  # needed at the end: better refused now than then
+    except (ValueError, FileNotFoundError) as error:
+        refused = f"{error}; training began anew"
+        log.warning("%s: %s", run.name, refused)
+        return *beginning, refused
+    tensors, values, reasons = found
+    refused = f"{'; '.join(reasons)}; went on from the one before" if reasons else ""
+    if refused:
+        log.warning("%s: %s", run.name, refused)
+    return tensors, values, refused
+
+
+def _vectors(module: nn.Module, rows: np.ndarray, place: Workplace, config: RunConfig,
+             ask: Callable[..., None]) -> np.ndarray:
+    try:
+        return embed.embed(module, place.data_config, place.pixels, rows, place.device, config.evaluation.normalize,
+                           progress=ask)
+    except ValueError as error:  # what the encoder makes of good images is no longer a number, or nothing
+        raise FloatingPointError(str(error)) from error
+
+
 def _save_best(run: Path, config: RunConfig, module: nn.Module, place: Workplace, epoch: int, score: float) -> None:
     """Weights and all that is needed to embed with them elsewhere, without Duet."""
     data = asdict(place.data_config)
-    checkpoint.save(run / "best.safetensors", module.state_dict(), {
+    checkpoint.save(run / BEST, module.state_dict(), {
         "timm_name": config.encoder.name, "timm_options": config.encoder.options, "data_config": data,
         "classes": list(place.manifest.classes), "epoch": epoch, "validation_map_at_r": score})
 
 
-def _finish(run: Path, config: RunConfig, module: nn.Module, checkpoint_hash: str | None, place: Workplace) -> None:
+def _finish(run: Path, config: RunConfig, module: nn.Module, checkpoint_hash: str | None, place: Workplace,
+            ask: Callable[..., None], say: Say) -> None:
     manifest, evaluation = place.manifest, config.evaluation
-    vectors = embed.embed(module, place.data_config, place.pixels, np.arange(len(manifest)), place.device,
-                          evaluation.normalize)
+    say("embedding every image")
+    vectors = _vectors(module, np.arange(len(manifest)), place, config, ask)
+    ask()
+    say("laying out every image")
     n_classes = len(manifest.classes)
     test = manifest.indices("test")
     _, centers = clustering.matched_kmeans(vectors[test], manifest.label_id[test], n_classes, seed=0)
     layout = projection.project(vectors, evaluation.projection)
+    ask()
+    say("scoring on the test images")
     rows = manifest.training_indices(config.images_per_class, config.seed)
     is_subset = config.images_per_class != "all"
     space = EmbeddingTable(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -18,7 +19,8 @@ import psutil
 from filelock import FileLock
 
 from core.config import EncoderConfig
-from core.runs import directory
+from core.runs import device_queue, directory
+from core.runs.device_queue import Ticket, is_alive
 from core.runs.directory import RunStatus
 
 DerivedState = Literal["queued", "running", "completed", "failed", "stopped", "lost"]
@@ -53,20 +55,25 @@ class Progress:
     message: str
 
 
-def start(folder: Path, data: Path, device: str = "auto") -> None:
+def start(folder: Path, data: Path, device: str = "auto", queue: bool = True) -> None:
     """Starts a worker for an experiment's queued runs, unless one is at it already.
 
     Args:
         folder: the experiment.
         data: root of datasets and decoded images.
         device: 'auto', 'cpu', 'cuda' or the number of a CUDA device.
+        queue: wait until the experiments that asked before are done with the device; else share it with them.
     """
+    wanted = device_queue.devices(device, directory.read_config(folder).training.devices)
+    arguments = [str(folder.resolve()), "--data", str(data.resolve()), "--device", device]
     with _lock(folder):
         if is_worker_alive(folder):
             return
-        with (folder / "worker.log").open("ab") as log:
-            process = start_module("core.runs.worker", [str(folder.resolve()), "--data", str(data.resolve()),
-                                                        "--device", device], log)
+        with device_queue.next_number(folder.parent) if queue else nullcontext() as number, \
+                (folder / "worker.log").open("ab") as log:
+            process = start_module("core.runs.worker", [*arguments, *(["--ticket", str(number)] if queue else [])], log)
+            if queue:
+                device_queue.enter(folder.parent, Ticket(number, folder.name, wanted, **process))
         directory.write_json(folder / "worker.json", {**process, "device": device})
 
 
@@ -78,14 +85,32 @@ def start_module(module: str, arguments: list[str], log: BinaryIO) -> dict[str, 
     return {"pid": process.pid, "pid_created": psutil.Process(process.pid).create_time()}
 
 
+def claim(folder: Path, device: str) -> bool:
+    """Called by a worker when it begins: false if another is at the experiment; else it is known as its worker.
+
+    Whoever started it may have died before writing that down.
+    """
+    me = psutil.Process()
+    with _lock(folder):
+        if is_worker_alive(folder) and directory.read_json(folder / "worker.json")["pid"] != me.pid:
+            return False
+        directory.write_json(folder / "worker.json", {"pid": me.pid, "pid_created": me.create_time(), "device": device})
+        return True
+
+
 def leave(folder: Path) -> bool:
     """Called by a worker with nothing left to do: true if it may end, false if runs were queued meanwhile."""
     with _lock(folder):
-        if any(directory.read_status(run).state == "queued" and not is_stop_requested(run)
-               for run in directory.runs(folder)):
+        if has_queued(folder):
             return False
+        device_queue.leave(folder)
         (folder / "worker.json").unlink(missing_ok=True)
         return True
+
+
+def has_queued(folder: Path) -> bool:
+    """Whether a run of an experiment waits to be worked on."""
+    return any(directory.read_status(run).state == "queued" and not is_stop_requested(run) for run in directory.runs(folder))
 
 
 def stop(runs: list[Path]) -> None:
@@ -98,29 +123,20 @@ def stop(runs: list[Path]) -> None:
             directory.write_status(run, RunStatus("stopped", message="stopped before it began"))
 
 
-def resume(runs: list[Path], data: Path, device: str = "auto") -> list[Path]:
+def resume(runs: list[Path], data: Path, device: str = "auto", queue: bool = True) -> list[Path]:
     """Queues stopped, failed and lost runs again and starts a worker; returns those that were queued."""
     again = [run for run in runs if derived_status(run).state in RESUMABLE]
     for run in again:
         (run / "stop").unlink(missing_ok=True)
         directory.write_status(run, RunStatus("queued"))
     for folder in {run.parent for run in again}:
-        start(folder, data, device)
+        start(folder, data, device, queue)
     return again
 
 
 def is_stop_requested(run: Path) -> bool:
     """Whether someone asked for this run to stop."""
     return (run / "stop").exists()
-
-
-def is_alive(pid: int, pid_created: float) -> bool:
-    """Whether the very process that had this pid at that time still runs; a zombie is dead."""
-    try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - pid_created) < 1 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def is_worker_alive(folder: Path) -> bool:

@@ -67,8 +67,8 @@ def needs_download(config: DatasetConfig) -> bool:
     return config.download and not sources.has_pets(Path(config.root))
 
 
-def launch(checked: Plan, root: Path, data: Path, device: str = "auto") -> Path:
-    """Checks the encoder, lays out the experiment's folder and starts its worker.
+def launch(checked: Plan, root: Path, data: Path, device: str = "auto", queue: bool = True) -> Path:
+    """Checks the encoder, lays out the experiment's folder and starts its worker; `queue` as in `jobs.start`.
 
     Raises:
         ValueError: if the encoder or its weights are refused.
@@ -78,5 +78,5 @@ def launch(checked: Plan, root: Path, data: Path, device: str = "auto") -> Path:
         raise FileExistsError(f"name must be new, got {checked.config.name!r}, which exists in {root}")
     jobs.check_encoder(checked.config.encoder)
     folder = directory.create(checked.config, checked.manifest, root, checked.random_split)
-    jobs.start(folder, data, device)
+    jobs.start(folder, data, device, queue)
     return folder

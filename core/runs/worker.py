@@ -1,69 +1,55 @@
-"""The process: an experiment's folder in, artefacts out.
+"""The process that an experiment is given to: waits its turn, then watches over the one that trains.
 
-Works through the queued runs. Objectives of one images-per-class and seed train in step, an epoch of each in turn, so
-that their spaces form side by side. One experiment a device at a time: the others wait their turn.
+Loads nothing heavy, so that a long queue costs little. What trains is a process of its own (`series`): one that does not
+come to an end when asked to, say in a library's long call, is killed, and goes on another day from its last checkpoint.
 """
 
+from __future__ import annotations
+
 import argparse
-import errno
 import logging
 import os
+import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from itertools import groupby
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
-import torch
-from filelock import FileLock, Timeout
 
-from core.config import RunConfig
-from core.data import pixels as pixel_store
-from core.data import sources
-from core.runs import directory, jobs, verdict
+from core.runs import device_queue, directory, failures, jobs
+from core.runs.device_queue import Ticket
 from core.runs.directory import RunStatus
-from core.runs.execution import Stopped, Workplace, execute
-from core.training import encoder
-from core.wording import failure
+from core.runs.failures import ProcessEnded
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger("duet")
+PATIENCE = 7.0  # seconds a run may take to stop by itself: ten are promised
+_POLL = 0.2  # seconds between two looks at what was asked
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point of `python -m core.runs.worker FOLDER --data DATA --device DEVICE`."""
+    """Entry point of `python -m core.runs.worker FOLDER --data DATA --device DEVICE [--ticket NUMBER]`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--ticket", type=int, help="place in the queue; without one, nobody is waited for")
     options = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_float32_matmul_precision("high")
+    if not jobs.claim(options.folder, options.device):
+        return
+    ticket = options.ticket
     while True:
-        work_through(options.folder, options.data, options.device)
+        _work(options.folder, options.data, options.device, ticket)
         if jobs.leave(options.folder):
             return
-
-
-def work_through(folder: Path, data: Path, device_name: str) -> None:
-    """Runs everything queued in an experiment, then writes down what the finished runs allow one to say."""
-    waiting = _queued(folder)
-    try:
-        device = resolve_device(device_name)
-        with _turn(folder, device):
-            waiting = _queued(folder)
-            if not waiting:
-                return
-            place = _prepare(folder, data, device, folder / waiting[0].name)
-            for _, group in groupby(waiting, key=lambda run: (run.images_per_class, run.seed)):
-                _train_in_step(folder, list(group), place)
-            directory.write_json(folder / "verdict.json", verdict.decide(folder))
-    except Exception as error:  # what strikes all runs alike: device, data, encoder
-        log.exception("could not go on")
-        for run in waiting:
-            if directory.read_status(folder / run.name).state in jobs.UNFINISHED:
-                _fail(folder / run.name, error)
+        if ticket is not None:  # what was queued meanwhile waits like anyone else
+            with device_queue.next_number(options.folder.parent) as ticket:
+                _enter(options.folder, options.device, ticket)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -72,6 +58,8 @@ def resolve_device(name: str) -> torch.device:
     Raises:
         ValueError: if this machine has no such device.
     """
+    import torch
+
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     n_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -82,123 +70,79 @@ def resolve_device(name: str) -> torch.device:
     return torch.device("cuda", int(index))
 
 
-@contextmanager
-def _turn(folder: Path, device: torch.device) -> Iterator[None]:
-    """Holds the device; while another experiment has it, runs stay queued and may still be stopped."""
-    lock = FileLock(folder.parent / f".device-{str(device).replace(':', '-')}.lock")
-    while True:
-        try:
-            lock.acquire(timeout=0.5)
-            break
-        except Timeout:
-            if not _queued(folder):
-                break
-    try:
-        yield
-    finally:
-        lock.release()
+def _work(folder: Path, data: Path, device: str, ticket: int | None) -> None:
+    """Waits for the device and has everything worked on that is queued by then."""
+    if ticket is None:
+        _watch_over(folder, data, device)
+        return
+    wanted = _enter(folder, device, ticket)
+    with device_queue.turn(folder, wanted, give_up=lambda: not jobs.has_queued(folder)) as is_mine:
+        if is_mine and jobs.has_queued(folder):
+            _watch_over(folder, data, device)
 
 
-def _queued(folder: Path) -> list[RunConfig]:
-    """Runs that wait to be worked on; one that was asked to stop meanwhile is marked stopped."""
-    waiting = []
-    for run in directory.read_config(folder).runs():
-        if directory.read_status(folder / run.name).state == "queued":
-            if jobs.is_stop_requested(folder / run.name):
-                _say(folder / run.name, "stopped")
-            else:
-                waiting.append(run)
-    return waiting
-
-
-def _prepare(folder: Path, data: Path, device: torch.device, first: Path) -> Workplace:
-    """Reads the manifest and the decoded images, and learns from the encoder what input it wants."""
-    config = directory.read_config(folder)
-    manifest = directory.read_manifest(folder)
-    _say(first, "running", "building the encoder")
-    _, data_config = encoder.build(config.encoder, seed=0)
-
-    def progress(done: int, total: int) -> None:
-        if done % 320 == 0 or done == total:
-            _say(first, "running", f"decoding images, {done:,} of {total:,}")
-
-    pixels = pixel_store.load(manifest, sources.open_source(config.dataset), data_config.storage_size, data / ".pixels",
-                              progress)
-    return Workplace(manifest, pixels, data_config, device)
-
-
-def _train_in_step(folder: Path, group: list[RunConfig], place: Workplace) -> None:
-    """Works on runs of one images-per-class and seed, an epoch of each in turn, until all have ended."""
-    working: dict[Path, Iterator[None]] = {}
-    for config in group:
-        run = folder / config.name
-        its_place = replace(place, manifest=directory.read_manifest(folder, config.split))
-        working[run] = execute(run, config, its_place, should_stop=lambda run=run: jobs.is_stop_requested(run),
-                               say=lambda phase, run=run: _say(run, "running", phase))
-    while working:
-        for run in list(working):
-            with _logging_to(run / "worker.log"):
-                if not _go_on(run, working[run]):
-                    del working[run]
-
-
-def _go_on(run: Path, work: Iterator[None]) -> bool:
-    """One epoch more; false once the run has ended, whichever way."""
-    try:
-        next(work)
-        return True
-    except StopIteration:
-        log.info("%s completed", run.name)
-        _say(run, "completed")
-    except Stopped:
-        log.info("%s stopped on request", run.name)
-        _say(run, "stopped")
-    except Exception as error:
-        log.exception("%s failed", run.name)
-        _fail(run, error)
-    (run / "stop").unlink(missing_ok=True)
-    return False
-
-
-def _say(run: Path, state: str, phase: str = "") -> None:
+def _enter(folder: Path, device: str, number: int) -> tuple[str, ...]:
+    """Makes sure of the ticket: whoever started this process may have died before writing it."""
     me = psutil.Process()
-    log.info("%s %s %s", run.name, state, phase)
-    directory.write_status(run, RunStatus(state, phase=phase, pid=me.pid, pid_created=me.create_time()))
+    wanted = device_queue.devices(device, directory.read_config(folder).training.devices)
+    device_queue.enter(folder.parent, Ticket(number, folder.name, wanted, me.pid, me.create_time()))
+    return wanted
 
 
-def _fail(run: Path, error: Exception) -> None:
-    kind, advice = _diagnose(error)
-    directory.write_status(run, RunStatus("failed", kind=kind, message=f"{failure(error)}{advice}"))
+def _watch_over(folder: Path, data: Path, device: str) -> None:
+    """Has the queued runs worked on by a process; ends it where a stop takes too long, and starts another for the rest."""
+    runs = directory.runs(folder)
+    while True:
+        process = subprocess.Popen([sys.executable, "-m", "core.runs.series", str(folder), "--data", str(data), "--device",
+                                    device], stdin=subprocess.PIPE)  # a pipe that closes when this process ends
+        asked: dict[Path, float] = {}
+        while process.poll() is None:
+            time.sleep(_POLL)
+            if _is_overdue(runs, asked):
+                log.warning("asked to stop %.0f s ago and still at work: ended; it resumes from its last checkpoint", PATIENCE)
+                _kill(process.pid)
+        if process.wait() == 0:
+            return
+        _clear_up(runs, None if asked else ProcessEnded(process.returncode))
+        if not jobs.has_queued(folder):
+            return
 
 
-def _diagnose(error: Exception) -> tuple[str, str]:
-    """Kind of a failure, and what to do where the error itself does not say so."""
-    match error:
-        case FloatingPointError():
-            return "diverged", ""
-        case torch.OutOfMemoryError() | MemoryError():
-            return "memory", "; lower training.batch or encoder.image_size, then resume"
-        case OSError() if error.errno == errno.ENOSPC or "space" in str(error):
-            return "disk", "; free some space, then resume"
-        case FileNotFoundError():
-            return "data", "; put the file back, then resume"
-        case ValueError() | ConnectionError():
-            return "input", ""
-    return "error", "; the log has the details"
+def _is_overdue(runs: list[Path], asked: dict[Path, float]) -> bool:
+    """Whether a run works on although it was asked to stop long ago; `asked` keeps since when."""
+    now = time.monotonic()
+    for run in runs:
+        if jobs.is_stop_requested(run) and directory.read_status(run).state == "running":
+            asked.setdefault(run, now)
+        else:
+            asked.pop(run, None)
+    return any(now - since > PATIENCE for since in asked.values())
 
 
-@contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    log.addHandler(handler)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        handler.close()
+def _kill(pid: int) -> None:
+    """Ends a process and those it has started."""
+    process = psutil.Process(pid)
+    for each in [*process.children(recursive=True), process]:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+
+
+def _clear_up(runs: list[Path], error: ProcessEnded | None) -> None:
+    """Says of each run how the process that is gone left it; without an error, it was ended for the sake of a stop."""
+    running = [run for run in runs if directory.read_status(run).state == "running"]
+    if error and not running:  # it died before it began: so would the next
+        running = [run for run in runs if directory.read_status(run).state == "queued"]
+    for run in running:
+        if jobs.is_stop_requested(run):
+            directory.write_status(run, RunStatus("stopped"))
+            (run / "stop").unlink(missing_ok=True)
+        elif error:
+            failures.record(run, error, log)
+        else:
+            directory.write_status(run, RunStatus("queued"))
 
 
 if __name__ == "__main__":
-    os.nice(5)  # the page stays quick while training takes every core
+    if hasattr(os, "nice"):
+        os.nice(5)  # the page stays quick while training takes every core
     main()

@@ -1,0 +1,165 @@
+"""Whose turn it is to use a device: a ticket for each experiment that waits or works, and a lock on each device.
+
+Files alone, in `.queue` beside the experiments; no server. A ticket counts while the process it names lives, and a lock
+dies with the process that holds it, so nothing has to be put right after a crash. Loads nothing heavy: a worker waits here.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+from filelock import FileLock, Timeout
+
+_POLL = 0.3  # seconds between two looks at the queue
+_GPU_FILES = ("/dev/nvidia0", "/dev/dxg")  # Linux; Windows' Linux
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """An experiment's place in the queue.
+
+    Attributes:
+        number: the smaller, the earlier; nanoseconds since 1970 when it was asked for, made unique.
+        experiment: its name.
+        devices: what it needs, as `devices` names them.
+        pid: the process that waits or works.
+        pid_created: when that process was created (s since 1970).
+    """
+
+    number: int
+    experiment: str
+    devices: tuple[str, ...]
+    pid: int
+    pid_created: float
+
+
+def devices(name: str, n_devices: int = 1) -> tuple[str, ...]:
+    """What 'auto', 'cpu', 'cuda' or a CUDA device's number stands for, without asking torch: 'cpu', or 'cuda-0' and on."""
+    if name == "auto":
+        name = "0" if any(os.path.exists(path) for path in _GPU_FILES) else "cpu"
+    if name == "cpu":
+        return ("cpu",)
+    first = 0 if name == "cuda" else int(name)
+    return tuple(f"cuda-{index}" for index in range(first, first + n_devices))
+
+
+@contextmanager
+def next_number(root: Path) -> Iterator[int]:
+    """The number of the next ticket; nobody else gets one until the block ends, by when it should be in the queue.
+
+    Args:
+        root: folder of experiments.
+    """
+    with _lock(root):
+        tickets = _tickets(root)
+        yield max(time.time_ns(), *(ticket.number + 1 for ticket in tickets), 0)
+
+
+def enter(root: Path, ticket: Ticket) -> None:
+    """Puts a ticket into the queue, in place of any that its experiment has; forgets those of the dead."""
+    folder = _folder(root)
+    for path in folder.glob("*.json"):
+        found = _read(path)
+        if found is not None and not is_alive(found.pid, found.pid_created):
+            path.unlink(missing_ok=True)
+    temporary = folder / f"{ticket.experiment}.{os.getpid()}.tmp"
+    try:
+        temporary.write_text(json.dumps(asdict(ticket)), encoding="utf-8")
+        os.replace(temporary, folder / f"{ticket.experiment}.json")
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def leave(folder: Path) -> None:
+    """Takes an experiment's ticket out of the queue."""
+    (_folder(folder.parent) / f"{folder.name}.json").unlink(missing_ok=True)
+
+
+def position(folder: Path) -> int | None:
+    """How many experiments an experiment waits for, counting the one that works; None if it does not wait."""
+    tickets = _tickets(folder.parent)
+    mine = next((ticket for ticket in tickets if ticket.experiment == folder.name), None)
+    return len(_before(mine, tickets)) or None if mine is not None else None
+
+
+@contextmanager
+def turn(folder: Path, wanted: tuple[str, ...], give_up: Callable[[], bool]) -> Iterator[bool]:
+    """Waits until all who asked before for any of the same devices are done, then holds them.
+
+    Args:
+        folder: the experiment, which has a ticket.
+        wanted: the devices, as on its ticket.
+        give_up: asked while waiting.
+
+    Yields:
+        True with the devices held; false if given up.
+    """
+    with ExitStack() as held:
+        while not _is_first(folder) or not _hold(folder.parent, wanted, held):
+            if give_up():
+                yield False
+                return
+            time.sleep(_POLL)
+        yield True
+
+
+def is_alive(pid: int, pid_created: float) -> bool:
+    """Whether the very process that had this pid at that time still runs; a zombie is dead."""
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - pid_created) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _is_first(folder: Path) -> bool:
+    tickets = _tickets(folder.parent)
+    mine = next((ticket for ticket in tickets if ticket.experiment == folder.name), None)
+    return mine is None or not _before(mine, tickets)  # without a ticket, as after a lost file, the lock alone decides
+
+
+def _before(mine: Ticket, tickets: list[Ticket]) -> list[Ticket]:
+    return [ticket for ticket in tickets if (ticket.number, ticket.experiment) < (mine.number, mine.experiment)
+            and set(ticket.devices) & set(mine.devices)]
+
+
+def _hold(root: Path, wanted: tuple[str, ...], held: ExitStack) -> bool:
+    """Takes the locks of all devices or of none."""
+    with ExitStack() as taken:
+        for device in sorted(wanted):
+            try:
+                taken.enter_context(FileLock(_folder(root) / f"{device}.lock").acquire(timeout=0))
+            except Timeout:
+                return False
+        held.push(taken.pop_all())
+    return True
+
+
+def _tickets(root: Path) -> list[Ticket]:
+    """Tickets of living processes, in order."""
+    found = [_read(path) for path in (root / ".queue").glob("*.json")]
+    return sorted((ticket for ticket in found if ticket is not None and is_alive(ticket.pid, ticket.pid_created)),
+                  key=lambda ticket: (ticket.number, ticket.experiment))
+
+
+def _read(path: Path) -> Ticket | None:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:  # left the queue between two looks
+        return None
+    return Ticket(**{**values, "devices": tuple(values["devices"])})
+
+
+def _folder(root: Path) -> Path:
+    folder = root / ".queue"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _lock(root: Path) -> FileLock:
+    return FileLock(_folder(root) / ".lock")

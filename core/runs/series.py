@@ -1,0 +1,202 @@
+"""The process that trains: an experiment's queued runs in, artefacts out.
+
+Objectives of one images-per-class and seed train in step, an epoch of each in turn, so that their spaces form side by
+side. Started by the worker, which has the device by then; ends when the worker does.
+"""
+
+import argparse
+import ctypes
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+import psutil
+import torch
+from filelock import FileLock
+
+from core.config import RunConfig
+from core.data import pixels as pixel_store
+from core.data import sources
+from core.runs import directory, failures, jobs, verdict
+from core.runs.directory import RunStatus
+from core.runs.execution import Stopped, Workplace, execute
+from core.runs.failures import DataError
+from core.runs.worker import resolve_device
+from core.training import encoder
+
+log = logging.getLogger("duet")
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of `python -m core.runs.series FOLDER --data DATA --device DEVICE`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_float32_matmul_precision("high")
+    with FileLock(options.folder / ".series.lock"):  # an orphan of a worker that was killed may still be dying
+        work_through(options.folder, options.data, options.device)
+
+
+def end_with_parent() -> None:
+    """Ends this process when the one that started it is gone, whichever way it went."""
+    if sys.platform == "linux":  # at once, also in the middle of a library's call
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    def watch() -> None:
+        os.read(sys.stdin.fileno(), 1)  # nothing is ever written: it returns when the other end is gone
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def work_through(folder: Path, data: Path, device: str) -> None:
+    """Runs everything queued in an experiment, then writes down what the finished runs allow one to say."""
+    waiting = _queued(folder)
+    try:
+        directory.reserve(folder)
+        if waiting:
+            place = _prepare(folder, data, resolve_device(device), waiting)
+            for _, group in groupby(waiting, key=lambda run: (run.images_per_class, run.seed)):
+                _train_in_step(folder, list(group), place)
+        if any(directory.read_status(run).state != "completed" for run in directory.runs(folder)):
+            _write_verdict(folder)  # else the last run to complete has
+    except Stopped:
+        pass
+    except Exception as error:  # what strikes all runs alike: device, data, encoder, a full disk
+        log.exception("could not go on")
+        for run in waiting:
+            if directory.read_status(folder / run.name).state in jobs.UNFINISHED:
+                failures.record(folder / run.name, error, log)
+
+
+def _queued(folder: Path) -> list[RunConfig]:
+    """Runs that wait to be worked on; one that was asked to stop meanwhile is marked stopped."""
+    waiting = []
+    for run in directory.read_config(folder).runs():
+        if directory.read_status(folder / run.name).state == "queued":
+            if jobs.is_stop_requested(folder / run.name):
+                _say(folder / run.name, "stopped")
+            else:
+                waiting.append(run)
+    return waiting
+
+
+def _prepare(folder: Path, data: Path, device: torch.device, waiting: list[RunConfig]) -> Workplace:
+    """Reads the manifest and the decoded images, and learns from the encoder what input it wants.
+
+    Raises:
+        Stopped: if every waiting run was stopped meanwhile.
+    """
+    config = directory.read_config(folder)
+    manifest = directory.read_manifest(folder)
+
+    def say(phase: str) -> None:
+        """Tells it of the first run that still waits; those asked to stop end here."""
+        for run in (folder / config.name for config in waiting):
+            if directory.read_status(run).state not in jobs.UNFINISHED:
+                continue
+            if not jobs.is_stop_requested(run):
+                _say(run, "running", phase)
+                return
+            _end(run, "stopped")
+        raise Stopped
+
+    def progress(done: int, total: int) -> None:
+        if done % 320 == 0 or done == total:
+            say(f"decoding images, {done:,} of {total:,}")
+
+    say("building the encoder")
+    _, data_config = encoder.build(config.encoder, seed=0)
+    say("opening the images")
+    try:
+        pixels = pixel_store.load(manifest, sources.open_source(config.dataset), data_config.storage_size, data / ".pixels",
+                                  progress)
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    return Workplace(manifest, pixels, data_config, device)
+
+
+def _train_in_step(folder: Path, group: list[RunConfig], place: Workplace) -> None:
+    """Works on runs of one images-per-class and seed, an epoch of each in turn, until all have ended."""
+    working: dict[Path, Iterator[None]] = {}
+
+    def should_stop(run: Path) -> bool:
+        """Asked by the run at work; the others, which are at rest and saved, are stopped on the way."""
+        for other in [other for other in working if other != run and jobs.is_stop_requested(other)]:
+            working.pop(other).close()
+            _end(other, "stopped")
+        return jobs.is_stop_requested(run)
+
+    for config in group:
+        run = folder / config.name
+        if directory.read_status(run).state in jobs.UNFINISHED:
+            its_place = replace(place, manifest=directory.read_manifest(folder, config.split))
+            working[run] = execute(run, config, its_place, should_stop=lambda run=run: should_stop(run),
+                                   say=lambda phase, run=run: _say(run, "running", phase))
+    while working:
+        for run in list(working):
+            if run in working:
+                with _logging_to(run / "worker.log"):
+                    if not _go_on(run, working[run]):
+                        del working[run]
+
+
+def _go_on(run: Path, work: Iterator[None]) -> bool:
+    """One epoch more; false once the run has ended, whichever way."""
+    try:
+        try:
+            next(work)
+            return True
+        except StopIteration:
+            if all(directory.read_status(other).state == "completed" for other in directory.runs(run.parent) if other != run):
+                _write_verdict(run.parent)  # first: a completed experiment always has one
+            _end(run, "completed")
+    except Stopped:
+        _end(run, "stopped")
+    except Exception as error:
+        failures.record(run, error, log)
+        (run / "stop").unlink(missing_ok=True)
+    return False
+
+
+def _write_verdict(folder: Path) -> None:
+    directory.write_json(folder / "verdict.json", verdict.decide(folder))
+
+
+def _say(run: Path, state: str, phase: str = "") -> None:
+    me = psutil.Process()
+    log.info("%s %s %s", run.name, state, phase)
+    directory.write_status(run, RunStatus(state, phase=phase, pid=me.pid, pid_created=me.create_time()))
+
+
+def _end(run: Path, state: str) -> None:
+    _say(run, state)
+    (run / "stop").unlink(missing_ok=True)
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    main()
