@@ -12,18 +12,18 @@ from safetensors.numpy import load_file
 from core.runs import directory, jobs, planning
 from tests.conftest import TINY, tiny
 
-LONG = {"images": 16_000, "epochs": 10}
-OFTEN = {**TINY["training"], "save_minutes": 0.005}  # several saves an epoch
+CONFIG = {"name": "lasting", "seeds": [0], "budget": {"images": 16_000, "epochs": 10},
+          "training": {**TINY["training"], "save_minutes": 0.005},  # several saves an epoch
+          "evaluation": {**TINY["evaluation"], "kmeans_seeds": 40}}
 TIMES = {"seconds", "total_seconds", "images_per_second", "compute_share", "memory"}
 PHASES = {"building": "building the encoder", "opening": "opening the images", "decoding": "decoding images",
           "training": "training, epoch 4", "validation": "scoring epoch 5", "embedding": "embedding every image",
           "layout": "laying out", "test": "scoring on the test images"}
 
 
-def lasting(root: Path, name: str = "lasting", **changes: object) -> Path:
+def lasting(root: Path, **changes: object) -> Path:
     """Starts an experiment of one seed that trains long enough to be interrupted; its root is `root`/checkpoints."""
-    config = tiny(**{"name": name, "seeds": [0], "budget": LONG, "training": OFTEN, **changes})
-    return planning.launch(planning.plan(config), root / "checkpoints", root / "data", device="cpu")
+    return planning.launch(planning.plan(tiny(**{**CONFIG, **changes})), root / "checkpoints", root / "data", device="cpu")
 
 
 def until(condition: Callable[[], object], seconds: float = 60, poll: float = 0.02) -> None:

@@ -224,6 +224,7 @@ def _finish(run: Path, config: RunConfig, module: nn.Module, checkpoint_hash: st
                            "matched": "hungarian"},
             "projection": {"method": evaluation.projection, "seed": 0}, "versions": directory.versions()})
     scores = verdict.score(space)
+    ask()
     space.metadata["evaluation"] = {"split": "test", "n_samples": len(scores.sample_id),
                                     "metrics": verdict.summarize(scores, evaluation.bootstrap)}
     verdict.write_scores(run, scores)
