@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from core.config import AugmentationConfig
-from core.training.augmentation import augment, center
+from core.training.augmentation import augment, center, draw
 from core.training.encoder import DataConfig
 
 STORED = 48
@@ -35,8 +35,12 @@ def windows(images: torch.Tensor, size: int = STORED) -> dict[str, torch.Tensor]
     return found
 
 
+def augmented(pixels: torch.Tensor, config: AugmentationConfig, data: DataConfig, generator: torch.Generator) -> torch.Tensor:
+    return augment(pixels, draw(len(pixels), config, generator), data)
+
+
 def view(seed: int = 0, n: int = 300, **settings: object) -> torch.Tensor:
-    return augment(coordinates(n), AugmentationConfig(**settings), PLAIN, torch.Generator().manual_seed(seed))
+    return augmented(coordinates(n), AugmentationConfig(**settings), PLAIN, torch.Generator().manual_seed(seed))
 
 
 def test_evaluation_view_is_the_middle_crop_normalised_by_hand() -> None:
@@ -68,7 +72,7 @@ def test_evaluation_view_of_one_image_does_not_depend_on_the_others() -> None:
 def test_views_are_normalised_float32_channels_last(data: DataConfig) -> None:
     pixels = torch.full((5, 40, 40, 3), 51, dtype=torch.uint8)  # 51 / 255 = 0.2 wherever one cuts
     expected = ((0.2 - torch.tensor(data.mean)) / torch.tensor(data.std)).view(1, 3, 1, 1)
-    for images in (center(pixels, data), augment(pixels, AugmentationConfig(), data, torch.Generator().manual_seed(0))):
+    for images in (center(pixels, data), augmented(pixels, AugmentationConfig(), data, torch.Generator().manual_seed(0))):
         assert images.shape == (5, 3, data.image_size, data.image_size)
         assert images.dtype == torch.float32
         assert images.is_contiguous(memory_format=torch.channels_last)
@@ -89,7 +93,7 @@ def test_views_ignore_the_global_generator() -> None:
 
 def test_stored_pixels_are_left_as_they_were() -> None:
     pixels = coordinates(4)
-    augment(pixels, AugmentationConfig(jitter=0.5), PLAIN, torch.Generator().manual_seed(0))
+    augmented(pixels, AugmentationConfig(jitter=0.5), PLAIN, torch.Generator().manual_seed(0))
     assert torch.equal(pixels, coordinates(4))
 
 
@@ -151,7 +155,7 @@ def test_each_image_of_a_batch_gets_its_own_window() -> None:
 def test_jitter_scales_brightness_within_its_range() -> None:
     pixels = torch.full((400, 32, 32, 3), 102, dtype=torch.uint8)  # flat: contrast has nothing to change
     settings = AugmentationConfig(jitter=0.5, crop_scale=(1, 1))
-    images = augment(pixels, settings, PLAIN, torch.Generator().manual_seed(0))
+    images = augmented(pixels, settings, PLAIN, torch.Generator().manual_seed(0))
     torch.testing.assert_close(images.amax(dim=(1, 2, 3)), images.amin(dim=(1, 2, 3)))
     factor = images[:, 0, 0, 0] / 0.4
     assert factor.min() > 0.5 - 1e-4 and factor.max() < 1.5 + 1e-4
@@ -159,12 +163,12 @@ def test_jitter_scales_brightness_within_its_range() -> None:
 
 
 def test_jitter_scales_contrast_about_the_mean() -> None:
-    pixels = torch.tensor([77, 102, 127], dtype=torch.uint8).expand(400, 32, 32, 3)  # flat, mean 102
-    images = augment(pixels, AugmentationConfig(jitter=0.5), PLAIN, torch.Generator().manual_seed(0))
-    red, green, blue = images[:, :, 0, 0].T
-    brightness = green / 0.4  # what stands at the mean is scaled by the brightness alone
-    contrast = (blue - red) / (50 / 255) / brightness
-    torch.testing.assert_close(blue - green, green - red, atol=1e-5, rtol=0)
+    pixels = torch.tensor([77, 127], dtype=torch.uint8).repeat_interleave(16).view(1, 1, 32, 1).expand(400, 32, 32, 3)
+    settings = AugmentationConfig(jitter=0.5, crop_scale=None, flip=False)
+    images = augmented(pixels, settings, PLAIN, torch.Generator().manual_seed(0))  # grey: saturation has nothing to change
+    left, right = images[:, 0, 0, 0], images[:, 0, 0, 31]
+    brightness = (left + right) / 2 / 0.4  # the mean is scaled by the brightness alone
+    contrast = (right - left) / (50 / 255) / brightness
     for factor in (brightness, contrast):
         assert factor.min() > 0.5 - 1e-4 and factor.max() < 1.5 + 1e-4
         assert factor.min() < 0.55 and factor.max() > 1.45
@@ -173,12 +177,28 @@ def test_jitter_scales_contrast_about_the_mean() -> None:
 
 def test_jitter_never_leaves_the_range_of_pixels() -> None:
     pixels = torch.tensor([0, 128, 255], dtype=torch.uint8).expand(100, 32, 32, 3)
-    images = augment(pixels, AugmentationConfig(jitter=0.9), PLAIN, torch.Generator().manual_seed(0))
+    images = augmented(pixels, AugmentationConfig(jitter=0.9), PLAIN, torch.Generator().manual_seed(0))
     assert images.min() == 0 and images.max() == 1
     assert ((images > 0.01) & (images < 0.99)).any()
 
 
 def test_no_jitter_keeps_the_values() -> None:
     pixels = torch.full((20, 32, 32, 3), 102, dtype=torch.uint8)
-    images = augment(pixels, AugmentationConfig(jitter=0.0), PLAIN, torch.Generator().manual_seed(0))
+    images = augmented(pixels, AugmentationConfig(jitter=0.0), PLAIN, torch.Generator().manual_seed(0))
     torch.testing.assert_close(images, torch.full_like(images, 0.4))
+
+
+def test_a_part_of_what_was_drawn_goes_with_the_same_part_of_the_images() -> None:
+    pixels = torch.from_numpy(np.random.default_rng(3).integers(0, 256, (7, 48, 48, 3), dtype=np.uint8))
+    for settings in (AugmentationConfig(jitter=0.3), AugmentationConfig(crop_scale=None)):
+        drawn = draw(7, settings, torch.Generator().manual_seed(0))
+        whole = augment(pixels, drawn, PLAIN)
+        parts = [augment(pixels[place], drawn.part(place), PLAIN) for place in (slice(0, 3), slice(3, 7))]
+        torch.testing.assert_close(torch.cat(parts), whole, atol=1e-6, rtol=0)
+
+
+def test_saturation_moves_colours_towards_or_away_from_their_grey() -> None:
+    pixels = torch.tensor([200, 100, 60], dtype=torch.uint8).expand(100, 40, 40, 3).contiguous()
+    images = augmented(pixels, AugmentationConfig(jitter=0.5), PLAIN, torch.Generator().manual_seed(0))[:, :, 16, 16]
+    spread = (images - images.mean(dim=1, keepdim=True)).abs().sum(dim=1) / images.mean(dim=1)
+    assert spread.min() < 0.5 * spread.median() and spread.max() > 1.3 * spread.median()

@@ -14,7 +14,7 @@ from core import config as configuration
 from core.config import EncoderConfig, RunConfig
 from core.training import checkpoint, encoder, objectives
 from core.training.encoder import DataConfig
-from core.training.trainer import EpochRecord, Trainer
+from core.training.trainer import MACHINE_FIELDS, EpochRecord, Trainer
 
 CPU = torch.device("cpu")
 DATA = DataConfig(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), image_size=32, crop_pct=0.9)
@@ -117,7 +117,7 @@ def are_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> b
 
 
 def without_time(records: list[EpochRecord]) -> list[dict]:
-    return [{key: value for key, value in asdict(record).items() if key not in ("seconds", "images_per_second")}
+    return [{key: value for key, value in asdict(record).items() if key not in MACHINE_FIELDS}
             for record in records]
 
 

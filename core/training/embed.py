@@ -1,6 +1,7 @@
 """An encoder over images: one vector per sample, with the deterministic evaluation view."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 from core.training.augmentation import center
 from core.training.encoder import DataConfig
+from core.training.images import Images
 
 
 def embed(encoder: nn.Module, data: DataConfig, pixels: np.ndarray, rows: np.ndarray, device: torch.device,
@@ -33,15 +35,20 @@ def embed(encoder: nn.Module, data: DataConfig, pixels: np.ndarray, rows: np.nda
     if len(rows) == 0:
         raise ValueError("rows to embed must be at least one, got none")
     encoder = encoder.to(device, memory_format=torch.channels_last).eval()
-    parts = []
-    for start in range(0, len(rows), batch_size):
-        chunk = np.ascontiguousarray(pixels[rows[start:start + batch_size]])
-        images = center(torch.from_numpy(chunk).to(device), data)
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            parts.append(encoder(images).float().cpu().numpy())
-        if progress:
-            progress(min(start + batch_size, len(rows)), len(rows))
-    vectors = np.concatenate(parts)
+    images = Images(pixels, rows, device, is_resident=False)
+    chunks = [rows[start:start + batch_size] for start in range(0, len(rows), batch_size)]
+    parts: list[torch.Tensor] = []
+    with ThreadPoolExecutor(1) as reader:  # the next images are read while these are embedded
+        coming = reader.submit(images.take, chunks[0])
+        for number in range(1, len(chunks) + 1):
+            batch = coming.result()
+            if number < len(chunks):
+                coming = reader.submit(images.take, chunks[number])
+            with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                parts.append(encoder(center(batch, data)).float())
+            if progress:
+                progress(min(number * batch_size, len(rows)), len(rows))
+    vectors = torch.cat(parts).cpu().numpy()
     if not np.isfinite(vectors).all():
         raise ValueError("embeddings must be finite, got nan or infinity; the encoder has diverged (lower training.lr)")
     if normalize:

@@ -1,12 +1,15 @@
 """The loop: one encoder, one objective, one budget; yields one record an epoch.
 
 Every random number follows from (seed, step), so a resumed run needs only weights, optimizer and step to go on
-exactly. Knows nothing about folders, validation or processes.
+exactly. A batch may be embedded in micro-batches and by several processes: the loss always sees the whole of it. Knows
+nothing about folders, validation or how its process was started.
 """
 
 import math
+import resource
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -14,15 +17,23 @@ import torch
 from torch import nn
 
 from core.config import RunConfig, is_drawn
-from core.training.augmentation import augment
+from core.training import augmentation
+from core.training.augmentation import Drawn
 from core.training.batches import BatchSampler, TripletSampler
+from core.training.clock import Clock
 from core.training.encoder import DataConfig
+from core.training.health import Health, mean_cosine
+from core.training.images import Images
 from core.training.objectives import Objective
+from core.training.ranks import Ranks
+
+
+MACHINE_FIELDS = ("seconds", "images_per_second", "compute_share", "memory")  # of a record: no two trainings agree on them
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One line of `records.jsonl`, before validation is added.
+    """One line of `records.jsonl`, before validation is added; None before the first step.
 
     Attributes:
         epoch: 1 to the budget's epochs.
@@ -33,26 +44,37 @@ class EpochRecord:
         lr: learning rate of the last step.
         seconds: time spent training in this epoch.
         images_per_second: images seen in this epoch by that time.
+        compute_share: share of that time in which the model itself computed: forward, loss, backward, optimizer.
+        mean_cosine: between all pairs of a batch's embeddings, mean over the epoch's steps; 1 in a collapsed space.
+        active_triplets: share of the triplets that taught, mean over the epoch's steps; None without triplets.
+        positives_per_anchor: other images of an anchor's class in its batch, mean over the last batch.
+        micro_batch: images the encoder took at a time.
+        memory: most bytes held so far: by tensors on a GPU, by the process on a CPU.
     """
 
     epoch: int
     step: int
     images_seen: int
-    loss: float
-    gradient_norm: float
-    lr: float
-    seconds: float
-    images_per_second: float
+    loss: float | None = None
+    gradient_norm: float | None = None
+    lr: float = 0.0
+    seconds: float = 0.0
+    images_per_second: float | None = None
+    compute_share: float | None = None
+    mean_cosine: float | None = None
+    active_triplets: float | None = None
+    positives_per_anchor: float | None = None
+    micro_batch: int | None = None
+    memory: int | None = None
 
 
 @dataclass
 class _Running:
-    """Sums since the epoch began; saved with a checkpoint so that a stop in mid-epoch changes no record."""
+    """Since the epoch began; saved with a checkpoint so that a stop in mid-epoch changes no record."""
 
-    loss: float = 0.0
-    gradient_norm: float = 0.0
     steps: int = 0
     seconds: float = 0.0
+    compute: float = 0.0
 
 
 class Trainer:
@@ -65,28 +87,38 @@ class Trainer:
         pixels: stored images of the whole dataset, shape (n, S, S, 3), uint8; only `rows` are ever read.
         label_id: labels of the whole dataset, shape (n,), int32.
         rows: rows that may be trained on, shape (m,), int64.
-        pool: rows that positives and negatives may be drawn from, shape (k,), int64; `rows` unless a leak was asked for.
         config: budget, batch, optimizer and seed.
         device: where to train.
+        pool: rows that positives and negatives may be drawn from, shape (k,), int64; `rows` unless a leak was asked for.
+        ranks: the processes that share each batch.
     """
 
     def __init__(self, encoder: nn.Module, objective: Objective, data: DataConfig, pixels: np.ndarray,
                  label_id: np.ndarray, rows: np.ndarray, config: RunConfig, device: torch.device,
-                 pool: np.ndarray | None = None) -> None:
+                 pool: np.ndarray | None = None, ranks: Ranks | None = None) -> None:
+        self._ranks = ranks or Ranks()
+        if self._ranks.n > 1 and device.type == "cuda":
+            encoder = nn.SyncBatchNorm.convert_sync_batchnorm(encoder)
         self.encoder = encoder.to(device, memory_format=torch.channels_last)
         self.objective = objective.to(device)
+        self._model = torch.compile(self.encoder) if config.training.compile else self.encoder
         self._data, self._config, self._device = data, config, device
-        self._pixels = pixels
         classes = np.unique(label_id[rows])
         self._target = np.searchsorted(classes, label_id)  # label ids of the classes trained on, 0, 1, …
         if pool is not None:
             pool = pool[np.isin(label_id[pool], classes)]
+        self._images = Images(pixels, rows if pool is None else np.union1d(rows, pool), device)
         sampler = TripletSampler if is_drawn(config.objective) else BatchSampler
         self._sampler = sampler(rows, label_id, config.training.batch, config.seed, pool)
         self._parameters = [*self.encoder.parameters(), *self.objective.parameters()]
-        self._optimizer = _optimizer(self._parameters, config)
+        self._optimizer = _optimizer(self.encoder, self.objective, config)
+        self._micro_batch = config.training.micro_batch
+        self._clock = Clock(device)
         self._step = 0
         self._running = _Running()
+        self._sums = torch.zeros(4, dtype=torch.float64, device=device)  # loss, gradient norm, mean cosine, active triplets
+        self._positives = 0.0
+        self.health = Health(objective.collapse_value, config.training.lr)
 
     @property
     def step(self) -> int:
@@ -111,7 +143,9 @@ class Trainer:
                 if should_stop():
                     return
                 started = time.perf_counter()
-                self._train_step()
+                self.train_step()
+                if self._step == end:
+                    self._running.compute += self._clock.read()
                 self._running.seconds += time.perf_counter() - started
             yield self._finish_epoch(epoch)
 
@@ -122,7 +156,9 @@ class Trainer:
         optimizer = self._optimizer.state_dict()["state"]
         tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value)
                     for index, values in optimizer.items() for key, value in values.items() if value is not None}
-        return tensors, {"step": self._step, "running": asdict(self._running)}
+        self._running.compute += self._clock.read()
+        return tensors, {"step": self._step, "running": asdict(self._running), "sums": self._sums.tolist(),
+                         "micro_batch": self._micro_batch}
 
     def load(self, tensors: dict[str, torch.Tensor], values: dict) -> None:
         """Puts back what `state` gave; the sampler is wound forward to the same batch."""
@@ -144,51 +180,158 @@ class Trainer:
             self._sampler.draw()
         self._step = values["step"]
         self._running = _Running(**values["running"])
+        self._sums = torch.tensor(values["sums"], dtype=torch.float64, device=self._device)
+        self._micro_batch = values["micro_batch"]
 
-    def _train_step(self) -> None:
+    def train_step(self) -> None:
+        """One step of the optimizer.
+
+        Raises:
+            torch.OutOfMemoryError, RuntimeError: if a single image at a time is too much for the device's memory.
+        """
+        training = self._config.training
         seed = self._config.seed * 1_000_003 + self._step  # a prime apart: runs of nearby seeds share no step
-        torch.manual_seed(seed)
-        rows = self._sampler.draw()
-        pixels = torch.from_numpy(np.ascontiguousarray(self._pixels[rows])).to(self._device, non_blocking=True)
+        rows = np.tile(self._sampler.draw(), training.views)
+        drawn = augmentation.draw(len(rows), training.augmentation, torch.Generator().manual_seed(seed))
         target = torch.from_numpy(self._target[rows]).to(self._device, non_blocking=True)
-        images = augment(pixels, self._config.training.augmentation, self._data, torch.Generator().manual_seed(seed))
+        mine = self._ranks.share(len(rows))
+        pixels = self._images.take(rows[mine])
+        self.encoder.train()
+        while True:
+            self._optimizer.zero_grad(set_to_none=True)
+            try:
+                features, loss = self._backward(pixels, drawn.part(mine), target, seed)
+                break
+            except RuntimeError as error:  # torch.OutOfMemoryError is one
+                self._halve_micro_batch(len(pixels), error)
+        with self._clock.measure():
+            self._ranks.add_up(p.grad for p in self.encoder.parameters() if p.grad is not None)
+            norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
+            self._set_lr()
+            self._optimizer.step()
+        self._step += 1
+        self._running.steps += 1
+        self._positives = _positives_per_anchor(self._target[rows]) if not is_drawn(self._config.objective) else 1.0
+        self._take_in(loss, features, norm)
+
+    def _backward(self, pixels: torch.Tensor, drawn: Drawn, target: torch.Tensor,
+                  seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gradients of the whole batch's loss, with the encoder's activations of one micro-batch at a time.
+
+        More than one micro-batch are embedded twice, first without gradients: gradient caching (Gao et al., 2021,
+        arXiv:2101.06983). Batch normalisation then sees micro-batches, as it would anyway on as many devices.
+
+        Returns:
+            Features of the whole batch, shape (b, D), and the loss, a scalar.
+        """
+        n = len(pixels)
+        size = min(self._micro_batch or n, n)
+        parts = [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+        def embed(part: slice) -> torch.Tensor:
+            images = augmentation.augment(pixels[part], drawn.part(part), self._data)
+            torch.manual_seed((seed * self._ranks.n + self._ranks.rank) * 1009 + part.start)  # the same at either time
+            with self._clock.measure(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
+                return self._model(images).float()
+
+        if len(parts) == 1:
+            own = embed(parts[0])
+        else:
+            with torch.no_grad(), _statistics_kept(self.encoder):
+                own = torch.cat([embed(part) for part in parts])
+            own.requires_grad_()
+        with self._clock.measure():
+            torch.manual_seed(seed)
+            features = self._ranks.gather(own, len(target))
+            loss = self.objective(features, target)
+            loss.backward()
+        if len(parts) > 1:
+            for part in parts:
+                again = embed(part)
+                with self._clock.measure():
+                    again.backward(own.grad[part])
+        return features.detach(), loss.detach()
+
+    def _halve_micro_batch(self, n: int, error: RuntimeError) -> None:
+        size = min(self._micro_batch or n, n)
+        if not is_out_of_memory(error) or size == 1 or self._ranks.n > 1:  # the others would wait for this step for ever
+            raise error
+        self._micro_batch = -(-size // 2)
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _set_lr(self) -> None:
         lr = _lr_at(self._step, self._config)
         for group in self._optimizer.param_groups:
-            group["lr"] = lr
-        self.encoder.train()
-        self._optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
-            features = self.encoder(images)
-        loss = self.objective(features.float(), target)
-        loss.backward()
-        norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
-        self._optimizer.step()
-        self._step += 1
-        self._running.loss += loss.item()
-        self._running.gradient_norm += norm.item()
-        self._running.steps += 1
+            group["lr"] = lr * group["factor"]
+
+    def _take_in(self, loss: torch.Tensor, features: torch.Tensor, norm: torch.Tensor) -> None:
+        active = self.objective.active
+        cosine = mean_cosine(features)
+        numbers = torch.stack([loss, norm.detach(), cosine, torch.as_tensor(
+            math.nan if active is None else active, device=loss.device, dtype=loss.dtype)])
+        self._sums += numbers.double()
+        self.health.look(*numbers)
 
     def _finish_epoch(self, epoch: int) -> EpochRecord:
         running, self._running = self._running, _Running()
-        batch = self._config.images_per_step
-        loss = running.loss / running.steps
+        loss, norm, cosine, active = (self._sums / running.steps).tolist()
+        self._sums = torch.zeros_like(self._sums)
         if not math.isfinite(loss):
             raise FloatingPointError(f"the loss must stay a number, got {loss} in epoch {epoch}; "
                                      f"lower training.lr ({self._config.training.lr:g})")
-        return EpochRecord(epoch=epoch, step=self._step, images_seen=self._step * batch, loss=loss,
-                           gradient_norm=running.gradient_norm / running.steps, lr=_lr_at(self._step - 1, self._config),
-                           seconds=running.seconds, images_per_second=running.steps * batch / running.seconds)
+        batch = self._config.images_per_step
+        return EpochRecord(
+            epoch=epoch, step=self._step, images_seen=self._step * batch, loss=loss, gradient_norm=norm,
+            lr=_lr_at(self._step - 1, self._config), seconds=running.seconds,
+            images_per_second=running.steps * batch / running.seconds, compute_share=running.compute / running.seconds,
+            mean_cosine=cosine, active_triplets=None if math.isnan(active) else active, positives_per_anchor=self._positives,
+            micro_batch=min(self._micro_batch or batch, batch), memory=_peak_memory(self._device))
 
 
-def _optimizer(parameters: list[nn.Parameter], config: RunConfig) -> torch.optim.Optimizer:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device, or the machine itself, had no memory left; on a CPU torch and oneDNN have no error type for it."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("can't allocate memory", "could not create a primitive", "could not create a memory")))
+
+
+@contextmanager
+def _statistics_kept(module: nn.Module) -> Iterator[None]:
+    """Batch normalisation works as in training, but its running statistics stay as they are."""
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
+    try:
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta):
+            layer.momentum = momentum
+
+
+def _positives_per_anchor(target: np.ndarray) -> float:
+    counts = np.bincount(target)
+    return float((counts * (counts - 1)).sum() / len(target))
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+
+
+def _optimizer(encoder: nn.Module, objective: Objective, config: RunConfig) -> torch.optim.Optimizer:
     training = config.training
+    groups = [{"params": [*encoder.parameters()], "factor": 1.0}]
+    if own := [*objective.parameters()]:
+        groups.append({"params": own, "factor": objective.lr_factor})
     match training.optimizer:
         case "adamw":
-            return torch.optim.AdamW(parameters, lr=training.lr, weight_decay=training.weight_decay, fused=True)
+            return torch.optim.AdamW(groups, lr=training.lr, weight_decay=training.weight_decay, fused=True)
         case "adam":
-            return torch.optim.Adam(parameters, lr=training.lr, weight_decay=training.weight_decay, fused=True)
+            return torch.optim.Adam(groups, lr=training.lr, weight_decay=training.weight_decay, fused=True)
         case "sgd":
-            return torch.optim.SGD(parameters, lr=training.lr, momentum=0.9, weight_decay=training.weight_decay, fused=True)
+            return torch.optim.SGD(groups, lr=training.lr, momentum=0.9, weight_decay=training.weight_decay, fused=True)
 
 
 def _lr_at(step: int, config: RunConfig) -> float:
