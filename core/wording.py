@@ -70,3 +70,14 @@ def _fields_at(location: tuple, model: type[BaseModel], tagged: dict[str, type[B
             if isinstance(annotation, type) and issubclass(annotation, BaseModel):
                 model = annotation
     return list(model.model_fields)
+
+
+# Sentences of libraries without an exception for it: PyTorch on a CPU, the C++ library, glibc, CUDA's libraries, oneDNN.
+_NO_MEMORY = ("can't allocate memory", "bad_alloc", "Cannot allocate memory", "out of memory", "could not create a primitive",
+              "could not create a memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that a device, or the machine itself, had no memory left."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY))

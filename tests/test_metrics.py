@@ -263,3 +263,13 @@ def test_a_collapsed_space_is_scored_and_not_called_good():
     for values in found.values():
         assert np.isfinite(values).all()
         assert values.mean() < 0.5
+
+
+def test_effective_rank_is_that_of_its_formula() -> None:
+    vectors = np.random.default_rng(0).normal(size=(30, 12))
+    for part in (vectors, vectors[:5]):
+        singular = np.linalg.svd(part, compute_uv=False)
+        share = singular / singular.sum()
+        assert metrics.effective_rank(part) == pytest.approx(np.exp(-sum(value * np.log(value) for value in share)), rel=1e-6)
+    assert metrics.effective_rank(np.ones((9, 4))) == pytest.approx(1, abs=1e-5)
+    assert metrics.effective_rank(np.eye(6)) == pytest.approx(6)

@@ -6,10 +6,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
+from core.runs import directory, jobs, planning
 from core.training.ranks import Ranks
+from tests.conftest import tiny
+from tests.lasting import until
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -86,3 +90,53 @@ def test_one_process_alone_changes_nothing() -> None:
     part = torch.ones(3, 2, requires_grad=True)
     assert Ranks().gather(part, 3) is part
     assert Ranks().agree("x") == "x" and Ranks().is_first
+
+
+def on_two(root: Path, name: str, devices: int, **changes: object) -> Path:
+    """An experiment whose batches so many processes share, laid out and started."""
+    training = {"batch": {"classes": 5, "samples": 4}, "lr": 0.001, "devices": devices}
+    config = tiny(name=name, encoder={"name": "test_convnext", "image_size": 32}, seeds=[0], objectives=["supcon"],
+                  training=training, **changes)
+    return planning.launch(planning.plan(config), root / "checkpoints", root / "data", device="cpu")
+
+
+def losses(folder: Path) -> list[float]:
+    return [record["loss"] for record in directory.read_records(folder / "supcon-15-seed0")[1:]]
+
+
+def test_an_experiment_on_two_devices_learns_what_it_learns_on_one_and_stops_and_resumes(tmp_path: Path) -> None:
+    """Real workers, real launcher, gloo between the processes."""
+    budget = {"images": 2400, "epochs": 6}
+    one = on_two(tmp_path, "one", 1, budget=budget)
+    assert jobs.wait(one, 120)
+    two = on_two(tmp_path, "two", 2, budget=budget)
+    run = two / "supcon-15-seed0"
+    until(lambda: len(directory.read_records(run)) >= 3)
+    jobs.stop([run])
+    assert jobs.wait(two, 15)
+    assert jobs.derived_status(run).state == "stopped", jobs.derived_status(run)
+    jobs.resume([run], tmp_path / "data", "cpu")
+    assert jobs.wait(two, 120)
+    assert {directory.read_status(run).state for run in directory.runs(two)} == {"completed"}
+    assert len(losses(two)) == 6
+    np.testing.assert_allclose(losses(two), losses(one), atol=1e-4)
+    until(lambda: not [process for process in psutil.process_iter(["cmdline"])
+                       if str(two) in " ".join(process.info["cmdline"] or [])], 10)
+
+
+def test_the_command_itself_runs_under_the_launcher(tmp_path: Path) -> None:
+    """As on several machines: torchrun starts the command line in every process."""
+    config = tmp_path / "launched.yaml"
+    config.write_text(json.dumps(tiny(name="launched", encoder={"name": "test_convnext", "image_size": 32}, seeds=[0],
+                                      objectives=["supcon"]).to_json()))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "main.py", "--device",
+               "cpu", "--data", str(tmp_path / "data"), "--checkpoints", str(tmp_path / "checkpoints"), "--config"]
+    result = subprocess.run([*command, str(config)], cwd=PROJECT, capture_output=True, text=True, timeout=200)
+    assert result.returncode == 0, result.stderr
+    folder = tmp_path / "checkpoints" / "launched"
+    assert {jobs.derived_status(run).state for run in directory.runs(folder)} == {"completed"}
+    assert "supcon" in result.stdout and result.stdout.count("Look closer") == 1
+    assert len(losses(folder)) == 2
+
+    result = subprocess.run([*command, str(tmp_path / "none.yaml")], cwd=PROJECT, capture_output=True, text=True, timeout=100)
+    assert result.returncode != 0 and "error: " in result.stderr and "none.yaml" in result.stderr

@@ -132,6 +132,25 @@ def per_sample(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray,
     return {name: values[name] for name in METRICS}
 
 
+def effective_rank(vectors: np.ndarray) -> float:
+    """How many directions a space really uses: the exponential of the entropy of its singular values' shares.
+
+    Roy & Vetterli (2007), EUSIPCO. Of the vectors as they are, not centred: 1 if all point the same way.
+
+    Args:
+        vectors: shape (n, D).
+
+    Returns:
+        1 to min(n, D).
+    """
+    wide = vectors.astype(np.float64)
+    gram = wide @ wide.T if len(wide) < wide.shape[1] else wide.T @ wide
+    singular = np.sqrt(np.linalg.eigvalsh(gram).clip(min=0))
+    share = singular / singular.sum()
+    share = share[share > 1e-12]
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
 def nearest(similarity: np.ndarray, k: int) -> np.ndarray:
     """Columns of the k largest values of each row, largest first, equal ones by column; shape (n, k), int64."""
     k = min(k, similarity.shape[1])

@@ -190,7 +190,16 @@ def release(folder: Path) -> None:
 
 def append_record(run: Path, record: dict) -> None:
     """Adds a line to a run's `records.jsonl` and flushes it."""
-    with (run / "records.jsonl").open("a", encoding="utf-8") as file:
+    _append(run / "records.jsonl", record)
+
+
+def append_alarm(run: Path, alarm: dict) -> None:
+    """Adds a line to a run's `alarms.jsonl`: its kind, its step and a sentence."""
+    _append(run / "alarms.jsonl", alarm)
+
+
+def _append(path: Path, record: dict) -> None:
+    with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record, allow_nan=False) + "\n")
         file.flush()
         os.fsync(file.fileno())
@@ -198,7 +207,15 @@ def append_record(run: Path, record: dict) -> None:
 
 def read_records(run: Path) -> list[dict]:
     """All whole lines of a run's `records.jsonl`."""
-    path = run / "records.jsonl"
+    return _read_lines(run / "records.jsonl")
+
+
+def read_alarms(run: Path) -> list[dict]:
+    """All whole lines of a run's `alarms.jsonl`."""
+    return _read_lines(run / "alarms.jsonl")
+
+
+def _read_lines(path: Path) -> list[dict]:
     if not path.is_file():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -207,10 +224,19 @@ def read_records(run: Path) -> list[dict]:
 
 def keep_records(run: Path, last_epoch: int) -> None:
     """Drops records later than an epoch: those that a resumed run will write again."""
-    kept = [record for record in read_records(run) if record["epoch"] <= last_epoch]
-    temporary = run / "records.jsonl.tmp"
-    temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
-    os.replace(temporary, run / "records.jsonl")
+    _replace_lines(run / "records.jsonl", [record for record in read_records(run) if record["epoch"] <= last_epoch])
+
+
+def keep_alarms(run: Path, last_step: int) -> None:
+    """Drops alarms later than a step: those that a resumed run will raise again."""
+    if alarms := read_alarms(run):
+        _replace_lines(run / "alarms.jsonl", [alarm for alarm in alarms if alarm["step"] <= last_step])
+
+
+def _replace_lines(path: Path, records: list[dict]) -> None:
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    os.replace(temporary, path)
 
 
 def snapshots(run: Path) -> dict[int, Path]:

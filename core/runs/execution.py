@@ -6,7 +6,7 @@ Knows the run's folder; knows nothing of queues, processes or other runs.
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -20,9 +20,11 @@ from core.analysis.table import EmbeddingTable
 from core.config import LEAKY_SAMPLER, RunConfig
 from core.data.manifest import Manifest
 from core.runs import directory, verdict
+from core.runs.board import Board
 from core.runs.film import Film, probe_rows
 from core.training import checkpoint, embed, encoder, objectives
 from core.training.encoder import DataConfig
+from core.training.ranks import Ranks
 from core.training.trainer import EpochRecord, Trainer
 
 Say = Callable[[str], None]
@@ -36,12 +38,14 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Workplace:
-    """What every run of an experiment shares: samples, their decoded images (n, S, S, 3), the input, the device."""
+    """What every run of an experiment shares: samples, their decoded images (n, S, S, 3), the input, the device, and the
+    processes that share each batch."""
 
     manifest: Manifest
     pixels: np.ndarray
     data_config: DataConfig
     device: torch.device
+    ranks: Ranks = field(default_factory=Ranks)
 
 
 def execute(run: Path, config: RunConfig, place: Workplace, should_stop: Callable[[], bool], say: Say) -> Iterator[None]:
@@ -58,23 +62,60 @@ def execute(run: Path, config: RunConfig, place: Workplace, should_stop: Callabl
         Stopped: when asked to stop, after the step in hand was finished and saved.
     """
     ask = _asking(should_stop)
-    ask()
+    if should_stop():
+        if config.is_trained:
+            place.ranks.agree(None)
+        raise Stopped
     say("starting")
-    module, data_config = encoder.build(config.encoder, config.seed)
+    module, _ = encoder.build(config.encoder, config.seed)
     checkpoint_hash = None
     if config.is_trained:
-        manifest = place.manifest
-        rows = manifest.training_indices(config.images_per_class, config.seed)
-        width = encoder.feature_width(module, data_config)
-        objective = objectives.build(config.objective, width, len(manifest.classes), config.training.batch.size,
-                                     config.seed)
-        pool = manifest.leaky_pool(rows) if LEAKY_SAMPLER in config.leaks else None
-        trainer = Trainer(module, objective, data_config, place.pixels, manifest.label_id, rows, config, place.device, pool)
-        yield from _train(run, config, trainer, place, should_stop, say)
+        yield from _train(run, config, _trainer(module, config, place), place, should_stop, say)
         tensors, values = checkpoint.load(run / BEST)
         module.load_state_dict(tensors)
         checkpoint_hash = values["sha256"]
     _finish(run, config, module, checkpoint_hash, place, ask, say)
+
+
+def follow(run: Path, config: RunConfig, place: Workplace) -> Iterator[None]:
+    """Trains a run in step with the process that executes it: the same steps, and nothing written; gives way as it does.
+
+    Raises:
+        ValueError: if the checkpoint it goes on from cannot be found here; the processes must share the disk.
+    """
+    module, _ = encoder.build(config.encoder, config.seed)
+    trainer = _trainer(module, config, place)
+    begun = place.ranks.agree(None)
+    if begun is None:  # stopped before it began
+        return
+    if begun["step"] is not None:
+        found = next((found for found in map(_whole, (run / LAST, run / PREVIOUS))
+                      if found and found[1]["step"] == begun["step"]), None)
+        if found is None:
+            raise ValueError(f"checkpoint of step {begun['step']} must be readable by every process, found none in {run}")
+        trainer.load(*found)
+    place.ranks.wait()
+    if begun["is_unscored"]:
+        yield
+    for _ in trainer.epochs(lambda: place.ranks.agree(None)):
+        yield
+
+
+def _whole(path: Path) -> tuple[dict[str, torch.Tensor], dict] | None:
+    try:
+        return checkpoint.load(path)
+    except (ValueError, FileNotFoundError):
+        return None
+
+
+def _trainer(module: nn.Module, config: RunConfig, place: Workplace) -> Trainer:
+    manifest, training = place.manifest, config.training
+    rows = manifest.training_indices(config.images_per_class, config.seed)
+    objective = objectives.build(config.objective, encoder.feature_width(module, place.data_config), len(manifest.classes),
+                                 config.images_per_step, config.seed, training.batch, training.views)
+    pool = manifest.leaky_pool(rows) if LEAKY_SAMPLER in config.leaks else None
+    return Trainer(module, objective, place.data_config, place.pixels, manifest.label_id, rows, config, place.device, pool,
+                   place.ranks)
 
 
 def _asking(should_stop: Callable[[], bool]) -> Callable[..., None]:
@@ -99,8 +140,13 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
     epoch, best = values["epoch"], values["best"]
     if tensors:
         trainer.load(tensors, values)
+    place.ranks.agree({"step": values["step"] if tensors else None, "is_unscored": bool(values["unscored"])})
+    place.ranks.wait()
     directory.keep_records(run, epoch)
+    directory.keep_alarms(run, trainer.step)
+    raised = {alarm["kind"] for alarm in directory.read_alarms(run)}
     film.rewind(epoch)
+    board = Board(run, trainer.step) if config.training.tensorboard else None
     saved = time.monotonic()
 
     def score(at_epoch: int) -> dict[str, float]:
@@ -110,7 +156,13 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
         film.add(at_epoch, vectors[np.searchsorted(validation, probe)])
         ask()
         found = metrics.retrieval(vectors, manifest.label_id[validation])
-        return {f"validation_{name}": float(np.nanmean(found[name])) for name in ("map_at_r", "precision_at_1")}
+        return {**{f"validation_{name}": float(np.nanmean(found[name])) for name in ("map_at_r", "precision_at_1")},
+                "validation_effective_rank": metrics.effective_rank(vectors)}
+
+    def write(record: EpochRecord, found: dict[str, float], seconds: float) -> None:
+        directory.append_record(run, {**asdict(record), **found, "total_seconds": seconds, **note})
+        if board:
+            board.write(record.images_seen, {**asdict(record), **found})
 
     def save_last(unscored: EpochRecord | None = None) -> None:
         """Saves all there is; with the record of an epoch that was trained but not scored, if so."""
@@ -121,15 +173,18 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
         saved = time.monotonic()
 
     def pause() -> bool:
-        """Between two steps: saves when it is time to, and says whether to stop."""
+        """Between two steps: passes on alarms, saves when it is time to, and says whether to stop."""
+        for alarm in trainer.health.fresh_alarms():
+            if alarm.kind not in raised:
+                raised.add(alarm.kind)
+                log.warning("%s step %d: %s", run.name, alarm.step, alarm.message)
+                directory.append_alarm(run, asdict(alarm))
         if time.monotonic() - saved > 60 * config.training.save_minutes:
             save_last()
-        return should_stop()
+        return place.ranks.agree(should_stop())
 
     if epoch < 0:
-        untrained = EpochRecord(epoch=0, step=0, images_seen=0, loss=None, gradient_norm=None, lr=0.0, seconds=0.0,
-                                images_per_second=None)
-        directory.append_record(run, {**asdict(untrained), **score(0), "total_seconds": 0.0, **note})
+        write(EpochRecord(epoch=0, step=0, images_seen=0), score(0), 0.0)
         epoch = 0
     unscored = [EpochRecord(**values["unscored"])] if values["unscored"] else []
     if not trainer.is_done:
@@ -145,8 +200,7 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
         if found["validation_map_at_r"] > best:
             best = found["validation_map_at_r"]
             _save_best(run, config, trainer.encoder, place, epoch, best)
-        seconds = time.perf_counter() - started
-        directory.append_record(run, {**asdict(record), **found, "total_seconds": seconds, **note})
+        write(record, found, time.perf_counter() - started)
         save_last()
         if epoch < config.budget.epochs:
             say(f"training, epoch {epoch + 1} of {config.budget.epochs}{mark}")

@@ -7,12 +7,9 @@ from pathlib import Path
 
 from core.runs import directory
 from core.runs.directory import RunStatus
-from core.wording import failure
+from core.wording import failure, is_out_of_memory
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-# Sentences of libraries without an exception for it: PyTorch on a CPU, the C++ library, glibc, CUDA's libraries, oneDNN.
-_NO_MEMORY = ("can't allocate memory", "bad_alloc", "Cannot allocate memory", "out of memory", "could not create a primitive",
-              "could not create a memory")
 _MORE_MEMORY = ("close other programs and resume, or start a new experiment with a smaller training.micro_batch or "
                 "encoder.image_size")
 
@@ -64,8 +61,7 @@ def _kind(error: BaseException) -> tuple[str, str]:
             return "memory", f", as the system does when memory runs out; {_MORE_MEMORY}"
         case ProcessEnded():
             return "error", "; the log has the details; resume goes on from the last checkpoint"
-        case _ if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" \
-                or (isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)):
+        case _ if is_out_of_memory(error):
             return "memory", f"; {_MORE_MEMORY}"
         case OSError() if error.errno in _FULL or "No space left" in text:
             return "disk", "; free some space, then resume"

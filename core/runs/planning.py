@@ -68,7 +68,18 @@ def needs_download(config: DatasetConfig) -> bool:
 
 
 def launch(checked: Plan, root: Path, data: Path, device: str = "auto", queue: bool = True) -> Path:
-    """Checks the encoder, lays out the experiment's folder and starts its worker; `queue` as in `jobs.start`.
+    """Lays out the experiment's folder and starts its worker; `queue` as in `jobs.start`.
+
+    Raises:
+        ValueError, FileExistsError: as `lay_out`.
+    """
+    folder = lay_out(checked, root)
+    jobs.start(folder, data, device, queue)
+    return folder
+
+
+def lay_out(checked: Plan, root: Path) -> Path:
+    """Checks the encoder and lays out the experiment's folder.
 
     Raises:
         ValueError: if the encoder or its weights are refused.
@@ -77,6 +88,4 @@ def launch(checked: Plan, root: Path, data: Path, device: str = "auto", queue: b
     if (root / checked.config.name).exists():
         raise FileExistsError(f"name must be new, got {checked.config.name!r}, which exists in {root}")
     jobs.check_encoder(checked.config.encoder)
-    folder = directory.create(checked.config, checked.manifest, root, checked.random_split)
-    jobs.start(folder, data, device, queue)
-    return folder
+    return directory.create(checked.config, checked.manifest, root, checked.random_split)

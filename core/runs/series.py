@@ -11,8 +11,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -26,10 +26,11 @@ from core.data import pixels as pixel_store
 from core.data import sources
 from core.runs import directory, failures, jobs, verdict
 from core.runs.directory import RunStatus
-from core.runs.execution import Stopped, Workplace, execute
+from core.runs.execution import Stopped, Workplace, execute, follow
 from core.runs.failures import DataError
 from core.runs.worker import resolve_device
 from core.training import encoder
+from core.training.ranks import Ranks, joined, size_of_launch
 
 log = logging.getLogger("duet")
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
@@ -43,9 +44,33 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
+    take_part(lambda: options.folder, options.data, options.device)
+
+
+def take_part(folder_of: Callable[[], Path], data: Path, device: str) -> Path:
+    """Does this process's part of an experiment's work: all of it, or its share under torch's launcher.
+
+    Args:
+        folder_of: gives the experiment's folder; the first process alone is asked.
+        data: root of datasets and decoded images.
+        device: as the worker's.
+
+    Returns:
+        The experiment's folder.
+    """
     torch.set_float32_matmul_precision("high")
-    with FileLock(options.folder / ".series.lock"):  # an orphan of a worker that was killed may still be dying
-        work_through(options.folder, options.data, options.device)
+    own = torch.device("cpu")
+    with suppress(ValueError):  # a device that is not there is said where the runs can be told
+        own = own_device(device)
+    with joined(own) as ranks:
+        folder = Path(ranks.agree(str(folder_of()) if ranks.is_first else None))
+        if ranks.is_first:
+            with FileLock(folder / ".series.lock"):  # an orphan of a worker that was killed may still be dying
+                work_through(folder, data, device, ranks)
+            ranks.agree(None)
+        else:
+            _follow(folder, data, device, ranks)
+    return folder
 
 
 def end_with_parent() -> None:
@@ -60,13 +85,13 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def work_through(folder: Path, data: Path, device: str) -> None:
+def work_through(folder: Path, data: Path, device: str, ranks: Ranks) -> None:
     """Runs everything queued in an experiment, then writes down what the finished runs allow one to say."""
     waiting = _queued(folder)
     try:
         directory.reserve(folder)
         if waiting:
-            place = _prepare(folder, data, resolve_device(device), waiting)
+            place = _prepare(folder, data, own_device(device), ranks, waiting)
             for _, group in groupby(waiting, key=lambda run: (run.images_per_class, run.seed)):
                 _train_in_step(folder, list(group), place)
         if any(directory.read_status(run).state != "completed" for run in directory.runs(folder)):
@@ -92,7 +117,7 @@ def _queued(folder: Path) -> list[RunConfig]:
     return waiting
 
 
-def _prepare(folder: Path, data: Path, device: torch.device, waiting: list[RunConfig]) -> Workplace:
+def _prepare(folder: Path, data: Path, device: torch.device, ranks: Ranks, waiting: list[RunConfig]) -> Workplace:
     """Reads the manifest and the decoded images, and learns from the encoder what input it wants.
 
     Raises:
@@ -124,7 +149,37 @@ def _prepare(folder: Path, data: Path, device: torch.device, waiting: list[RunCo
                                   progress)
     except ValueError as error:
         raise DataError(str(error)) from error
-    return Workplace(manifest, pixels, data_config, device)
+    return Workplace(manifest, pixels, data_config, device, ranks)
+
+
+def own_device(name: str) -> torch.device:
+    """This process's device: the one that was asked for, or of several that share a batch its own.
+
+    Raises:
+        ValueError: as `resolve_device`.
+    """
+    device = resolve_device(name)
+    if device.type == "cuda" and size_of_launch() > 1:
+        device = resolve_device(str(device.index + int(os.environ["LOCAL_RANK"])))
+    return device
+
+
+def _follow(folder: Path, data: Path, device: str, ranks: Ranks) -> None:
+    """What every process but the first does: takes each step with it, and writes nothing."""
+    configs = {config.name: config for config in directory.read_config(folder).runs()}
+    following: dict[str, Iterator[None]] = {}
+    place: Workplace | None = None
+    while (name := ranks.agree(None)) is not None:
+        config = configs[name]
+        if place is None:
+            _, data_config = encoder.build(config.encoder, seed=0)
+            pixels = pixel_store.load(directory.read_manifest(folder), sources.open_source(config.dataset),
+                                      data_config.storage_size, data / ".pixels")
+            place = Workplace(directory.read_manifest(folder), pixels, data_config, own_device(device), ranks)
+        if name not in following:
+            its_place = replace(place, manifest=directory.read_manifest(folder, config.split))
+            following[name] = follow(folder / name, config, its_place)
+        next(following[name], None)
 
 
 def _train_in_step(folder: Path, group: list[RunConfig], place: Workplace) -> None:
@@ -148,12 +203,14 @@ def _train_in_step(folder: Path, group: list[RunConfig], place: Workplace) -> No
         for run in list(working):
             if run in working:
                 with _logging_to(run / "worker.log"):
-                    if not _go_on(run, working[run]):
+                    if not _go_on(run, working[run], place.ranks):
                         del working[run]
 
 
-def _go_on(run: Path, work: Iterator[None]) -> bool:
+def _go_on(run: Path, work: Iterator[None], ranks: Ranks) -> bool:
     """One epoch more; false once the run has ended, whichever way."""
+    if directory.read_run(run).is_trained:
+        ranks.agree(run.name)
     try:
         try:
             next(work)
@@ -167,6 +224,11 @@ def _go_on(run: Path, work: Iterator[None]) -> bool:
     except Exception as error:
         failures.record(run, error, log)
         (run / "stop").unlink(missing_ok=True)
+        if ranks.n > 1:  # the others may wait for a step that never comes: all begin anew, with what else is queued
+            for other in directory.runs(run.parent):
+                if directory.read_status(other).state == "running":
+                    directory.write_status(other, RunStatus("queued"))
+            os._exit(1)
     return False
 
 

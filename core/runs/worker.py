@@ -93,8 +93,8 @@ def _watch_over(folder: Path, data: Path, device: str) -> None:
     """Has the queued runs worked on by a process; ends it where a stop takes too long, and starts another for the rest."""
     runs = directory.runs(folder)
     while True:
-        process = subprocess.Popen([sys.executable, "-m", "core.runs.series", str(folder), "--data", str(data), "--device",
-                                    device], stdin=subprocess.PIPE)  # a pipe that closes when this process ends
+        process = subprocess.Popen([sys.executable, *_launcher(folder), "-m", "core.runs.series", str(folder), "--data",
+                                    str(data), "--device", device], stdin=subprocess.PIPE)  # closes when this process ends
         asked: dict[Path, float] = {}
         while process.poll() is None:
             time.sleep(_POLL)
@@ -106,6 +106,12 @@ def _watch_over(folder: Path, data: Path, device: str) -> None:
         _clear_up(runs, None if asked else ProcessEnded(process.returncode))
         if not jobs.has_queued(folder):
             return
+
+
+def _launcher(folder: Path) -> list[str]:
+    """torch's own, where several devices share each batch."""
+    n_devices = directory.read_config(folder).training.devices
+    return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_devices}"] if n_devices > 1 else []
 
 
 def _is_overdue(runs: list[Path], asked: dict[Path, float]) -> bool:

@@ -61,6 +61,10 @@ class Health:
         if len(self._waiting) == EVERY:
             self._judge()
 
+    def go_on_from(self, step: int) -> None:
+        """Tells where a resumed run stands."""
+        self._steps = step
+
     def fresh_alarms(self) -> list[Alarm]:
         """Alarms raised since this was last asked; each kind is raised once a run."""
         fresh, self._fresh = self._fresh, []

@@ -5,7 +5,7 @@ that two processes take the very step that one would. Nothing here knows models 
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -52,6 +52,9 @@ class Ranks:
         """What the first process says, to all."""
         return value
 
+    def wait(self) -> None:
+        """Goes on when all are here."""
+
 
 class _Several(Ranks):
     def __init__(self, device: torch.device) -> None:
@@ -77,13 +80,23 @@ class _Several(Ranks):
         dist.broadcast_object_list(said, src=0, device=self._device if self._device.type == "cuda" else None)
         return said[0]
 
+    def wait(self) -> None:
+        dist.barrier()
+
+
+def size_of_launch() -> int:
+    """How many processes torch's launcher started together; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
 
 @contextmanager
-def joined(device: torch.device) -> Iterable[Ranks]:
-    """The processes of this launch (torchrun sets WORLD_SIZE), joined over NCCL on GPUs and gloo on CPUs."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+def joined(device: torch.device) -> Iterator[Ranks]:
+    """The processes of this launch, joined over NCCL on GPUs and gloo on CPUs."""
+    if size_of_launch() == 1:
         yield Ranks()
         return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=6))
     try:  # the others wait while the first one decodes, scores or lays out: hence the hours
         yield _Several(device)

@@ -26,7 +26,7 @@ from core.training.health import Health, mean_cosine
 from core.training.images import Images
 from core.training.objectives import Objective
 from core.training.ranks import Ranks
-
+from core.wording import is_out_of_memory
 
 MACHINE_FIELDS = ("seconds", "images_per_second", "compute_share", "memory")  # of a record: no two trainings agree on them
 
@@ -179,6 +179,7 @@ class Trainer:
         for _ in range(values["step"] - self._step):
             self._sampler.draw()
         self._step = values["step"]
+        self.health.go_on_from(self._step)
         self._running = _Running(**values["running"])
         self._sums = torch.tensor(values["sums"], dtype=torch.float64, device=self._device)
         self._micro_batch = values["micro_batch"]
@@ -287,12 +288,6 @@ class Trainer:
             images_per_second=running.steps * batch / running.seconds, compute_share=running.compute / running.seconds,
             mean_cosine=cosine, active_triplets=None if math.isnan(active) else active, positives_per_anchor=self._positives,
             micro_batch=min(self._micro_batch or batch, batch), memory=_peak_memory(self._device))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device, or the machine itself, had no memory left; on a CPU torch and oneDNN have no error type for it."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (isinstance(error, RuntimeError) and any(
-        words in str(error) for words in ("can't allocate memory", "could not create a primitive", "could not create a memory")))
 
 
 @contextmanager
