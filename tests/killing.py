@@ -1,0 +1,89 @@
+"""Kills the process that trains again and again, and goes on from what it left: `python -m tests.killing FOLDER DATA SEED`.
+
+Each life is a fork of a process that has loaded torch already, so that a life costs a fraction of a second instead of
+five. A third of them end at a random moment, a third at a random touch of a file of the experiment (opened to be
+written, renamed, removed: the windows between files), a third in the phases that random moments seldom hit.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import timm  # noqa: F401 - what each life would have to load
+
+from core.runs import directory, jobs, series
+from core.runs.directory import RunStatus
+from tests.lasting import PHASES, phase
+
+N_BLIND = 14  # kills at a random moment or file
+LATE = ("scoring epoch", PHASES["embedding"], PHASES["layout"], PHASES["test"])
+N_KILLS = N_BLIND + 2 * len(LATE)
+
+
+def main(folder: Path, data: Path, seed: int) -> None:
+    """Prints each kill as a line of JSON: how it was aimed, and what the runs were doing."""
+    chance = random.Random(seed)
+    n_kills = 0
+    while not is_completed(folder):
+        for run in directory.runs(folder):
+            if jobs.derived_status(run).state in jobs.RESUMABLE:
+                directory.write_status(run, RunStatus("queued"))
+        aim, amount = "none", 0.0
+        if n_kills < N_BLIND:
+            aim, amount = (("moment", chance.uniform(0, 1)), ("file", chance.randint(1, 60)))[n_kills % 2]
+        elif n_kills < N_KILLS:
+            aim, amount = LATE[(n_kills - N_BLIND) // 2], chance.uniform(0, 0.05)
+        child = os.fork()
+        if child == 0:
+            if aim == "file":
+                die_at_file(folder, int(amount))
+            series.main([str(folder), "--data", str(data), "--device", "cpu"])
+            os._exit(0)
+        if aim == "moment":
+            time.sleep(amount)
+            os.kill(child, signal.SIGKILL)
+        elif aim not in ("none", "file"):
+            while not any(phase(run).startswith(aim) for run in directory.runs(folder)) and is_running(child):
+                time.sleep(0.002)
+            time.sleep(amount)
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            n_kills += 1
+            phases = [phase(run) for run in directory.runs(folder)]
+            print(json.dumps({"aim": aim, "amount": amount, "phases": phases}), flush=True)
+        elif os.WEXITSTATUS(status) or any(directory.read_status(run).state == "failed" for run in directory.runs(folder)):
+            sys.exit("a life ended in a failure; the log has the details")
+
+
+def die_at_file(folder: Path, number: int) -> None:
+    """Makes this process kill itself at its n-th touch of a file of the experiment."""
+    touched = 0
+
+    def count(event: str, arguments: tuple) -> None:
+        nonlocal touched
+        is_written = event == "open" and isinstance(arguments[1], str) and set("wxa+") & set(arguments[1])
+        if (is_written or event in ("os.rename", "os.remove")) and str(arguments[0]).startswith(str(folder)):
+            touched += 1
+            if touched == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+
+
+def is_running(child: int) -> bool:
+    """Whether a child of this process has not ended; leaves it to be waited for."""
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
+def is_completed(folder: Path) -> bool:
+    """Whether every run of an experiment is completed."""
+    return all(directory.read_status(run).state == "completed" for run in directory.runs(folder))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
