@@ -1,6 +1,18 @@
 """TensorBoard event files of a run, for who wants them: the numbers of its records against images seen."""
 
+import importlib.util
 from pathlib import Path
+
+
+def check() -> None:
+    """Refuses where the package is not installed.
+
+    Raises:
+        ValueError: with the way to install it.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        raise ValueError("training.tensorboard must be false unless the package tensorboard is installed; install it with: "
+                         "pip install tensorboard")
 
 
 class Board:
@@ -8,19 +20,14 @@ class Board:
 
     Args:
         run: the run's folder.
-        step: optimizer steps done; what was written of later ones is hidden.
+        images_seen: so far; what was written of later ones is hidden.
 
-    Raises:
-        ValueError: if the package is not installed.
     """
 
-    def __init__(self, run: Path, step: int) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise ValueError("training.tensorboard must be false unless the package tensorboard is installed; "
-                             "install it with: pip install tensorboard") from None
-        self._writer = SummaryWriter(str(run / "tensorboard"), purge_step=step or None)
+    def __init__(self, run: Path, images_seen: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(run / "tensorboard"), purge_step=images_seen + 1 if images_seen else None)
 
     def write(self, images_seen: int, numbers: dict[str, float | int | None]) -> None:
         """Adds the numbers of one record."""

@@ -146,7 +146,7 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
     directory.keep_alarms(run, trainer.step)
     raised = {alarm["kind"] for alarm in directory.read_alarms(run)}
     film.rewind(epoch)
-    board = Board(run, trainer.step) if config.training.tensorboard else None
+    board = Board(run, trainer.step * config.images_per_step) if config.training.tensorboard else None
     saved = time.monotonic()
 
     def score(at_epoch: int) -> dict[str, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from core.config import DatasetConfig, ExperimentConfig
 from core.data import sources, split
 from core.data.manifest import Manifest
-from core.runs import directory, jobs
+from core.runs import board, directory, jobs
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +45,8 @@ def plan(config: ExperimentConfig, data: Path | None = None, progress: Callable[
         FileNotFoundError, ValueError: what is missing, or cannot work and what would.
     """
     config = config.with_absolute_paths()
+    if config.training.tensorboard:
+        board.check()
     samples = scanned if scanned is not None else scan(config.dataset, data, progress)
     manifest = split.assign(samples, config.split, config.seeds)
     split.check_plan(manifest, config)
