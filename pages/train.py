@@ -7,9 +7,9 @@ import streamlit as st
 
 from core import config as configuration
 from core import encoders
-from core.config import ConfigError, ExperimentConfig
+from core.config import ConfigError
 from core.objectives import OBJECTIVES, Objective
-from core.runs import directory, planning
+from core.runs import directory, planning, preflight
 from pages import _datasets, _shared
 
 _shared.enter(__file__)
@@ -87,6 +87,13 @@ def _form() -> dict | None:
         mean = g.text_input("Mean", "", placeholder="the encoder's own", help="Three numbers, for pixels in 0..1.")
         std = h.text_input("Std", "", placeholder="the encoder's own")
         split_seed = i.number_input("Split seed", 0, 10**6, 0)
+        j, k, m = st.columns(3)
+        views = j.segmented_control("Views of each image", [1, 2], default=1, required=True,
+                                    help="Two random views of each image in a batch, as contrastive learning often has; both "
+                                         "are counted in the budget.")
+        micro_batch = k.number_input("Images at a time", 1, 100_000, None, placeholder="the whole batch",
+                                     help="A matter of memory alone: the loss always sees the whole batch.")
+        tensorboard = m.toggle("TensorBoard files", False)
         options = st.text_input("Encoder options", "", placeholder="pad_type=same, bn_eps=0.001",
                                 help="Keyword arguments for timm.create_model.")
     if dataset is None:
@@ -101,30 +108,27 @@ def _form() -> dict | None:
                            (("mean", mean), ("std", std)) if text.strip()}},
             "objectives": objectives, "images_per_class": _numbers(counts, ("all",)), "seeds": _numbers(seeds),
             "budget": {"images": images, "epochs": epochs},
-            "training": {"batch": {"classes": classes, "samples": samples}, "lr": lr, "augmentation": {"flip": flip}},
+            "training": {"batch": {"classes": classes, "samples": samples}, "lr": lr, "augmentation": {"flip": flip},
+                         "views": views, "micro_batch": micro_batch, "tensorboard": tensorboard},
             "evaluation": {"projection": layout}}
-
-
-def _speed(config: ExperimentConfig) -> float | None:
-    """Images a second that this encoder reached here at this size, from the last experiment that used it."""
-    for folder in directory.experiments(_shared.checkpoints_root()):
-        earlier = directory.read_config(folder)
-        if (earlier.encoder.name, earlier.encoder.image_size) == (config.encoder.name, config.encoder.image_size):
-            for run in reversed(earlier.runs()):
-                records = directory.read_records(folder / run.name)
-                if len(records) > 1:
-                    return records[-1]["images_seen"] / sum(record["total_seconds"] for record in records)
-    return None
 
 
 def _show_plan(checked: planning.Plan) -> None:
     config, batch = checked.config, checked.config.training.batch
-    st.markdown(f"**{checked.n_trained} runs** · {checked.images_per_run:,} images each · batch {batch.size} = "
-                f"{batch.classes} classes × {batch.samples}")
-    speed = _speed(config)
-    st.markdown(f"About **{_shared.duration(checked.n_trained * checked.images_per_run / speed)}** on this machine, by the "
-                f"last experiment with this encoder." if speed else
-                "How long it takes shows after the first epoch: this encoder has not run here yet.")
+    ahead = preflight.look_ahead(checked, _shared.checkpoints_root())
+    st.markdown(f"**{checked.n_trained} runs** · {ahead.images:,} images each, in {ahead.steps:,} steps")
+    views = " × 2 views" if config.training.views > 1 else ""
+    st.markdown(f"Batch **{ahead.images_per_step}** = {batch.classes} classes × {batch.samples}{views}: {ahead.positives} "
+                f"positives and {ahead.negatives} negatives an anchor; up to {ahead.most_classes} × {ahead.most_samples} "
+                f"would fit.")
+    if ahead.seconds:
+        memory = f" and {ahead.memory / 1e9:.1f} GB of memory" if ahead.memory else ""
+        st.markdown(f"About **{_shared.duration(ahead.seconds)}** on this machine{memory}, by {ahead.measured_on}, which had "
+                    f"this encoder.")
+    else:
+        st.markdown("How long it takes shows after the first epoch: this encoder has not run here yet.")
+    few, many = (f"{value:.1f}" if value < 10 else f"{value:.0f}" for value in ahead.passes)
+    st.caption(f"Each training image is seen {few if few == many else f'{few} to {many}'} times.")
     sizes = {name: len(checked.manifest.indices(name)) for name in ("train", "validation", "test")}
     st.caption(f"{len(checked.manifest):,} images, {len(checked.manifest.classes)} classes: {sizes['train']:,} train, "
                f"{sizes['validation']:,} validation, {sizes['test']:,} test. Nothing is shared between them.")

@@ -14,7 +14,8 @@ def plan_words(app) -> str:
 def test_sensible_values_are_already_there(screen) -> None:
     app = screen("train")
     assert app.header[0].value == "Ready to start."
-    assert "**12 runs** · 4,000 images each · batch 80 = 10 classes × 8" in plan_words(app)
+    assert "**12 runs** · 4,000 images each, in 50 steps" in plan_words(app)
+    assert "Batch **80** = 10 classes × 8: 7 positives and 72 negatives an anchor" in plan_words(app)
 
 
 def test_what_cannot_work_is_said_with_what_would(screen) -> None:
@@ -63,7 +64,7 @@ def test_start_lays_out_the_experiment_and_goes_to_watch(screen, tmp_path: Path)
     try:
         assert directory.read_config(folder).arms == ("classification", "supcon")
         assert jobs.is_worker_alive(folder)
-        assert app.header[0].value.startswith(("Waiting for its turn", "Training"))
+        assert app.header[0].value.startswith(("Starting", "Waiting for the device", "Training"))
     finally:
         jobs.stop(directory.runs(folder))
         assert jobs.wait(folder, 30)

@@ -24,12 +24,6 @@ class Plan:
         """Runs that train; the untrained encoder's are not counted."""
         return sum(run.is_trained for run in self.config.runs())
 
-    @property
-    def images_per_run(self) -> int:
-        """Images a run sees: its budget in whole batches."""
-        run = self.config.runs()[0]
-        return run.n_steps * run.images_per_step
-
 
 def plan(config: ExperimentConfig, data: Path | None = None, progress: Callable[[int, int], None] | None = None,
          scanned: Manifest | None = None) -> Plan:

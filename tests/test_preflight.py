@@ -1,0 +1,31 @@
+"""What awaits a plan's runs, counted by hand; time and memory from an experiment that really ran."""
+
+from pathlib import Path
+
+import pytest
+
+from core.runs import planning, preflight
+from tests.conftest import tiny
+
+
+def test_batches_steps_and_passes_are_counted(tmp_path: Path) -> None:
+    config = tiny(images_per_class=[5, 15], training={"batch": {"classes": 8, "samples": 4}, "views": 2})
+    found = preflight.look_ahead(planning.plan(config), tmp_path)
+    assert (found.images_per_step, found.positives, found.negatives) == (64, 7, 56)
+    assert (found.most_classes, found.most_samples) == (10, 5)
+    assert (found.steps, found.images) == (10, 640)
+    assert found.passes == (640 / 150, 640 / 50)
+    assert (found.seconds, found.memory, found.measured_on) == (None, None, "")
+
+
+def test_time_and_memory_are_those_of_the_last_experiment_with_this_encoder(experiment: Path) -> None:
+    root = experiment.parent
+    found = preflight.look_ahead(planning.plan(tiny(name="next", budget={"images": 6400, "epochs": 2})), root)
+    assert found.measured_on == "tiny"
+    assert found.memory > 1e8
+    longer = preflight.look_ahead(planning.plan(tiny(name="next", budget={"images": 12_800, "epochs": 2})), root)
+    assert longer.seconds == pytest.approx(2 * found.seconds)
+    smaller = tiny(name="next", training={"batch": {"classes": 5, "samples": 8}})
+    assert preflight.look_ahead(planning.plan(smaller), root).memory is None, "its steps were larger"
+    other = tiny(name="next", encoder={"name": "test_convnext", "image_size": 32})
+    assert preflight.look_ahead(planning.plan(other), root).seconds is None
