@@ -5,6 +5,7 @@ Exit code 0: done. 1: the work failed. 2: bad input, with one line on standard e
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -87,6 +88,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     compare.add_argument("--output", type=Path, metavar="FILE.html", help="also write a report of one page")
     export = add("export", _export, "take a run's embeddings or encoder with you", run="experiment/run")
     export.add_argument("--output", type=Path, required=True, metavar="FILE.{parquet,html,onnx,safetensors}")
+    bench = add("bench", _bench, "time training and embedding against what the device alone can do", device, as_json)
+    bench.add_argument("--config", type=Path, metavar="FILE", default=argparse.SUPPRESS,
+                       help="time this experiment's first run (default: the demo)")
+    bench.add_argument("--set", action="append", metavar="KEY=VALUE", dest="overrides", default=argparse.SUPPRESS,
+                       help="override one field of the config; may be repeated")
+    bench.add_argument("--rounds", type=int, default=5, help="rounds that count (default: 5)")
+    bench.add_argument("--trace", type=Path, metavar="FILE.json", help="also write a profile of ten training steps")
     defaults = argparse.Namespace(data=Path("data"), checkpoints=Path("checkpoints"), queue=True)
     return parser.parse_args(arguments, defaults)
 
@@ -330,11 +338,32 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_output(path: Path, suffixes: tuple[str, ...]) -> None:
+def _bench(options: argparse.Namespace) -> int:
+    if options.rounds < 1:
+        raise ValueError(f"--rounds must be at least 1, got {options.rounds}")
+    arguments = ["--device", options.device, "--rounds", str(options.rounds), "--data", str(options.data.resolve())]
+    if options.trace:
+        _check_output(options.trace, (".json",), "--trace")
+        arguments += ["--trace", str(options.trace.resolve())]
+    if options.json:
+        arguments.append("--json")
+    config = experiment_file.load(options.config or PROJECT / "configs" / "demo.yaml", tuple(options.overrides))
+    jobs.check_device(options.device)
+    plan = _plan(config, options)
+    experiment = json.dumps(plan.config.to_json())
+    quiet = {"KINETO_LOG_LEVEL": "99"}  # to torch's profiler a machine without a GPU is an error
+    try:
+        return subprocess.run([sys.executable, "-m", "core.runs.bench", experiment, *arguments], cwd=PROJECT,
+                              env={**os.environ, **jobs._ENVIRONMENT, **quiet}).returncode
+    except KeyboardInterrupt:  # its process was interrupted too
+        return 1
+
+
+def _check_output(path: Path, suffixes: tuple[str, ...], option: str = "--output") -> None:
     if path.suffix not in suffixes:
-        raise ValueError(f"--output must end in {' or '.join(suffixes)}, got {path}")
+        raise ValueError(f"{option} must end in {' or '.join(suffixes)}, got {path}")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"--output must lie in a folder that exists, got {path}")
+        raise FileNotFoundError(f"{option} must lie in a folder that exists, got {path}")
 
 
 def _on(bar: tqdm) -> Callable[[int, int], None]:
