@@ -18,7 +18,12 @@ with st.container(width=320):
     folder = _shared.pick_experiment()
 config = directory.read_config(folder)
 classes = tuple(directory.read_json(folder / "experiment.json")["classes"])
-LETTERS = "ABCDEF"
+LETTERS = "ABCDEFGHIJ"
+MOST_ALARMS = 3
+MOST_IN_A_ROW = 4  # spaces side by side; more stand in rows of three
+CURVES = {"loss": "training loss", "validation_effective_rank": "effective rank of validation embeddings",
+          "mean_cosine": "mean cosine between a batch's embeddings", "active_triplets": "share of triplets that teach",
+          "gradient_norm": "gradient norm", "lr": "learning rate", "images_per_second": "images/s"}
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
@@ -83,38 +88,61 @@ def _frames(runs: list[RunConfig], epoch: int | None) -> dict[str, tuple[int, di
 def _draw_films(runs: list[RunConfig], epoch: int | None) -> None:
     frames = _frames(runs, epoch)
     layouts = {name: np.stack([frame["x"], frame["y"]], axis=1) for name, (_, frame) in frames.items()}
-    for place, run in zip(st.columns(len(runs)), runs):
-        number = config.arms.index(arm_label(run.objective))
-        status = jobs.derived_status(folder / run.name)
-        with place.container(border=True, height=430):
-            title = f"**{LETTERS[number]} · {arm_label(run.objective)}**{_shared.leak_mark(run)}"
-            if run.name not in frames:
-                st.markdown(f"{title} · {_shared.state_text(status.state)}")
-                st.caption(f"Its space will be here in a moment. {status.phase}")
-                continue
-            shown, frame = frames[run.name]
-            score = next((f" · validation MAP@R {100 * record['validation_map_at_r']:.1f}"
-                          for record in directory.read_records(folder / run.name) if record["epoch"] == shown), "")
-            st.markdown(f"{title} · epoch {shown} of {run.budget.epochs}{score} · {_shared.state_text(status.state)}")
-            st.plotly_chart(
-                figures.space(layouts[run.name], frame["label_id"], classes, frame["sample_id"], height=350,
-                              extent=np.concatenate(list(layouts.values()))),
-                key=f"film-{number}", config={"displayModeBar": False})
+    extent = np.concatenate(list(layouts.values())) if layouts else None
+    a_row = len(runs) if len(runs) <= MOST_IN_A_ROW else 3
+    for start in range(0, len(runs), a_row):
+        for place, run in zip(st.columns(a_row), runs[start:start + a_row]):
+            with place.container(border=True, height=430):
+                _draw_film(run, frames.get(run.name), layouts.get(run.name), extent)
+
+
+def _draw_film(run: RunConfig, frame: tuple[int, dict[str, np.ndarray]] | None, layout: np.ndarray | None,
+               extent: np.ndarray | None) -> None:
+    number = config.arms.index(arm_label(run.objective))
+    status = jobs.derived_status(folder / run.name)
+    st.markdown(f"**{LETTERS[number]} · {arm_label(run.objective)}**{_shared.leak_mark(run)}")
+    if frame is None:
+        st.caption(f"{_shared.state_text(status.state)} · Its space will be here in a moment. {status.phase}")
+        return
+    shown, columns = frame
+    score = next((f" · MAP@R {100 * record['validation_map_at_r']:.1f}"
+                  for record in directory.read_records(folder / run.name) if record["epoch"] == shown), "")
+    st.caption(f"{_shared.state_text(status.state)} · epoch {shown} of {run.budget.epochs}{score}",
+               help="MAP@R on validation images, those of the film.")
+    st.plotly_chart(figures.space(layout, columns["label_id"], classes, columns["sample_id"], height=330, extent=extent),
+                    key=f"film-{number}", config={"displayModeBar": False})
+
+
+def _draw_alarms() -> None:
+    alarms = [(run.name, alarm) for run in config.runs() for alarm in directory.read_alarms(folder / run.name)]
+    for name, alarm in alarms[-MOST_ALARMS:]:
+        st.warning(f"**{name}**, step {alarm['step']}: {alarm['message']}.", icon=":material/warning:")
+    if len(alarms) > MOST_ALARMS:
+        st.caption(f"{MOST_ALARMS} of {len(alarms)} alarms shown; each run's alarms.jsonl has its own.")
 
 
 def _draw_curves(runs: list[RunConfig]) -> None:
-    colors = dict(zip(config.arms, palette.arms(len(config.arms))))
-    series = {arm_label(run.objective): directory.read_records(folder / run.name) for run in runs}
+    arms = dict(zip(config.arms, palette.arms(len(config.arms))))
     left, right = st.columns(2)
+    all_seeds = left.toggle("Every seed", False, key=f"every-seed-{folder.name}",
+                            help="All seeds over each other, an arm's in one colour.")
+    column = right.selectbox("Also", list(CURVES), format_func=CURVES.get, key=f"curve-{folder.name}",
+                             label_visibility="collapsed")
+    if all_seeds:
+        runs = [run for run in config.runs() if run.is_trained and run.images_per_class == runs[0].images_per_class]
+    names = {run.name: f"{arm_label(run.objective)}{f', seed {run.seed}' if all_seeds else ''}" for run in runs}
+    series = {names[run.name]: directory.read_records(folder / run.name) for run in runs}
+    colors = {names[run.name]: arms[arm_label(run.objective)] for run in runs}
     left.plotly_chart(figures.curves(series, colors, "validation_map_at_r", "validation MAP@R"), key="curve-map",
                       config={"displayModeBar": False})
-    right.plotly_chart(figures.curves(series, colors, "loss", "training loss"), key="curve-loss",
+    right.plotly_chart(figures.curves(series, colors, column, CURVES[column]), key="curve-other",
                        config={"displayModeBar": False})
-    speeds = [record["images_per_second"] for records in series.values() for record in records[-1:]
-              if record["images_per_second"]]
-    if speeds:
-        st.caption(f"{np.mean(speeds):,.0f} images/s while training. Validation only: the test images are opened once, "
-                   f"at the end of each run.")
+    last = [records[-1] for records in series.values() if records and records[-1]["images_per_second"]]
+    if last:
+        shares = [record["compute_share"] for record in last if record.get("compute_share")]
+        computing = f", of which the model computes {100 * np.mean(shares):.0f} % of the time" if shares else ""
+        st.caption(f"{np.mean([record['images_per_second'] for record in last]):,.0f} images/s while training{computing}. "
+                   f"Validation only: the test images are opened once, at the end of each run.")
 
 
 def _draw_runs() -> None:
@@ -171,6 +199,7 @@ def _live(was_alive: bool) -> None:
         epoch = st.select_slider("Film: epoch", [*range(latest + 1), "now"], value="now", key=f"film-epoch-{folder.name}",
                                  width="stretch") if latest else "now"
         _draw_actions(progress.state)
+    _draw_alarms()
     _draw_films(runs, None if epoch == "now" else epoch)
     _draw_curves(runs)
     if was_alive and not jobs.is_worker_alive(folder):

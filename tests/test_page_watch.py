@@ -54,4 +54,19 @@ def test_the_film_goes_back_to_the_untrained_encoder(screen, experiment: Path) -
     app = screen("watch", experiment="tiny")
     slider = next(item for item in app.select_slider if item.label == "Film: epoch")
     slider.set_value(0).run()
-    assert "epoch 0 of 2" in " ".join(item.value for item in app.markdown)
+    assert "epoch 0 of 2" in " ".join(item.value for item in app.caption)
+
+
+def test_an_alarm_stands_in_words_with_its_remedy(screen, experiment: Path) -> None:
+    run = experiment / "supcon-15-seed0"
+    directory.append_alarm(run, {"kind": "collapse", "step": 20, "message": "all embeddings draw together; lower training.lr"})
+    [warning] = screen("watch", experiment="tiny").warning
+    assert warning.value == "**supcon-15-seed0**, step 20: all embeddings draw together; lower training.lr."
+
+
+def test_curves_show_another_number_and_every_seed(screen, experiment: Path) -> None:
+    app = screen("watch", experiment="tiny")
+    app.selectbox(key="curve-tiny").select("mean_cosine").run()
+    app.toggle(key="every-seed-tiny").set_value(True).run()
+    assert not app.exception
+    assert "the model computes" in " ".join(item.value for item in app.caption)

@@ -73,7 +73,7 @@ def curves(series: dict[str, list[dict]], colors: dict[str, str], column: str, t
     """
     figure = go.Figure()
     for name, records in series.items():
-        points = [(record["images_seen"], record[column]) for record in records if record[column] is not None]
+        points = [(record["images_seen"], record[column]) for record in records if record.get(column) is not None]
         figure.add_trace(go.Scatter(x=[x for x, _ in points], y=[y for _, y in points], name=name,
                                     mode="lines+markers", line={"color": colors[name], "width": 2},
                                     hovertemplate=f"%{{x:,}} images: %{{y:.3f}}<extra>{name}</extra>"))
