@@ -12,7 +12,7 @@ from core.data.manifest import Manifest
 from core.runs import planning
 from pages import _shared
 
-TITLES = {"digits": "Handwritten digits (built in)", "folder": "Folder of class folders", "table": "Table (CSV, Parquet)",
+TITLES = {"digits": "Digits (built in)", "folder": "Class folders", "table": "Table",
           "oxford_pet": "Oxford-IIIT Pet", "defungi": "DeFungi"}
 ROOTS = {"folder": ("Folder", "/path/to/images", "One folder of images per class lies in it. Read where it is; nothing is "
                     "copied."),
