@@ -112,10 +112,33 @@ def _run(options: argparse.Namespace) -> int:
     if options.name is None:  # the same file may be run again; a name that was asked for is taken as it is
         configs = [config.model_copy(update={"name": directory.free_name(options.checkpoints, config.name)})
                    for config in configs]
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return _run_as_one_of_several(configs, options)
     jobs.check_device(options.device)
     plans = [_plan(config, options) for config in configs]  # what cannot work is refused before anything has run
     return max(_follow(planning.launch(checked, options.checkpoints, options.data, options.device, options.queue), options)
                for checked in plans)
+
+
+def _run_as_one_of_several(configs: list[ExperimentConfig], options: argparse.Namespace) -> int:
+    """Under torch's launcher, maybe on several machines that share the disk: this process is itself one that trains.
+
+    The first lays the experiment out and says how it went; nobody waits in the queue, which is one machine's alone.
+    """
+    from core.runs import series
+
+    code = 0
+    for config in configs:
+        def lay_out(config: ExperimentConfig = config) -> Path:
+            training = config.training.model_copy(update={"devices": int(os.environ["WORLD_SIZE"])})
+            folder = planning.lay_out(_plan(config.model_copy(update={"training": training}), options), options.checkpoints)
+            jobs.claim(folder, options.device)
+            return folder
+
+        folder = series.take_part(lay_out, options.data.resolve(), options.device)
+        if os.environ["RANK"] == "0":
+            code = max(code, _conclude(folder, options))
+    return code
 
 
 def _plan(config: ExperimentConfig, options: argparse.Namespace) -> planning.Plan:
@@ -147,6 +170,11 @@ def _follow(folder: Path, options: argparse.Namespace) -> int:
         jobs.wait(folder, seconds=30)
         print(f"stopped; go on with: python main.py resume {folder.name}", file=sys.stderr)
         return 1
+    return _conclude(folder, options)
+
+
+def _conclude(folder: Path, options: argparse.Namespace) -> int:
+    """Prints what an experiment that has ended found, and how its runs did; returns the exit code."""
     statuses = {run.name: jobs.derived_status(run) for run in directory.runs(folder)}
     verdict = directory.read_json(folder / "verdict.json") if (folder / "verdict.json").is_file() else {}
     if options.json:
