@@ -75,8 +75,8 @@ class Proxies(Objective):
                 self.proxies = losses.NormalizedSoftmaxLoss(n_classes, width, temperature=config.temperature,
                                                             weight_init_func=of_length_one)
             case ArcFaceConfig():
-                self.proxies = _ArcFaceLoss(n_classes, width, margin=config.margin, scale=config.scale,
-                                            weight_init_func=of_length_one)
+                self.proxies = losses.ArcFaceLoss(n_classes, width, margin=config.margin, scale=config.scale,
+                                                  weight_init_func=of_length_one)
             case ProxyAnchorConfig():
                 self.proxies = losses.ProxyAnchorLoss(n_classes, width, margin=config.margin, alpha=config.alpha)
         self.lr_factor = config.lr_factor
@@ -155,15 +155,6 @@ class MultiSimilarity(Objective):
         kept = self._miner(features, label_id)
         # Not through the loss's own call, which answers 0.0 where one positive and one negative are kept.
         return self._pairs.mat_based_loss(self._pairs.distance(features), kept)["loss"]["losses"].mean()
-
-
-class _ArcFaceLoss(losses.ArcFaceLoss):
-    """The library's, but for cosines that round to 1: there acos has no slope, and one such image would turn every weight to
-    NaN."""
-
-    def get_angles(self, cosine_of_target_classes: torch.Tensor) -> torch.Tensor:
-        most = 1 - torch.finfo(cosine_of_target_classes.dtype).eps
-        return torch.acos(cosine_of_target_classes.clamp(-most, most))
 
 
 def _by_thirds(features: torch.Tensor, label_id: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
