@@ -89,7 +89,7 @@ class Subject:
 
     images: int
     ready: Callable[[], AbstractContextManager[Callable[[int], None]]]
-    lead_in: int = 1
+    lead_in: int = 3
 
 
 def prepare(config: ExperimentConfig, data: Path, device: torch.device) -> Case:

@@ -9,6 +9,7 @@ import math
 import resource
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
@@ -114,6 +115,8 @@ class Trainer:
         self._optimizer = _optimizer(self.encoder, self.objective, config)
         self._micro_batch = config.training.micro_batch
         self._clock = Clock(device)
+        self._reader = ThreadPoolExecutor(1)
+        self._coming: Future[tuple[np.ndarray, torch.Tensor]] | None = None
         self._step = 0
         self._running = _Running()
         self._sums = torch.zeros(4, dtype=torch.float64, device=device)  # loss, gradient norm, mean cosine, active triplets
@@ -161,7 +164,7 @@ class Trainer:
                          "micro_batch": self._micro_batch}
 
     def load(self, tensors: dict[str, torch.Tensor], values: dict) -> None:
-        """Puts back what `state` gave; the sampler is wound forward to the same batch."""
+        """Puts back what `state` gave, before the first step; the sampler is wound forward to the same batch."""
         parts: dict[str, dict] = {"encoder": {}, "objective": {}, "optimizer": {}}
         for name, tensor in tensors.items():
             part, _, key = name.partition(".")
@@ -192,11 +195,10 @@ class Trainer:
         """
         training = self._config.training
         seed = self._config.seed * 1_000_003 + self._step  # a prime apart: runs of nearby seeds share no step
-        rows = np.tile(self._sampler.draw(), training.views)
+        rows, pixels = self._next_batch()
         drawn = augmentation.draw(len(rows), training.augmentation, torch.Generator().manual_seed(seed))
         target = torch.from_numpy(self._target[rows]).to(self._device, non_blocking=True)
         mine = self._ranks.share(len(rows))
-        pixels = self._images.take(rows[mine])
         self.encoder.train()
         while True:
             self._optimizer.zero_grad(set_to_none=True)
@@ -214,6 +216,17 @@ class Trainer:
         self._running.steps += 1
         self._positives = _positives_per_anchor(self._target[rows]) if not is_drawn(self._config.objective) else 1.0
         self._take_in(loss, features, norm)
+
+    def _next_batch(self) -> tuple[np.ndarray, torch.Tensor]:
+        """Rows of the whole batch, and this process's part of their images; the batch after it is read meanwhile."""
+        coming = self._coming or self._reader.submit(self._read_batch)
+        rows, pixels = coming.result()
+        self._coming = self._reader.submit(self._read_batch) if self._step + 1 < self._config.n_steps else None
+        return rows, pixels
+
+    def _read_batch(self) -> tuple[np.ndarray, torch.Tensor]:
+        rows = np.tile(self._sampler.draw(), self._config.training.views)
+        return rows, self._images.take(rows[self._ranks.share(len(rows))])
 
     def _backward(self, pixels: torch.Tensor, drawn: Drawn, target: torch.Tensor,
                   seed: int) -> tuple[torch.Tensor, torch.Tensor]:
