@@ -213,7 +213,10 @@ class TrainingConfig(_Config):
 
 
 class EvaluationConfig(_Config):
-    """How a space is scored, and which 2D layout is stored with it."""
+    """How a space is scored, and which 2D layout is stored with it.
+
+    `flip` is a fault to measure the worth of: images are mirrored by chance as they are embedded, as the study did.
+    """
 
     kmeans_seeds: int = Field(10, ge=1, le=1000)
     bootstrap: int = Field(2000, ge=100, le=100_000)
@@ -221,6 +224,7 @@ class EvaluationConfig(_Config):
     normalize: bool = True
     projection: Literal["pca", "umap", "tsne"] = "pca"
     probe: int = Field(500, ge=3, le=10_000)
+    flip: bool = False
 
 
 class RunConfig(_Config):

@@ -235,7 +235,7 @@ def _vectors(module: nn.Module, rows: np.ndarray, place: Workplace, config: RunC
              ask: Callable[..., None]) -> np.ndarray:
     try:
         return embed.embed(module, place.data_config, place.pixels, rows, place.device, config.evaluation.normalize,
-                           progress=ask)
+                           progress=ask, flip_seed=config.seed if config.evaluation.flip else None)
     except ValueError as error:  # what the encoder makes of good images is no longer a number, or nothing
         raise FloatingPointError(str(error)) from error
 
