@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.analysis import clustering, projection
 from core.analysis import table as tables
+from core.analysis.comparison import first_up, unfair_words
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
 from core.config import arm_label
@@ -75,7 +76,7 @@ with headline:
         st.caption("The leak alone sets B apart from A. Tested on different images where the split differs, so the interval "
                    "is wider.")
     elif compared["confounders"]:
-        st.markdown(f":red[:material/warning: Not a fair comparison: {', '.join(compared['confounders'])} differ.]")
+        st.markdown(f":red[:material/warning: {first_up(unfair_words(compared['confounders']))}.]")
     elif compared["leaks_a"] or compared["leaks_b"]:
         pass  # said above, in red
     elif "untrained" in (name_a, name_b):
@@ -83,6 +84,11 @@ with headline:
     else:
         st.caption(":material/balance: Fair: same encoder, split, images, batches, budget and evaluation; the objective "
                    "alone differs.")
+    if compared["settings"]:
+        with st.expander("What differs between A and B"):
+            st.dataframe(pd.DataFrame([{"setting": item["name"], "A": item["a"], "B": item["b"], "judged": item["kind"],
+                                        "why": item["why"], "field": item["field"]} for item in compared["settings"]]),
+                         hide_index=True, width="stretch")
     if len(seeds) < len(config.seeds):
         st.caption(f"{len(seeds)} of {len(config.seeds)} seeds are finished; this will change.")
 

@@ -275,20 +275,3 @@ def test_better_is_never_said_of_an_interval_that_holds_zero():
         assert f" {found.verdict} " in comparison.sentence(found, "a", "b").replace("Cannot", " cannot")
         verdicts.append(found.verdict)
     assert set(verdicts) == {"better", "worse", "cannot tell"}
-
-
-def test_confounders_are_the_dotted_names_of_what_differs():
-    a = {"experiment": "x", "objective": {"name": "triplet"}, "seed": 0, "budget": {"images": 5, "epochs": 3},
-         "split": {"fractions": [0.7, 0.1, 0.2], "seed": 0}, "encoder": {"options": {}}, "images_per_class": 15}
-    b = {"experiment": "y", "objective": {"name": "supcon"}, "seed": 1, "budget": {"images": 6, "epochs": 3},
-         "split": {"fractions": [0.6, 0.2, 0.2], "seed": 1}, "encoder": {"options": {"pad": 1}},
-         "images_per_class": "all"}
-    differing = ("budget.images", "encoder.options", "encoder.options.pad", "images_per_class", "split.fractions",
-                 "split.seed")
-    assert comparison.confounders(a, b) == comparison.confounders(b, a) == differing
-    assert comparison.confounders(a, a | {"experiment": "z", "objective": {"margin": 3}, "seed": 9}) == ()
-
-
-def test_a_setting_that_only_one_has_is_a_confounder():
-    more = {"training": {"lr": 1, "warmup": 0.1}}
-    assert comparison.confounders({"training": {"lr": 1}}, more) == ("training.warmup",)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from core.analysis.fairness import SettingDifference
 from core.analysis.metrics import METRICS
 
 Values = dict[str, np.ndarray]  # metric -> (seeds, samples), 0..1, nan where undefined
@@ -49,8 +50,9 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """B against A on every metric. `n_dropped` test samples stand in one of them only and were left out; the leaks of
-    each are in words, and `is_worth_of_leak` says that they alone set B and A apart."""
+    """B against A on every metric. `n_dropped` test samples stand in one of them only and were left out; `settings` are those
+    in which they differ, and `confounders` name the unfair ones; the leaks of each are in words, and `is_worth_of_leak` says
+    that they alone set B and A apart."""
 
     name_a: str
     name_b: str
@@ -58,13 +60,15 @@ class Comparison:
     confounders: tuple[str, ...]
     n_dropped: int
     sentence: str
+    settings: tuple[SettingDifference, ...] = ()
     leaks_a: tuple[str, ...] = ()
     leaks_b: tuple[str, ...] = ()
     is_worth_of_leak: bool = False
 
     def to_json(self) -> dict:
         return {"a": self.name_a, "b": self.name_b, "sentence": self.sentence, "n_dropped": self.n_dropped,
-                "confounders": list(self.confounders), "leaks_a": list(self.leaks_a), "leaks_b": list(self.leaks_b),
+                "confounders": list(self.confounders), "settings": [item.to_json() for item in self.settings],
+                "leaks_a": list(self.leaks_a), "leaks_b": list(self.leaks_b),
                 "is_worth_of_leak": self.is_worth_of_leak, "differences": [item.to_json() for item in self.differences]}
 
 
@@ -170,9 +174,20 @@ def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[st
         low, high = sorted((sign * low, sign * high))
         text = (f"{name_b} is {result.verdict} than {name_a} on {title} by {abs(100 * result.difference):.1f} points "
                 f"(95 % {low:.1f} to {high:.1f}; {seeds})")
-    unfair = f"not a fair comparison: {', '.join(confounders)} differ" if confounders else ""
+    unfair = unfair_words(confounders)
     text = "; ".join(part for part in (warning, unfair, text) if part)
-    return text[0].upper() + text[1:]
+    return first_up(text)
+
+
+def unfair_words(confounders: tuple[str, ...]) -> str:
+    """That a comparison is not fair and why, in words; nothing for a fair one."""
+    verb = "differs" if len(confounders) == 1 else "differ"
+    return f"not a fair comparison: {', '.join(confounders)} {verb}" if confounders else ""
+
+
+def first_up(text: str) -> str:
+    """A sentence's first letter large, the others as they are."""
+    return text[:1].upper() + text[1:]
 
 
 def worth_sentence(result: Difference, leak: str, name: str) -> str:
@@ -185,29 +200,11 @@ def worth_sentence(result: Difference, leak: str, name: str) -> str:
     else:
         text = (f"{leak} is worth {100 * result.difference:+.1f} points of {title} to {name} "
                 f"(95 % {low:+.1f} to {high:+.1f}; {_seeds(result)})")
-    return text[0].upper() + text[1:]
+    return first_up(text)
 
 
 def _seeds(result: Difference) -> str:
     return f"{result.n_seeds} {'seed' if result.n_seeds == 1 else 'seeds'}, {result.n_samples:,} test images"
-
-
-def confounders(a: dict, b: dict) -> tuple[str, ...]:
-    """Settings other than objective and seed in which two resolved run configs differ, as dotted names."""
-    ignored = {"experiment", "objective", "seed"}
-    flat_a, flat_b = _flatten(a), _flatten(b)
-    return tuple(key for key in sorted(flat_a.keys() | flat_b.keys())
-                 if key.partition(".")[0] not in ignored and flat_a.get(key) != flat_b.get(key))
-
-
-def _flatten(values: dict, prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _defined(values: np.ndarray, group: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

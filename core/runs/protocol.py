@@ -7,6 +7,7 @@ from pathlib import Path
 
 from core import config as configuration
 from core.analysis import table as tables
+from core.analysis.table import EmbeddingTable
 from core.config import RunConfig
 from core.runs import directory
 
@@ -40,22 +41,21 @@ def of_runs(runs: list[Path]) -> dict[str, object]:
     """
     configs = [directory.read_run(run) for run in runs]
     values = of_config(configs[0], tuple(config.seed for config in configs))
-    return _with_table(values, runs[0] / "embeddings.parquet")
+    return _with_used(values, *tables.read_header(runs[0] / "embeddings.parquet"))
 
 
-def of_file(path: Path) -> dict[str, object]:
+def of_table(table: EmbeddingTable) -> dict[str, object]:
     """The settings that an embedding table tells of itself.
 
     Raises:
-        FileNotFoundError, ValueError: as `table.read_header`.
         ConfigError: if its config is not one of a run.
     """
-    return _with_table(of_config(configuration.parse_run(tables.read_header(path)[0]["config"])), path)
+    config = configuration.parse_run(table.metadata["config"])
+    return _with_used(of_config(config), table.metadata, table.embedding.shape[1])
 
 
-def _with_table(values: dict, path: Path) -> dict[str, object]:
+def _with_used(values: dict, metadata: dict, width: int) -> dict[str, object]:
     """Adds what was really used: the dataset's content, the embedding's width, the input."""
-    metadata, width = tables.read_header(path)
     values["dataset"]["content"] = metadata["fingerprint"]
     values["encoder"]["width"] = width
     values["input"] = {key: value for key, value in metadata["encoder"].items() if key not in ("name", "options")}

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core import config as configuration
-from core.analysis import comparison, metrics
+from core.analysis import comparison, fairness, metrics
 from core.analysis import table as tables
 from core.analysis.comparison import Comparison, Values
 from core.analysis.metrics import HEADLINE, METRICS
 from core.analysis.table import EmbeddingTable
 from core.config import ExperimentConfig, Objective, UntrainedConfig, arm_label, arm_title
-from core.runs import directory
+from core.runs import directory, protocol
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +30,7 @@ class Scores:
         group: their groups, shape (n,); drawn together by the bootstrap.
         values: metric -> shape (seeds, n), float64, 0 to 1, nan where undefined.
         config: resolved config of the first run.
+        settings: what they were trained and tested under, by `protocol`.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Scores:
     group: np.ndarray
     values: Values
     config: dict
+    settings: dict
 
 
 def score(table: EmbeddingTable) -> Scores:
@@ -61,7 +63,8 @@ def score(table: EmbeddingTable) -> Scores:
                                 evaluation["neighbors"], evaluation["kmeans_seeds"])
     config = table.metadata["config"]
     return Scores(name=configuration.parse_run(config).name, sample_id=test.sample_id, group=test.group,
-                  values={name: column[None] for name, column in values.items()}, config=config)
+                  values={name: column[None] for name, column in values.items()}, config=config,
+                  settings=protocol.of_table(table))
 
 
 def write_scores(run: Path, scores: Scores) -> None:
@@ -95,7 +98,7 @@ def scores_of_runs(runs: list[Path], name: str) -> Scores:
     values = {metric: np.stack([column[metric].to_numpy() for column in columns]) for metric in METRICS}
     sample_id, group = (np.array(columns[0][key].to_pylist(), dtype=object) for key in ("sample_id", "group"))
     return Scores(name=name, sample_id=sample_id, group=group, values=values,
-                  config=directory.read_json(runs[0] / "run.json")["config"])
+                  config=directory.read_json(runs[0] / "run.json")["config"], settings=protocol.of_runs(runs))
 
 
 def scores_of_file(path: Path) -> Scores:
@@ -148,8 +151,10 @@ def compare(a: Scores, b: Scores, n_bootstrap: int) -> Comparison:
                                                       group_a=a.group, group_b=b.group) for metric in METRICS]
     headline = next(item for item in differences if item.metric == HEADLINE)
     leaks_a, leaks_b = config_a.leaks, config_b.leaks
-    unfair = comparison.confounders(a.config, b.config)
-    is_worth = not leaks_a and bool(leaks_b) and not set(unfair) - _LEAK_SETTINGS and (
+    settings = fairness.differences(a.settings, b.settings)
+    unfair = fairness.confounders(settings)
+    confounding = {item.field for item in settings if item.kind == "confounder"}
+    is_worth = not leaks_a and bool(leaks_b) and not confounding - _LEAK_SETTINGS and (
         _without_leaks(config_a.objective) == _without_leaks(config_b.objective))
     if is_worth:
         said = comparison.worth_sentence(headline, " and ".join(leaks_b), a.name)
@@ -157,7 +162,7 @@ def compare(a: Scores, b: Scores, n_bootstrap: int) -> Comparison:
     else:
         said = comparison.sentence(headline, a.name, b.name, unfair, _leak_warning(a.name, leaks_a, b.name, leaks_b))
     return Comparison(name_a=a.name, name_b=b.name, differences=tuple(differences), confounders=unfair, n_dropped=n_dropped,
-                      sentence=said, leaks_a=leaks_a, leaks_b=leaks_b, is_worth_of_leak=is_worth)
+                      sentence=said, settings=settings, leaks_a=leaks_a, leaks_b=leaks_b, is_worth_of_leak=is_worth)
 
 
 _LEAK_SETTINGS = {"split.group", "training.pool"}
@@ -194,9 +199,11 @@ def decide(folder: Path) -> dict:
                              "leaks": list(configuration.parse_run(found.config).leaks),
                              "n_seeds": len(found.values[HEADLINE]), "n_test": len(found.sample_id),
                              "metrics": summarize(found, n_bootstrap)})
-        for a, b in ((arms[label_a], arms[label_b]) for label_a, label_b in _pairs(config)):
+        for label_a, label_b in _pairs(config):
+            a, b = arms[label_a], arms[label_b]
             if a is not None and b is not None and len(a.values[HEADLINE]) == len(b.values[HEADLINE]):
-                comparisons.append({"images_per_class": count, **compare(a, b, n_bootstrap).to_json()})
+                comparisons.append({"images_per_class": count, "label_a": label_a, "label_b": label_b,
+                                    **compare(a, b, n_bootstrap).to_json()})
     most = max(config.images_per_class, key=lambda count: float("inf") if count == "all" else count)
     chosen = next((item for item in comparisons if item["images_per_class"] == most), None)
     return {"rows": rows, "comparisons": comparisons, "sentence": chosen["sentence"] if chosen else ""}
