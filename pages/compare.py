@@ -84,11 +84,6 @@ with headline:
     else:
         st.caption(":material/balance: Fair: same encoder, split, images, batches, budget and evaluation; the objective "
                    "alone differs.")
-    if compared["settings"]:
-        with st.expander("What differs between A and B"):
-            st.dataframe(pd.DataFrame([{"setting": item["name"], "A": item["a"], "B": item["b"], "judged": item["kind"],
-                                        "why": item["why"], "field": item["field"]} for item in compared["settings"]]),
-                         hide_index=True, width="stretch")
     if len(seeds) < len(config.seeds):
         st.caption(f"{len(seeds)} of {len(config.seeds)} seeds are finished; this will change.")
 
@@ -113,6 +108,12 @@ n_test = compared["differences"][0]["n_samples"]
 over = f"mean ± sd over {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
 st.caption(f"Percent of {n_test:,} test images, {over}; the interval is a bootstrap over seeds and images, whole groups "
            f"at a time. K-means accuracy alone is never the verdict: very different spaces can share it.")
+
+if compared["settings"]:
+    with st.expander("What differs between A and B"):
+        st.dataframe(pd.DataFrame([{"setting": item["name"], "A": item["a"], "B": item["b"], "judged": item["kind"],
+                                    "why": item["why"], "field": item["field"]} for item in compared["settings"]]),
+                     hide_index=True, width="stretch")
 
 # Both spaces
 
