@@ -1,5 +1,6 @@
 """COMPARE. Which is better, and is it real?"""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
 from core.config import arm_label
 from core.report import figures
-from core.runs import directory, layout, verdict
+from core.runs import directory, layout, reporting, verdict
 from pages import _shared, _spaces
 
 _shared.enter(__file__)
@@ -114,6 +115,18 @@ if compared["settings"]:
         st.dataframe(pd.DataFrame([{"setting": item["name"], "A": item["a"], "B": item["b"], "judged": item["kind"],
                                     "why": item["why"], "field": item["field"]} for item in compared["settings"]]),
                      hide_index=True, width="stretch")
+
+
+def _report() -> bytes:
+    with tempfile.TemporaryDirectory() as temporary:
+        page = Path(temporary) / "report.html"
+        reporting.write(folder, page, (name_a, name_b, count))
+        return page.read_bytes()
+
+
+st.download_button("Download the report", _report, f"{folder.name}-report.html", "text/html", icon=":material/description:",
+                   on_click="ignore", help="The sentence, its fairness, every number, both spaces, what was won and lost, and "
+                   "how to do it again: one page of 2 MB that needs no network and prints well.")
 
 # Both spaces
 

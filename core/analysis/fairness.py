@@ -20,8 +20,7 @@ _WORDS = {
     "input.image_size": "image size", "input": "evaluation transform", "encoder.mean": "evaluation transform",
     "encoder.std": "evaluation transform", "encoder.image_size": "image size", "evaluation.flip": "augmentation at evaluation",
     "evaluation.normalize": "normalisation", "evaluation.neighbors": "neighbours of k-NN", "evaluation": "evaluation",
-    "budget.images_seen": "images seen", "budget.images": "budget", "budget.steps": "steps",
-    "budget.epochs": "how often validation selects",
+    "budget.images_seen": "images seen", "budget.images": "budget", "budget.epochs": "how often validation selects",
     "training.batch.size": "batch size", "training.images_per_step": "images per step", "training.batch": "classes × samples",
     "training.augmentation": "augmentation", "training.views": "views", "training.optimizer": "optimizer",
     "training.lr": "learning rate", "training.min_lr": "last learning rate", "training.warmup": "warm-up",
@@ -90,6 +89,8 @@ def confounders(found: tuple[SettingDifference, ...]) -> tuple[str, ...]:
 def name_of(field: str) -> str:
     """What people call a setting; its dotted name where they have no word for it."""
     parts = field.split(".")
+    if parts[0] == "objective":
+        return " ".join(parts[1:]).replace("_", " ").replace("name", "objective")
     for length in range(len(parts), 0, -1):
         if (words := _WORDS.get(".".join(parts[:length]))) is not None:
             return words
@@ -117,16 +118,18 @@ def _judge(field: str, a: dict[str, object], b: dict[str, object]) -> tuple[Kind
     if field.startswith("dataset.") and field != "dataset.content" and "dataset.content" in a and (
             a["dataset.content"] == b.get("dataset.content")):
         return "harmless", "the same images, labels and groups"
-    if field in ("training.images_per_step", "budget.images_seen", "budget.steps") and _are_whole_triplets(a, b):
-        return "harmless", "triplets come whole, and so do steps"
+    if field == "training.images_per_step" and _are_whole_triplets(a, b):
+        return "harmless", "triplets come whole"
+    if field == "budget.images_seen" and a.get("budget.images") == b.get("budget.images"):
+        return "harmless", "the same budget, in whole steps"
     if field == "training.lr" and a.get("tuning.trials") and a.get("tuning.trials") == b.get("tuning.trials"):
         return "harmless", f"each is the best of {a['tuning.trials']} on validation"
     return "confounder", ""
 
 
 def _are_whole_triplets(a: dict[str, object], b: dict[str, object]) -> bool:
-    """Whether the same batch and budget were asked for, and one of the two draws triplets one by one."""
-    asked = ("training.batch.classes", "training.batch.samples", "training.views", "budget.images")
+    """Whether the same batch was asked for, and one of the two draws triplets one by one."""
+    asked = ("training.batch.classes", "training.batch.samples", "training.views")
     return all(a.get(field) == b.get(field) for field in asked) and "drawn" in (a.get("objective.mining"),
                                                                               b.get("objective.mining"))
 

@@ -102,9 +102,35 @@ def confusion(counts: np.ndarray, classes: tuple[str, ...], as_share: bool = Tru
         z=shares, x=list(classes), y=list(classes), text=text, texttemplate=None if text is None else "%{text}",
         customdata=hover, hovertemplate="%{customdata}<extra></extra>", zmin=0, zmax=100, colorscale="Blues",
         showscale=False, xgap=1, ygap=1))
-    figure.update_layout(
+    return _square(figure, height)
+
+
+def difference(counts_a: np.ndarray, counts_b: np.ndarray, classes: tuple[str, ...], height: int = 400) -> go.Figure:
+    """Where B's confusion holds more of a class than A's (orange), and where less (blue), in points of the class.
+
+    Args:
+        counts_a: A's confusion, shape (k, k).
+        counts_b: B's, shape (k, k).
+        classes: names, in the order of both axes.
+        height: pixels.
+    """
+    share_a, share_b = (100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) for counts in (counts_a, counts_b))
+    points = share_b - share_a
+    text = np.where(np.abs(points) >= 0.5, np.vectorize("{:+.0f}".format)(points), "") if len(classes) <= 20 else None
+    hover = [[f"{classes[i]} in the cluster matched to {classes[j]}:<br>A {share_a[i, j]:.0f} %, B {share_b[i, j]:.0f} %"
+              for j in range(len(classes))] for i in range(len(classes))]
+    reach = max(1.0, float(np.abs(points).max()))
+    figure = go.Figure(go.Heatmap(
+        z=points, x=list(classes), y=list(classes), text=text, texttemplate=None if text is None else "%{text}",
+        customdata=hover, hovertemplate="%{customdata}<extra></extra>", zmin=-reach, zmax=reach, showscale=False, xgap=1,
+        ygap=1, colorscale=[[0, palette.ARM_A], [0.5, "#ffffff"], [1, palette.ARM_B]]))
+    return _square(figure, height)
+
+
+def _square(figure: go.Figure, height: int) -> go.Figure:
+    """A matrix of classes against clusters, its cells square."""
+    return figure.update_layout(
         height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8},
         xaxis={"title": "matched cluster", "type": "category", "constrain": "domain", "showgrid": False},
         yaxis={"title": "class", "type": "category", "autorange": "reversed", "scaleanchor": "x", "constrain": "domain",
                "showgrid": False})
-    return figure

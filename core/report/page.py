@@ -19,7 +19,7 @@ td,th{padding:.25rem .8rem;border-bottom:1px solid #d0d7de;text-align:right;vert
 td:first-child,th:first-child{text-align:left}.words td,.words th{text-align:left}
 .pair{display:grid;grid-template-columns:1fr 1fr;gap:1rem}.figure{break-inside:avoid}
 .unfair{color:#b42318;font-weight:600}.note{color:#59636e}
-code,pre{background:#f6f8fa;padding:.1rem .3rem}pre{padding:.6rem;white-space:pre-wrap;font-size:.8rem}
+.config{columns:2}code,pre{background:#f6f8fa;padding:.1rem .3rem}pre{padding:.6rem;white-space:pre-wrap;font-size:.8rem}
 .images{display:grid;grid-template-columns:repeat(6,1fr);gap:.6rem;font-size:.75rem}.images figure{margin:0;break-inside:avoid}
 .images img{width:100%;aspect-ratio:1;object-fit:contain;background:#f6f8fa}
 @media print{body{max-width:none;margin:0;font-size:11pt}h2{break-after:avoid}.pair,table,pre{break-inside:avoid}}
@@ -44,7 +44,8 @@ _DRAW = """
 
 def figure(drawn: go.Figure) -> str:
     """A figure as it stands in a page."""
-    values = drawn.to_json().replace("<", "\\u003c")  # so that no name in it can end the script
+    on_white = go.Figure(drawn).update_layout(template="plotly_white")
+    values = on_white.to_json().replace("<", "\\u003c")  # so that no name in it can end the script
     return f"<div class='figure'><script type='application/json'>{values}</script><div></div></div>"
 
 

@@ -28,7 +28,7 @@ def of_config(config: RunConfig, seeds: tuple[int, ...] | None = None) -> dict[s
     values["seeds"] = list(seeds if seeds is not None else (config.seed,))
     values["training"]["batch"]["size"] = config.training.batch.size
     values["training"]["images_per_step"] = config.images_per_step
-    values["budget"] |= {"steps": config.n_steps, "images_seen": config.n_steps * config.images_per_step}
+    values["budget"]["images_seen"] = config.n_steps * config.images_per_step
     values["selection"] = SELECTION
     return values
 
