@@ -70,9 +70,9 @@ def test_a_rate_that_diverges_is_written_down_and_the_run_goes_on(tmp_path: Path
 
 
 def test_killed_or_stopped_in_a_trial_it_repeats_no_finished_one_and_ends_the_same(tmp_path: Path) -> None:
-    tuning = {"tuning": {"learning_rates": RATES, "share": 0.5}}
-    whole = run_experiment(tiny(**CONFIG, **tuning), tmp_path / "whole")
-    folder = lasting(tmp_path, **tuning)
+    changes = {"tuning": {"learning_rates": RATES, "share": 0.5}, "budget": {"images": 6400, "epochs": 2}}
+    whole = run_experiment(tiny(**{**CONFIG, **changes}), tmp_path / "whole")
+    folder = lasting(tmp_path, **changes)
     run = folder / TRAINED[0]
     until(lambda: phase(run).endswith("2 of 3"), poll=0.005)
     kept = trials.read(run)

@@ -6,6 +6,7 @@ encoder, which nothing was chosen for, and reading kept vectors or scores again,
 """
 
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,6 +35,18 @@ class Opening:
 def openings(folder: Path) -> list[Opening]:
     """Every opening in an experiment, in order; one a trained run unless a run's end was interrupted or repeated."""
     return [Opening(**line) for line in directory.read_lines(folder / _NAME)]
+
+
+def sentence(folder: Path) -> str:
+    """How often the test set was opened, and by how many runs more than once."""
+    times = Counter(opening.run for opening in openings(folder))
+    n, repeated = times.total(), sum(count > 1 for count in times.values())
+    if not n:
+        return ""
+    often = "once" if n == 1 else f"{n} times"
+    by = "by one trained run" if len(times) == 1 else f"by {len(times)} trained runs"
+    each = f"; {repeated} of them more than once" if repeated else (", once each" if len(times) > 1 else "")
+    return f"The test set was opened {often}, {by}{each}."
 
 
 def add(run: Path) -> None:

@@ -6,7 +6,7 @@ Computes from the plan and reads the records of earlier experiments; measures no
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.config import RunConfig
+from core.config import BatchConfig, RunConfig
 from core.runs import directory
 from core.runs.planning import Plan
 
@@ -26,6 +26,7 @@ class Preflight:
     """What awaits each run of a plan; of its batches the largest, where some are smaller.
 
     Attributes:
+        batch: its classes and samples.
         images_per_step: images a step sees, views counted.
         positives: other images of an anchor's class in its batch.
         negatives: images of other classes in its batch.
@@ -41,6 +42,7 @@ class Preflight:
         measured_on: that experiment's name.
     """
 
+    batch: BatchConfig
     images_per_step: int
     positives: int
     negatives: int
@@ -79,7 +81,7 @@ def look_ahead(checked: Plan, root: Path) -> Preflight:
     if speed:
         seconds = sum(run.n_images for run in config.runs() if run.is_trained) / speed
     return Preflight(
-        images_per_step=run.images_per_step, positives=batch.samples * views - 1,
+        batch=batch, images_per_step=run.images_per_step, positives=batch.samples * views - 1,
         negatives=(batch.classes - 1) * batch.samples * views, most_classes=len(manifest.classes),
         most_samples=min(min(sizes[count].values()) for count in sizes if first_of[count].training.batch == batch),
         steps=run.n_steps, images=images, passes=(images / max(totals), images / min(totals)), smaller=smaller,

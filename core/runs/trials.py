@@ -6,6 +6,7 @@ Reads and writes `trials.json` in the run's folder; trains nothing.
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from core.config import RunConfig, arm_label
 from core.runs import directory
 
 SELECTED_ON = "validation MAP@R"
@@ -68,3 +69,17 @@ def summary(run: Path, n_trials: int) -> dict | None:
     shown = ("lr", "images_seen", "validation_map_at_r")  # not the seconds: the same run has the same evaluation
     return {"lr": best(found), "selected_on": SELECTED_ON,
             "trials": [{name: getattr(trial, name) for name in shown} for trial in found]}
+
+
+def sentence(folder: Path, runs: list[RunConfig]) -> str:
+    """How the learning rates of some runs were chosen, arm by arm; nothing without tuning."""
+    chosen: dict[str, list[str]] = {}
+    for run in runs:
+        if found := summary(folder / run.name, run.n_trials):
+            chosen.setdefault(arm_label(run.objective), []).append(f"{found['lr']:g}")
+    if not chosen:
+        return ""
+    counts = {run.n_trials for run in runs if run.is_trained}
+    each = f"{counts.pop()} trials each" if len(counts) == 1 else "not as many trials each"
+    taken = "; ".join(f"{label} {', '.join(rates)}" for label, rates in chosen.items())
+    return f"Learning rates were chosen on validation, {each}, seed by seed: {taken}."
