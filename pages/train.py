@@ -107,8 +107,9 @@ def _fill_in_curve(values: dict, is_digits: bool) -> None:
         return
     if curve is not None:
         batch = curve.training.batch
-        st.session_state |= {"train-counts": ", ".join(map(str, curve.images_per_class)), "train-views": curve.training.views,
-                             "train-fit": True, f"classes-{is_digits}": batch.classes, f"samples-{is_digits}": batch.samples}
+        counts = ", ".join(map(str, curve.images_per_class))
+        st.session_state.update({"train-counts": counts, "train-views": curve.training.views, "train-fit": True,
+                                 f"classes-{is_digits}": batch.classes, f"samples-{is_digits}": batch.samples})
 
 
 def _rates(text: str) -> list:
