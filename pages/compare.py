@@ -14,8 +14,8 @@ from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
 from core.config import arm_label
 from core.report import figures
-from core.runs import directory, layout, reporting, verdict
-from pages import _shared, _spaces
+from core.runs import directory, layout, openings, reporting, trials, verdict
+from pages import _curve, _shared, _spaces
 
 _shared.enter(__file__)
 
@@ -109,6 +109,10 @@ n_test = compared["differences"][0]["n_samples"]
 over = f"mean ± sd over {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
 st.caption(f"Percent of {n_test:,} test images, {over}; the interval is a bootstrap over seeds and images, whole groups "
            f"at a time. K-means accuracy alone is never the verdict: very different spaces can share it.")
+compared_runs = [done[f"{label}-{count}-seed{item}"] for label in (name_a, name_b) for item in seeds]
+st.caption(" ".join(filter(None, (openings.sentence(folder), trials.sentence(folder, compared_runs)))))
+
+_curve.draw(folder, config, found)
 
 if compared["settings"]:
     with st.expander("What differs between A and B"):

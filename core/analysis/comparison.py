@@ -153,6 +153,15 @@ def _judge(metric: str, a: float, b: float, gap: float, draws: np.ndarray, shape
                       n_samples=n_samples, settles_at=settles_at)
 
 
+def draws(values: np.ndarray, n_bootstrap: int, seed: int = 0, group: np.ndarray | None = None) -> np.ndarray:
+    """The bootstrap's means behind `interval`, for what else follows from them; shape (n_bootstrap,).
+
+    The same seed, number of seeds and groups draw the same, so draws of several values of one set of samples belong
+    together. Arguments and `Raises` as `interval`.
+    """
+    return _bootstrap(*_defined(values, group), n_bootstrap, seed)
+
+
 def compare(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = None) -> list[Difference]:
     """Paired differences on every metric both spaces have, in the order of `METRICS`."""
     return [difference(metric, a[metric], b[metric], n_bootstrap, group=group) for metric in METRICS

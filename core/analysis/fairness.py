@@ -31,6 +31,7 @@ _UNDER_TEST = "the objective is what the comparison is about"
 _HARMLESS = {
     "experiment": "a name", "objective.label": "a name", "objective.group": "shown as the split it asks for",
     "objective.pool": "shown as the sampler pool it asks for", "dataset.download": "how the images came here",
+    "training.batch.fit": "shown as the batch it comes to",
     "training.micro_batch": "memory alone: the loss sees the whole batch", "training.compile": "speed alone",
     "training.devices": "speed alone: the loss sees the whole batch", "training.save_minutes": "how often is saved",
     "training.tensorboard": "a copy of the records", "evaluation.bootstrap": "both are drawn anew for the comparison",

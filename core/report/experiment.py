@@ -13,7 +13,7 @@ import numpy as np
 from core.analysis import clustering, comparison
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
-from core.report import figures, page
+from core.report import figures, page, palette
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Report:
     Attributes:
         name: the experiment's.
         title_a, title_b: the arms, as they are called in a sentence.
+        arms: labels of the experiment's objectives, in order.
         images_per_class: of the pair that is drawn.
         seed: whose spaces are drawn.
         comparison: the pair's entry in `verdict.json`.
@@ -52,7 +53,8 @@ class Report:
         layouts: their places, B turned onto A, each of shape (n, 2).
         won, lost: examples that only B, or only A, gets right.
         protocol: name -> what it was, in words.
-        openings: how often test images were scored.
+        openings: how often the test images were opened, in words.
+        trials: how learning rates were chosen, in words; empty without tuning.
         limits: what this does not show, a sentence each.
         command: how to run it again.
         config: the experiment's file, as YAML.
@@ -62,6 +64,7 @@ class Report:
     name: str
     title_a: str
     title_b: str
+    arms: tuple[str, ...]
     images_per_class: int | str
     seed: int
     comparison: dict
@@ -75,7 +78,8 @@ class Report:
     won: list[Example]
     lost: list[Example]
     protocol: dict[str, str]
-    openings: int
+    openings: str
+    trials: str
     limits: list[str]
     command: str
     config: str
@@ -183,7 +187,13 @@ def _examples(report: Report) -> str:
 
 
 def _curve(report: Report) -> str:
-    return ""
+    if report.curve is None:
+        return ""
+    colors = dict(zip(report.arms, palette.arms(len(report.arms))))
+    drawn = figures.low_data_curve(report.curve, colors, METRICS[report.curve["metric"]].title)
+    said = "".join(f"<p>{escape(item['sentence'])}. {escape(item['crossing_sentence'])}.</p>"
+                   for item in report.curve["pairs"])
+    return f"<h2>With fewer images</h2>{said}{page.figure(drawn)}<p class='note'>{escape(report.curve['floor_sentence'])}.</p>"
 
 
 def _open_set(report: Report) -> str:
@@ -196,9 +206,8 @@ def _readouts(report: Report) -> str:
 
 def _protocol(report: Report) -> str:
     rows = [[escape(name), escape(value)] for name, value in report.protocol.items()]
-    times = "once" if report.openings == 1 else f"{report.openings} times"
     return (f"<h2>How it was found out</h2>{page.table(['', ''], rows, is_words=True)}<p>Checkpoints are chosen on validation "
-            f"images. The test images were opened {times}.</p>")
+            f"images. {escape(report.openings)} {escape(report.trials)}</p>")
 
 
 def _limits(report: Report) -> str:

@@ -9,9 +9,7 @@ from core import config as configuration
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.config import RunConfig
-from core.runs import directory
-
-SELECTION = "validation MAP@R"
+from core.runs import directory, trials
 
 
 def of_config(config: RunConfig, seeds: tuple[int, ...] | None = None) -> dict[str, object]:
@@ -29,7 +27,8 @@ def of_config(config: RunConfig, seeds: tuple[int, ...] | None = None) -> dict[s
     values["training"]["batch"]["size"] = config.training.batch.size
     values["training"]["images_per_step"] = config.images_per_step
     values["budget"]["images_seen"] = config.n_steps * config.images_per_step
-    values["selection"] = SELECTION
+    values["selection"] = trials.SELECTED_ON
+    values["tuning"] = {**(values["tuning"] or {}), "trials": len(config.tuning.learning_rates) if config.tuning else 0}
     return values
 
 

@@ -13,7 +13,7 @@ from core.analysis import projection
 from core.analysis import table as tables
 from core.config import ExperimentConfig, arm_label, arm_title
 from core.data import sources, split
-from core.runs import directory, verdict
+from core.runs import directory, openings, trials, verdict
 
 MOST_EXAMPLES = 12
 _THUMBNAIL = 128  # pixels
@@ -42,11 +42,13 @@ def write(folder: Path, output: Path, pair: tuple[str, str, int | str] | None = 
     layouts = (spaces[0].layout, projection.align(spaces[1].layout, spaces[0].layout).astype(np.float32))
     won, lost = _examples(config, told, runs)
     experiment.write(experiment.Report(
-        name=folder.name, title_a=told["a"], title_b=told["b"], images_per_class=count,
+        name=folder.name, title_a=told["a"], title_b=told["b"], arms=config.arms, images_per_class=count,
         seed=directory.read_run(runs["a"][0]).seed, comparison=told,
         others=[item for item in found["comparisons"] if item["sentence"] != told["sentence"]],
         rows=[row for row in found["rows"] if row["images_per_class"] == count], curve=found.get("curve"), open_set=[],
-        readouts=[], spaces=spaces, layouts=layouts, won=won, lost=lost, protocol=_protocol(folder, config), openings=0,
+        readouts=[], spaces=spaces, layouts=layouts, won=won, lost=lost, protocol=_protocol(folder, config),
+        openings=openings.sentence(folder),
+        trials=trials.sentence(folder, [directory.read_run(run) for side in "ab" for run in runs[side]]),
         limits=_limits(folder, config, told), command=_command(folder), config=config.to_yaml(),
         versions=_versions(folder)), output)
 

@@ -17,7 +17,7 @@ from core.analysis.comparison import Comparison, Values
 from core.analysis.metrics import HEADLINE, METRICS
 from core.analysis.table import EmbeddingTable
 from core.config import ExperimentConfig, Objective, UntrainedConfig, arm_label, arm_title
-from core.runs import directory, protocol
+from core.runs import curve, directory, protocol
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +186,7 @@ def decide(folder: Path) -> dict:
 
     Returns:
         JSON: 'rows' (objective, images_per_class, leaks, n_seeds, metrics), 'comparisons' and 'sentence', the first
-        comparison at the most images per class; empty where nothing is completed.
+        comparison at the most images per class; empty where nothing is completed. 'curve' as `curve.draw` has it.
     """
     config = directory.read_config(folder)
     n_bootstrap = config.evaluation.bootstrap
@@ -206,7 +206,8 @@ def decide(folder: Path) -> dict:
                                     **compare(a, b, n_bootstrap).to_json()})
     most = max(config.images_per_class, key=lambda count: float("inf") if count == "all" else count)
     chosen = next((item for item in comparisons if item["images_per_class"] == most), None)
-    return {"rows": rows, "comparisons": comparisons, "sentence": chosen["sentence"] if chosen else ""}
+    return {"rows": rows, "comparisons": comparisons, "sentence": chosen["sentence"] if chosen else "",
+            "curve": curve.draw(folder, scores_of_runs)}
 
 
 def _pairs(config: ExperimentConfig) -> list[tuple[str, str]]:
