@@ -230,12 +230,12 @@ def _last_score(run: Path) -> str:
 
 
 def _table(rows: list[dict]) -> str:
-    from core.analysis.metrics import METRICS
+    from core.analysis.metrics import METRICS, SHORT
 
-    head = ["objective", "images per class", *(info.title for info in METRICS.values())]
+    head = ["objective", "images per class", *(METRICS[name].title for name in SHORT)]
     lines = [head]
     for row in rows:
-        found = [row["metrics"][name] for name in METRICS]
+        found = [row["metrics"][name] for name in SHORT]
         cells = [f"{100 * item['mean']:.1f}" + (f" ± {100 * item['sd']:.1f}" if row["n_seeds"] > 1 else "") for item in found]
         leaks = f" (leaks: {' and '.join(row['leaks'])})" if row["leaks"] else ""
         lines.append([row["objective"] + leaks, str(row["images_per_class"]), *cells])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from core.analysis import comparison, low_data
+from core.analysis.resampling import bootstrap
 
 IMAGES = {2: 2.0, 8: 8.0, "all": 32.0}
 N = 400  # bootstrap draws
@@ -50,23 +51,27 @@ def test_curves_cross_on_a_line_over_the_logarithm(before: float, after: float, 
 
 
 def test_the_interval_of_a_crossing_is_that_of_the_draws() -> None:
-    """Two samples: both the first, both the second, or one of each are drawn, which cross at 3/4, 1/4 and 1/2 of the way."""
-    found = curve(*from_differences((-0.3, -0.1), (0.1, 0.3)), images={2: 2.0, 8: 8.0}).pairs[0]
+    """Forty samples of two kinds; each draw's line crosses zero where its own two means say."""
+    rows = tuple(np.repeat(pair, 20) for pair in ((-0.3, -0.1), (0.1, 0.3)))
+    found = curve(*from_differences(*rows), images={2: 2.0, 8: 8.0}).pairs[0]
+    before, after = (bootstrap([row[None]], N, 0).draws[:, 0] for row in rows)
+    low, high = np.quantile(2 * 4 ** (before / (before - after)), [0.025, 0.975])
     (crossing,) = found.crossings
-    assert (crossing.low, crossing.at, crossing.high) == pytest.approx((2 * 4 ** 0.25, 4.0, 2 * 4 ** 0.75))
-    assert found.crosses == "yes"
+    assert (crossing.low, crossing.at, crossing.high) == pytest.approx((low, 4.0, high), rel=0.01)
+    assert 2 < low < 4 < high < 8 and found.crosses == "yes"
 
 
 def test_an_interval_is_open_where_draws_do_not_cross() -> None:
-    """Drawn twice, the first sample never crosses; the second does at 1/6 of the way."""
-    found = curve(*from_differences((-0.3, -0.1), (-0.1, 0.5)), images={2: 2.0, 8: 8.0}).pairs[0]
+    """At the second count many draws of ten samples stay below zero, and at the first none comes near it."""
+    rows = tuple(np.repeat(pair, 5) for pair in ((-0.3, -0.1), (-0.2, 0.3)))
+    found = curve(*from_differences(*rows), images={2: 2.0, 8: 8.0}).pairs[0]
     (crossing,) = found.crossings
-    assert (crossing.low, crossing.at) == pytest.approx((2 * 4 ** (1 / 6), 4.0)) and crossing.high is None
+    assert crossing.at == pytest.approx(2 * 4 ** 0.8) and 2 < crossing.low < crossing.at and crossing.high is None
     assert found.crosses == "cannot tell"
-    assert found.crossing_sentence == ("Cannot tell whether ce and con cross: their means do at about 4.0 images per class "
-                                       "(95 % 2.5 to beyond all)")
-    mirrored = curve(*from_differences((-0.5, 0.1), (0.1, 0.3)), images={2: 2.0, 8: 8.0}).pairs[0]
-    assert mirrored.crossings[0].low is None and mirrored.crossings[0].high == pytest.approx(2 * 4 ** (5 / 6))
+    assert found.crossing_sentence == (f"Cannot tell whether ce and con cross: their means do at about 6.1 images per class "
+                                       f"(95 % {crossing.low:.1f} to beyond all)")
+    mirrored = curve(*from_differences(*(-row for row in reversed(rows))), images={2: 2.0, 8: 8.0}).pairs[0]
+    assert mirrored.crossings[0].low is None and mirrored.crossings[0].high < 8
 
 
 def test_draws_that_cross_agree_with_a_slow_loop() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from core.analysis import comparison
 from core.analysis.comparison import Difference, Interval
 from core.analysis.metrics import METRICS
+from core.analysis.resampling import bootstrap
 
 Count = int | str                  # images per class, or 'all'
 ArmValues = dict[Count, np.ndarray]  # images per class -> (seeds, samples), 0..1, nan where undefined
@@ -120,7 +121,7 @@ def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n
     pairs = []
     for other in others:
         differences = against(first, other)
-        drawn = np.stack([comparison.draws(arms[other][count] - arms[first][count], n_bootstrap, group=group)
+        drawn = np.stack([bootstrap([arms[other][count] - arms[first][count]], n_bootstrap, 0, group).draws[:, 0]
                           for count in counts])
         crossings = _crossings(np.array([item.difference for item in differences]), drawn, np.log(x))
         crosses = _crosses(differences)

@@ -334,8 +334,7 @@ def _finish(run: Path, config: RunConfig, module: nn.Module, checkpoint_hash: st
             "projection": {"method": evaluation.projection, "seed": 0}, "versions": directory.versions()})
     scores = verdict.score(space)
     ask()
-    space.metadata["evaluation"] = {"split": "test", "n_samples": len(scores.sample_id), "tuning": tuning,
-                                    "metrics": verdict.summarize(scores, evaluation.bootstrap)}
+    space.metadata["evaluation"] = {**verdict.evaluation(scores, evaluation.bootstrap), "tuning": tuning}
     verdict.write_scores(run, scores)
     directory.write_json(run / "evaluation.json", space.metadata["evaluation"])
     tables.write(space, run / "embeddings.parquet")
