@@ -20,12 +20,6 @@ def curve(a: dict, b: dict, images: dict = IMAGES, **settings: object) -> low_da
     return low_data.curve("map_at_r", {"ce": a, "con": b}, images, N, **settings)
 
 
-def from_differences(*rows: tuple[float, ...]) -> tuple[dict, dict]:
-    """Values at 2 and 8 images per class of one seed whose differences B − A are the rows given."""
-    b = {count: 0.5 + np.array([row]) for count, row in zip((2, 8), rows)}
-    return {count: np.full_like(values, 0.5) for count, values in b.items()}, b
-
-
 def test_points_are_the_intervals_of_the_comparison_and_counts_go_up() -> None:
     generator = np.random.default_rng(0)
     arms = {name: {count: generator.random((3, 20)) for count in ("all", 8, 2)} for name in ("ce", "con")}
@@ -49,24 +43,42 @@ def test_curves_cross_on_a_line_over_the_logarithm(before: float, after: float, 
     assert mirrored.crossings[0].at == pytest.approx(at) and mirrored.crossings[0].to_better == "a"
 
 
+def crossing(drawn: list[tuple[float, float]]) -> low_data.Crossing:
+    """The one crossing between 2 and 8 images per class, from the differences at both in each draw; the mean is theirs."""
+    columns = np.array(drawn).T
+    (found,) = low_data._crossings(columns.mean(axis=1), columns, np.log([2.0, 8.0]))
+    return found
+
+
 def test_the_interval_of_a_crossing_is_that_of_the_draws() -> None:
-    """Two samples: both the first, both the second, or one of each are drawn, which cross at 3/4, 1/4 and 1/2 of the way."""
-    found = curve(*from_differences((-0.3, -0.1), (0.1, 0.3)), images={2: 2.0, 8: 8.0}).pairs[0]
-    (crossing,) = found.crossings
-    assert (crossing.low, crossing.at, crossing.high) == pytest.approx((2 * 4 ** 0.25, 4.0, 2 * 4 ** 0.75))
-    assert found.crosses == "yes"
+    """Draws that cross at 3/4, 1/2 and 1/4 of the way, from 2 to 8 a factor of 4."""
+    found = crossing([(-0.3, 0.1), (-0.2, 0.2), (-0.1, 0.3)])
+    assert (found.low, found.at, found.high) == pytest.approx((2 * 4 ** 0.25, 4.0, 2 * 4 ** 0.75))
+    fallen = crossing([(0.3, -0.1), (0.2, -0.2), (0.1, -0.3)])
+    assert (fallen.low, fallen.at, fallen.high) == pytest.approx((found.low, found.at, found.high))
+    assert (found.to_better, fallen.to_better) == ("b", "a")
+
+
+def test_two_draws_in_a_hundred_may_lie_anywhere() -> None:
+    found = crossing([(-0.2, 0.2)] * 98 + [(-0.3, -0.1), (0.1, 0.3)])
+    assert (found.low, found.high) == pytest.approx((4.0, 4.0))
 
 
 def test_an_interval_is_open_where_draws_do_not_cross() -> None:
-    """Drawn twice, the first sample never crosses; the second does at 1/6 of the way."""
-    found = curve(*from_differences((-0.3, -0.1), (-0.1, 0.5)), images={2: 2.0, 8: 8.0}).pairs[0]
-    (crossing,) = found.crossings
-    assert (crossing.low, crossing.at) == pytest.approx((2 * 4 ** (1 / 6), 4.0)) and crossing.high is None
+    late = crossing([(-0.3, -0.1), (-0.1, 0.5)])  # one is not yet across at 8, one at 1/6 of the way
+    assert (late.low, late.at) == pytest.approx((2 * 4 ** (1 / 6), 4.0)) and late.high is None
+    early = crossing([(0.1, 0.3), (-0.5, 0.1)])
+    assert early.low is None and early.high == pytest.approx(2 * 4 ** (5 / 6))
+    either = crossing([(0.1, -0.1), (-0.3, 0.3)])  # one falls where the mean rises: it says nothing of where
+    assert either.low is None and either.high is None
+
+
+def test_a_crossing_that_cannot_be_told_is_said_with_its_interval() -> None:
+    b = {2: np.array([[0.0, 0.4, 0.8] * 4]), 8: np.array([[0.2, 0.6, 1.0] * 4])}
+    found = curve({count: np.full((1, 12), 0.5) for count in b}, b, {2: 2.0, 8: 8.0}).pairs[0]
     assert found.crosses == "cannot tell"
-    assert found.crossing_sentence == ("Cannot tell whether ce and con cross: their means do at about 4.0 images per class "
-                                       "(95 % 2.5 to beyond all)")
-    mirrored = curve(*from_differences((-0.5, 0.1), (0.1, 0.3)), images={2: 2.0, 8: 8.0}).pairs[0]
-    assert mirrored.crossings[0].low is None and mirrored.crossings[0].high == pytest.approx(2 * 4 ** (5 / 6))
+    assert found.crossing_sentence.startswith("Cannot tell whether ce and con cross: their means do at about 4.0 images per "
+                                              "class (95 % ")
 
 
 def test_draws_that_cross_agree_with_a_slow_loop() -> None:
