@@ -88,7 +88,7 @@ def _form_like(base: ExperimentConfig) -> dict | None:
     seeds = second.text_input("Seeds", ", ".join(map(str, base.seeds)), help=SEEDS_HELP)
     images = third.number_input("Images seen, each run", 100, 10_000_000, base.budget.images, step=1000, help=BUDGET_HELP)
     a, b = st.columns(2)
-    fit = a.toggle("Smaller batches where images are few", base.training.batch.fit, help=FIT_HELP)
+    fit = a.toggle("Let batches shrink", base.training.batch.fit, help=FIT_HELP)
     views = b.segmented_control("Views of each image", [1, 2], default=base.training.views, required=True, help=VIEWS_HELP)
     values = base.to_json()
     values["training"] |= {"batch": {**values["training"]["batch"], "fit": fit}, "views": views}
@@ -173,7 +173,7 @@ def _form() -> dict | None:
                                      help="A matter of memory alone: the loss always sees the whole batch.")
         tensorboard = m.toggle("TensorBoard files", False)
         n, o, p = st.columns(3)
-        fit = n.toggle("Smaller batches where images are few", key="train-fit", help=FIT_HELP)
+        fit = n.toggle("Let batches shrink", key="train-fit", help=FIT_HELP)
         tried = o.text_input("Try learning rates", "", placeholder="0.0003, 0.001, 0.003", help="Each run tries each of these "
                              "first and trains with the one that is best on validation: as many trials for every objective.")
         share = p.number_input("Budget of a trial, percent", 1, 100, 25, disabled=not tried.strip(),

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from core.analysis import comparison, low_data
-from core.analysis.resampling import bootstrap
 
 IMAGES = {2: 2.0, 8: 8.0, "all": 32.0}
 N = 400  # bootstrap draws
@@ -19,12 +18,6 @@ def constant(*levels: float, n: int = 6) -> dict:
 
 def curve(a: dict, b: dict, images: dict = IMAGES, **settings: object) -> low_data.Curve:
     return low_data.curve("map_at_r", {"ce": a, "con": b}, images, N, **settings)
-
-
-def from_differences(*rows: tuple[float, ...]) -> tuple[dict, dict]:
-    """Values at 2 and 8 images per class of one seed whose differences B − A are the rows given."""
-    b = {count: 0.5 + np.array([row]) for count, row in zip((2, 8), rows)}
-    return {count: np.full_like(values, 0.5) for count, values in b.items()}, b
 
 
 def test_points_are_the_intervals_of_the_comparison_and_counts_go_up() -> None:
@@ -50,28 +43,42 @@ def test_curves_cross_on_a_line_over_the_logarithm(before: float, after: float, 
     assert mirrored.crossings[0].at == pytest.approx(at) and mirrored.crossings[0].to_better == "a"
 
 
+def crossing(drawn: list[tuple[float, float]]) -> low_data.Crossing:
+    """The one crossing between 2 and 8 images per class, from the differences at both in each draw; the mean is theirs."""
+    columns = np.array(drawn).T
+    (found,) = low_data._crossings(columns.mean(axis=1), columns, np.log([2.0, 8.0]))
+    return found
+
+
 def test_the_interval_of_a_crossing_is_that_of_the_draws() -> None:
-    """Forty samples of two kinds; each draw's line crosses zero where its own two means say."""
-    rows = tuple(np.repeat(pair, 20) for pair in ((-0.3, -0.1), (0.1, 0.3)))
-    found = curve(*from_differences(*rows), images={2: 2.0, 8: 8.0}).pairs[0]
-    before, after = (bootstrap([row[None]], N, 0).draws[:, 0] for row in rows)
-    low, high = np.quantile(2 * 4 ** (before / (before - after)), [0.025, 0.975])
-    (crossing,) = found.crossings
-    assert (crossing.low, crossing.at, crossing.high) == pytest.approx((low, 4.0, high), rel=0.01)
-    assert 2 < low < 4 < high < 8 and found.crosses == "yes"
+    """Draws that cross at 3/4, 1/2 and 1/4 of the way, from 2 to 8 a factor of 4."""
+    found = crossing([(-0.3, 0.1), (-0.2, 0.2), (-0.1, 0.3)])
+    assert (found.low, found.at, found.high) == pytest.approx((2 * 4 ** 0.25, 4.0, 2 * 4 ** 0.75))
+    fallen = crossing([(0.3, -0.1), (0.2, -0.2), (0.1, -0.3)])
+    assert (fallen.low, fallen.at, fallen.high) == pytest.approx((found.low, found.at, found.high))
+    assert (found.to_better, fallen.to_better) == ("b", "a")
+
+
+def test_two_draws_in_a_hundred_may_lie_anywhere() -> None:
+    found = crossing([(-0.2, 0.2)] * 98 + [(-0.3, -0.1), (0.1, 0.3)])
+    assert (found.low, found.high) == pytest.approx((4.0, 4.0))
 
 
 def test_an_interval_is_open_where_draws_do_not_cross() -> None:
-    """At the second count many draws of ten samples stay below zero, and at the first none comes near it."""
-    rows = tuple(np.repeat(pair, 5) for pair in ((-0.3, -0.1), (-0.2, 0.3)))
-    found = curve(*from_differences(*rows), images={2: 2.0, 8: 8.0}).pairs[0]
-    (crossing,) = found.crossings
-    assert crossing.at == pytest.approx(2 * 4 ** 0.8) and 2 < crossing.low < crossing.at and crossing.high is None
+    late = crossing([(-0.3, -0.1), (-0.1, 0.5)])  # one is not yet across at 8, one at 1/6 of the way
+    assert (late.low, late.at) == pytest.approx((2 * 4 ** (1 / 6), 4.0)) and late.high is None
+    early = crossing([(0.1, 0.3), (-0.5, 0.1)])
+    assert early.low is None and early.high == pytest.approx(2 * 4 ** (5 / 6))
+    either = crossing([(0.1, -0.1), (-0.3, 0.3)])  # one falls where the mean rises: it says nothing of where
+    assert either.low is None and either.high is None
+
+
+def test_a_crossing_that_cannot_be_told_is_said_with_its_interval() -> None:
+    b = {2: np.array([[0.0, 0.4, 0.8] * 4]), 8: np.array([[0.2, 0.6, 1.0] * 4])}
+    found = curve({count: np.full((1, 12), 0.5) for count in b}, b, {2: 2.0, 8: 8.0}).pairs[0]
     assert found.crosses == "cannot tell"
-    assert found.crossing_sentence == (f"Cannot tell whether ce and con cross: their means do at about 6.1 images per class "
-                                       f"(95 % {crossing.low:.1f} to beyond all)")
-    mirrored = curve(*from_differences(*(-row for row in reversed(rows))), images={2: 2.0, 8: 8.0}).pairs[0]
-    assert mirrored.crossings[0].low is None and mirrored.crossings[0].high < 8
+    assert found.crossing_sentence.startswith("Cannot tell whether ce and con cross: their means do at about 4.0 images per "
+                                              "class (95 % ")
 
 
 def test_draws_that_cross_agree_with_a_slow_loop() -> None:
