@@ -121,8 +121,7 @@ def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n
     pairs = []
     for other in others:
         differences = against(first, other)
-        drawn = np.stack([bootstrap([arms[other][count] - arms[first][count]], n_bootstrap, 0, group).draws[:, 0]
-                          for count in counts])
+        drawn = bootstrap([arms[other][count] - arms[first][count] for count in counts], n_bootstrap, 0, group).draws.T
         crossings = _crossings(np.array([item.difference for item in differences]), drawn, np.log(x))
         crosses = _crosses(differences)
         pairs.append(Pair(first, other, differences, crossings, crosses,
