@@ -43,7 +43,7 @@ def sentence(folder: Path) -> str:
     n, repeated = times.total(), sum(count > 1 for count in times.values())
     if not n:
         return ""
-    often = "once" if n == 1 else f"{n} times"
+    often = {1: "once", 2: "twice"}.get(n, f"{n} times")
     by = "by one trained run" if len(times) == 1 else f"by {len(times)} trained runs"
     each = f"; {repeated} of them more than once" if repeated else (", once each" if len(times) > 1 else "")
     return f"The test set was opened {often}, {by}{each}."
