@@ -1,12 +1,13 @@
 """How good one space is: every metric in the full dimension, sample by sample, so that two spaces can be paired.
 
-Similarity is the cosine. Rows are queries; a query never finds itself.
+Similarity is the cosine unless asked otherwise. Rows are queries; a query never finds itself.
 """
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -16,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from core.analysis import clustering, geometry
 
+Distance = Literal["cosine", "euclidean"]
 _CHUNK = 25_000_000  # similarities at a time: 0.1 GB
 _VOTERS = (1, 20)  # k of k-NN beside the k of `EvaluationConfig.neighbors`
 N_NEIGHBORS = 10  # nearest test samples that are kept of each, for the overlap of two spaces
@@ -149,12 +151,13 @@ def per_sample(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray,
 _RETRIEVAL = ("precision_at_1", "r_precision", "map_at_r")
 
 
-def retrieval(vectors: np.ndarray, label_id: np.ndarray) -> dict[str, np.ndarray]:
+def retrieval(vectors: np.ndarray, label_id: np.ndarray, distance: Distance = "cosine") -> dict[str, np.ndarray]:
     """Leave-one-out retrieval within one set of samples (Musgrave et al., 2020, arXiv:2003.08505).
 
     Args:
-        vectors: shape (n, D), float32; cosine is used, so length does not matter.
+        vectors: shape (n, D), float32.
         label_id: shape (n,), int.
+        distance: 'cosine', to which length does not matter, or 'euclidean'.
 
     Returns:
         'precision_at_1', 'r_precision' and 'map_at_r', each of shape (n,), float64, 0 to 1; nan where the class has
@@ -163,7 +166,8 @@ def retrieval(vectors: np.ndarray, label_id: np.ndarray) -> dict[str, np.ndarray
     Raises:
         ValueError: if there are fewer than two samples.
     """
-    found = _search(_unit(vectors), label_id, has_kernel=False)
+    queries, known = _sides(vectors, vectors, distance)
+    found = _search(queries, label_id, has_kernel=False, known=known)
     return {name: found[name] for name in _RETRIEVAL}
 
 
@@ -172,8 +176,11 @@ def neighbors(vectors: np.ndarray, k: int) -> np.ndarray:
     return _search(_unit(vectors), np.arange(len(vectors)), has_kernel=False, n_kept=k)["neighbors"]
 
 
-def _search(unit: np.ndarray, label_id: np.ndarray, has_kernel: bool, n_kept: int = N_NEIGHBORS) -> dict[str, np.ndarray]:
-    """One pass over all pairs: retrieval, the nearest of each, and, if asked, the kernel of uniformity."""
+def _search(unit: np.ndarray, label_id: np.ndarray, has_kernel: bool, n_kept: int = N_NEIGHBORS,
+            known: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """One pass over all pairs: retrieval, the nearest of each, and, if asked, the kernel of uniformity; `known` is the other
+    side of each pair, where it is not the same."""
+    known = unit if known is None else known
     n = len(unit)
     if n < 2:
         raise ValueError(f"retrieval must have at least 2 samples, got {n}")
@@ -184,7 +191,7 @@ def _search(unit: np.ndarray, label_id: np.ndarray, has_kernel: bool, n_kept: in
               "neighbors": np.empty((n, n_kept), np.int64)}
 
     def work(rows: np.ndarray) -> None:
-        similarity = unit[rows] @ unit.T
+        similarity = unit[rows] @ known.T
         similarity[np.arange(len(rows)), rows] = -np.inf
         near = nearest(similarity, deepest)
         hit = label_id[near] == label_id[rows, None]
@@ -207,7 +214,7 @@ def _search(unit: np.ndarray, label_id: np.ndarray, has_kernel: bool, n_kept: in
 
 
 def knn_correct(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, reference_label_id: np.ndarray,
-                k: int) -> np.ndarray:
+                k: int, distance: Distance = "cosine") -> np.ndarray:
     """Whether the k most similar reference samples outvote the others rightly; ties go to the nearer class.
 
     Args:
@@ -216,11 +223,13 @@ def knn_correct(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray
         reference: labelled samples, shape (m, D), float32.
         reference_label_id: their labels, shape (m,).
         k: how many vote; all of them if there are fewer.
+        distance: 'cosine' or 'euclidean'.
 
     Returns:
         1.0 where right, 0.0 where wrong, shape (n,), float64.
     """
-    return _vote(_unit(vectors), label_id, _unit(reference), reference_label_id, (k,))[k]
+    queries, known = _sides(vectors, reference, distance)
+    return _vote(queries, label_id, known, reference_label_id, (k,))[k]
 
 
 def _vote(queries: np.ndarray, label_id: np.ndarray, known: np.ndarray, known_label_id: np.ndarray,
@@ -295,6 +304,20 @@ def nearest(similarity: np.ndarray, k: int) -> np.ndarray:
     found = np.take_along_axis((chosen % width).reshape(n, k), order, axis=1)
     found[is_tied] = np.argsort(-similarity[is_tied], axis=1, kind="stable")[:, :k]
     return found
+
+
+def _sides(vectors: np.ndarray, reference: np.ndarray, distance: Distance) -> tuple[np.ndarray, np.ndarray]:
+    """Queries and known vectors whose products fall as their distance grows.
+
+    Of the Euclidean, −|q − x|² / 2 = q · x − |x|² / 2 − |q|² / 2, where the last is the same for all that a query sees; in
+    float64 and from the middle of all, so that little is lost between large numbers.
+    """
+    if distance == "cosine":
+        return _unit(vectors), _unit(reference)
+    middle = reference.mean(axis=0, dtype=np.float64)
+    queries, known = vectors - middle, reference - middle
+    return (np.concatenate([queries, np.ones((len(queries), 1))], axis=1),
+            np.concatenate([known, -(known ** 2).sum(axis=1, keepdims=True) / 2], axis=1))
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -76,5 +76,5 @@ def _images(folder: Path, config: ExperimentConfig, counts: list[int | str]) -> 
     images = {count: float(count) for count in counts if count != "all"}
     if "all" in counts:
         manifest = directory.read_manifest(folder)
-        images["all"] = len(manifest.training_indices("all", config.seeds[0])) / len(manifest.classes)
+        images["all"] = len(manifest.training_indices("all", config.seeds[0])) / len(manifest.closed_classes)
     return images
