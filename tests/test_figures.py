@@ -179,7 +179,7 @@ def _curve(crosses: str) -> dict:
 
 def test_low_data_lines_have_their_bands_arms_colours_and_a_dashed_grey_floor() -> None:
     figure = figures.low_data_curve(_curve("cannot tell"), {"ce": palette.ARM_A, "con": palette.ARM_B}, "MAP@R")
-    bands, lines = figure.data[::2], figure.data[1::2]
+    bands, lines = figure.data[:3], figure.data[3:]
     assert [(line.name, line.line.color, line.line.dash) for line in lines] == [
         ("untrained", palette.UNTRAINED, "dash"), ("classification", palette.ARM_A, "solid"),
         ("SupCon", palette.ARM_B, "solid")]

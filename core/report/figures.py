@@ -92,20 +92,20 @@ def low_data_curve(curve: dict, colors: dict[str, str], title: str, height: int 
         title: the metric's name.
         height: pixels.
     """
-    figure = go.Figure()
-    x = curve["images"]
+    x, bands, lines = curve["images"], [], []
     for label, points in curve["points"].items():
         is_floor, name = label == curve["floor"], curve["titles"][label]
         color = palette.UNTRAINED if is_floor else colors[label]
         mean, low, high = ([100 * point[key] for point in points] for key in ("mean", "low", "high"))
-        figure.add_trace(go.Scatter(x=[*x, *reversed(x)], y=[*high, *reversed(low)], fill="toself", mode="lines",
-                                    line={"width": 0}, fillcolor=_translucent(color), hoverinfo="skip", showlegend=False,
-                                    legendgroup=label))
-        figure.add_trace(go.Scatter(
+        bands.append(go.Scatter(x=[*x, *reversed(x)], y=[*high, *reversed(low)], fill="toself", mode="lines",
+                                line={"width": 0}, fillcolor=_translucent(color), hoverinfo="skip", showlegend=False,
+                                legendgroup=label))
+        lines.append(go.Scatter(
             x=x, y=mean, name=name, mode="lines" if is_floor else "lines+markers", legendgroup=label,
             line={"color": color, "width": 2.5, "dash": "dash" if is_floor else "solid"}, marker={"size": 8},
             customdata=np.stack([low, high], axis=1),
             hovertemplate=f"{escape(name)}: %{{y:.1f}} [%{{customdata[0]:.1f}}, %{{customdata[1]:.1f}}]<extra></extra>"))
+    figure = go.Figure([*bands, *lines])  # no band over a line
     for pair in curve["pairs"]:
         for crossing in pair["crossings"] if pair["crosses"] == "yes" else ():
             figure.add_vrect(x0=crossing["low"] or min(x), x1=crossing["high"] or max(x), line_width=0,
