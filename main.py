@@ -183,12 +183,13 @@ def _conclude(folder: Path, options: argparse.Namespace) -> int:
         print(json.dumps({"experiment": folder.name, "states": {name: item.state for name, item in statuses.items()},
                           **verdict}))
     elif verdict:
-        print(_table(verdict["rows"]))
-        for item in verdict["comparisons"]:
-            count = item["images_per_class"]
-            print(f"{'All images' if count == 'all' else f'{count} images per class'}: {item['sentence']}.")
-        for item in verdict.get("open_comparisons", ()):
-            print(f"{item['sentence']}.")
+        for rows, comparisons, of in ((verdict["rows"], verdict["comparisons"], "test images"), (
+                verdict.get("open_rows"), verdict.get("open_comparisons"), "images of held-out classes, among themselves")):
+            if rows:
+                print(_table(rows, of))
+            for item in comparisons or ():
+                count = item["images_per_class"]
+                print(f"{'All images' if count == 'all' else f'{count} images per class'}: {item['sentence']}.")
         for pair in verdict["curve"]["pairs"] if verdict.get("curve") else ():
             print(f"{pair['sentence']}. {pair['crossing_sentence']}.")
         print(f"Look closer: streamlit run streamlit_app.py, then open {folder.name}.")
@@ -233,13 +234,14 @@ def _last_score(run: Path) -> str:
     return f", validation MAP@R {100 * records[-1]['validation_map_at_r']:.1f}" if records else ""
 
 
-def _table(rows: list[dict]) -> str:
+def _table(rows: list[dict], of: str) -> str:
     from core.analysis.metrics import METRICS, SHORT
 
-    head = ["objective", "images per class", *(METRICS[name].title for name in SHORT)]
+    names = [name for name in SHORT if name in rows[0]["metrics"]]
+    head = ["objective", "images per class", *(METRICS[name].title for name in names)]
     lines = [head]
     for row in rows:
-        found = [row["metrics"][name] for name in SHORT]
+        found = [row["metrics"][name] for name in names]
         cells = [f"{100 * item['mean']:.1f}" + (f" ± {100 * item['sd']:.1f}" if row["n_seeds"] > 1 else "") for item in found]
         leaks = f" (leaks: {' and '.join(row['leaks'])})" if row["leaks"] else ""
         lines.append([row["objective"] + leaks, str(row["images_per_class"]), *cells])
@@ -249,7 +251,7 @@ def _table(rows: list[dict]) -> str:
     text.insert(1, "  ".join("─" * width for width in widths))
     n_seeds = max(row["n_seeds"] for row in rows)
     over = "one seed" if n_seeds == 1 else f"mean ± sd over {n_seeds} seeds"
-    text.append(f"Percent on {rows[0]['n_test']} test images; {over}.")
+    text.append(f"Percent on {rows[0]['n_test']} {of}; {over}.")
     return "\n".join(text)
 
 

@@ -133,7 +133,10 @@ def confusion(counts: np.ndarray, classes: tuple[str, ...], as_share: bool = Tru
         classes: names, in the order of both axes.
         as_share: percent of the class's samples instead of counts.
         height: pixels.
+
+    Classes that neither a sample nor a cluster has, such as held-out ones, are left away.
     """
+    (counts,), classes = _present((counts,), classes)
     sizes = counts.sum(axis=1, keepdims=True)
     shares = 100 * counts / np.maximum(sizes, 1)
     values = shares if as_share else counts
@@ -153,9 +156,10 @@ def difference(counts_a: np.ndarray, counts_b: np.ndarray, classes: tuple[str, .
     Args:
         counts_a: A's confusion, shape (k, k).
         counts_b: B's, shape (k, k).
-        classes: names, in the order of both axes.
+        classes: names, in the order of both axes; those that both leave empty are left away.
         height: pixels.
     """
+    (counts_a, counts_b), classes = _present((counts_a, counts_b), classes)
     share_a, share_b = (100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) for counts in (counts_a, counts_b))
     points = share_b - share_a
     text = np.where(np.abs(points) >= 0.5, np.vectorize("{:+.0f}".format)(points), "") if len(classes) <= 20 else None
@@ -167,6 +171,12 @@ def difference(counts_a: np.ndarray, counts_b: np.ndarray, classes: tuple[str, .
         customdata=hover, hovertemplate="%{customdata}<extra></extra>", zmin=-reach, zmax=reach, showscale=False, xgap=1,
         ygap=1, colorscale=[[0, palette.ARM_A], [0.5, "#ffffff"], [1, palette.ARM_B]]))
     return _square(figure, height)
+
+
+def _present(matrices: tuple[np.ndarray, ...], classes: tuple[str, ...]) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    total = sum(matrices)
+    keep = np.flatnonzero(total.sum(axis=0) + total.sum(axis=1))
+    return [counts[np.ix_(keep, keep)] for counts in matrices], tuple(classes[place] for place in keep)
 
 
 def _square(figure: go.Figure, height: int) -> go.Figure:
