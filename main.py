@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
@@ -86,6 +87,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     for place in ("a", "b"):
         compare.add_argument(place, help="experiment/run, experiment/arm (all its seeds) or an embedding table's file")
     compare.add_argument("--output", type=Path, metavar="FILE.html", help="also write a report of one page")
+    counts = add("counts", _counts, "say which gaps of a published table are real", as_json)
+    counts.add_argument("counts", nargs="+", metavar="COUNT", help="A and B of each gap in turn, as 17/30 (right of images) or "
+                        "56.67:30 (percent of images)")
     export = add("export", _export, "take a run's embeddings or encoder with you", run="experiment/run")
     export.add_argument("--output", type=Path, required=True, metavar="FILE.{parquet,html,onnx,safetensors}")
     bench = add("bench", _bench, "time training and embedding against what the device alone can do", device, as_json)
@@ -336,6 +340,25 @@ def _compare(options: argparse.Namespace) -> int:
 
         print(f"{METRICS[item.metric].title:<12} A {100 * item.a:5.1f}   B {100 * item.b:5.1f}   B − A "
               f"{100 * item.difference:+5.1f} [{100 * item.low:+.1f}, {100 * item.high:+.1f}]   {item.verdict}")
+    return 0
+
+
+def _counts(options: argparse.Namespace) -> int:
+    from core.analysis import paired_tests
+
+    given = [paired_tests.parse_count(text) for text in options.counts]
+    if len(given) % 2:
+        raise ValueError(f"counts must come in pairs, A and B of each gap, got {len(given)}")
+    found = paired_tests.compare_counts([(*a, *b) for a, b in zip(given[::2], given[1::2])])
+    if options.json:
+        print(json.dumps({"gaps": [asdict(item) for item in found]}))
+        return 0
+    for item in found:
+        share_a, share_b = 100 * item.right_a / item.n_a, 100 * item.right_b / item.n_b
+        verdict = "cannot tell" if item.verdict == "cannot tell" else f"B is {item.verdict}"
+        print(f"A {item.right_a}/{item.n_a} = {share_a:.2f} %   B {item.right_b}/{item.n_b} = {share_b:.2f} %   B − A "
+              f"{share_b - share_a:+.2f}   p = {item.p_value:.2g}, {item.p_holm:.2g} after Holm   {verdict}")
+    print("Fisher's exact test, as if A and B had been tested on different images; Holm over the gaps. Seeds are not foreseen in it.")
     return 0
 
 
