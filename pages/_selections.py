@@ -73,6 +73,31 @@ def _saved(folder: Path) -> None:
         st.rerun(scope="fragment")
 
 
+def pick(folder: Path, n_all: int) -> tuple[list[str] | None, str]:
+    """Which images to take along: all, those selected now, or a saved selection.
+
+    Args:
+        folder: the experiment.
+        n_all: how many all are.
+
+    Returns:
+        Sample_ids, None for all; and the saved name, empty where there is none.
+    """
+    chosen, saved, found = _spaces.selected(folder), _spaces.saved_name(folder), selections.read(folder)
+    titles = {"": f"all {n_all:,}"}
+    if chosen and not saved:
+        titles["/now"] = f"the {len(chosen):,} selected now"  # a saved name has no slash
+    titles |= {name: f"{name} ({len(sample_ids):,})" for name, sample_ids in found.items()}
+    if len(titles) == 1:
+        st.caption("Select images on Compare or Explore to take only them along.")
+        return None, ""
+    wanted = st.selectbox("Images", list(titles), format_func=titles.get, width=320, key=f"take-{folder.name}",
+                          index=list(titles).index(saved) if saved in titles else 0)
+    if not wanted:
+        return None, ""
+    return (chosen, "") if wanted == "/now" else (found[wanted], wanted)
+
+
 def take_along(folder: Path, tables: dict[str, Path], chosen: list[str], name: str) -> None:
     """Buttons that download the selected rows of each table, and the list of the samples.
 

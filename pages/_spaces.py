@@ -219,7 +219,8 @@ def space_chart(folder: Path, place: str, layout: np.ndarray, space: EmbeddingTa
 def _single(folder: Path, place: str, points: Cloud, space: EmbeddingTable, color: Color, only: int | None,
             height: int) -> None:
     was_picked = _scatter.draw(
-        f"chart-{folder.name}-{place}", points, color, (place,), rows_of(folder, space), selection_stamp(folder),
+        f"chart-{folder.name}-{place}", points, color, (place.partition("-")[2] or place,), rows_of(folder, space),
+        selection_stamp(folder),
         take=lambda rows, stamp: select(folder, space.sample_id[rows].tolist(), stamp),
         describe=lambda row: card(folder, [space], row), file=folder.name, isolated=only, height=height)
     if was_picked:

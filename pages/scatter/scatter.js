@@ -302,7 +302,6 @@ class View {
     this.drawPanel();
     this.showTip();
     this.flush();
-    this.root.dataset.ready = header.points;
   }
 
   theme() {
@@ -441,6 +440,7 @@ class View {
         this.placeLabels(field);
         this.drawMarks(field);
       }
+      this.root.dataset.painted = this.header.points;
     });
     if (isPart) this.rest = setTimeout(() => this.repaint(), 150);
   }
