@@ -17,6 +17,7 @@ import streamlit as st
 from core.report import palette
 
 MOST = 1_000_000  # points drawn in a space; an even draw of more, which the plot says
+MANY = 50_000  # points from which one asks whether all are drawn
 SHAPES_FROM = 9  # classes from which shape tells them apart beside colour
 _MISSING = 65535  # the category of a sample without a value
 _FILES = Path(__file__).with_name("scatter")
@@ -55,9 +56,9 @@ class Cloud:
 
     @property
     def note(self) -> str:
-        """How many of how many are drawn, and why not all; empty where all are."""
+        """How many of how many are drawn, and why not all; empty where they are few."""
         if self.drawn is None:
-            return ""
+            return f"all {self.n:,} images drawn" if self.n >= MANY else ""
         return (f"{len(self.drawn):,} of {self.n:,} images drawn, a random draw: more would make the page slow. "
                 f"Every number is of all.")
 

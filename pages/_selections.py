@@ -22,8 +22,8 @@ def bar(folder: Path, tables: dict[str, Path]) -> None:
                     "Nothing selected", width="content")
         with st.popover("Save", icon=":material/bookmark_add:", disabled=not chosen):
             _save(folder, chosen)
-        with st.popover("Saved", icon=":material/bookmarks:"):
-            _saved(folder)
+        with st.popover("Saved", icon=":material/bookmarks:", on_change="rerun", key=f"saved-selections-{folder.name}"):
+            _saved(folder)  # read anew when it is opened: another window may have saved one
         with st.popover("Take along", icon=":material/download:", disabled=not chosen):
             take_along(folder, tables, chosen, saved)
 

@@ -2,7 +2,7 @@
 
     python -m tests.bench_spaces [--points 100000] [--rounds 3] [--no-plotly]
 
-In turn, medians; prints seconds, ratios and the server's memory. Drawn: a page opened anew on a server that has read the tables.
+In turn, medians; prints seconds, ratios and the server's memory. Drawn: a page opened anew, the tables read before.
 Round trip: from the end of a lasso until both spaces mark it and the server has said how many they are.
 """
 
@@ -21,8 +21,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.runs import directory
+from tests.browsing import Server, chromium
 from tests.conftest import tiny
-from tests.test_browser import Server, chromium
 
 CLASSES, WIDTH, PER_FOLDER = 37, 32, 200
 
