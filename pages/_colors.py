@@ -26,7 +26,7 @@ def choices(spaces: list[EmbeddingTable]) -> list[str]:
     return found + [METRICS[name].title for name in _NUMBERS]
 
 
-_NUMBERS = ("map_at_r", "r_precision", "kmeans_accuracy")  # those of a sample's metrics that are more than right or wrong
+_NUMBERS = ("map_at_r", "r_precision", "kmeans_accuracy", "silhouette")  # of a sample, and more than right or wrong
 
 
 def color(name: str, spaces: list[EmbeddingTable], runs: list[Path], titles: tuple[str, ...]) -> Color:

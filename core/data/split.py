@@ -10,7 +10,7 @@ import numpy as np
 
 from core.config import BatchConfig, ExperimentConfig, SplitConfig, is_drawn
 from core.data.duplicates import joined
-from core.data.manifest import LEFT_OUT, SPLITS, Manifest
+from core.data.manifest import LEFT_OUT, OPEN, SPLITS, Manifest
 
 LEAST_SCORED = 5  # fewer points cannot be laid out in 2D
 
@@ -34,7 +34,8 @@ def assign(manifest: Manifest, config: SplitConfig, seeds: tuple[int, ...]) -> M
     What belongs together, by group or because it shows the same picture, is kept together and goes to the split that
     lacks most of its class, the class most of its samples have. A split that the source gives is kept: only validation
     is drawn, from its training samples, where it has none; a sample whose group or picture also stands in the official
-    test (or validation) split is left out of the rest.
+    test (or validation) split is left out of the rest. Classes that are held out are an open set apart, all of their samples;
+    a sample of another class whose group or picture stands there is left out.
 
     Args:
         manifest: samples without a split.
@@ -45,16 +46,45 @@ def assign(manifest: Manifest, config: SplitConfig, seeds: tuple[int, ...]) -> M
         The same samples with `split` and `rank` filled in.
 
     Raises:
-        ValueError: if a class has too few groups to stand in all three splits.
+        ValueError: if a class has too few groups to stand in all three splits, or classes cannot be held out.
     """
     blocks = np.array(_blocks(manifest, config), dtype=object)
     generator = np.random.default_rng([config.seed, 1])
+    is_open = np.isin(manifest.label.astype(str), _held_out(manifest, config))
+    is_left_out = ~is_open & np.isin(blocks.astype(str), blocks[is_open].astype(str))
+    dealt = np.flatnonzero(~is_open & ~is_left_out)
+    split = np.where(is_open, OPEN, LEFT_OUT).astype(object)
     if config.official and config.group == "whole" and (manifest.official != "").any():
-        split = _official(manifest, blocks, config, generator)
+        split[dealt] = _official(manifest, blocks, dealt, config, generator)[dealt]
     else:
-        split = _drawn(manifest, blocks, np.arange(len(manifest)), SPLITS, config, generator)
+        split[dealt] = _drawn(manifest, blocks, dealt, SPLITS, config, generator)[dealt]
     manifest = replace(manifest, split=split)
     return replace(manifest, rank={seed: _ranks(manifest, blocks, seed) for seed in seeds})
+
+
+def _held_out(manifest: Manifest, config: SplitConfig) -> list[str]:
+    """Names of the classes that are held out.
+
+    Raises:
+        ValueError: if there are no such classes, too few are left, or they are too small to retrieve from.
+    """
+    asked = config.held_out_classes
+    if isinstance(asked, int):
+        names = np.random.default_rng([config.seed, 6]).permutation(np.array(manifest.classes, dtype=object))[:asked].tolist()
+    else:
+        names = list(asked)
+    unknown = [name for name in names if name not in manifest.classes]
+    if unknown:
+        raise ValueError(f"split.held_out_classes must be classes of the dataset ({', '.join(manifest.classes[:8])}"
+                         f"{', …' if len(manifest.classes) > 8 else ''}), got {unknown[0]!r}")
+    if names and len(manifest.classes) - len(names) < 2:
+        raise ValueError(f"split.held_out_classes must leave two classes or more to train on, got {len(names)} of "
+                         f"{len(manifest.classes)}")
+    sizes = manifest.counts()
+    if names and (min(sizes[name] for name in names) < 2 or sum(sizes[name] for name in names) < LEAST_SCORED):
+        raise ValueError(f"classes that are held out must have at least 2 images each and {LEAST_SCORED} in all to be "
+                         f"retrieved among each other, got {', '.join(f'{sizes[name]} of {name}' for name in sorted(names))}")
+    return names
 
 
 def prove(manifest: Manifest) -> SplitProof:
@@ -77,35 +107,37 @@ def check_plan(manifest: Manifest, config: ExperimentConfig) -> None:
         raise ValueError(f"splits must share nothing, got {proof.shared_groups} groups, {proof.shared_samples} images and "
                          f"{proof.shared_pictures} pictures shared")
     for name in ("validation", "test"):
-        sizes = manifest.counts(manifest.indices(name))
+        sizes = manifest.closed_counts(manifest.indices(name))
         if max(sizes.values()) < 2 or sum(sizes.values()) < LEAST_SCORED:
             raise ValueError(f"{name} must hold at least {LEAST_SCORED} images and two of some class to be scored, "
                              f"got {sum(sizes.values())} in {len(sizes)} classes; raise its share in split.fractions")
     fills_batches = any(not is_drawn(objective) for objective in config.objectives)
     for count in config.images_per_class:
         for seed in config.seeds:
-            sizes = manifest.counts(manifest.training_indices(count, seed))
+            sizes = manifest.closed_counts(manifest.training_indices(count, seed))
             label, smallest = min(sizes.items(), key=lambda item: item[1])
             if count != "all" and smallest < count:
                 raise ValueError(f"images_per_class must be at most the smallest class's training images, "
                                  f"{smallest} (class {label!r}), got {count}")
-            if smallest < 2:
+            if smallest < 2 and count != 1:
                 raise ValueError(f"every class must have at least 2 training images, got {smallest} in class {label!r}")
             if fills_batches:
-                _check_batch(config.training.batch, sizes)
+                _check_batch(config.training.batch.fitted(count), sizes, count)
 
 
 def fitting_batch(batch: BatchConfig, sizes: dict[str, int]) -> BatchConfig:
     """The batch nearest to the one asked for that these training classes can fill without duplicates."""
-    return BatchConfig(classes=min(batch.classes, len(sizes)), samples=max(2, min(batch.samples, *sizes.values())))
+    return batch.model_copy(update={"classes": min(batch.classes, len(sizes)), "samples": min(batch.samples, *sizes.values())})
 
 
-def _check_batch(batch: BatchConfig, sizes: dict[str, int]) -> None:
+def _check_batch(batch: BatchConfig, sizes: dict[str, int], count: int | str) -> None:
     fitting = fitting_batch(batch, sizes)
     if fitting != batch:
+        is_few = count != "all" and fitting.classes == batch.classes
+        advice = " (training.batch.fit: true takes it for such runs alone)" if is_few else ""
         raise ValueError(f"training.batch must fit {len(sizes)} classes of at least {min(sizes.values())} training images "
                          f"without duplicates, at most {len(sizes)} × {min(sizes.values())}, got {batch.classes} × "
-                         f"{batch.samples}; {fitting.classes} × {fitting.samples} fits")
+                         f"{batch.samples}; {fitting.classes} × {fitting.samples} fits{advice}")
 
 
 def _blocks(manifest: Manifest, config: SplitConfig) -> list[str]:
@@ -117,24 +149,25 @@ def _blocks(manifest: Manifest, config: SplitConfig) -> list[str]:
     return joined(names, [*((name, ("group", group)) for name, group in zip(names, manifest.group.tolist())), *copies])
 
 
-def _official(manifest: Manifest, blocks: np.ndarray, config: SplitConfig, generator: np.random.Generator) -> np.ndarray:
-    """The source's split; validation drawn from its training samples where it has none."""
+def _official(manifest: Manifest, blocks: np.ndarray, rows: np.ndarray, config: SplitConfig,
+              generator: np.random.Generator) -> np.ndarray:
+    """The source's split of some rows; validation drawn from its training samples where it has none."""
     given = manifest.official
     if (given == "").any():
         raise ValueError(f"an official split must be given for every sample or for none, got {(given == '').sum():,} of "
                          f"{len(given):,} without; set split.official to false to draw one")
     for name in ("train", "test"):
-        if not (given == name).any():
+        if not (given[rows] == name).any():
             raise ValueError(f"an official split must hold {name} samples, got none; set split.official to false to draw one")
     split = given.copy()
     taken: set[str] = set()
     for name in ("test", "validation", "train"):  # in case of doubt the test images stay
-        rows = np.flatnonzero(given == name)
-        split[rows[np.isin(blocks[rows].astype(str), sorted(taken))]] = LEFT_OUT
-        taken |= set(blocks[rows].tolist())
-    if not (given == "validation").any():
-        rows = np.flatnonzero(split == "train")
-        split[rows] = _drawn(manifest, blocks, rows, ("train", "validation"), config, generator)[rows]
+        named = rows[given[rows] == name]
+        split[named[np.isin(blocks[named].astype(str), sorted(taken))]] = LEFT_OUT
+        taken |= set(blocks[named].tolist())
+    if not (given[rows] == "validation").any():
+        train = rows[split[rows] == "train"]
+        split[train] = _drawn(manifest, blocks, train, ("train", "validation"), config, generator)[train]
     return split
 
 
@@ -144,7 +177,8 @@ def _drawn(manifest: Manifest, blocks: np.ndarray, rows: np.ndarray, names: tupl
     members: dict[str, list[int]] = {}
     for row in rows.tolist():
         members.setdefault(blocks[row], []).append(row)
-    blocks_of_class: dict[str, list[str]] = {name: [] for name in manifest.classes}
+    held_out = set(_held_out(manifest, config))
+    blocks_of_class: dict[str, list[str]] = {name: [] for name in manifest.classes if name not in held_out}
     for block, its_rows in members.items():
         label = Counter(manifest.label[its_rows].tolist()).most_common(1)[0][0]
         blocks_of_class[label].append(block)

@@ -83,6 +83,48 @@ def curves(series: dict[str, list[dict]], colors: dict[str, str], column: str, t
     return figure
 
 
+def low_data_curve(curve: dict, colors: dict[str, str], title: str, height: int = 360) -> go.Figure:
+    """A metric against images per class, a line with its interval's band an arm; the floor grey and dashed.
+
+    Args:
+        curve: JSON of a `core.analysis.low_data.Curve` with its 'titles'.
+        colors: label -> colour; the floor has its own.
+        title: the metric's name.
+        height: pixels.
+    """
+    figure = go.Figure()
+    x = curve["images"]
+    for label, points in curve["points"].items():
+        is_floor, name = label == curve["floor"], curve["titles"][label]
+        color = palette.UNTRAINED if is_floor else colors[label]
+        mean, low, high = ([100 * point[key] for point in points] for key in ("mean", "low", "high"))
+        figure.add_trace(go.Scatter(x=[*x, *reversed(x)], y=[*high, *reversed(low)], fill="toself", mode="lines",
+                                    line={"width": 0}, fillcolor=_translucent(color), hoverinfo="skip", showlegend=False,
+                                    legendgroup=label))
+        figure.add_trace(go.Scatter(
+            x=x, y=mean, name=name, mode="lines" if is_floor else "lines+markers", legendgroup=label,
+            line={"color": color, "width": 2.5, "dash": "dash" if is_floor else "solid"}, marker={"size": 8},
+            customdata=np.stack([low, high], axis=1),
+            hovertemplate=f"{escape(name)}: %{{y:.1f}} [%{{customdata[0]:.1f}}, %{{customdata[1]:.1f}}]<extra></extra>"))
+    for pair in curve["pairs"]:
+        for crossing in pair["crossings"] if pair["crosses"] == "yes" else ():
+            figure.add_vrect(x0=crossing["low"] or min(x), x1=crossing["high"] or max(x), line_width=0,
+                             fillcolor=palette.UNTRAINED, opacity=0.12)
+            figure.add_vline(x=crossing["at"], line={"color": palette.UNTRAINED, "width": 1.5, "dash": "dot"})
+    text = [f"all ({place:,.0f})" if count == "all" else str(count) for count, place in zip(curve["counts"], x)]
+    figure.update_layout(
+        height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8}, hovermode="x unified", font={"size": 13},
+        xaxis={"title": "training images per class", "type": "log", "tickvals": x, "ticktext": text, "hoverformat": ".0f"},
+        yaxis={"title": f"{title}, percent"}, legend={"orientation": "h", "yanchor": "bottom", "y": 1.0},
+        uirevision="low-data")
+    return figure
+
+
+def _translucent(color: str) -> str:
+    red, green, blue = (int(color[place:place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.18)"
+
+
 def confusion(counts: np.ndarray, classes: tuple[str, ...], as_share: bool = True, height: int = 400) -> go.Figure:
     """Classes (rows) against matched clusters (columns): shares of the class, or counts.
 
@@ -102,9 +144,35 @@ def confusion(counts: np.ndarray, classes: tuple[str, ...], as_share: bool = Tru
         z=shares, x=list(classes), y=list(classes), text=text, texttemplate=None if text is None else "%{text}",
         customdata=hover, hovertemplate="%{customdata}<extra></extra>", zmin=0, zmax=100, colorscale="Blues",
         showscale=False, xgap=1, ygap=1))
-    figure.update_layout(
+    return _square(figure, height)
+
+
+def difference(counts_a: np.ndarray, counts_b: np.ndarray, classes: tuple[str, ...], height: int = 400) -> go.Figure:
+    """Where B's confusion holds more of a class than A's (orange), and where less (blue), in points of the class.
+
+    Args:
+        counts_a: A's confusion, shape (k, k).
+        counts_b: B's, shape (k, k).
+        classes: names, in the order of both axes.
+        height: pixels.
+    """
+    share_a, share_b = (100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) for counts in (counts_a, counts_b))
+    points = share_b - share_a
+    text = np.where(np.abs(points) >= 0.5, np.vectorize("{:+.0f}".format)(points), "") if len(classes) <= 20 else None
+    hover = [[f"{classes[i]} in the cluster matched to {classes[j]}:<br>A {share_a[i, j]:.0f} %, B {share_b[i, j]:.0f} %"
+              for j in range(len(classes))] for i in range(len(classes))]
+    reach = max(1.0, float(np.abs(points).max()))
+    figure = go.Figure(go.Heatmap(
+        z=points, x=list(classes), y=list(classes), text=text, texttemplate=None if text is None else "%{text}",
+        customdata=hover, hovertemplate="%{customdata}<extra></extra>", zmin=-reach, zmax=reach, showscale=False, xgap=1,
+        ygap=1, colorscale=[[0, palette.ARM_A], [0.5, "#ffffff"], [1, palette.ARM_B]]))
+    return _square(figure, height)
+
+
+def _square(figure: go.Figure, height: int) -> go.Figure:
+    """A matrix of classes against clusters, its cells square."""
+    return figure.update_layout(
         height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8},
         xaxis={"title": "matched cluster", "type": "category", "constrain": "domain", "showgrid": False},
         yaxis={"title": "class", "type": "category", "autorange": "reversed", "scaleanchor": "x", "constrain": "domain",
                "showgrid": False})
-    return figure

@@ -1,4 +1,4 @@
-"""One run, from its config to its artefacts: train, keep the best on validation, embed every sample, score.
+"""One run, from its config to its artefacts: tune if asked, train, keep the best on validation, embed every sample, score.
 
 Knows the run's folder; knows nothing of queues, processes or other runs.
 """
@@ -6,6 +6,7 @@ Knows the run's folder; knows nothing of queues, processes or other runs.
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -17,18 +18,21 @@ from torch import nn
 from core.analysis import clustering, metrics, projection
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
-from core.config import LEAKY_SAMPLER, RunConfig
-from core.data.manifest import Manifest
-from core.runs import directory, verdict
+from core.config import LEAKY_SAMPLER, EvaluationConfig, RunConfig
+from core.data.manifest import OPEN, Manifest
+from core.runs import directory, openings, readouts, trials, verdict
 from core.runs.board import Board
 from core.runs.film import Film, probe_rows
+from core.runs.readouts import Readout
+from core.runs.trials import Trial
 from core.training import checkpoint, embed, encoder, objectives
 from core.training.encoder import DataConfig
+from core.training.objectives import Objective
 from core.training.ranks import Ranks
 from core.training.trainer import EpochRecord, Trainer
 
 Say = Callable[[str], None]
-LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
+LAST, PREVIOUS, BEST, HEAD = "last.safetensors", "previous.safetensors", "best.safetensors", "head.safetensors"
 log = logging.getLogger("duet")
 
 
@@ -68,13 +72,17 @@ def execute(run: Path, config: RunConfig, place: Workplace, should_stop: Callabl
         raise Stopped
     say("starting")
     module, _ = encoder.build(config.encoder, config.seed)
-    checkpoint_hash = None
+    checkpoint_hash, objective = None, None
     if config.is_trained:
-        yield from _train(run, config, _trainer(module, config, place), place, should_stop, say)
-        tensors, values = checkpoint.load(run / BEST)
-        module.load_state_dict(tensors)
-        checkpoint_hash = values["sha256"]
-    _finish(run, config, module, checkpoint_hash, place, ask, say)
+        chosen = config
+        if config.n_trials:
+            yield from _try_learning_rates(run, config, place, should_stop, say)
+            chosen = config.with_lr(place.ranks.agree(trials.best(trials.read(run))))
+        trainer = _trainer(module, chosen, place)
+        yield from _train(run, chosen, trainer, place, should_stop, say)
+        objective = trainer.objective
+        checkpoint_hash = _load_best(run, module, objective)
+    _finish(run, config, module, objective, checkpoint_hash, place, ask, say)
 
 
 def follow(run: Path, config: RunConfig, place: Workplace) -> Iterator[None]:
@@ -83,6 +91,20 @@ def follow(run: Path, config: RunConfig, place: Workplace) -> Iterator[None]:
     Raises:
         ValueError: if the checkpoint it goes on from cannot be found here; the processes must share the disk.
     """
+    if config.n_trials:
+        remaining = place.ranks.agree(None)
+        if remaining is None:  # stopped before it began
+            return
+        for lr in remaining:
+            trial = config.trial(lr)
+            trainer = _trainer(encoder.build(trial.encoder, trial.seed)[0], trial, place)
+            with suppress(FloatingPointError):  # the first process writes it down
+                for _ in trainer.epochs(lambda: place.ranks.agree(None)):
+                    pass
+                if not trainer.is_done:
+                    return
+            yield
+        config = config.with_lr(place.ranks.agree(None))
     module, _ = encoder.build(config.encoder, config.seed)
     trainer = _trainer(module, config, place)
     begun = place.ranks.agree(None)
@@ -111,8 +133,9 @@ def _whole(path: Path) -> tuple[dict[str, torch.Tensor], dict] | None:
 def _trainer(module: nn.Module, config: RunConfig, place: Workplace) -> Trainer:
     manifest, training = place.manifest, config.training
     rows = manifest.training_indices(config.images_per_class, config.seed)
-    objective = objectives.build(config.objective, encoder.feature_width(module, place.data_config), len(manifest.classes),
-                                 config.images_per_step, config.seed, training.batch, training.views)
+    objective = objectives.build(config.objective, encoder.feature_width(module, place.data_config),
+                                 len(manifest.closed_classes), config.images_per_step, config.seed, training.batch,
+                                 training.views)
     pool = manifest.leaky_pool(rows) if LEAKY_SAMPLER in config.leaks else None
     return Trainer(module, objective, place.data_config, place.pixels, manifest.label_id, rows, config, place.device, pool,
                    place.ranks)
@@ -127,6 +150,37 @@ def _asking(should_stop: Callable[[], bool]) -> Callable[..., None]:
     return ask
 
 
+def _try_learning_rates(run: Path, config: RunConfig, place: Workplace, should_stop: Callable[[], bool],
+                        say: Say) -> Iterator[None]:
+    """Trains briefly with each learning rate that has not been tried yet, from the run's own beginning; gives way after each.
+
+    A trial that was interrupted begins anew: it keeps no checkpoint, and leaves nothing but its line in `trials.json`.
+    """
+    validation = place.manifest.indices("validation")
+    ask = _asking(should_stop)
+    n_done = len(trials.read(run))
+    remaining = config.tuning.learning_rates[n_done:]
+    place.ranks.agree(remaining)
+    for number, lr in enumerate(remaining, start=n_done + 1):
+        say(f"trying learning rate {lr:g}, {number} of {config.n_trials}")
+        started = time.perf_counter()
+        trial = config.trial(lr)
+        trainer = _trainer(encoder.build(trial.encoder, trial.seed)[0], trial, place)
+        try:
+            for _ in trainer.epochs(lambda: place.ranks.agree(should_stop())):
+                pass
+            if not trainer.is_done:
+                raise Stopped
+            vectors = _vectors(trainer.encoder, validation, place, config, ask)
+            found = metrics.retrieval(vectors, place.manifest.label_id[validation])["map_at_r"]
+            score = float(np.nanmean(found))
+        except FloatingPointError as error:
+            log.warning("%s learning rate %g: %s", run.name, lr, error)
+            score = None
+        trials.add(run, Trial(lr, trainer.step * trial.images_per_step, score, time.perf_counter() - started))
+        yield
+
+
 def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, should_stop: Callable[[], bool],
            say: Say) -> Iterator[None]:
     manifest = place.manifest
@@ -134,9 +188,10 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
     probe = probe_rows(manifest, config.evaluation.probe)
     film = Film(run, manifest, probe)
     ask = _asking(should_stop)
-    tensors, values, refused = _newest(run)
+    tensors, values, refused = _newest(run, has_head=bool(trainer.objective.state_dict()))
     mark = f" ({refused})" if refused else ""  # in the phase and on the records, for people to see
-    note = {"refused": refused} if refused else {}
+    batch = config.training.batch
+    note = {"batch": [batch.classes, batch.samples, config.training.views], **({"refused": refused} if refused else {})}
     epoch, best = values["epoch"], values["best"]
     if tensors:
         trainer.load(tensors, values)
@@ -199,7 +254,7 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
         epoch = record.epoch
         if found["validation_map_at_r"] > best:
             best = found["validation_map_at_r"]
-            _save_best(run, config, trainer.encoder, place, epoch, best)
+            _save_best(run, config, trainer, place, epoch, best)
         write(record, found, time.perf_counter() - started)
         save_last()
         if epoch < config.budget.epochs:
@@ -211,7 +266,7 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
         raise Stopped
 
 
-def _newest(run: Path) -> tuple[dict[str, torch.Tensor], dict, str]:
+def _newest(run: Path, has_head: bool) -> tuple[dict[str, torch.Tensor], dict, str]:
     """The run's last checkpoint that is whole, without tensors where it has to begin anew; and what was refused, if any."""
     beginning: tuple[dict[str, torch.Tensor], dict] = ({}, {"epoch": -1, "best": -1.0, "unscored": None})  # MAP@R is >= 0
     try:
@@ -219,7 +274,8 @@ def _newest(run: Path) -> tuple[dict[str, torch.Tensor], dict, str]:
         if found is None:
             return *beginning, ""
         if found[1]["best"] >= 0:
-            checkpoint.load(run / BEST)  # needed at the end: better refused now than then
+            for path in (run / BEST, *([run / HEAD] if has_head else [])):
+                checkpoint.load(path)  # needed at the end: better refused now than then
     except (ValueError, FileNotFoundError) as error:
         refused = f"{error}; training began anew"
         log.warning("%s: %s", run.name, refused)
@@ -231,56 +287,120 @@ def _newest(run: Path) -> tuple[dict[str, torch.Tensor], dict, str]:
     return tensors, values, refused
 
 
+def _load_best(run: Path, module: nn.Module, objective: Objective) -> str:
+    """Puts the best weights into an encoder and what its loss had on top; returns the encoder's checksum."""
+    tensors, values = checkpoint.load(run / BEST)
+    module.load_state_dict(tensors)
+    if objective.state_dict():
+        head, of_head = checkpoint.load(run / HEAD)
+        if of_head["epoch"] != values["epoch"]:
+            raise ValueError(f"{run / HEAD} must be of the same epoch as {BEST}, {values['epoch']}, got {of_head['epoch']}")
+        objective.load_state_dict(head)
+    return values["sha256"]
+
+
 def _vectors(module: nn.Module, rows: np.ndarray, place: Workplace, config: RunConfig,
              ask: Callable[..., None]) -> np.ndarray:
+    """Embeddings as the config wants them, of length 1 or as they are."""
+    raw = _features(module, rows, place, config, ask)
+    return _checked(lambda: embed.unit(raw)) if config.evaluation.normalize else raw
+
+
+def _features(module: nn.Module, rows: np.ndarray, place: Workplace, config: RunConfig,
+              ask: Callable[..., None]) -> np.ndarray:
+    return _checked(lambda: embed.embed(module, place.data_config, place.pixels, rows, place.device, normalize=False,
+                                        progress=ask, flip_seed=config.seed if config.evaluation.flip else None))
+
+
+def _checked(embedded: Callable[[], np.ndarray]) -> np.ndarray:
     try:
-        return embed.embed(module, place.data_config, place.pixels, rows, place.device, config.evaluation.normalize,
-                           progress=ask)
+        return embedded()
     except ValueError as error:  # what the encoder makes of good images is no longer a number, or nothing
         raise FloatingPointError(str(error)) from error
 
 
-def _save_best(run: Path, config: RunConfig, module: nn.Module, place: Workplace, epoch: int, score: float) -> None:
-    """Weights and all that is needed to embed with them elsewhere, without Duet."""
+def _save_best(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, epoch: int, score: float) -> None:
+    """Weights and all that is needed to embed with them elsewhere, without Duet; and, apart, what the loss had on top."""
+    head = trainer.objective.state_dict()
+    if head:  # before the encoder's, so that a crash between the two leaves no encoder without its head
+        checkpoint.save(run / HEAD, head, {"epoch": epoch})
     data = asdict(place.data_config)
-    checkpoint.save(run / BEST, module.state_dict(), {
+    checkpoint.save(run / BEST, trainer.encoder.state_dict(), {
         "timm_name": config.encoder.name, "timm_options": config.encoder.options, "data_config": data,
-        "classes": list(place.manifest.classes), "epoch": epoch, "validation_map_at_r": score})
+        "classes": list(place.manifest.closed_classes), "epoch": epoch, "validation_map_at_r": score})
 
 
-def _finish(run: Path, config: RunConfig, module: nn.Module, checkpoint_hash: str | None, place: Workplace,
-            ask: Callable[..., None], say: Say) -> None:
+def _finish(run: Path, config: RunConfig, module: nn.Module, objective: Objective | None, checkpoint_hash: str | None,
+            place: Workplace, ask: Callable[..., None], say: Say) -> None:
     manifest, evaluation = place.manifest, config.evaluation
     say("embedding every image")
-    vectors = _vectors(module, np.arange(len(manifest)), place, config, ask)
+    raw = _features(module, np.arange(len(manifest)), place, config, ask)
+    vectors = _checked(lambda: embed.unit(raw)) if evaluation.normalize else raw
     ask()
     say("laying out every image")
-    n_classes = len(manifest.classes)
-    test = manifest.indices("test")
-    _, centers = clustering.matched_kmeans(vectors[test], manifest.label_id[test], n_classes, seed=0)
+    cluster = _clusters(vectors, manifest)
     layout = projection.project(vectors, evaluation.projection)
     ask()
     say("scoring on the test images")
+    if config.is_trained:
+        openings.add(run)
     rows = manifest.training_indices(config.images_per_class, config.seed)
     is_subset = config.images_per_class != "all"
+    tuning = trials.summary(run, config.n_trials)
     space = EmbeddingTable(
         sample_id=manifest.sample_id, path=manifest.sample_id, label=manifest.label, label_id=manifest.label_id,
-        split=manifest.split, group=manifest.group, cluster=clustering.nearest_center(vectors, centers),
+        split=manifest.split, group=manifest.group, cluster=cluster,
         x=layout[:, 0], y=layout[:, 1], embedding=vectors,
         metadata={
             "config": config.to_json(), "leaks": list(config.leaks), "classes": list(manifest.classes),
             "fingerprint": manifest.fingerprint,
             "encoder": {"name": config.encoder.name, "options": config.encoder.options, **asdict(place.data_config)},
-            "checkpoint_sha256": checkpoint_hash, "readout": "pooled features",
+            "checkpoint_sha256": checkpoint_hash, "tuning": tuning, "readout": "pooled features",
             "normalization": "l2" if evaluation.normalize else "none",
             "training_samples": manifest.sample_id[rows].tolist() if is_subset else None,
-            "clustering": {"method": "kmeans", "n_clusters": n_classes, "seed": 0, "fitted_on": "test",
+            "clustering": {"method": "kmeans", "n_clusters": len(manifest.closed_classes), "seed": 0, "fitted_on": "test",
                            "matched": "hungarian"},
             "projection": {"method": evaluation.projection, "seed": 0}, "versions": directory.versions()})
     scores = verdict.score(space)
     ask()
-    space.metadata["evaluation"] = {"split": "test", "n_samples": len(scores.sample_id),
-                                    "metrics": verdict.summarize(scores, evaluation.bootstrap)}
+    space.metadata["evaluation"] = {**verdict.evaluation(scores, evaluation.bootstrap), "tuning": tuning}
+    ask()
+    readouts.write(run, _readouts(raw, objective, manifest, rows, evaluation, ask))
     verdict.write_scores(run, scores)
+    if (among_held_out := verdict.score_open(space)) is not None:
+        space.metadata["evaluation"]["open_set"] = {"n_samples": len(among_held_out.sample_id), "metrics": verdict.summarize(
+            among_held_out, evaluation.bootstrap)}
+        verdict.write_scores(run, among_held_out, verdict.OPEN_SCORES)
     directory.write_json(run / "evaluation.json", space.metadata["evaluation"])
     tables.write(space, run / "embeddings.parquet")
+
+
+def _clusters(vectors: np.ndarray, manifest: Manifest) -> np.ndarray:
+    """K-means of the test images, matched to the classes; every other image takes the nearest centre's, and held-out classes
+    are clustered among themselves. Shape (n,), int32."""
+    cluster = np.empty(len(manifest), dtype=np.int32)
+    open_rows = manifest.indices(OPEN)
+    closed = np.setdiff1d(np.arange(len(manifest)), open_rows)
+    for fitted, assigned in ((manifest.indices("test"), closed), (open_rows, open_rows)):
+        if len(fitted):
+            classes, label_id = np.unique(manifest.label_id[fitted], return_inverse=True)
+            _, centers = clustering.matched_kmeans(vectors[fitted], label_id, len(classes), seed=0)
+            cluster[assigned] = classes[clustering.nearest_center(vectors[assigned], centers)]
+    return cluster
+
+
+def _readouts(raw: np.ndarray, objective: Objective | None, manifest: Manifest, rows: np.ndarray, evaluation: EvaluationConfig,
+              ask: Callable[..., None]) -> list[Readout]:
+    """The test images' scores at the pooled features and wherever the loss had something on top; `raw` of shape (n, D)."""
+    test = manifest.indices("test")
+    places = {"pooled": raw}
+    if objective is not None:
+        with torch.inference_mode():
+            places |= {name: values.numpy() for name, values in objective.cpu().eval().read_out(torch.from_numpy(raw)).items()}
+    found = []
+    for name, values in places.items():
+        for is_unit in (True, False):
+            ask()
+            found.append(readouts.score(values[test], manifest.label_id[test], values[rows], manifest.label_id[rows], name,
+                                        is_unit, evaluation.neighbors))
+    return found
