@@ -187,6 +187,8 @@ def _conclude(folder: Path, options: argparse.Namespace) -> int:
         for item in verdict["comparisons"]:
             count = item["images_per_class"]
             print(f"{'All images' if count == 'all' else f'{count} images per class'}: {item['sentence']}.")
+        for item in verdict.get("open_comparisons", ()):
+            print(f"{item['sentence']}.")
         for pair in verdict["curve"]["pairs"] if verdict.get("curve") else ():
             print(f"{pair['sentence']}. {pair['crossing_sentence']}.")
         print(f"Look closer: streamlit run streamlit_app.py, then open {folder.name}.")

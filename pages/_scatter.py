@@ -237,10 +237,12 @@ def _fingerprint(arrays: list[np.ndarray], text: str) -> str:
 def _skeleton(kind: str, n: int) -> str:
     """What stands before the points arrive: the same boxes, so that nothing moves when they do."""
     tools = [("lasso", "Lasso", "Draw a loop; Shift adds to the selection"), ("box", "Box", "Draw a box; Shift adds"),
-             ("pan", "Pan", "Drag to move; the right button always does"), ("home", "Reset", "Show all; also a double click")]
+             ("pan", "Pan", "Drag to move; the right button always does"), ("home", "Reset", "Show all; also a double click"),
+             ("names", "Names", "Class names at the classes' centres; a click on one shows it alone")]
     if n == 2:
         tools.append(("flip", "Flip", "A large, B large, both again; also the key F"))
-    buttons = "".join(f'<button type="button" data-tool="{name}" title="{text}" aria-pressed="{str(name == "lasso").lower()}">'
+    pressed = {"lasso": "true", "names": "true"}
+    buttons = "".join(f'<button type="button" data-tool="{name}" title="{text}" aria-pressed="{pressed.get(name, "false")}">'
                       f'{title}</button>' for name, title, text in tools)
     plots = "".join(f"""<section class="plot" data-side="{side}"><header><span class="title"></span>
         <button type="button" class="png" title="Download this plot as PNG">PNG</button>

@@ -4,16 +4,14 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from core.analysis import clustering
 from core.analysis.comparison import first_up, unfair_words
-from core.analysis.metrics import METRICS
 from core.config import arm_label
 from core.report import figures
 from core.runs import directory, openings, reporting, trials, verdict
-from pages import _curve, _pair, _shared, _spaces
+from pages import _curve, _pair, _readouts, _shared, _spaces, _verdict
 
 _shared.enter(__file__)
 
@@ -31,12 +29,12 @@ if not counts:
 
 
 @st.cache_data(max_entries=16, show_spinner="Comparing …")
-def _verdict(experiment: str, stamps: tuple) -> dict:
-    return verdict.decide(Path(experiment))
+def _found(experiment: str, stamps: tuple) -> dict:
+    return verdict.read(Path(experiment))
 
 
 stamps = tuple(_shared.stamp(folder / name / "scores.parquet") for name in done)
-found = _verdict(str(folder), stamps)
+found = _found(str(folder), stamps)
 
 with pickers[1]:
     count = _shared.pick("Images per class", counts, "images", default=len(counts) - 1)
@@ -56,15 +54,15 @@ with pickers[4]:
 
 @st.cache_data(max_entries=32, show_spinner="Comparing …")
 def _compared(experiment: str, a: tuple[str, ...], b: tuple[str, ...], stamps: tuple) -> dict:
-    def scores(names: tuple[str, ...]) -> verdict.Scores:
-        runs = [Path(experiment) / name for name in names]
-        return verdict.scores_of_runs(runs, verdict.title_of(runs[0]))
-
-    return verdict.compare(scores(a), scores(b), config.evaluation.bootstrap).to_json()
+    arms = [verdict.scores_of_runs([Path(experiment) / name for name in names], verdict.title_of(Path(experiment) / names[0]))
+            for names in (a, b)]
+    return verdict.compare(*arms, config.evaluation.bootstrap).to_json() | {"agreement": verdict.agree(*arms)}
 
 
-compared = _compared(str(folder), tuple(f"{name_a}-{count}-seed{item}" for item in seeds),
-                     tuple(f"{name_b}-{count}-seed{item}" for item in seeds), stamps)
+told = next((item for item in found["comparisons"] if len(seeds) == item["differences"][0]["n_seeds"] and (
+    item["label_a"], item["label_b"], item["images_per_class"]) == (name_a, name_b, count)), None)
+compared = told or _compared(str(folder), tuple(f"{name_a}-{count}-seed{item}" for item in seeds),
+                             tuple(f"{name_b}-{count}-seed{item}" for item in seeds), stamps)
 with headline:
     st.header(f"{compared['sentence']}.")
     _shared.leak_note(run for run in done.values() if run.images_per_class == count and run.seed == seed
@@ -84,37 +82,21 @@ with headline:
     if len(seeds) < len(config.seeds):
         st.caption(f"{len(seeds)} of {len(config.seeds)} seeds are finished; this will change.")
 
-
-def _cell(summary: dict) -> str:
-    return f"{100 * summary['mean']:.1f}" + (f" ± {100 * summary['sd']:.1f}" if len(seeds) > 1 else "")
-
-
-rows = {row["objective"]: row["metrics"] for row in found["rows"] if row["images_per_class"] == count}
-lines = []
-for item in compared["differences"]:
-    line = {"metric": METRICS[item["metric"]].title}
-    for title, label in (("untrained", "untrained"), (f"A · {name_a}", name_a), (f"B · {name_b}", name_b)):
-        line[title] = _cell(rows[label][item["metric"]]) if label in rows else "–"
-    line["B − A, 95 % interval"] = (f"{100 * item['difference']:+.1f}  [{100 * item['low']:+.1f}, "
-                                    f"{100 * item['high']:+.1f}]")
-    line["can we tell?"] = {"better": "B is better", "worse": "A is better"}.get(item["verdict"], "cannot tell")
-    lines.append(line)
-st.dataframe(pd.DataFrame(lines), hide_index=True, width="stretch", column_config={
-    "metric": st.column_config.TextColumn(help=" ".join(f"{info.title}: {info.meaning}" for info in METRICS.values()))})
+summaries = {row["objective"]: row["metrics"] for row in found["rows"] if row["images_per_class"] == count}
+_verdict.table(compared, summaries, {"untrained": "untrained", f"A · {name_a}": name_a, f"B · {name_b}": name_b}, len(seeds))
 n_test = compared["differences"][0]["n_samples"]
 over = f"mean ± sd over {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
 st.caption(f"Percent of {n_test:,} test images, {over}; the interval is a bootstrap over seeds and images, whole groups "
-           f"at a time. K-means accuracy alone is never the verdict: very different spaces can share it.")
+           f"at a time.")
+_verdict.chance([row for row in found["rows"] if row["images_per_class"] == count], (name_a, name_b))
 compared_runs = [done[f"{label}-{count}-seed{item}"] for label in (name_a, name_b) for item in seeds]
 st.caption(" ".join(filter(None, (openings.sentence(folder), trials.sentence(folder, compared_runs)))))
 
 _curve.draw(folder, config, found)
 
-if compared["settings"]:
-    with st.expander("What differs between A and B"):
-        st.dataframe(pd.DataFrame([{"setting": item["name"], "A": item["a"], "B": item["b"], "judged": item["kind"],
-                                    "why": item["why"], "field": item["field"]} for item in compared["settings"]]),
-                     hide_index=True, width="stretch")
+_verdict.open_set(found, count, name_a, name_b)
+_verdict.details(compared, compared["agreement"])
+_readouts.draw(folder, config, count, name_a, name_b)
 
 
 def _report() -> bytes:

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from core.analysis import table as tables
 from core.runs import selections
+from tests.conftest import pretend_alive, put_into
 
 
 def test_export_says_what_it_holds(screen, experiment: Path) -> None:
@@ -35,6 +38,22 @@ def test_an_address_with_a_saved_selection_offers_it_first(screen, experiment: P
     selections.save(experiment, "hard", ["0/0000"])
     app = screen("export", experiment="tiny", run="supcon-15-seed0", saved="hard")
     assert next(item.label for item in app.get("download_button")) == "Parquet · supcon-15-seed0"
+
+
+@pytest.mark.parametrize("state", ["running", "lost", "failed"])
+def test_what_is_finished_is_offered_while_the_rest_is_not(screen, experiment: Path, state: str) -> None:
+    put_into(experiment, "running" if state == "lost" else state)
+    if state == "running":
+        pretend_alive(experiment)
+    app = screen("export", experiment="tiny")
+    assert len(next(item for item in app.selectbox if item.label == "Run").options) == 3
+    assert "verified and ready to take along" in app.header[0].value
+
+
+def test_nothing_finished_offers_to_watch(screen, experiment: Path) -> None:
+    for path in experiment.glob("*/embeddings.parquet"):
+        path.unlink()
+    assert [button.label for button in screen("export", experiment="tiny").button] == ["Watch it train"]
 
 
 def test_empty_offers_the_demo(screen) -> None:

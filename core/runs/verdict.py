@@ -311,10 +311,13 @@ def overlap(a: Scores, b: Scores) -> np.ndarray:
                      for near_a, near_b in zip(a.neighbors, b.neighbors)])
 
 
-def agree(a: Scores, b: Scores) -> dict:
+def agree(a: Scores, b: Scores) -> dict | None:
     """How alike two arms are, seed by seed: JSON with 'neighbors' (how many), 'overlap' (mean share of them in common),
-    'overlap_by_chance' and 'cka' (linear; None where a space is one point). Reads the embeddings."""
+    'overlap_by_chance' and 'cka' (linear; None where a space is one point); None where fewer than two samples are shared.
+    Reads the embeddings."""
     shared = np.intersect1d(a.sample_id, b.sample_id)
+    if len(shared) < 2:
+        return None
     k = min(a.neighbors.shape[2], b.neighbors.shape[2])
     return {"neighbors": k, "overlap": overlap(a, b).mean(axis=1).tolist(), "overlap_by_chance": k / (len(shared) - 1),
             "cka": [_cka(file_a, file_b, shared) for file_a, file_b in zip(a.files, b.files)]}
@@ -343,6 +346,17 @@ def _leak_warning(name_a: str, leaks_a: tuple[str, ...], name_b: str, leaks_b: t
         return f"both have {' and '.join(leaks_a)}: these numbers are too good" if leaks_a else ""
     return "; ".join(f"{name} has {' and '.join(leaks)}: its numbers are too good"
                      for name, leaks in ((name_a, leaks_a), (name_b, leaks_b)) if leaks)
+
+
+def read(folder: Path) -> dict:
+    """What an experiment allows one to say: what its last run wrote down if nothing came after, else decided anew."""
+    path = folder / "verdict.json"
+    if path.is_file():
+        scored = [file.stat().st_mtime_ns for file in folder.glob(f"*/{SCORES}")]
+        found = directory.read_json(path)
+        if path.stat().st_mtime_ns >= max(scored, default=0) and "open_comparisons" in found:
+            return found
+    return decide(folder)
 
 
 def decide(folder: Path) -> dict:
@@ -381,7 +395,7 @@ def _tell(folder: Path, config: ExperimentConfig, file: str) -> tuple[list[dict]
         for label_a, label_b in _pairs(config):
             a, b = arms[label_a], arms[label_b]
             if a is not None and b is not None and len(a.values[HEADLINE]) == len(b.values[HEADLINE]):
-                alike = agree(a, b) if np.isin(a.sample_id, b.sample_id).sum() > 1 else None
+                alike = agree(a, b)
                 comparisons.append({"images_per_class": count, "label_a": label_a, "label_b": label_b,
                                     **compare(a, b, n_bootstrap).to_json(), "agreement": alike})
     return rows, comparisons

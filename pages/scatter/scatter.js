@@ -330,6 +330,15 @@ class View {
       this.flying = null;
     }
     const message = { ...this.outbox };
+    if (!("picked" in message)) this.askFor(message, now); // what is selected is said first, its images come after
+    if (!Object.keys(message).length) return;
+    this.outbox = {};
+    const seq = `${this.id}-${++messages}`;
+    this.flying = { seq, at: now, message };
+    this.send({ seq, ...message });
+  }
+
+  askFor(message, now) {
     const wanted = this.wanted(now);
     if (wanted.length) message.ask = wanted;
     if (this.focused !== null && this.panel && this.points && !this.points.near.has(this.focused) &&
@@ -337,11 +346,6 @@ class View {
       message.near = this.focused;
       this.asked.set(`near${this.focused}`, now);
     }
-    if (!Object.keys(message).length) return;
-    this.outbox = {};
-    const seq = `${this.id}-${++messages}`;
-    this.flying = { seq, at: now, message };
-    this.send({ seq, ...message });
   }
 
   wanted(now) {
@@ -557,7 +561,8 @@ class View {
     const shown = new Map();
     const only = this.isolated && this.isolated.by === "label" ? this.isolated.id : null;
     const first = (item) => (item.label === only ? -1 : 0);
-    for (const item of [...this.centers[field.side]].sort((a, b) => first(a) - first(b))) {
+    const named = this.isNameless ? [] : [...this.centers[field.side]].sort((a, b) => first(a) - first(b));
+    for (const item of named) {
       const full = this.header.classes[item.label];
       const text = full.length > 18 ? `${full.slice(0, 17)}…` : full;
       const width = pen.measureText(text).width + 8;
@@ -569,7 +574,7 @@ class View {
         top < other.top + height + 1 && other.top < top + height + 1);
       let spot = null;
       const near = Math.min(Math.max(x - width / 2, 1), field.width - width - 1);
-      for (let ring = 0; ring <= 8 && !spot; ring++) {
+      for (let ring = 0; ring <= 20 && !spot; ring++) {
         const turns = ring ? 8 + 4 * ring : 1;
         for (let turn = 0; turn < turns && !spot; turn++) {
           const angle = (turn / turns) * 2 * Math.PI - Math.PI / 2;
@@ -802,7 +807,11 @@ class View {
       for (const field of this.fields) this.home(field);
       this.repaint();
     } else if (name === "flip") this.flip();
-    for (const button of this.root.querySelectorAll(".tools button")) button.setAttribute("aria-pressed", String(button.dataset.tool === this.mode));
+    else if (name === "names") {
+      this.isNameless = !this.isNameless;
+      this.repaint();
+    }
+    for (const button of this.root.querySelectorAll(".tools button")) button.setAttribute("aria-pressed", String(button.dataset.tool === "names" ? !this.isNameless : button.dataset.tool === this.mode));
   }
 
   flip() {
