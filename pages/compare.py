@@ -6,18 +6,14 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from core.analysis import clustering, projection
-from core.analysis import table as tables
+from core.analysis import clustering
 from core.analysis.comparison import first_up, unfair_words
-from core.analysis.table import EmbeddingTable
 from core.config import arm_label
 from core.report import figures
-from core.runs import directory, layout, openings, reporting, trials, verdict
-from pages import _curve, _readouts, _shared, _spaces, _verdict
+from core.runs import directory, openings, reporting, trials, verdict
+from pages import _curve, _pair, _readouts, _shared, _spaces, _verdict
 
 _shared.enter(__file__)
-
-LAYOUT_NAMES = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 
 _shared.require_experiment("The verdict, and both spaces side by side,")
 headline = st.container()
@@ -117,84 +113,8 @@ st.download_button("Download the report", _report, f"{folder.name}-report.html",
 # Both spaces
 
 paths = [folder / f"{name}-{count}-seed{seed}" / "embeddings.parquet" for name in (name_a, name_b)]
-tested = [_spaces.table(path).of_split("test") for path in paths]
-spaces: list[EmbeddingTable] = tables.shared_rows(tested)
-if len(spaces[0]) < max(len(space) for space in tested):
-    st.caption(f"A and B were split differently: {len(spaces[0]):,} images are test images of both and stand below in both "
-               f"spaces; the numbers and the confusion are of all.")
-cache = _shared.checkpoints_root() / ".layouts"
-
-
-def _layouts(method: projection.Method) -> list[np.ndarray] | None:
-    """Both layouts, B turned onto A; None while they are computed."""
-    if method == "pca":
-        start = projection.project(spaces[0].embedding, "pca")
-        return [start, projection.project(spaces[1].embedding, "pca", start=start)]
-    output = cache / f"{layout.key(paths, method, 'test')}.npz"
-    return layout.read(output) if output.is_file() else None
-
-
-@st.fragment(run_every=1.0)
-def _wait_for(output: Path) -> None:
-    status = layout.state(output)
-    if output.is_file():
-        st.rerun()
-    if not status.is_running:
-        st.error(f"The layout could not be computed: {status.error or 'it was cancelled'}", icon=":material/error:")
-        return
-    st.progress(0.5, f"{LAYOUT_NAMES[method]}: {status.phase} … (half a minute the first time)")
-    if st.button("Cancel", icon=":material/close:"):
-        layout.cancel(output)
-        st.session_state["layout"] = "pca"
-        st.rerun()
-
-
-st.session_state.setdefault("layout", st.query_params.get("layout", "pca"))
-with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
-    st.subheader("Both spaces, test images", help="Lasso or click in one; the same images stand out in the other. "
-                 "Layouts are for looking: every number is from the full dimension.")
-    method = st.segmented_control("Layout", list(LAYOUT_NAMES), format_func=LAYOUT_NAMES.get, key="layout",
-                                  required=True, label_visibility="collapsed")
-st.query_params["layout"] = method
-layouts = _layouts(method)
-left, middle, right = st.columns([5, 5, 3])
-if layouts is None:
-    with left:
-        _wait_for(layout.request(paths, method, "test", cache))
-else:
-    for place, column, name, space, points in zip("AB", (left, middle), (name_a, name_b), spaces, layouts):
-        with column, st.container(border=True):
-            st.markdown(f"**{place} · {name}**")
-            _spaces.space_chart(folder, f"compare-{place}", points, space, height=380, extent=np.concatenate(layouts))
-
-chosen = [sample_id for sample_id in _spaces.selected(folder) if sample_id in set(spaces[0].sample_id.tolist())]
-place_of = {sample_id: row for row, sample_id in enumerate(spaces[0].sample_id.tolist())}
-
-
-def _neighbor_strip(space: EmbeddingTable, title: str, row: int) -> None:
-    near = _spaces.neighbors(space, row, 5)
-    n_same = sum(space.label[item] == space.label[row] for item in near)
-    st.caption(f"{title}: {n_same} of {len(near)} nearest have its class")
-    _spaces.gallery(folder, [space.sample_id[item] for item in near], [space.label[item] for item in near], 5, 5)
-
-
-with right:
-    if not chosen:
-        st.caption(":material/lasso_select: Lasso or click points in either space: their images, clusters and neighbours "
-                   "will be here.")
-    else:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{len(chosen):,} selected**")
-            if st.button("Clear", icon=":material/close:", key="clear-selection"):
-                _spaces.select(folder, [])
-                st.rerun()
-        with st.container(height=380, border=False):
-            captions = [f"{spaces[0].label[place_of[item]]} · A {spaces[0].classes[spaces[0].cluster[place_of[item]]]} · "
-                        f"B {spaces[1].classes[spaces[1].cluster[place_of[item]]]}" for item in chosen]
-            _spaces.gallery(folder, chosen, captions, columns=3, most=12)
-            looked_at = st.selectbox("Neighbours of", chosen)
-            for space, title in zip(spaces, (f"A · {name_a}", f"B · {name_b}")):
-                _neighbor_strip(space, title, place_of[looked_at])
+tested = [_spaces.of_split(path, "test") for path in paths]
+_pair.draw(folder, paths, (name_a, name_b))
 
 # Confusion
 

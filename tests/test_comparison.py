@@ -157,8 +157,8 @@ def test_more_draws_than_are_drawn_at_a_time_still_count():
     assert all(item.low < item.mean < item.high for item in found)
 
 
-def test_a_constant_gain_is_better_however_noisy_the_spaces_are():
-    a = np.random.default_rng(0).random((3, 10)) * 0.5
+def test_a_constant_gain_is_better_however_noisy_the_images_are():
+    a = np.tile(np.random.default_rng(0).random(10) * 0.5, (3, 1))
     found = comparison.difference("map_at_r", a, a + 0.125, 500)
     assert (found.low, found.difference, found.high) == pytest.approx((0.125, 0.125, 0.125))
     assert (found.verdict, found.settles_at) == ("better", None)
@@ -177,10 +177,18 @@ def test_the_other_way_round_everything_is_mirrored():
 
 
 def test_no_difference_at_all_cannot_be_told_and_never_settles():
-    a = np.random.default_rng(0).random((2, 30))
+    a = np.tile(np.random.default_rng(0).random(30), (2, 1))
     found = comparison.difference("map_at_r", a, a.copy(), 300)
     assert (found.difference, found.low, found.high) == (0, 0, 0)
-    assert (found.verdict, found.settles_at) == ("cannot tell", None)
+    assert (found.verdict, found.settles_at, found.seeds_decide) == ("cannot tell", None, False)
+
+
+def test_seeds_of_two_arms_are_not_taken_as_pairs():
+    a = np.tile(np.linspace(0.2, 0.6, 3)[:, None], (1, 40))  # seeds differ, images and the gap do not
+    found = comparison.difference("map_at_r", a, a + 0.1, 2000)
+    half = 2.776 * math.sqrt(2 * 0.04 / 3)  # t of Welch's four degrees of freedom, √(sd²/3 + sd²/3)
+    assert (found.low, found.high) == pytest.approx((0.1 - half, 0.1 + half), abs=0.002)
+    assert found.verdict == "cannot tell" and found.seeds_decide
 
 
 def test_seeds_that_contradict_each_other_cannot_be_told():
@@ -188,7 +196,7 @@ def test_seeds_that_contradict_each_other_cannot_be_told():
     b = np.stack([np.full(500, 0.9), np.full(500, 0.2)])
     found = comparison.difference("map_at_r", a, b, 1000)
     reach = 12.706 * math.sqrt(((0.4 - 0.05) ** 2 + (-0.3 - 0.05) ** 2) / 2)  # t with one degree of freedom, by √2 seeds
-    assert reach > 1 and (found.low, found.high) == (-1, 1)  # no difference can be larger
+    assert reach > 1 and (found.low, found.high) == (-1, 1)  # no difference can be larger than 1
     assert found.verdict == "cannot tell"
     assert found.seeds_decide and found.settles_at is None
 
