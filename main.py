@@ -88,8 +88,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         compare.add_argument(place, help="experiment/run, experiment/arm (all its seeds) or an embedding table's file")
     compare.add_argument("--output", type=Path, metavar="FILE.html", help="also write a report of one page")
     counts = add("counts", _counts, "say which gaps of a published table are real", as_json)
-    counts.add_argument("counts", nargs="+", metavar="COUNT", help="A and B of each gap in turn, as 17/30 (right of images) or "
-                        "56.67:30 (percent of images)")
+    counts.add_argument("counts", nargs="+", metavar="COUNT", help="A and B of each gap in turn, as 17/30 (right of "
+                        "images) or 56.67:30 (percent of images)")
     export = add("export", _export, "take a run's embeddings or encoder with you", run="experiment/run")
     export.add_argument("--output", type=Path, required=True, metavar="FILE.{parquet,html,onnx,safetensors}")
     bench = add("bench", _bench, "time training and embedding against what the device alone can do", device, as_json)
@@ -358,7 +358,7 @@ def _counts(options: argparse.Namespace) -> int:
         verdict = "cannot tell" if item.verdict == "cannot tell" else f"B is {item.verdict}"
         print(f"A {item.right_a}/{item.n_a} = {share_a:.2f} %   B {item.right_b}/{item.n_b} = {share_b:.2f} %   B − A "
               f"{share_b - share_a:+.2f}   p = {item.p_value:.2g}, {item.p_holm:.2g} after Holm   {verdict}")
-    print("Fisher's exact test, as if A and B had been tested on different images; Holm over the gaps. Seeds are not foreseen in it.")
+    print("Fisher's exact test, as if A and B had been tested on different images, Holm over the gaps; it knows no seeds.")
     return 0
 
 
