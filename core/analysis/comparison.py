@@ -226,7 +226,7 @@ def compare_classes(classes: dict[str, tuple[Values, Values, np.ndarray]], n_boo
     """
     found: dict[str, list[ClassDifference]] = {metric: [] for metric in SHORT}
     for label, (a, b, group) in classes.items():
-        defined = [metric for metric in SHORT if _defined(b[metric] - a[metric]).shape[1]]
+        defined = [metric for metric in SHORT if metric in a and _defined(b[metric] - a[metric]).shape[1]]
         if defined:
             for item in _paired({metric: a[metric] for metric in defined}, {metric: b[metric] for metric in defined},
                                 n_bootstrap, 0, group):
