@@ -6,14 +6,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.analysis import clustering, projection
+from core.analysis import projection
 from core.analysis import table as tables
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
 from core.config import arm_label
-from core.report import figures
 from core.runs import directory, layout, verdict
-from pages import _shared, _spaces
+from pages import _confusion, _shared, _spaces, _won_lost
 
 _shared.enter(__file__)
 
@@ -190,17 +189,12 @@ with right:
             for space, title in zip(spaces, (f"A · {name_a}", f"B · {name_b}")):
                 _neighbor_strip(space, title, place_of[looked_at])
 
-# Confusion
+# Closer, one view at a time: each is drawn only when asked for
 
-with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
-    st.subheader("K-means confusion", help="As many clusters as classes, each matched to the class it fits best, one to "
-                 "one. Rows are classes in the same order on both sides.")
-    as_share = st.segmented_control("Cells", [True, False], format_func={True: "percent of class", False: "images"}.get,
-                                    default=True, required=True, label_visibility="collapsed")
-for column, place, name, space in zip(st.columns(2), "AB", (name_a, name_b), tested):
-    matrix = clustering.confusion(space.cluster, space.label_id, len(space.classes))
-    share = 100 * np.trace(matrix) / matrix.sum()
-    with column, st.container(border=True):
-        st.markdown(f"**{place} · {name}** · {share:.1f} % in the right cluster, seed {seed}")
-        st.plotly_chart(figures.confusion(matrix, space.classes, as_share, height=max(380, 14 * len(space.classes) + 90)),
-                        key=f"confusion-{place}", config={"displaylogo": False})
+VIEWS = {"confusion": _confusion, "won and lost": _won_lost}
+asked = st.query_params.get("view", "")
+st.session_state.setdefault("view", asked if asked in VIEWS else "confusion")
+view = st.segmented_control("Look closer", list(VIEWS), key="view", required=True, label_visibility="collapsed",
+                            format_func=lambda name: {"confusion": "K-means confusion"}.get(name, name.capitalize()))
+st.query_params["view"] = view
+VIEWS[view].draw(folder, tuple(path.parent for path in paths), (name_a, name_b))
