@@ -6,17 +6,14 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.analysis import projection
 from core.analysis import table as tables
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
 from core.config import arm_label
-from core.runs import directory, layout, verdict
-from pages import _confusion, _shared, _spaces, _won_lost
+from core.runs import directory, verdict
+from pages import _confusion, _layouts, _shared, _spaces, _won_lost
 
 _shared.enter(__file__)
-
-LAYOUT_NAMES = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 
 _shared.require_experiment("The verdict, and both spaces side by side,")
 headline = st.container()
@@ -115,50 +112,19 @@ spaces: list[EmbeddingTable] = tables.shared_rows(tested)
 if len(spaces[0]) < max(len(space) for space in tested):
     st.caption(f"A and B were split differently: {len(spaces[0]):,} images are test images of both and stand below in both "
                f"spaces; the numbers and the confusion are of all.")
-cache = _shared.checkpoints_root() / ".layouts"
-
-
-def _layouts(method: projection.Method) -> list[np.ndarray] | None:
-    """Both layouts, B turned onto A; None while they are computed."""
-    if method == "pca":
-        start = projection.project(spaces[0].embedding, "pca")
-        return [start, projection.project(spaces[1].embedding, "pca", start=start)]
-    output = cache / f"{layout.key(paths, method, 'test')}.npz"
-    return layout.read(output) if output.is_file() else None
-
-
-@st.fragment(run_every=1.0)
-def _wait_for(output: Path) -> None:
-    status = layout.state(output)
-    if output.is_file():
-        st.rerun()
-    if not status.is_running:
-        st.error(f"The layout could not be computed: {status.error or 'it was cancelled'}", icon=":material/error:")
-        return
-    st.progress(0.5, f"{LAYOUT_NAMES[method]}: {status.phase} … (half a minute the first time)")
-    if st.button("Cancel", icon=":material/close:"):
-        layout.cancel(output)
-        st.session_state["layout"] = "pca"
-        st.rerun()
-
-
-st.session_state.setdefault("layout", st.query_params.get("layout", "pca"))
 with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
     st.subheader("Both spaces, test images", help="Lasso or click in one; the same images stand out in the other. "
                  "Layouts are for looking: every number is from the full dimension.")
-    method = st.segmented_control("Layout", list(LAYOUT_NAMES), format_func=LAYOUT_NAMES.get, key="layout",
-                                  required=True, label_visibility="collapsed")
-st.query_params["layout"] = method
-layouts = _layouts(method)
+    settings = _layouts.pick()
 left, middle, right = st.columns([5, 5, 3])
-if layouts is None:
-    with left:
-        _wait_for(layout.request(paths, method, "test", cache))
-else:
-    for place, column, name, space, points in zip("AB", (left, middle), (name_a, name_b), spaces, layouts):
+with left:
+    laid_out = _layouts.compute(paths, "test", settings)
+if laid_out:
+    for place, column, name, space, points in zip("AB", (left, middle), (name_a, name_b), spaces, laid_out.points):
         with column, st.container(border=True):
             st.markdown(f"**{place} · {name}**")
-            _spaces.space_chart(folder, f"compare-{place}", points, space, height=380, extent=np.concatenate(layouts))
+            _spaces.space_chart(folder, f"compare-{place}", points, space, height=380, extent=np.concatenate(laid_out.points))
+    _layouts.say(paths, "test", laid_out)
 
 chosen = [sample_id for sample_id in _spaces.selected(folder) if sample_id in set(spaces[0].sample_id.tolist())]
 place_of = {sample_id: row for row, sample_id in enumerate(spaces[0].sample_id.tolist())}
