@@ -46,11 +46,11 @@ def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
                 _matrix(place, key, runs, names, tested, shared, unit, chosen, 355)
         _below(folder, names, tested, shared, chosen, columns=8)
     else:
-        left, right = st.columns([8, 4])
+        left, right = st.columns([9, 3])
         with left, st.container(border=True):
-            _matrix(view, key, runs, names, tested, shared, unit, chosen, max(420, 17 * len(classes) + 150))
+            _matrix(view, key, runs, names, tested, shared, unit, chosen, max(420, 17 * len(classes) + 140))
         with right:
-            _below(folder, names, tested, shared, chosen, columns=3)
+            _below(folder, names, tested, shared, chosen, columns=2)
 
 
 def _pair(runs: tuple[Path, Path]) -> str:

@@ -148,6 +148,7 @@ def _matrix(values: np.ndarray, text: np.ndarray, hover: list[list[str]], row_si
     is_long = longest * n > 45  # names would run into each other if they lay flat
     labels = (105 if is_long and longest > 6 else 60, 60)
     side = max((height - labels[0] - 40) / n, 1)  # of a cell, in pixels, about
+    widest = max((len(item) for item in text.ravel()), default=1)
     places = np.arange(n)
     figure = go.Figure(go.Heatmap(z=values, x=places, y=places, hoverinfo="skip", zmin=limits[0], zmax=limits[1],
                                   colorscale=scale, showscale=False, xgap=1, ygap=1))
@@ -156,7 +157,7 @@ def _matrix(values: np.ndarray, text: np.ndarray, hover: list[list[str]], row_si
     for color, cells in (("#ffffff", is_blue), ("#111111", is_orange), (ink, ~is_blue & ~is_orange)):
         i, j = np.nonzero(cells & (text != ""))
         figure.add_trace(go.Scatter(x=j, y=i, mode="text", text=text[i, j], hoverinfo="skip", showlegend=False,
-                                    textfont={"size": max(7, min(12, round(side * 0.6))), "color": color}))
+                                    textfont={"size": max(7, min(12, int(side / (0.6 * max(widest, 1))))), "color": color}))
     rows, columns = np.indices((n, n)).reshape(2, -1)
     figure.add_trace(go.Scatter(  # heat maps cannot be clicked in Streamlit: markers can
         x=columns, y=rows, mode="markers", customdata=np.stack([rows, columns], axis=1),
