@@ -84,9 +84,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     embed.add_argument("--output", type=Path, required=True, metavar="FILE.parquet")
     compare = add("compare", _compare, "compare two spaces", as_json)
     for place in ("a", "b"):
-        compare.add_argument(place, help="experiment/run, experiment/arm (all its seeds) or an embedding table's file")
+        compare.add_argument(place, help="experiment/run, experiment/arm (all its seeds) or an embedding table's file; of two "
+                                         "experiment files (.yaml), whether runs of them would be a fair comparison")
     compare.add_argument("--output", type=Path, metavar="FILE.html", help="also write a report of one page")
-    export = add("export", _export, "take a run's embeddings or encoder with you", run="experiment/run")
+    export = add("export", _export, "take a run's embeddings or encoder with you, or an experiment's report (html)",
+                 run="experiment/run, or experiment")
     export.add_argument("--output", type=Path, required=True, metavar="FILE.{parquet,html,onnx,safetensors}")
     bench = add("bench", _bench, "time training and embedding against what the device alone can do", device, as_json)
     bench.add_argument("--config", type=Path, metavar="FILE", default=argparse.SUPPRESS,
@@ -185,6 +187,8 @@ def _conclude(folder: Path, options: argparse.Namespace) -> int:
         for item in verdict["comparisons"]:
             count = item["images_per_class"]
             print(f"{'All images' if count == 'all' else f'{count} images per class'}: {item['sentence']}.")
+        for pair in verdict["curve"]["pairs"] if verdict.get("curve") else ():
+            print(f"{pair['sentence']}. {pair['crossing_sentence']}.")
         print(f"Look closer: streamlit run streamlit_app.py, then open {folder.name}.")
     failed = {name: item for name, item in statuses.items() if item.state != "completed"}
     for name, item in failed.items():
@@ -228,12 +232,12 @@ def _last_score(run: Path) -> str:
 
 
 def _table(rows: list[dict]) -> str:
-    from core.analysis.metrics import METRICS
+    from core.analysis.metrics import METRICS, SHORT
 
-    head = ["objective", "images per class", *(info.title for info in METRICS.values())]
+    head = ["objective", "images per class", *(METRICS[name].title for name in SHORT)]
     lines = [head]
     for row in rows:
-        found = [row["metrics"][name] for name in METRICS]
+        found = [row["metrics"][name] for name in SHORT]
         cells = [f"{100 * item['mean']:.1f}" + (f" ± {100 * item['sd']:.1f}" if row["n_seeds"] > 1 else "") for item in found]
         leaks = f" (leaks: {' and '.join(row['leaks'])})" if row["leaks"] else ""
         lines.append([row["objective"] + leaks, str(row["images_per_class"]), *cells])
@@ -314,6 +318,8 @@ def _embed(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
+    if {Path(name).suffix for name in (options.a, options.b)} <= {".yaml", ".yml"}:
+        return _compare_files(options)
     from core.runs import verdict  # scikit-learn takes a second to import: only here
 
     if options.output:
@@ -339,7 +345,33 @@ def _compare(options: argparse.Namespace) -> int:
     return 0
 
 
+def _compare_files(options: argparse.Namespace) -> int:
+    """Whether runs of two experiment files would be a fair comparison: their first objectives' settings, field by field."""
+    from core.analysis import comparison, fairness
+    from core.runs import protocol
+
+    configs = [experiment_file.load(Path(name)) for name in (options.a, options.b)]
+    runs = [next(run for run in config.runs() if run.is_trained) for config in configs]
+    found = fairness.differences(*(protocol.of_config(run, config.seeds) for run, config in zip(runs, configs)))
+    names = fairness.confounders(found)
+    if options.json:
+        print(json.dumps({"confounders": names, "settings": [item.to_json() for item in found]}))
+        return 0
+    print(f"{comparison.first_up(comparison.unfair_words(names))}." if names else
+          "A fair comparison: only what is under test differs.")
+    for item in found:
+        print(f"{item.kind:<11} {item.name:<28} A {item.a}   B {item.b}{f'   ({item.why})' if item.why else ''}")
+    return 0
+
+
 def _export(options: argparse.Namespace) -> int:
+    if "/" not in options.run:
+        _check_output(options.output, (".html",))
+        from core.runs import reporting
+
+        reporting.write(directory.find(options.checkpoints, options.run), options.output)
+        print(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB")
+        return 0
     _check_output(options.output, (".parquet", ".html", ".onnx", ".safetensors"))
     run = directory.find(options.checkpoints, options.run)
     if not (run / "embeddings.parquet").is_file():

@@ -4,6 +4,7 @@ Bad values raise `ConfigError` here, in front of the user. Knows nothing about f
 runs or torch; whether the data can carry the plan is checked by `core.data.split.check_plan`.
 """
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -153,14 +154,25 @@ class BudgetConfig(_Config):
 
 
 class BatchConfig(_Config):
-    """Every batch holds `classes` × `samples` different images, whatever the objective."""
+    """Every batch holds `classes` × `samples` different images, whatever the objective.
+
+    With `fit`, runs of fewer images per class than `samples` take all that a class has: a smaller batch, the same for
+    every objective, and more steps, as the budget is images. Without it such runs are refused.
+    """
 
     classes: int = Field(5, ge=2)
-    samples: int = Field(12, ge=2)
+    samples: int = Field(12, ge=1)
+    fit: bool = False
 
     @property
     def size(self) -> int:
         return self.classes * self.samples
+
+    def fitted(self, images_per_class: int | Literal["all"]) -> "BatchConfig":
+        """The batch that runs of so many images per class take."""
+        if not self.fit or images_per_class == "all" or images_per_class >= self.samples:
+            return self
+        return self.model_copy(update={"samples": images_per_class})
 
 
 class AugmentationConfig(_Config):
@@ -204,6 +216,13 @@ class TrainingConfig(_Config):
     save_minutes: float = Field(5.0, gt=0)
     tensorboard: bool = False
 
+    @model_validator(mode="after")
+    def _a_class_stands_twice_in_a_batch(self) -> "TrainingConfig":
+        if self.batch.samples * self.views < 2:
+            raise ValueError("training.batch.samples must be at least 2 unless training.views is 2, where the other view of "
+                             "an image is its positive, got 1")
+        return self
+
     @field_validator("min_lr")
     @classmethod
     def _is_below_lr(cls, value: float, info: ValidationInfo) -> float:
@@ -212,8 +231,30 @@ class TrainingConfig(_Config):
         return value
 
 
+class TuningConfig(_Config):
+    """Each run first tries these learning rates, each on a `share` of its budget with the same first weights and batches,
+    and trains with the one that is best on validation (MAP@R; the first listed of equal ones).
+
+    Every run tries as many, whatever its objective, and on its own: the luck of tuning is part of what differs between
+    seeds, and no run waits for another's.
+    """
+
+    learning_rates: tuple[Annotated[float, Field(gt=0, le=10)], ...]
+    share: float = Field(0.25, gt=0, le=1)
+
+    @field_validator("learning_rates")
+    @classmethod
+    def _tried_once(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(value)) < max(2, len(value)):
+            raise ValueError(f"must be two or more, different from each other, got {list(value)}")
+        return value
+
+
 class EvaluationConfig(_Config):
-    """How a space is scored, and which 2D layout is stored with it."""
+    """How a space is scored, and which 2D layout is stored with it.
+
+    `flip` is a fault to measure the worth of: images are mirrored by chance as they are embedded, as the study did.
+    """
 
     kmeans_seeds: int = Field(10, ge=1, le=1000)
     bootstrap: int = Field(2000, ge=100, le=100_000)
@@ -221,6 +262,7 @@ class EvaluationConfig(_Config):
     normalize: bool = True
     projection: Literal["pca", "umap", "tsne"] = "pca"
     probe: int = Field(500, ge=3, le=10_000)
+    flip: bool = False
 
 
 class RunConfig(_Config):
@@ -236,6 +278,7 @@ class RunConfig(_Config):
     budget: BudgetConfig
     training: TrainingConfig
     evaluation: EvaluationConfig
+    tuning: TuningConfig | None = None
 
     @property
     def name(self) -> str:
@@ -267,6 +310,29 @@ class RunConfig(_Config):
         """Optimizer steps that fit the budget; at least one, rounded up."""
         return -(-self.budget.images // self.images_per_step)
 
+    @property
+    def n_trials(self) -> int:
+        """Learning rates this run tries before it trains; 0 without tuning."""
+        return len(self.tuning.learning_rates) if self.tuning and self.is_trained else 0
+
+    @property
+    def n_images(self) -> int:
+        """Images that this run's training and its trials see, views counted; whole steps."""
+        return (self.n_steps + sum(self.trial(lr).n_steps for lr in self._tried)) * self.images_per_step
+
+    @property
+    def _tried(self) -> tuple[float, ...]:
+        return self.tuning.learning_rates if self.n_trials else ()
+
+    def with_lr(self, lr: float) -> "RunConfig":
+        """The same run with a learning rate that is settled, so without trials."""
+        return self.model_copy(update={"training": self.training.model_copy(update={"lr": lr}), "tuning": None})
+
+    def trial(self, lr: float) -> "RunConfig":
+        """The short run that tries a learning rate: its share of the budget, in one epoch."""
+        images = math.ceil(self.budget.images * self.tuning.share)
+        return self.with_lr(lr).model_copy(update={"budget": BudgetConfig(images=images, epochs=1)})
+
     def to_json(self) -> dict:
         return self.model_dump(mode="json")
 
@@ -284,6 +350,7 @@ class ExperimentConfig(_Config):
     budget: BudgetConfig = BudgetConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    tuning: TuningConfig | None = None
 
     @field_validator("name")
     @classmethod
@@ -313,11 +380,32 @@ class ExperimentConfig(_Config):
         return self
 
     @model_validator(mode="after")
+    def _one_image_of_a_class_has_two_views(self) -> "ExperimentConfig":
+        if 1 in self.images_per_class:
+            if any(is_drawn(objective) for objective in self.objectives):
+                raise ValueError("images_per_class must be at least 2 when triplets are drawn one by one (mining: drawn): a "
+                                 "positive is another image; got 1")
+            if "all" in {self.training.pool, *(objective.pool for objective in self.objectives)}:
+                raise ValueError("images_per_class must be at least 2 where the sampler draws from every split (pool: all): "
+                                 "half of each class's samples come from there; got 1")
+            if self.training.views == 1:
+                raise ValueError("images_per_class must be at least 2 unless training.views is 2, where the other view of an "
+                                 "image is its positive, got 1")
+        return self
+
+    @model_validator(mode="after")
     def _an_epoch_has_a_step(self) -> "ExperimentConfig":
-        n_steps = self.runs()[0].n_steps
-        if self.budget.epochs > n_steps:
-            raise ValueError(f"budget.epochs must be at most the {n_steps} steps that budget.images allows in batches of "
-                             f"{self.training.batch.size}, got {self.budget.epochs}")
+        fewest = min(self.runs(), key=lambda run: run.n_steps)
+        if self.budget.epochs > fewest.n_steps:
+            raise ValueError(f"budget.epochs must be at most the {fewest.n_steps} steps that budget.images allows in batches "
+                             f"of {fewest.training.batch.size}, got {self.budget.epochs}")
+        return self
+
+    @model_validator(mode="after")
+    def _tried_rates_end_above_the_last(self) -> "ExperimentConfig":
+        if self.tuning and min(self.tuning.learning_rates) < self.training.min_lr:
+            raise ValueError(f"tuning.learning_rates must be at least training.min_lr, {self.training.min_lr:g}, got "
+                             f"{min(self.tuning.learning_rates):g}")
         return self
 
     @property
@@ -327,9 +415,9 @@ class ExperimentConfig(_Config):
 
     def runs(self) -> list[RunConfig]:
         """Every run, in the order they are worked through: those that train in step stand together."""
-        shared = {key: getattr(self, key) for key in ("dataset", "encoder", "budget", "evaluation")}
+        shared = {key: getattr(self, key) for key in ("dataset", "encoder", "budget", "evaluation", "tuning")}
         return [RunConfig(experiment=self.name, objective=objective, images_per_class=count, seed=seed,
-                          split=self.split_of(objective), training=self._training_of(objective), **shared)
+                          split=self.split_of(objective), training=self._training_of(objective, count), **shared)
                 for count in self.images_per_class for seed in self.seeds
                 for objective in (UntrainedConfig(), *self.objectives)]
 
@@ -337,8 +425,9 @@ class ExperimentConfig(_Config):
         """The split of one arm: the experiment's, unless the arm asks for a leak."""
         return self.split if objective.group is None else self.split.model_copy(update={"group": objective.group})
 
-    def _training_of(self, objective: Objective) -> TrainingConfig:
-        return self.training if objective.pool is None else self.training.model_copy(update={"pool": objective.pool})
+    def _training_of(self, objective: Objective, images_per_class: int | Literal["all"]) -> TrainingConfig:
+        changes: dict[str, object] = {"batch": self.training.batch.fitted(images_per_class)}
+        return self.training.model_copy(update=changes if objective.pool is None else {**changes, "pool": objective.pool})
 
     def with_absolute_paths(self) -> "ExperimentConfig":
         """The same experiment, its dataset folder and weights file found from anywhere."""

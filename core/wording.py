@@ -4,11 +4,13 @@ Turns pydantic's and Python's findings into the project's own wording; validates
 """
 
 import json
+from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 
 # Beginnings of messages that name their parameter themselves.
-_COMPLETE = ("a name must", "root", "budget.epochs", "download", "objectives", "group_by")
+_COMPLETE = ("a name must", "root", "budget.epochs", "download", "objectives", "group_by", "training.", "tuning.",
+             "images_per_class")
 
 
 def describe(error: ValidationError, model: type[BaseModel], tagged: dict[str, type[BaseModel]]) -> str:
@@ -67,8 +69,8 @@ def _fields_at(location: tuple, model: type[BaseModel], tagged: dict[str, type[B
             model = tagged[part]
         elif part in model.model_fields:
             annotation = model.model_fields[part].annotation
-            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-                model = annotation
+            model = next((choice for choice in (annotation, *get_args(annotation))
+                          if isinstance(choice, type) and issubclass(choice, BaseModel)), model)
     return list(model.model_fields)
 
 

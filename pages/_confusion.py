@@ -43,21 +43,26 @@ def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
     if view is None:
         for place, column in zip(_VIEWS, st.columns(3)):
             with column, st.container(border=True):
-                _matrix(place, key, runs, names, tested, shared, unit, chosen, 355)
+                _matrix(place, runs, names, tested, shared, unit, chosen, 355)
         _below(folder, names, tested, shared, chosen, columns=8)
     else:
         left, right = st.columns([9, 3])
         with left, st.container(border=True):
-            _matrix(view, key, runs, names, tested, shared, unit, chosen, max(420, 17 * len(classes) + 140))
+            _matrix(view, runs, names, tested, shared, unit, chosen, max(420, 17 * len(classes) + 140))
         with right:
             _below(folder, names, tested, shared, chosen, columns=2)
+
+
+def choose(folder: Path, runs: tuple[Path, Path], place: str, row: int, column: int) -> None:
+    """Opens a cell of A's matrix, B's or the difference: from a click in it or from elsewhere."""
+    st.session_state[f"cell-{folder.name}"] = (_pair(runs), place, row, column)
 
 
 def _pair(runs: tuple[Path, Path]) -> str:
     return "|".join(run.name for run in runs)
 
 
-def _matrix(place: str, key: str, runs: tuple[Path, Path], names: tuple[str, str], tested: list[EmbeddingTable],
+def _matrix(place: str, runs: tuple[Path, Path], names: tuple[str, str], tested: list[EmbeddingTable],
             shared: list[EmbeddingTable], unit: str, chosen: tuple | None, height: int) -> None:
     classes = tested[0].classes
     framed = chosen[2:] if chosen and chosen[1] == place else None
@@ -81,7 +86,7 @@ def _matrix(place: str, key: str, runs: tuple[Path, Path], names: tuple[str, str
         points = st.session_state[chart].selection.points
         if points:
             row, column = (int(item) for item in points[-1]["customdata"])
-            st.session_state[key] = (_pair(runs), place, row, column)
+            choose(runs[0].parent, runs, place, row, column)
             _spaces.select(runs[0].parent, [item for part in _images(place, tested, shared, row, column) for item in part])
 
     st.plotly_chart(figure, key=chart, on_select=take, selection_mode="points",

@@ -1,5 +1,6 @@
 """COMPARE. Which is better, and is it real?"""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,12 @@ import pandas as pd
 import streamlit as st
 
 from core.analysis import table as tables
+from core.analysis.comparison import first_up, unfair_words
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
 from core.config import arm_label
-from core.runs import directory, verdict
-from pages import _confusion, _layouts, _shared, _spaces, _won_lost
+from core.runs import directory, openings, reporting, trials, verdict
+from pages import _confusion, _curve, _layouts, _look_first, _shared, _spaces, _won_lost
 
 _shared.enter(__file__)
 
@@ -71,7 +73,7 @@ with headline:
         st.caption("The leak alone sets B apart from A. Tested on different images where the split differs, so the interval "
                    "is wider.")
     elif compared["confounders"]:
-        st.markdown(f":red[:material/warning: Not a fair comparison: {', '.join(compared['confounders'])} differ.]")
+        st.markdown(f":red[:material/warning: {first_up(unfair_words(compared['confounders']))}.]")
     elif compared["leaks_a"] or compared["leaks_b"]:
         pass  # said above, in red
     elif "untrained" in (name_a, name_b):
@@ -103,6 +105,28 @@ n_test = compared["differences"][0]["n_samples"]
 over = f"mean ± sd over {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
 st.caption(f"Percent of {n_test:,} test images, {over}; the interval is a bootstrap over seeds and images, whole groups "
            f"at a time. K-means accuracy alone is never the verdict: very different spaces can share it.")
+compared_runs = [done[f"{label}-{count}-seed{item}"] for label in (name_a, name_b) for item in seeds]
+st.caption(" ".join(filter(None, (openings.sentence(folder), trials.sentence(folder, compared_runs)))))
+
+_curve.draw(folder, config, found)
+
+if compared["settings"]:
+    with st.expander("What differs between A and B"):
+        st.dataframe(pd.DataFrame([{"setting": item["name"], "A": item["a"], "B": item["b"], "judged": item["kind"],
+                                    "why": item["why"], "field": item["field"]} for item in compared["settings"]]),
+                     hide_index=True, width="stretch")
+
+
+def _report() -> bytes:
+    with tempfile.TemporaryDirectory() as temporary:
+        page = Path(temporary) / "report.html"
+        reporting.write(folder, page, (name_a, name_b, count))
+        return page.read_bytes()
+
+
+st.download_button("Download the report", _report, f"{folder.name}-report.html", "text/html", icon=":material/description:",
+                   on_click="ignore", help="The sentence, its fairness, every number, both spaces, what was won and lost, and "
+                   "how to do it again: one page of 2 MB that needs no network and prints well.")
 
 # Both spaces
 
@@ -157,7 +181,7 @@ with right:
 
 # Closer, one view at a time: each is drawn only when asked for
 
-VIEWS = {"confusion": _confusion, "won and lost": _won_lost}
+VIEWS = {"confusion": _confusion, "won and lost": _won_lost, "where to look first": _look_first}
 asked = st.query_params.get("view", "")
 st.session_state.setdefault("view", asked if asked in VIEWS else "confusion")
 view = st.segmented_control("Look closer", list(VIEWS), key="view", required=True, label_visibility="collapsed",

@@ -7,12 +7,20 @@ import streamlit as st
 
 from core import config as configuration
 from core import encoders
-from core.config import ConfigError
+from core.config import ConfigError, ExperimentConfig
 from core.objectives import OBJECTIVES, Objective
 from core.runs import directory, planning, preflight
 from pages import _datasets, _shared
 
 _shared.enter(__file__)
+
+COUNTS_HELP = "Several, with commas; 'all' is every training image."
+SEEDS_HELP = "Three or more make the interval mean something."
+BUDGET_HELP = "The budget, the same for every objective."
+VIEWS_HELP = ("Two random views of each image in a batch, as contrastive learning often has; both are counted in the budget. "
+              "With one image of a class the other view is its positive.")
+FIT_HELP = ("Where images per class are fewer than a batch takes of a class, it takes as many as there are, for every "
+            "objective; the images seen stay the same, in more steps.")
 
 
 def _objective(name: str) -> dict:
@@ -48,6 +56,73 @@ def _numbers(text: str, words: tuple[str, ...] = ()) -> list:
             for item in (part.strip() for part in text.split(",")) if item]
 
 
+def _base() -> ExperimentConfig | None:
+    """The experiment whose settings this one takes, if the address names one."""
+    name = st.query_params.get("from")
+    try:
+        return directory.read_config(directory.find(_shared.checkpoints_root(), name)) if name else None
+    except (ConfigError, ValueError, OSError) as error:
+        st.error(str(error), icon=":material/error:")
+        return None
+
+
+def _form_like(base: ExperimentConfig) -> dict | None:
+    """What may change of an earlier experiment; the rest stays as it was there."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"Images, split, encoder, objectives and training as in **{base.name}**.")
+        if st.button("Begin afresh", icon=":material/close:"):
+            st.query_params.clear()
+            st.rerun()
+    if "curve" in st.query_params:
+        scanned = _datasets.scan(base.dataset)
+        if scanned is None:
+            return None
+        try:
+            base = planning.low_data(base, scanned)
+        except ValueError as error:
+            st.error(f"Cannot work: {error}.", icon=":material/error:")
+            return None
+    name = st.text_input("Name", directory.free_name(_shared.checkpoints_root(), f"{base.name[:57]}-curve"), key="like-name")
+    first, second, third = st.columns(3)
+    counts = first.text_input("Images per class", ", ".join(map(str, base.images_per_class)), help=COUNTS_HELP)
+    seeds = second.text_input("Seeds", ", ".join(map(str, base.seeds)), help=SEEDS_HELP)
+    images = third.number_input("Images seen, each run", 100, 10_000_000, base.budget.images, step=1000, help=BUDGET_HELP)
+    a, b = st.columns(2)
+    fit = a.toggle("Let batches shrink", base.training.batch.fit, help=FIT_HELP)
+    views = b.segmented_control("Views of each image", [1, 2], default=base.training.views, required=True, help=VIEWS_HELP)
+    values = base.to_json()
+    values["training"] |= {"batch": {**values["training"]["batch"], "fit": fit}, "views": views}
+    return {**values, "name": name, "images_per_class": _numbers(counts, ("all",)), "seeds": _numbers(seeds),
+            "budget": {**values["budget"], "images": images}}
+
+
+def _fill_in_curve(values: dict, is_digits: bool) -> None:
+    """Fills the form with a low-data curve of the dataset; says what stands against it."""
+    try:
+        config = configuration.parse({**values, "images_per_class": ["all"]})
+        scanned = _datasets.scan(config.dataset)
+        curve = planning.low_data(config, scanned) if scanned is not None else None
+    except (ConfigError, ValueError, OSError) as error:
+        st.session_state["curve-refused"] = str(error)
+        return
+    if curve is not None:
+        batch = curve.training.batch
+        counts = ", ".join(map(str, curve.images_per_class))
+        st.session_state.update({"train-counts": counts, "train-views": curve.training.views, "train-fit": True,
+                                 f"classes-{is_digits}": batch.classes, f"samples-{is_digits}": batch.samples})
+
+
+def _rates(text: str) -> list:
+    """Numbers with commas between them; what is none stays text, for the config to refuse."""
+    found: list = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            found.append(float(part))
+        except ValueError:
+            found.append(part)
+    return found
+
+
 def _form() -> dict | None:
     name = st.text_input("Name", directory.free_name(_shared.checkpoints_root(), "experiment"), key="train-name")
     dataset = _datasets.pick_dataset()
@@ -56,10 +131,12 @@ def _form() -> dict | None:
                             format_func=lambda item: OBJECTIVES[item].title,
                             help="The first is A, the second B. The untrained encoder is always scored too.")
     first, second, third = st.columns(3)
-    counts = first.text_input("Images per class", "15, all", help="Several, with commas; 'all' is every training image.")
-    seeds = second.text_input("Seeds", "0, 1, 2", help="Three or more make the interval mean something.")
+    st.session_state.setdefault("train-counts", "15, all")
+    counts = first.text_input("Images per class", key="train-counts", help=COUNTS_HELP)
+    seeds = second.text_input("Seeds", "0, 1, 2", help=SEEDS_HELP)
     images = third.number_input("Images seen, each run", 100, 10_000_000, 4000 if is_digits else 6000, step=1000,
-                                help="The budget, the same for every objective.", key=f"budget-{is_digits}")
+                                help=BUDGET_HELP, key=f"budget-{is_digits}")
+    curve = st.container(horizontal=True, vertical_alignment="center")
     names = sorted(encoders.names())
     default = "test_resnet" if is_digits else "mobilenetv2_035"
     fourth, fifth, sixth = st.columns(3)
@@ -76,8 +153,10 @@ def _form() -> dict | None:
                 objectives.append(_objective(item))
     with st.expander("Advanced"):
         a, b, c = st.columns(3)
-        classes = a.number_input("Classes per batch", 2, 1000, 10 if is_digits else 5, key=f"classes-{is_digits}")
-        samples = b.number_input("Samples per class in a batch", 2, 1000, 8 if is_digits else 12, key=f"samples-{is_digits}")
+        st.session_state.setdefault(f"classes-{is_digits}", 10 if is_digits else 5)
+        st.session_state.setdefault(f"samples-{is_digits}", 8 if is_digits else 12)
+        classes = a.number_input("Classes per batch", 2, 1000, key=f"classes-{is_digits}")
+        samples = b.number_input("Samples per class in a batch", 1, 1000, key=f"samples-{is_digits}")
         epochs = c.number_input("Epochs", 1, 1000, 6, help="Parts of the budget; each ends with validation and a frame.")
         d, e, f = st.columns(3)
         lr = d.number_input("Learning rate", value=0.003 if is_digits else 0.0003, format="%g", key=f"lr-{is_digits}")
@@ -88,19 +167,24 @@ def _form() -> dict | None:
         std = h.text_input("Std", "", placeholder="the encoder's own")
         split_seed = i.number_input("Split seed", 0, 10**6, 0)
         j, k, m = st.columns(3)
-        views = j.segmented_control("Views of each image", [1, 2], default=1, required=True,
-                                    help="Two random views of each image in a batch, as contrastive learning often has; both "
-                                         "are counted in the budget.")
+        st.session_state.setdefault("train-views", 1)
+        views = j.segmented_control("Views of each image", [1, 2], key="train-views", required=True, help=VIEWS_HELP)
         micro_batch = k.number_input("Images at a time", 1, 100_000, None, placeholder="the whole batch",
                                      help="A matter of memory alone: the loss always sees the whole batch.")
         tensorboard = m.toggle("TensorBoard files", False)
+        n, o, p = st.columns(3)
+        fit = n.toggle("Let batches shrink", key="train-fit", help=FIT_HELP)
+        tried = o.text_input("Try learning rates", "", placeholder="0.0003, 0.001, 0.003", help="Each run tries each of these "
+                             "first and trains with the one that is best on validation: as many trials for every objective.")
+        share = p.number_input("Budget of a trial, percent", 1, 100, 25, disabled=not tried.strip(),
+                               help="Of the images a run sees, on top of them.")
         options = st.text_input("Encoder options", "", placeholder="pad_type=same, bn_eps=0.001",
                                 help="Keyword arguments for timm.create_model.")
     if dataset is None:
         return None
     import yaml
 
-    return {"name": name, "dataset": dataset.model_dump(), "split": {"seed": split_seed},
+    values = {"name": name, "dataset": dataset.model_dump(), "split": {"seed": split_seed},
             "encoder": {"name": encoder, "weights": weights, "image_size": size,
                         "options": {key.strip(): yaml.safe_load(value) for key, _, value in
                                     (item.partition("=") for item in options.split(",") if item.strip())},
@@ -108,19 +192,32 @@ def _form() -> dict | None:
                            (("mean", mean), ("std", std)) if text.strip()}},
             "objectives": objectives, "images_per_class": _numbers(counts, ("all",)), "seeds": _numbers(seeds),
             "budget": {"images": images, "epochs": epochs},
-            "training": {"batch": {"classes": classes, "samples": samples}, "lr": lr, "augmentation": {"flip": flip},
-                         "views": views, "micro_batch": micro_batch, "tensorboard": tensorboard},
-            "evaluation": {"projection": layout}}
+            "training": {"batch": {"classes": classes, "samples": samples, "fit": fit}, "lr": lr,
+                         "augmentation": {"flip": flip}, "views": views, "micro_batch": micro_batch,
+                         "tensorboard": tensorboard},
+            "evaluation": {"projection": layout},
+            "tuning": {"learning_rates": _rates(tried), "share": share / 100} if tried.strip() else None}
+    curve.button("Low-data curve", icon=":material/show_chart:", on_click=_fill_in_curve, args=(values, is_digits),
+                 help="Fills in the images per class, from one to all, that the dataset can carry, and what they need.")
+    if refused := st.session_state.pop("curve-refused", ""):
+        curve.caption(f":red[{refused}.]")
+    return values
 
 
 def _show_plan(checked: planning.Plan) -> None:
-    config, batch = checked.config, checked.config.training.batch
-    ahead = preflight.look_ahead(checked, _shared.checkpoints_root())
+    config, ahead = checked.config, preflight.look_ahead(checked, _shared.checkpoints_root())
     st.markdown(f"**{checked.n_trained} runs** · {ahead.images:,} images each, in {ahead.steps:,} steps")
     views = " × 2 views" if config.training.views > 1 else ""
-    st.markdown(f"Batch **{ahead.images_per_step}** = {batch.classes} classes × {batch.samples}{views}: {ahead.positives} "
-                f"positives and {ahead.negatives} negatives an anchor; up to {ahead.most_classes} × {ahead.most_samples} "
-                f"would fit.")
+    st.markdown(f"Batch **{ahead.images_per_step}** = {ahead.batch.classes} classes × {ahead.batch.samples}{views}: "
+                f"{ahead.positives} positives and {ahead.negatives} negatives an anchor; up to {ahead.most_classes} × "
+                f"{ahead.most_samples} would fit.")
+    if ahead.smaller:
+        parts = [f"{item.images_per_class} per class: {item.classes} × {item.samples}, {item.steps:,} steps"
+                 for item in ahead.smaller]
+        st.markdown(f"Where images are few the batch is smaller, the same for every objective: {'; '.join(parts)}.")
+    if config.tuning:
+        st.markdown(f"Each run first tries **{len(config.tuning.learning_rates)} learning rates**, "
+                    f"{ahead.trial_images:,} images more, and takes the best on validation.")
     if ahead.seconds:
         memory = f" and {ahead.memory / 1e9:.1f} GB of memory" if ahead.memory else ""
         st.markdown(f"About **{_shared.duration(ahead.seconds)}** on this machine{memory}, by {ahead.measured_on}, which had "
@@ -142,9 +239,10 @@ def _show_plan(checked: planning.Plan) -> None:
 
 
 headline = st.container()
+base = _base()
 form, plan = st.columns([3, 2], gap="large")
 with form:
-    values = _form()
+    values = _form_like(base) if base else _form()
 with plan:
     st.subheader("The plan")
     checked = None

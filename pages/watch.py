@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.config import RunConfig, arm_label
 from core.report import figures, palette
-from core.runs import device_queue, directory, film, jobs
+from core.runs import device_queue, directory, film, jobs, trials
 from pages import _shared
 
 _shared.enter(__file__)
@@ -107,10 +107,16 @@ def _draw_film(run: RunConfig, frame: tuple[int, dict[str, np.ndarray]] | None, 
     shown, columns = frame
     score = next((f" · MAP@R {100 * record['validation_map_at_r']:.1f}"
                   for record in directory.read_records(folder / run.name) if record["epoch"] == shown), "")
-    st.caption(f"{_shared.state_text(status.state)} · epoch {shown} of {run.budget.epochs}{score}",
+    st.caption(f"{_shared.state_text(status.state)} · epoch {shown} of {run.budget.epochs}{score}{_lr_note(run)}",
                help="MAP@R on validation images, those of the film.")
     st.plotly_chart(figures.space(layout, columns["label_id"], classes, columns["sample_id"], height=330, extent=extent),
                     key=f"film-{number}", config={"displayModeBar": False})
+
+
+def _lr_note(run: RunConfig) -> str:
+    """The learning rate that a tuned run chose; nothing without tuning."""
+    found = trials.summary(folder / run.name, run.n_trials)
+    return f" · learning rate {found['lr']:g}, best of {run.n_trials} on validation" if found else ""
 
 
 def _draw_alarms() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.analysis import changes, clustering
+from core.analysis import changes, clustering, paired_tests
+from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.runs import directory, verdict
 from tests import conftest
@@ -59,11 +60,13 @@ def scored(folder: Path, name: str, generator: np.random.Generator, noise: float
         sample_id=ids, path=ids, label=label_id.astype(str).astype(object), label_id=label_id.astype(np.int32),
         split=np.array(["test"] * 60 + ["train"] * 40, dtype=object), group=ids, cluster=label_id.astype(np.int32),
         x=vectors[:, 0], y=vectors[:, 1], embedding=vectors,
-        metadata={"config": config.to_json(), "classes": list("0123"), "training_samples": None, "normalization": "l2"})
+        metadata={"config": config.to_json(), "classes": list("0123"), "training_samples": None, "normalization": "l2",
+                  "fingerprint": "", "encoder": {}})
     run = folder / name
     run.mkdir(parents=True)
     scores = verdict.score(table)
     verdict.write_scores(run, scores)
+    tables.write(table, run / "embeddings.parquet")
     directory.write_json(run / "run.json", {"config": config.to_json(), "fingerprint": ""})
     directory.write_json(run / "evaluation.json", {"metrics": verdict.summarize(scores, 200)})
     return run
@@ -82,6 +85,8 @@ def check_against_reports(runs: list[Path]) -> int:
         for run, right in ((first, found.right_a), (second, found.right_b)):
             reported = directory.read_json(run / "evaluation.json")["metrics"]["knn_accuracy"]["mean"]
             assert right / found.n == pytest.approx(reported, abs=1e-12)
+        test = paired_tests.mcnemar("knn_accuracy", np.array([list(a.values())]), np.array([[b[key] for key in a]]))
+        assert ((len(found.only_a),), (len(found.only_b),)) == (test.only_a, test.only_b)
         lost = sum(a[key] == 1 and b[key] == 0 for key in a)
         won = sum(a[key] == 0 and b[key] == 1 for key in a)
         assert (len(found.only_a), len(found.only_b)) == (lost, won)

@@ -326,7 +326,35 @@ def test_a_leak_of_the_whole_experiment_reaches_only_those_who_draw_pairs():
     ({"dataset": {"source": "oxford_pet"}}, "root must name the folder that holds the dataset when source is 'oxford_pet'"),
     ({"dataset": {"source": "table", "root": "x", "group_by": "(a)"}}, "group_by must be absent when source is 'table'"),
     ({"dataset": {"source": "folder", "root": "x", "download": True}}, "download must be false unless source is 'oxford_pet'"),
+    ({"training": {"batch": {"samples": 1}}}, "training.batch.samples must be at least 2 unless training.views is 2"),
+    ({"images_per_class": [1, 5], "training": {"batch": {"fit": True}}},
+     "images_per_class must be at least 2 unless training.views is 2, where the other view of an image is its positive"),
+    ({"images_per_class": [1], "objectives": [{"name": "triplet", "mining": "drawn"}]},
+     "images_per_class must be at least 2 when triplets are drawn one by one (mining: drawn): a positive is another image"),
+    ({"images_per_class": [1], "training": {"views": 2}, "objectives": ["supcon", {"name": "supcon", "pool": "all"}]},
+     "images_per_class must be at least 2 where the sampler draws from every split (pool: all)"),
+    ({"tuning": {"learning_rates": [0.1]}}, "tuning.learning_rates must be two or more, different from each other, got [0.1]"),
+    ({"tuning": {"learning_rates": [0.1, 0.1]}}, "tuning.learning_rates must be two or more, different from each other"),
+    ({"tuning": {"learning_rates": [0.1, 0.2], "share": 0}}, "tuning.share must be greater than 0, got 0"),
+    ({"tuning": {"rates": [0.1, 0.2]}}, "unknown key 'tuning.rates'; allowed here: learning_rates, share"),
+    ({"tuning": {"learning_rates": [0.1, 0.01]}, "training": {"lr": 0.1, "min_lr": 0.05}},
+     "tuning.learning_rates must be at least training.min_lr, 0.05, got 0.01"),
     ({"training": {"lr": 0.001, "min_lr": 0.01}}, "training.min_lr must be at most training.lr, 0.001, got 0.01"),
 ])
 def test_what_cannot_go_together_is_refused(values, message):
     assert message in refusal({**MINIMAL, **values})
+
+
+def test_a_trial_is_a_share_of_the_budget_and_every_trained_run_has_as_many():
+    experiment = parse(images_per_class=[2, "all"], budget={"images": 1000, "epochs": 4},
+                       training={"batch": {"classes": 10, "samples": 10, "fit": True}, "lr": 0.5},
+                       tuning={"learning_rates": [0.1, 0.01, 0.001], "share": 0.25})
+    assert {(run.is_trained, run.n_trials) for run in experiment.runs()} == {(False, 0), (True, 3)}
+    few, all_images = (next(run for run in experiment.runs() if run.is_trained and run.images_per_class == count)
+                       for count in (2, "all"))
+    trial = all_images.trial(0.01)
+    assert (trial.training.lr, trial.budget.images, trial.budget.epochs, trial.n_trials) == (0.01, 250, 1, 0)
+    assert trial.seed == all_images.seed and trial.training.batch == all_images.training.batch
+    assert all_images.n_images == 1000 + 3 * 300, "three steps of a hundred each"
+    assert few.n_images == 1000 + 3 * 260, "thirteen of twenty"
+    assert all_images.with_lr(0.01).training.lr == 0.01 and all_images.training.lr == 0.5

@@ -56,6 +56,16 @@ def test_colours_by_hand() -> None:
     np.testing.assert_allclose(unit, np.array([[1, 2, 3]]) / 14 ** 0.5, atol=1e-5)
 
 
+def test_the_studys_fault_mirrors_some_images_by_chance_and_each_whole() -> None:
+    module = build()
+    plain = embed(module, DATA, PIXELS, ROWS, CPU, normalize=False)
+    mirrored = embed(module, DATA, PIXELS[:, :, ::-1], ROWS, CPU, normalize=False)
+    faulty = [embed(module, DATA, PIXELS, ROWS, CPU, normalize=False, batch_size=size, flip_seed=1) for size in (3, 256)]
+    np.testing.assert_allclose(faulty[0], faulty[1], atol=1e-5)
+    is_plain, is_mirrored = (np.isclose(faulty[0], other, atol=1e-5).all(axis=1) for other in (plain, mirrored))
+    assert (is_plain ^ is_mirrored).all() and is_plain.any() and is_mirrored.any()
+
+
 def test_vectors_have_length_one_only_when_asked() -> None:
     unit, raw = (embed(build(), DATA, PIXELS, ROWS, CPU, normalize=flag) for flag in (True, False))
     np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1, atol=1e-6)

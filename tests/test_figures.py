@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from core.report import figures
+from core.report import figures, palette
 
 CLASSES = ("cat", "dog", "emu")
 LABEL_ID = np.array([1, 0, 2, 1, 0, 1, 2])
@@ -192,3 +192,36 @@ def test_many_long_names_stand_upright_and_are_cut() -> None:
     assert axes.xaxis.tickangle == -90
     assert axes.xaxis.ticktext[0] == "a breed of many… <i>(1)</i>"
     assert "a breed of many letters 36" in markers(figures.confusion(np.eye(37, dtype=int), names))[36, 36][1]
+
+
+def _points(*means: float) -> list[dict]:
+    return [{"mean": mean, "low": mean - 0.02, "high": mean + 0.03, "sd": 0.0} for mean in means]
+
+
+def _curve(crosses: str) -> dict:
+    crossing = {"at": 4.0, "low": 3.0, "high": None, "to_better": "b"}
+    return {"metric": "map_at_r", "counts": (2, 15, "all"), "images": (2.0, 15.0, 120.0), "floor": "untrained",
+            "titles": {"untrained": "untrained", "ce": "classification", "con": "SupCon"},
+            "points": {"untrained": _points(0.2, 0.2, 0.2), "ce": _points(0.5, 0.6, 0.7), "con": _points(0.4, 0.7, 0.8)},
+            "pairs": [{"a": "ce", "b": "con", "crosses": crosses, "crossings": [crossing]}]}
+
+
+def test_low_data_lines_have_their_bands_arms_colours_and_a_dashed_grey_floor() -> None:
+    figure = figures.low_data_curve(_curve("cannot tell"), {"ce": palette.ARM_A, "con": palette.ARM_B}, "MAP@R")
+    bands, lines = figure.data[::2], figure.data[1::2]
+    assert [(line.name, line.line.color, line.line.dash) for line in lines] == [
+        ("untrained", palette.UNTRAINED, "dash"), ("classification", palette.ARM_A, "solid"),
+        ("SupCon", palette.ARM_B, "solid")]
+    assert list(lines[2].x) == [2, 15, 120] and list(lines[2].y) == pytest.approx([40, 70, 80])
+    assert list(bands[2].x) == [2, 15, 120, 120, 15, 2]
+    assert list(bands[2].y) == pytest.approx([43, 73, 83, 78, 68, 38])
+    assert bands[1].fillcolor == "rgba(31,111,235,0.18)"
+    assert figure.layout.xaxis.type == "log" and list(figure.layout.xaxis.tickvals) == [2, 15, 120]
+    assert list(figure.layout.xaxis.ticktext) == ["2", "15", "all (120)"]
+    assert not figure.layout.shapes, "a crossing that cannot be told is not drawn"
+
+
+def test_a_crossing_that_can_be_told_is_a_line_in_its_interval() -> None:
+    band, line = figures.low_data_curve(_curve("yes"), {"ce": "#000000", "con": "#ffffff"}, "MAP@R").layout.shapes
+    assert (band.x0, band.x1) == (3.0, 120.0), "open to the right: to the end of the curve"
+    assert line.x0 == line.x1 == 4.0

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from core.runs import directory
+from core.runs import directory, openings
 from tests.conftest import put_into
 
 
@@ -24,6 +24,22 @@ def test_an_address_with_a_selection_shows_its_images_and_neighbours(screen, exp
     assert "**1 selected**" in [item.value for item in app.markdown]
     captions = " ".join(item.value for item in app.caption)
     assert "A · classification:" in captions and "B · supcon:" in captions and "nearest have its class" in captions
+
+
+def test_openings_of_the_test_set_are_said(screen, experiment: Path) -> None:
+    captions = " ".join(item.value for item in screen("compare", experiment="tiny").caption)
+    assert "The test set was opened 4 times, by 4 trained runs, once each." in captions
+    openings.add(experiment / "supcon-15-seed0")
+    captions = " ".join(item.value for item in screen("compare", experiment="tiny").caption)
+    assert "opened 5 times, by 4 trained runs; 1 of them more than once." in captions
+
+
+def test_one_number_of_images_offers_the_curve_and_opens_train(screen, experiment: Path) -> None:
+    app = screen("compare", experiment="tiny")
+    next(button for button in app.button if button.label == "Run the low-data curve").click().run()
+    assert not app.exception
+    assert "as in **tiny**" in " ".join(item.value for item in app.markdown)
+    assert next(item for item in app.text_input if item.label == "Images per class").value == "1, 2, 5, 15, 50, all"
 
 
 def test_the_untrained_encoder_may_be_an_arm(screen, experiment: Path) -> None:

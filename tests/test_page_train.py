@@ -68,3 +68,50 @@ def test_start_lays_out_the_experiment_and_goes_to_watch(screen, tmp_path: Path)
     finally:
         jobs.stop(directory.runs(folder))
         assert jobs.wait(folder, 30)
+
+
+def field(app, kind: str, label: str):
+    return next(item for item in getattr(app, kind) if item.label == label)
+
+
+def test_one_button_makes_the_plan_a_low_data_curve(screen) -> None:
+    app = screen("train")
+    next(button for button in app.button if button.label == "Low-data curve").click().run()
+    assert not app.exception and not app.error
+    assert field(app, "text_input", "Images per class").value == "1, 2, 5, 15, 50, all"
+    words = plan_words(app)
+    assert "**36 runs** · 4,000 images each" in words
+    assert ("Where images are few the batch is smaller, the same for every objective: 1 per class: 10 × 1, 200 steps; 2 per "
+            "class: 10 × 2, 100 steps; 5 per class: 10 × 5, 40 steps.") in words
+    assert app.header[0].value == "Ready to start."
+
+
+def test_learning_rates_to_try_reach_the_plan(screen) -> None:
+    app = screen("train")
+    field(app, "text_input", "Try learning rates").set_value("0.001, 0.003").run()
+    assert "**2 learning rates**, 2,080 images more" in plan_words(app), "13 steps of 80 each, twice"
+    field(app, "text_input", "Try learning rates").set_value("0.001, much").run()
+    assert "tuning.learning_rates.1 must be" in app.error[0].value
+
+
+def test_a_curve_after_an_experiment_takes_its_settings_and_starts(screen, experiment: Path, tmp_path: Path) -> None:
+    app = screen("train", **{"from": "tiny", "curve": "1"})
+    assert field(app, "text_input", "Images per class").value == "1, 2, 5, 15, 50, all"
+    assert field(app, "text_input", "Name").value == "tiny-curve"
+    assert "as in **tiny**" in plan_words(app)
+    next(button for button in app.button if button.label == "Start").click().run()
+    folder = tmp_path / "checkpoints" / "tiny-curve"
+    try:
+        before, after = directory.read_config(experiment), directory.read_config(folder)
+        assert after.images_per_class == (1, 2, 5, 15, 50, "all") and after.training.views == 2
+        same = ("dataset", "split", "encoder", "objectives", "seeds", "budget", "evaluation")
+        assert [getattr(after, key) for key in same] == [getattr(before, key) for key in same]
+    finally:
+        jobs.stop(directory.runs(folder))
+        assert jobs.wait(folder, 30)
+
+
+def test_an_experiment_that_is_gone_is_said_and_the_form_is_there(screen) -> None:
+    app = screen("train", **{"from": "nothing"})
+    assert "no experiment 'nothing'" in app.error[0].value
+    assert app.header[0].value == "Ready to start."

@@ -10,7 +10,7 @@ import psutil
 import pytest
 import torch
 
-from core.runs import directory, jobs, planning
+from core.runs import directory, jobs, planning, trials
 from core.training.ranks import Ranks
 from tests.conftest import tiny
 from tests.lasting import until
@@ -122,6 +122,19 @@ def test_an_experiment_on_two_devices_learns_what_it_learns_on_one_and_stops_and
     np.testing.assert_allclose(losses(two), losses(one), atol=1e-4)
     until(lambda: not [process for process in psutil.process_iter(["cmdline"])
                        if str(two) in " ".join(process.info["cmdline"] or [])], 10)
+
+
+def test_trials_on_two_devices_are_those_of_one(tmp_path: Path) -> None:
+    changes = {"budget": {"images": 400, "epochs": 2}, "tuning": {"learning_rates": [0.0003, 0.003], "share": 0.5}}
+    found = []
+    for name, devices in (("one", 1), ("two", 2)):
+        folder = on_two(tmp_path, name, devices, **changes)
+        assert jobs.wait(folder, 120)
+        assert {directory.read_status(run).state for run in directory.runs(folder)} == {"completed"}
+        found.append([(trial.lr, trial.images_seen) for trial in trials.read(folder / "supcon-15-seed0")])
+        found.append(losses(folder))
+    assert found[0] == found[2] == [(0.0003, 200), (0.003, 200)]
+    np.testing.assert_allclose(found[1], found[3], atol=1e-4)
 
 
 def test_the_command_itself_runs_under_the_launcher(tmp_path: Path) -> None:

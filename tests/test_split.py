@@ -220,6 +220,16 @@ def planned(sizes, **values):
     return split.assign(plain(sizes), plan.split, plan.seeds), plan
 
 
+def test_with_fit_few_images_take_a_smaller_batch_and_every_objective_the_same():
+    batch = {"classes": 2, "samples": 4, "fit": True}
+    manifest, plan = planned({"a": 30, "b": 30}, images_per_class=[1, 2, 5, "all"], training={"batch": batch, "views": 2})
+    split.check_plan(manifest, plan)
+    found = {(run.images_per_class, run.training.batch.classes, run.training.batch.samples) for run in plan.runs()}
+    assert found == {(1, 2, 1), (2, 2, 2), (5, 2, 4), ("all", 2, 4)}
+    steps = {run.images_per_class: (run.images_per_step, run.n_steps) for run in plan.runs()}
+    assert steps == {1: (4, 2500), 2: (8, 1250), 5: (16, 625), "all": (16, 625)}, "the same images, so more steps"
+
+
 def test_a_plan_that_the_data_carry_is_accepted():
     split.check_plan(*planned({"a": 30, "b": 30}, images_per_class=[4, 21, "all"]))
 
@@ -235,9 +245,12 @@ def test_a_plan_that_the_data_carry_is_accepted():
      "2 × 14 fits"),
     ({"a": 30, "b": 30}, {"images_per_class": [3]},
      "training.batch must fit 2 classes of at least 3 training images without duplicates, at most 2 × 3, got 2 × 4; "
-     "2 × 3 fits"),
+     "2 × 3 fits (training.batch.fit: true takes it for such runs alone)"),
+    ({"a": 30, "b": 30}, {"training": {"batch": {"classes": 3, "samples": 4, "fit": True}}},
+     "training.batch must fit 2 classes of at least 21 training images without duplicates, at most 2 × 21, got 3 × 4; "
+     "2 × 4 fits"),
     ({"a": 40, "b": 3}, {}, "every class must have at least 2 training images, got 1 in class 'b'"),
-    ({"a": 40, "b": 40}, {"images_per_class": [1]}, "every class must have at least 2 training images, got 1 in class"),
+    ({"a": 40, "b": 40}, {"images_per_class": [1]}, "images_per_class must be at least 2 unless training.views is 2"),
     ({"a": 10, "b": 10}, {},
      "validation must hold at least 5 images and two of some class to be scored, got 2 in 2 classes; "
      "raise its share in split.fractions"),
@@ -261,7 +274,7 @@ def test_a_plan_over_splits_that_share_images_is_refused():
     ((2, 12), {"a": 20, "b": 7}, (2, 7)),
     ((2, 4), {"a": 20, "b": 7}, (2, 4)),
     ((9, 9), {"a": 2, "b": 3, "c": 4}, (3, 2)),
-    ((2, 4), {"a": 1, "b": 9}, (2, 2)),
+    ((2, 4), {"a": 1, "b": 9}, (2, 1)),
 ])
 def test_the_fitting_batch_shrinks_to_what_the_classes_fill(asked, sizes, fitting):
     found = split.fitting_batch(BatchConfig(classes=asked[0], samples=asked[1]), sizes)

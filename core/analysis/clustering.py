@@ -1,4 +1,4 @@
-"""K-means of a space, matched to the classes, and the confusion that results. Full dimension only."""
+"""K-means of a space, matched to the classes, the confusion that results, and how well the two agree. Full dimension only."""
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -45,9 +45,8 @@ def match(cluster: np.ndarray, label_id: np.ndarray, n_classes: int) -> np.ndarr
 
 def confusion(cluster: np.ndarray, label_id: np.ndarray, n_classes: int) -> np.ndarray:
     """How many samples of each class (row) fell into each cluster (column); shape (n_classes, n_classes), int64."""
-    counts = np.zeros((n_classes, n_classes), dtype=np.int64)
-    np.add.at(counts, (label_id, cluster), 1)
-    return counts
+    cells = label_id.astype(np.int64) * n_classes + cluster
+    return np.bincount(cells, minlength=n_classes ** 2).reshape(n_classes, n_classes)
 
 
 def nearest_center(vectors: np.ndarray, centers: np.ndarray) -> np.ndarray:
@@ -73,3 +72,55 @@ def matched_kmeans(vectors: np.ndarray, label_id: np.ndarray, n_classes: int, se
     ordered = np.empty_like(centers)
     ordered[naming] = centers
     return naming[cluster], ordered
+
+
+def rand_index(cluster: np.ndarray, label_id: np.ndarray, n_classes: int) -> np.ndarray:
+    """How well two partitions agree on pairs of samples, 0 at chance (adjusted Rand index: Hubert & Arabie, 1985,
+    doi:10.1007/BF01908075).
+
+    Args:
+        cluster: shape (n,), 0 ≤ cluster < n_classes.
+        label_id: shape (n,), 0 ≤ label_id < n_classes.
+        n_classes: number of classes, and of clusters.
+
+    Returns:
+        Pseudo-values, shape (n,); their mean is the index, −0.5 to 1.
+    """
+    table = confusion(cluster, label_id, n_classes).astype(np.float64)
+    rows, columns, n = table.sum(axis=1), table.sum(axis=0), table.sum()
+    together, in_rows, in_columns, pairs = ((part * (part - 1) / 2).sum() for part in (table, rows, columns, n))
+    chance = in_rows * in_columns / pairs
+    most = (in_rows + in_columns) / 2
+    if most == chance:  # one class in one cluster, or every sample alone: there is nothing to disagree on
+        return np.ones(len(cluster))
+    index = (together - chance) / (most - chance)
+    # what one sample more in a cell changes, n held fixed: its pairs in the cell, in the class and in the cluster
+    d_together, d_rows, d_columns = table[label_id, cluster], rows[label_id], columns[cluster]
+    d_chance = (d_rows * in_columns + in_rows * d_columns) / pairs
+    d_most = (d_rows + d_columns) / 2
+    moved = n * (d_together - d_chance - index * (d_most - d_chance)) / (most - chance)
+    return index + moved - moved.mean()
+
+
+def mutual_information(cluster: np.ndarray, label_id: np.ndarray, n_classes: int, adjusted: float) -> np.ndarray:
+    """How much of the classes the clusters tell, 0 at chance (adjusted mutual information: Vinh et al., 2010, JMLR 11).
+
+    Args:
+        cluster: shape (n,), 0 ≤ cluster < n_classes.
+        label_id: shape (n,), 0 ≤ label_id < n_classes.
+        n_classes: number of classes, and of clusters.
+        adjusted: the index, as scikit-learn computes it.
+
+    Returns:
+        Pseudo-values, shape (n,); their mean is the index, about 0 to 1. What chance alone gives is held fixed: at a given
+        n it depends on the sizes of classes and clusters alone, and little.
+    """
+    table = confusion(cluster, label_id, n_classes) / len(cluster)
+    rows, columns = table.sum(axis=1), table.sum(axis=0)
+    told = np.log(table[label_id, cluster] / (rows[label_id] * columns[cluster]))
+    most = (-np.log(rows[label_id]) - np.log(columns[cluster])) / 2
+    information, entropy = told.mean(), most.mean()
+    if entropy - information < 1e-12 or adjusted >= 1 - 1e-12:
+        return np.full(len(cluster), adjusted)
+    chance = (information - adjusted * entropy) / (1 - adjusted)
+    return adjusted + ((told - information) - adjusted * (most - entropy)) / (entropy - chance)

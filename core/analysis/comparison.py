@@ -4,14 +4,16 @@ Never 'better' without an interval that excludes zero.
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from core.analysis.metrics import METRICS
+from core.analysis.fairness import SettingDifference
+from core.analysis.metrics import HEADLINE, METRICS, SHORT, SPACE_METRICS
+from core.analysis.paired_tests import McNemar
+from core.analysis.resampling import Bootstrap, bootstrap, holm
 
-Values = dict[str, np.ndarray]  # metric -> (seeds, samples), 0..1, nan where undefined
-_CHUNK = 200  # bootstrap draws at a time: 200 × 100,000 samples are 160 MB
+Values = dict[str, np.ndarray]  # metric -> (seeds, samples), nan where undefined
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,10 @@ class Interval:
 class Difference:
     """B − A on one metric, in the metric's unit (0 to 1), with its 95 % interval.
 
-    `verdict` is 'better', 'worse' or 'cannot tell', said of B. `settles_at` is about how many test samples would
-    bring a gap this large out of doubt; None when it is already decided, or no gap to speak of.
+    `p_value` is that of the same draws; `p_holm` the same, corrected for all metrics that were compared at once (or all
+    classes, in a difference of one class). `verdict` is 'better', 'worse' or 'cannot tell', said of B. `settles_at` is about
+    how many test samples would bring a gap this large out of doubt; None when it is already decided, no gap to speak of, or
+    seeds that differ by more than the gap, so that no number of images would (`seeds_decide`).
     """
 
     metric: str
@@ -42,15 +46,33 @@ class Difference:
     n_seeds: int
     n_samples: int
     settles_at: int | None
+    p_value: float = 1.0
+    p_holm: float = 1.0
+    seeds_decide: bool = False
 
     def to_json(self) -> dict:
         return asdict(self)
 
 
 @dataclass(frozen=True)
+class ClassDifference:
+    """B − A on one metric among the samples of one class; `p_holm` and `verdict` are corrected for all classes."""
+
+    label: str
+    difference: Difference
+
+    def to_json(self) -> dict:
+        return {"label": self.label, **self.difference.to_json()}
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """B against A on every metric. `n_dropped` test samples stand in one of them only and were left out; the leaks of
-    each are in words, and `is_worth_of_leak` says that they alone set B and A apart."""
+    """B against A on every metric. `n_dropped` test samples stand in one of them only and were left out; `settings` are those
+    in which they differ, and `confounders` name the unfair ones; the leaks of each are in words, and `is_worth_of_leak` says
+    that they alone set B and A apart.
+
+    `space` holds the differences on `SPACE_METRICS`, which have an interval and no verdict; `mcnemar` exact tests of what
+    single seeds got right; both `mcnemar` and `per_class` are empty where A and B were tested on different samples."""
 
     name_a: str
     name_b: str
@@ -58,42 +80,56 @@ class Comparison:
     confounders: tuple[str, ...]
     n_dropped: int
     sentence: str
+    settings: tuple[SettingDifference, ...] = ()
     leaks_a: tuple[str, ...] = ()
     leaks_b: tuple[str, ...] = ()
     is_worth_of_leak: bool = False
+    space: tuple[Difference, ...] = ()
+    mcnemar: tuple[McNemar, ...] = ()
+    per_class: tuple[ClassDifference, ...] = ()
 
     def to_json(self) -> dict:
         return {"a": self.name_a, "b": self.name_b, "sentence": self.sentence, "n_dropped": self.n_dropped,
-                "confounders": list(self.confounders), "leaks_a": list(self.leaks_a), "leaks_b": list(self.leaks_b),
-                "is_worth_of_leak": self.is_worth_of_leak, "differences": [item.to_json() for item in self.differences]}
+                "confounders": list(self.confounders), "settings": [item.to_json() for item in self.settings],
+                "leaks_a": list(self.leaks_a), "leaks_b": list(self.leaks_b), "is_worth_of_leak": self.is_worth_of_leak,
+                "differences": [item.to_json() for item in self.differences],
+                "space": [item.to_json() for item in self.space], "mcnemar": [asdict(item) for item in self.mcnemar],
+                "per_class": [item.to_json() for item in self.per_class]}
 
 
-def interval(values: np.ndarray, n_bootstrap: int, seed: int = 0, group: np.ndarray | None = None) -> Interval:
-    """Mean over samples and seeds with a bootstrap interval over both.
+def interval(values: np.ndarray, n_bootstrap: int, seed: int = 0, group: np.ndarray | None = None,
+             bounds: tuple[float, float] = (0.0, 1.0)) -> Interval:
+    """Mean over samples and seeds with a bootstrap interval over both (`resampling.bootstrap`).
 
     Args:
-        values: shape (seeds, samples), 0 to 1, nan where undefined.
+        values: shape (seeds, samples), nan where undefined.
         n_bootstrap: draws.
         seed: seed of the draws.
         group: samples that are drawn together, such as crops of one photograph, shape (samples,); None: each alone.
+        bounds: least and most the mean can be; the interval ends there.
 
     Raises:
         ValueError: if no sample has a value.
     """
-    defined, group = _defined(values, group)
-    draws = _bootstrap(defined, group, n_bootstrap, seed)
-    low, high = np.quantile(draws, [0.025, 0.975])
-    over_seeds = defined.mean(axis=1)
-    sd = float(over_seeds.std(ddof=1)) if len(over_seeds) > 1 else 0.0
-    return Interval(mean=float(defined.mean()), low=float(low), high=float(high), sd=sd)
+    return intervals({"": values}, {"": bounds}, n_bootstrap, seed, group)[""]
+
+
+def intervals(values: Values, bounds: dict[str, tuple[float, float]], n_bootstrap: int, seed: int = 0,
+              group: np.ndarray | None = None) -> dict[str, Interval]:
+    """`interval` of several metrics of the same samples, which costs little more than one."""
+    found = bootstrap(list(values.values()), n_bootstrap, seed, group)
+    result = {}
+    for place, (name, column) in enumerate(values.items()):
+        over_seeds = _defined(column).mean(axis=1)
+        sd = float(over_seeds.std(ddof=1)) if len(over_seeds) > 1 else 0.0
+        low, high = np.clip([found.low[place], found.high[place]], *bounds[name])
+        result[name] = Interval(mean=float(found.mean[place]), low=float(low), high=float(high), sd=sd)
+    return result
 
 
 def difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed: int = 0,
                group: np.ndarray | None = None) -> Difference:
-    """Paired difference B − A with a hierarchical bootstrap: seeds are drawn, then samples, the same for both.
-
-    Samples of one group are drawn together (a cluster bootstrap: Field & Welsh, 2007,
-    doi:10.1111/j.1467-9868.2007.00593.x): twenty crops of one photograph are not twenty photographs.
+    """Paired difference B − A on one metric, by itself: samples and seeds are drawn the same for both.
 
     Args:
         metric: its key in `METRICS`.
@@ -106,11 +142,20 @@ def difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed
     Raises:
         ValueError: if shapes differ or no sample has a value.
     """
-    if a.shape != b.shape:
-        raise ValueError(f"A and B must have the same seeds and samples, got {a.shape} and {b.shape}")
-    paired, group = _defined(b - a, group)
-    draws = _bootstrap(paired, group, n_bootstrap, seed)
-    return _judge(metric, float(np.nanmean(a)), float(np.nanmean(b)), float(paired.mean()), draws, paired.shape)
+    return _paired({metric: a}, {metric: b}, n_bootstrap, seed, group)[0]
+
+
+def _paired(a: Values, b: Values, n_bootstrap: int, seed: int, group: np.ndarray | None) -> list[Difference]:
+    for name, column in a.items():
+        if column.shape != b[name].shape:
+            raise ValueError(f"A and B must have the same seeds and samples, got {column.shape} and {b[name].shape}")
+    found = bootstrap([b[name] - column for name, column in a.items()], n_bootstrap, seed, group)
+    result = []
+    for place, (name, column) in enumerate(a.items()):
+        keep = ~np.isnan(b[name] - column).any(axis=0)
+        result.append(_judge(name, float(column[:, keep].mean()), float(b[name][:, keep].mean()), float(found.mean[place]),
+                             found, place, (len(column), int(keep.sum()))))
+    return result
 
 
 def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed: int = 0,
@@ -129,30 +174,90 @@ def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: 
     Raises:
         ValueError: if no sample of one of them has a value.
     """
-    defined_a, group_a = _defined(a, group_a)
-    defined_b, group_b = _defined(b, group_b)
-    draws = (_bootstrap(defined_b, group_b, n_bootstrap, seed + 1) - _bootstrap(defined_a, group_a, n_bootstrap, seed))
-    shape = (min(len(a), len(b)), min(defined_a.shape[1], defined_b.shape[1]))
-    mean_a, mean_b = float(defined_a.mean()), float(defined_b.mean())
-    return _judge(metric, mean_a, mean_b, mean_b - mean_a, draws, shape)
+    of_a, of_b = bootstrap([a], n_bootstrap, seed, group_a), bootstrap([b], n_bootstrap, seed + 1, group_b)
+    spread_a, spread_b = of_a.draws.var(), of_b.draws.var()
+    total = spread_a + spread_b
+    share = (of_a.seed_share * spread_a + of_b.seed_share * spread_b) / total if total > 0 else np.zeros(1)
+    found = Bootstrap(of_b.mean - of_a.mean, of_b.draws - of_a.draws, share)
+    shape = (min(len(a), len(b)), min(_defined(a).shape[1], _defined(b).shape[1]))
+    return _judge(metric, float(of_a.mean[0]), float(of_b.mean[0]), float(found.mean[0]), found, 0, shape)
 
 
-def _judge(metric: str, a: float, b: float, gap: float, draws: np.ndarray, shape: tuple[int, int]) -> Difference:
-    low, high = (float(value) for value in np.quantile(draws, [0.025, 0.975]))
+def _judge(metric: str, a: float, b: float, gap: float, found: Bootstrap, place: int, shape: tuple[int, int]) -> Difference:
+    low, high = float(found.low[place]), float(found.high[place])
     verdict = "better" if low > 0 else "worse" if high < 0 else "cannot tell"
     n_seeds, n_samples = shape
-    settles_at = None
+    settles_at, seeds_decide = None, False
     if verdict == "cannot tell" and abs(gap) > 1e-9:
-        reach = gap - low if gap > 0 else high - gap  # the side of the interval that crosses zero
-        settles_at = math.ceil(n_samples * (reach / abs(gap)) ** 2)  # it shrinks with √n
+        reach = (gap - low if gap > 0 else high - gap) / abs(gap)  # the side of the interval that crosses zero, in gaps
+        of_seeds = float(found.seed_share[place]) * reach ** 2
+        seeds_decide = of_seeds >= 1  # the images' part shrinks with √n, the seeds' stays
+        settles_at = None if seeds_decide else math.ceil(n_samples * (reach ** 2 - of_seeds) / (1 - of_seeds))
+    bounds = (METRICS | SPACE_METRICS)[metric].bounds
+    low, high = (float(np.clip(end, bounds[0] - bounds[1], bounds[1] - bounds[0])) for end in (low, high))
     return Difference(metric=metric, a=a, b=b, difference=gap, low=low, high=high, verdict=verdict, n_seeds=n_seeds,
-                      n_samples=n_samples, settles_at=settles_at)
+                      n_samples=n_samples, settles_at=settles_at, p_value=float(found.p_value[place]),
+                      p_holm=float(found.p_value[place]), seeds_decide=seeds_decide)
 
 
 def compare(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = None) -> list[Difference]:
-    """Paired differences on every metric both spaces have, in the order of `METRICS`."""
-    return [difference(metric, a[metric], b[metric], n_bootstrap, group=group) for metric in METRICS
-            if metric in a and metric in b]
+    """Paired differences on every metric both spaces have, in the order of `METRICS`; verdicts as `hold`."""
+    shared = [metric for metric in METRICS if metric in a and metric in b]
+    return hold(_paired({metric: a[metric] for metric in shared}, {metric: b[metric] for metric in shared}, n_bootstrap, 0,
+                        group))
+
+
+def compare_space(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = None) -> list[Difference]:
+    """Paired differences on `SPACE_METRICS`: with an interval, but without a verdict, as few have a best value."""
+    return [replace(item, verdict="", settles_at=None, seeds_decide=False)
+            for item in _paired(a, b, n_bootstrap, 0, group)]
+
+
+def compare_classes(a: Values, b: Values, label: np.ndarray, n_bootstrap: int,
+                    group: np.ndarray | None = None) -> list[ClassDifference]:
+    """Paired differences within each class, on the metrics of `SHORT`; corrected by Holm over the classes, metric by metric.
+
+    Args:
+        a: values of A, each (seeds, samples).
+        b: values of B, the same samples and seeds.
+        label: class of each sample, shape (samples,).
+        n_bootstrap: draws.
+        group: samples that are drawn together, shape (samples,); None: each alone.
+
+    Returns:
+        Class by class in alphabetical order, metric by metric; without the metrics that a class is undefined on.
+    """
+    found: dict[str, list[ClassDifference]] = {metric: [] for metric in SHORT}
+    for name in sorted(set(label.tolist())):
+        rows = label == name
+        defined = [metric for metric in SHORT if metric in a and _has_values(b[metric][:, rows] - a[metric][:, rows])]
+        for item in _paired({metric: a[metric][:, rows] for metric in defined},
+                            {metric: b[metric][:, rows] for metric in defined}, n_bootstrap, 0,
+                            None if group is None else group[rows]):
+            found[item.metric].append(ClassDifference(name, item))
+    held = [ClassDifference(item.label, corrected) for items in found.values()
+            for item, corrected in zip(items, correct([item.difference for item in items]))]
+    return sorted(held, key=lambda item: (item.label, SHORT.index(item.difference.metric)))
+
+
+def hold(differences: list[Difference]) -> list[Difference]:
+    """Verdicts that may be read at once: corrected by Holm over all metrics, but for the headline's.
+
+    MAP@R is the one question that was asked beforehand, so its verdict rests on its own interval, as a primary endpoint's
+    does; its `p_holm` stands beside it. Of the others, which are looked at because they are there, one is called better or
+    worse only if its interval leaves out zero and it holds after Holm among all of them.
+    """
+    return [replace(item, p_holm=corrected.p_holm) if item.metric == HEADLINE else corrected
+            for item, corrected in zip(differences, correct(differences))]
+
+
+def correct(differences: list[Difference]) -> list[Difference]:
+    """The same with `p_holm` over all of them, and 'cannot tell' where that is not below 0.05."""
+    if not differences:
+        return []
+    p_holm = holm(np.array([item.p_value for item in differences]))
+    return [replace(item, p_holm=float(p), verdict=item.verdict if p < 0.05 else "cannot tell")
+            for item, p in zip(differences, p_holm)]
 
 
 def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[str, ...] = (), warning: str = "") -> str:
@@ -165,14 +270,27 @@ def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[st
                 f"(difference 95 % {low:+.1f} to {high:+.1f}; {seeds})")
         if result.settles_at is not None and result.settles_at <= 100 * result.n_samples:
             text += f"; about {_round_up(result.settles_at):,} test images would settle a gap this large"
+        elif result.seeds_decide:
+            text += "; more seeds would be needed to settle a gap this large"
     else:
         sign = 1 if result.verdict == "better" else -1
         low, high = sorted((sign * low, sign * high))
         text = (f"{name_b} is {result.verdict} than {name_a} on {title} by {abs(100 * result.difference):.1f} points "
                 f"(95 % {low:.1f} to {high:.1f}; {seeds})")
-    unfair = f"not a fair comparison: {', '.join(confounders)} differ" if confounders else ""
+    unfair = unfair_words(confounders)
     text = "; ".join(part for part in (warning, unfair, text) if part)
-    return text[0].upper() + text[1:]
+    return first_up(text)
+
+
+def unfair_words(confounders: tuple[str, ...]) -> str:
+    """That a comparison is not fair and why, in words; nothing for a fair one."""
+    verb = "differs" if len(confounders) == 1 else "differ"
+    return f"not a fair comparison: {', '.join(confounders)} {verb}" if confounders else ""
+
+
+def first_up(text: str) -> str:
+    """A sentence's first letter large, the others as they are."""
+    return text[:1].upper() + text[1:]
 
 
 def worth_sentence(result: Difference, leak: str, name: str) -> str:
@@ -185,55 +303,19 @@ def worth_sentence(result: Difference, leak: str, name: str) -> str:
     else:
         text = (f"{leak} is worth {100 * result.difference:+.1f} points of {title} to {name} "
                 f"(95 % {low:+.1f} to {high:+.1f}; {_seeds(result)})")
-    return text[0].upper() + text[1:]
+    return first_up(text)
 
 
 def _seeds(result: Difference) -> str:
     return f"{result.n_seeds} {'seed' if result.n_seeds == 1 else 'seeds'}, {result.n_samples:,} test images"
 
 
-def confounders(a: dict, b: dict) -> tuple[str, ...]:
-    """Settings other than objective and seed in which two resolved run configs differ, as dotted names."""
-    ignored = {"experiment", "objective", "seed"}
-    flat_a, flat_b = _flatten(a), _flatten(b)
-    return tuple(key for key in sorted(flat_a.keys() | flat_b.keys())
-                 if key.partition(".")[0] not in ignored and flat_a.get(key) != flat_b.get(key))
+def _defined(values: np.ndarray) -> np.ndarray:
+    return values[:, ~np.isnan(values).any(axis=0)]
 
 
-def _flatten(values: dict, prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _defined(values: np.ndarray, group: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """The samples that have a value, and for each the number of its group."""
-    keep = ~np.isnan(values).any(axis=0)
-    if not keep.any():
-        raise ValueError("a metric must be defined for at least one sample, got none (classes of one test image?)")
-    names = np.arange(keep.sum()) if group is None else group[keep].astype(str)
-    return values[:, keep], np.unique(names, return_inverse=True)[1]
-
-
-def _bootstrap(values: np.ndarray, group: np.ndarray, n_bootstrap: int, seed: int) -> np.ndarray:
-    """Means of draws with replacement: seeds first, then whole groups of samples, the same in every seed; (draws,)."""
-    generator = np.random.default_rng([seed, 4])
-    n_seeds, n_groups = len(values), int(group.max()) + 1
-    size = np.bincount(group)
-    total = np.stack([np.bincount(group, weights=row) for row in values])
-    means = np.empty(n_bootstrap)
-    for start in range(0, n_bootstrap, _CHUNK):
-        count = min(_CHUNK, n_bootstrap - start)
-        drawn_seeds = generator.integers(n_seeds, size=(count, n_seeds))
-        drawn_groups = generator.integers(n_groups, size=(count, n_groups))
-        over_seeds = total[drawn_seeds].mean(axis=1) if n_seeds > 1 else np.broadcast_to(total, (count, n_groups))
-        sums = np.take_along_axis(over_seeds, drawn_groups, axis=1).sum(axis=1)
-        means[start:start + count] = sums / size[drawn_groups].sum(axis=1)
-    return means
+def _has_values(values: np.ndarray) -> bool:
+    return _defined(values).shape[1] > 0
 
 
 def _round_up(count: int) -> int:

@@ -132,6 +132,26 @@ def read(path: Path) -> EmbeddingTable:
     return table
 
 
+def read_header(path: Path) -> tuple[dict, int]:
+    """What a table says of itself, without reading its rows: metadata and the number of dimensions D.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is not an embedding table.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"embedding table must exist, found none at {path}")
+    try:
+        schema = pq.read_schema(path)
+        _check_schema(schema)
+        metadata = json.loads(schema.metadata[b"duet"])
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} must be an embedding table, got {type(error).__name__}: {reason}") from None
+    metadata.pop("content_sha256", None)
+    return metadata, schema.field("embedding").type.list_size
+
+
 def _verify(table: EmbeddingTable, path: Path) -> None:
     lengths = {len(getattr(table, name)) for name in (*_TEXT, "label_id", "cluster", "x", "y", "embedding")}
     if len(lengths) != 1:

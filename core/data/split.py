@@ -89,23 +89,25 @@ def check_plan(manifest: Manifest, config: ExperimentConfig) -> None:
             if count != "all" and smallest < count:
                 raise ValueError(f"images_per_class must be at most the smallest class's training images, "
                                  f"{smallest} (class {label!r}), got {count}")
-            if smallest < 2:
+            if smallest < 2 and count != 1:
                 raise ValueError(f"every class must have at least 2 training images, got {smallest} in class {label!r}")
             if fills_batches:
-                _check_batch(config.training.batch, sizes)
+                _check_batch(config.training.batch.fitted(count), sizes, count)
 
 
 def fitting_batch(batch: BatchConfig, sizes: dict[str, int]) -> BatchConfig:
     """The batch nearest to the one asked for that these training classes can fill without duplicates."""
-    return BatchConfig(classes=min(batch.classes, len(sizes)), samples=max(2, min(batch.samples, *sizes.values())))
+    return batch.model_copy(update={"classes": min(batch.classes, len(sizes)), "samples": min(batch.samples, *sizes.values())})
 
 
-def _check_batch(batch: BatchConfig, sizes: dict[str, int]) -> None:
+def _check_batch(batch: BatchConfig, sizes: dict[str, int], count: int | str) -> None:
     fitting = fitting_batch(batch, sizes)
     if fitting != batch:
+        is_few = count != "all" and fitting.classes == batch.classes
+        advice = " (training.batch.fit: true takes it for such runs alone)" if is_few else ""
         raise ValueError(f"training.batch must fit {len(sizes)} classes of at least {min(sizes.values())} training images "
                          f"without duplicates, at most {len(sizes)} × {min(sizes.values())}, got {batch.classes} × "
-                         f"{batch.samples}; {fitting.classes} × {fitting.samples} fits")
+                         f"{batch.samples}; {fitting.classes} × {fitting.samples} fits{advice}")
 
 
 def _blocks(manifest: Manifest, config: SplitConfig) -> list[str]:

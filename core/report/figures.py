@@ -85,6 +85,48 @@ def curves(series: dict[str, list[dict]], colors: dict[str, str], column: str, t
     return figure
 
 
+def low_data_curve(curve: dict, colors: dict[str, str], title: str, height: int = 360) -> go.Figure:
+    """A metric against images per class, a line with its interval's band an arm; the floor grey and dashed.
+
+    Args:
+        curve: JSON of a `core.analysis.low_data.Curve` with its 'titles'.
+        colors: label -> colour; the floor has its own.
+        title: the metric's name.
+        height: pixels.
+    """
+    figure = go.Figure()
+    x = curve["images"]
+    for label, points in curve["points"].items():
+        is_floor, name = label == curve["floor"], curve["titles"][label]
+        color = palette.UNTRAINED if is_floor else colors[label]
+        mean, low, high = ([100 * point[key] for point in points] for key in ("mean", "low", "high"))
+        figure.add_trace(go.Scatter(x=[*x, *reversed(x)], y=[*high, *reversed(low)], fill="toself", mode="lines",
+                                    line={"width": 0}, fillcolor=_translucent(color), hoverinfo="skip", showlegend=False,
+                                    legendgroup=label))
+        figure.add_trace(go.Scatter(
+            x=x, y=mean, name=name, mode="lines" if is_floor else "lines+markers", legendgroup=label,
+            line={"color": color, "width": 2.5, "dash": "dash" if is_floor else "solid"}, marker={"size": 8},
+            customdata=np.stack([low, high], axis=1),
+            hovertemplate=f"{escape(name)}: %{{y:.1f}} [%{{customdata[0]:.1f}}, %{{customdata[1]:.1f}}]<extra></extra>"))
+    for pair in curve["pairs"]:
+        for crossing in pair["crossings"] if pair["crosses"] == "yes" else ():
+            figure.add_vrect(x0=crossing["low"] or min(x), x1=crossing["high"] or max(x), line_width=0,
+                             fillcolor=palette.UNTRAINED, opacity=0.12)
+            figure.add_vline(x=crossing["at"], line={"color": palette.UNTRAINED, "width": 1.5, "dash": "dot"})
+    text = [f"all ({place:,.0f})" if count == "all" else str(count) for count, place in zip(curve["counts"], x)]
+    figure.update_layout(
+        height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8}, hovermode="x unified", font={"size": 13},
+        xaxis={"title": "training images per class", "type": "log", "tickvals": x, "ticktext": text, "hoverformat": ".0f"},
+        yaxis={"title": f"{title}, percent"}, legend={"orientation": "h", "yanchor": "bottom", "y": 1.0},
+        uirevision="low-data")
+    return figure
+
+
+def _translucent(color: str) -> str:
+    red, green, blue = (int(color[place:place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.18)"
+
+
 def confusion(counts: np.ndarray, classes: tuple[str, ...], as_share: bool = True, height: int = 400,
               chosen: tuple[int, int] | None = None, color: str = palette.ARM_A, ink: str | None = None) -> go.Figure:
     """Classes (rows) against matched clusters (columns): shares of the class, or counts.

@@ -190,15 +190,18 @@ def release(folder: Path) -> None:
 
 def append_record(run: Path, record: dict) -> None:
     """Adds a line to a run's `records.jsonl` and flushes it."""
-    _append(run / "records.jsonl", record)
+    append_line(run / "records.jsonl", record)
 
 
 def append_alarm(run: Path, alarm: dict) -> None:
     """Adds a line to a run's `alarms.jsonl`: its kind, its step and a sentence."""
-    _append(run / "alarms.jsonl", alarm)
+    append_line(run / "alarms.jsonl", alarm)
 
 
-def _append(path: Path, record: dict) -> None:
+def append_line(path: Path, record: dict) -> None:
+    """Adds a line of JSON and flushes it to the disk; a half line that a crash or a full disk left is dropped first."""
+    if path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n"):
+        _replace_lines(path, read_lines(path))
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record, allow_nan=False) + "\n")
         file.flush()
@@ -207,15 +210,16 @@ def _append(path: Path, record: dict) -> None:
 
 def read_records(run: Path) -> list[dict]:
     """All whole lines of a run's `records.jsonl`."""
-    return _read_lines(run / "records.jsonl")
+    return read_lines(run / "records.jsonl")
 
 
 def read_alarms(run: Path) -> list[dict]:
     """All whole lines of a run's `alarms.jsonl`."""
-    return _read_lines(run / "alarms.jsonl")
+    return read_lines(run / "alarms.jsonl")
 
 
-def _read_lines(path: Path) -> list[dict]:
+def read_lines(path: Path) -> list[dict]:
+    """All whole lines of a file of JSON lines; none if there is no file."""
     if not path.is_file():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines(keepends=True)

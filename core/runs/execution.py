@@ -1,4 +1,4 @@
-"""One run, from its config to its artefacts: train, keep the best on validation, embed every sample, score.
+"""One run, from its config to its artefacts: tune if asked, train, keep the best on validation, embed every sample, score.
 
 Knows the run's folder; knows nothing of queues, processes or other runs.
 """
@@ -6,6 +6,7 @@ Knows the run's folder; knows nothing of queues, processes or other runs.
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -19,9 +20,10 @@ from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.config import LEAKY_SAMPLER, RunConfig
 from core.data.manifest import Manifest
-from core.runs import directory, verdict
+from core.runs import directory, openings, trials, verdict
 from core.runs.board import Board
 from core.runs.film import Film, probe_rows
+from core.runs.trials import Trial
 from core.training import checkpoint, embed, encoder, objectives
 from core.training.encoder import DataConfig
 from core.training.ranks import Ranks
@@ -70,7 +72,11 @@ def execute(run: Path, config: RunConfig, place: Workplace, should_stop: Callabl
     module, _ = encoder.build(config.encoder, config.seed)
     checkpoint_hash = None
     if config.is_trained:
-        yield from _train(run, config, _trainer(module, config, place), place, should_stop, say)
+        chosen = config
+        if config.n_trials:
+            yield from _try_learning_rates(run, config, place, should_stop, say)
+            chosen = config.with_lr(place.ranks.agree(trials.best(trials.read(run))))
+        yield from _train(run, chosen, _trainer(module, chosen, place), place, should_stop, say)
         tensors, values = checkpoint.load(run / BEST)
         module.load_state_dict(tensors)
         checkpoint_hash = values["sha256"]
@@ -83,6 +89,20 @@ def follow(run: Path, config: RunConfig, place: Workplace) -> Iterator[None]:
     Raises:
         ValueError: if the checkpoint it goes on from cannot be found here; the processes must share the disk.
     """
+    if config.n_trials:
+        remaining = place.ranks.agree(None)
+        if remaining is None:  # stopped before it began
+            return
+        for lr in remaining:
+            trial = config.trial(lr)
+            trainer = _trainer(encoder.build(trial.encoder, trial.seed)[0], trial, place)
+            with suppress(FloatingPointError):  # the first process writes it down
+                for _ in trainer.epochs(lambda: place.ranks.agree(None)):
+                    pass
+                if not trainer.is_done:
+                    return
+            yield
+        config = config.with_lr(place.ranks.agree(None))
     module, _ = encoder.build(config.encoder, config.seed)
     trainer = _trainer(module, config, place)
     begun = place.ranks.agree(None)
@@ -127,6 +147,37 @@ def _asking(should_stop: Callable[[], bool]) -> Callable[..., None]:
     return ask
 
 
+def _try_learning_rates(run: Path, config: RunConfig, place: Workplace, should_stop: Callable[[], bool],
+                        say: Say) -> Iterator[None]:
+    """Trains briefly with each learning rate that has not been tried yet, from the run's own beginning; gives way after each.
+
+    A trial that was interrupted begins anew: it keeps no checkpoint, and leaves nothing but its line in `trials.json`.
+    """
+    validation = place.manifest.indices("validation")
+    ask = _asking(should_stop)
+    n_done = len(trials.read(run))
+    remaining = config.tuning.learning_rates[n_done:]
+    place.ranks.agree(remaining)
+    for number, lr in enumerate(remaining, start=n_done + 1):
+        say(f"trying learning rate {lr:g}, {number} of {config.n_trials}")
+        started = time.perf_counter()
+        trial = config.trial(lr)
+        trainer = _trainer(encoder.build(trial.encoder, trial.seed)[0], trial, place)
+        try:
+            for _ in trainer.epochs(lambda: place.ranks.agree(should_stop())):
+                pass
+            if not trainer.is_done:
+                raise Stopped
+            vectors = _vectors(trainer.encoder, validation, place, config, ask)
+            found = metrics.retrieval(vectors, place.manifest.label_id[validation])["map_at_r"]
+            score = float(np.nanmean(found))
+        except FloatingPointError as error:
+            log.warning("%s learning rate %g: %s", run.name, lr, error)
+            score = None
+        trials.add(run, Trial(lr, trainer.step * trial.images_per_step, score, time.perf_counter() - started))
+        yield
+
+
 def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, should_stop: Callable[[], bool],
            say: Say) -> Iterator[None]:
     manifest = place.manifest
@@ -136,7 +187,8 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
     ask = _asking(should_stop)
     tensors, values, refused = _newest(run)
     mark = f" ({refused})" if refused else ""  # in the phase and on the records, for people to see
-    note = {"refused": refused} if refused else {}
+    batch = config.training.batch
+    note = {"batch": [batch.classes, batch.samples, config.training.views], **({"refused": refused} if refused else {})}
     epoch, best = values["epoch"], values["best"]
     if tensors:
         trainer.load(tensors, values)
@@ -235,7 +287,7 @@ def _vectors(module: nn.Module, rows: np.ndarray, place: Workplace, config: RunC
              ask: Callable[..., None]) -> np.ndarray:
     try:
         return embed.embed(module, place.data_config, place.pixels, rows, place.device, config.evaluation.normalize,
-                           progress=ask)
+                           progress=ask, flip_seed=config.seed if config.evaluation.flip else None)
     except ValueError as error:  # what the encoder makes of good images is no longer a number, or nothing
         raise FloatingPointError(str(error)) from error
 
@@ -261,8 +313,11 @@ def _finish(run: Path, config: RunConfig, module: nn.Module, checkpoint_hash: st
     layout = projection.project(vectors, evaluation.projection)
     ask()
     say("scoring on the test images")
+    if config.is_trained:
+        openings.add(run)
     rows = manifest.training_indices(config.images_per_class, config.seed)
     is_subset = config.images_per_class != "all"
+    tuning = trials.summary(run, config.n_trials)
     space = EmbeddingTable(
         sample_id=manifest.sample_id, path=manifest.sample_id, label=manifest.label, label_id=manifest.label_id,
         split=manifest.split, group=manifest.group, cluster=clustering.nearest_center(vectors, centers),
@@ -271,7 +326,7 @@ def _finish(run: Path, config: RunConfig, module: nn.Module, checkpoint_hash: st
             "config": config.to_json(), "leaks": list(config.leaks), "classes": list(manifest.classes),
             "fingerprint": manifest.fingerprint,
             "encoder": {"name": config.encoder.name, "options": config.encoder.options, **asdict(place.data_config)},
-            "checkpoint_sha256": checkpoint_hash, "readout": "pooled features",
+            "checkpoint_sha256": checkpoint_hash, "tuning": tuning, "readout": "pooled features",
             "normalization": "l2" if evaluation.normalize else "none",
             "training_samples": manifest.sample_id[rows].tolist() if is_subset else None,
             "clustering": {"method": "kmeans", "n_clusters": n_classes, "seed": 0, "fitted_on": "test",
@@ -279,8 +334,7 @@ def _finish(run: Path, config: RunConfig, module: nn.Module, checkpoint_hash: st
             "projection": {"method": evaluation.projection, "seed": 0}, "versions": directory.versions()})
     scores = verdict.score(space)
     ask()
-    space.metadata["evaluation"] = {"split": "test", "n_samples": len(scores.sample_id),
-                                    "metrics": verdict.summarize(scores, evaluation.bootstrap)}
+    space.metadata["evaluation"] = {**verdict.evaluation(scores, evaluation.bootstrap), "tuning": tuning}
     verdict.write_scores(run, scores)
     directory.write_json(run / "evaluation.json", space.metadata["evaluation"])
     tables.write(space, run / "embeddings.parquet")

@@ -19,7 +19,7 @@ import psutil
 from filelock import FileLock
 
 from core.config import EncoderConfig
-from core.runs import device_queue, directory
+from core.runs import device_queue, directory, trials
 from core.runs.device_queue import Ticket, is_alive
 from core.runs.directory import RunStatus
 
@@ -40,7 +40,7 @@ class Progress:
 
     Attributes:
         state: of the whole: 'running' or 'queued' while any run is, else the worst of its runs' states.
-        share: of the images of all trained runs that have been seen, 0 to 1.
+        share: of the images of all trained runs, their trials included, that have been seen, 0 to 1.
         n_done: runs completed.
         n_runs: runs in all.
         seconds_left: estimate from the speed so far; None before there is one.
@@ -171,14 +171,14 @@ def progress(folder: Path) -> Progress:
             messages.append(status.message)
         if not run.is_trained:
             continue
-        budget = run.n_steps * run.images_per_step
         records = directory.read_records(folder / run.name)
-        done = records[-1]["images_seen"] if records else 0
-        trained += budget
-        seen += budget if status.state == "completed" else done
-        if len(records) > 1:
+        tried = trials.read(folder / run.name)
+        done = (records[-1]["images_seen"] if records else 0) + sum(trial.images_seen for trial in tried)
+        trained += run.n_images
+        seen += run.n_images if status.state == "completed" else done
+        if len(records) > 1 or tried:
             rate_images += done
-            rate_seconds += sum(record["total_seconds"] for record in records[1:])
+            rate_seconds += sum(record["total_seconds"] for record in records[1:]) + sum(trial.seconds for trial in tried)
     left = (trained - seen) * rate_seconds / rate_images if rate_images else None
     order: tuple[DerivedState, ...] = ("running", "lost", "failed", "stopped", "queued", "completed")
     state = next(state for state in order if state in states)

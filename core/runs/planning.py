@@ -5,10 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.config import DatasetConfig, ExperimentConfig
+from core import config as configuration
+from core.config import DatasetConfig, ExperimentConfig, is_drawn
 from core.data import sources, split
 from core.data.manifest import Manifest
 from core.runs import board, directory, jobs
+
+CURVE = (1, 2, 5, 15, 50)  # images per class of a low-data curve, before all of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +50,34 @@ def plan(config: ExperimentConfig, data: Path | None = None, progress: Callable[
     asking = [objective for objective in config.objectives if config.split_of(objective) != config.split]
     random_split = split.assign(samples, config.split_of(asking[0]), config.seeds) if asking else None
     return Plan(config, manifest, random_split)
+
+
+def low_data(config: ExperimentConfig, scanned: Manifest) -> ExperimentConfig:
+    """The experiment as a low-data curve: images per class from `CURVE`, as far as its smallest class goes, and all.
+
+    Batches that few images cannot fill shrink, for every objective alike. One image of a class needs two views of it;
+    objectives that cannot learn from one begin at two. Nothing else changes.
+
+    Args:
+        config: the experiment; its batch is made to fit all images if it does not.
+        scanned: its dataset's samples.
+
+    Raises:
+        ValueError: if no split can be made, or there is no smaller number to begin with.
+    """
+    manifest = split.assign(scanned, config.split, config.seeds)
+    sizes = manifest.counts(manifest.indices("train"))
+    needs_two = any(is_drawn(objective) or objective.pool for objective in config.objectives) or config.training.pool == "all"
+    fewest = 2 if needs_two else 1
+    counts = [count for count in CURVE if fewest <= count < min(sizes.values())]
+    if not counts:
+        raise ValueError(f"a low-data curve must have classes of more than {fewest} training images, got one of "
+                         f"{min(sizes.values())}")
+    batch = split.fitting_batch(config.training.batch, sizes).model_copy(update={"fit": True})
+    values = config.to_json()
+    values["images_per_class"] = [*counts, "all"]
+    values["training"] |= {"batch": batch.model_dump(), "views": 2 if 1 in counts else config.training.views}
+    return configuration.parse(values)
 
 
 def scan(config: DatasetConfig, data: Path | None = None, progress: Callable[[int, int], None] | None = None) -> Manifest:

@@ -24,7 +24,7 @@ from filelock import FileLock
 from core.config import RunConfig
 from core.data import pixels as pixel_store
 from core.data import sources
-from core.runs import directory, failures, jobs, verdict
+from core.runs import directory, failures, jobs, reporting, verdict
 from core.runs.directory import RunStatus
 from core.runs.execution import Stopped, Workplace, execute, follow
 from core.runs.failures import DataError
@@ -233,7 +233,12 @@ def _go_on(run: Path, work: Iterator[None], ranks: Ranks) -> bool:
 
 
 def _write_verdict(folder: Path) -> None:
-    directory.write_json(folder / "verdict.json", verdict.decide(folder))
+    found = verdict.decide(folder)
+    directory.write_json(folder / "verdict.json", found)
+    try:
+        reporting.write(folder, folder / "report.html", found=found)
+    except (OSError, ValueError) as error:  # nothing to compare yet, or images that have gone: the numbers stand without it
+        log.warning("no report: %s", error)
 
 
 def _say(run: Path, state: str, phase: str = "") -> None:

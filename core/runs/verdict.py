@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core import config as configuration
-from core.analysis import comparison, metrics
+from core.analysis import agreement, chance, comparison, fairness, metrics, paired_tests
 from core.analysis import table as tables
+from core.analysis.chance import Chance
 from core.analysis.comparison import Comparison, Values
-from core.analysis.metrics import HEADLINE, METRICS
+from core.analysis.metrics import HEADLINE, METRICS, SPACE_METRICS, MetricInfo
 from core.analysis.table import EmbeddingTable
 from core.config import ExperimentConfig, Objective, UntrainedConfig, arm_label, arm_title
-from core.runs import directory
+from core.runs import curve, directory, protocol
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,17 +27,31 @@ class Scores:
 
     Attributes:
         name: what to call them in a sentence.
-        sample_id: the test samples, shape (n,), the same in every space.
+        sample_id: the n test samples, shape (n,), the same in every space.
         group: their groups, shape (n,); drawn together by the bootstrap.
-        values: metric -> shape (seeds, n), float64, 0 to 1, nan where undefined.
+        label: their classes, shape (n,).
+        label_id: place of the class among the dataset's sorted classes, shape (n,), int32; `clusters` count along it too.
+        values: metric of `METRICS` -> shape (seeds, n), float64, nan where undefined.
+        space: metric of `SPACE_METRICS` -> shape (seeds, n), float64; pseudo-values whose mean is the metric.
+        clusters: K-means clusterings, matched to the sorted classes, shape (seeds, kmeans_seeds, n), int32.
+        neighbors: nearest test samples of each, as rows, nearest first, shape (seeds, n, k), int32.
         config: resolved config of the first run.
+        settings: what they were trained and tested under, by `protocol`.
+        files: embedding tables of the spaces, one a seed.
     """
 
     name: str
     sample_id: np.ndarray
     group: np.ndarray
+    label: np.ndarray
+    label_id: np.ndarray
     values: Values
+    space: Values
+    clusters: np.ndarray
+    neighbors: np.ndarray
     config: dict
+    settings: dict
+    files: tuple[Path, ...] = ()
 
 
 def score(table: EmbeddingTable) -> Scores:
@@ -56,46 +71,112 @@ def score(table: EmbeddingTable) -> Scores:
     known = table.of_split("train") if used is None else table.rows(np.isin(table.sample_id, used))
     if len(test) < 2 or len(known) == 0:
         raise ValueError(f"a space to score must have test and training samples, got {len(test)} and {len(known)}")
-    evaluation = table.metadata["config"]["evaluation"]
-    values = metrics.per_sample(test.embedding, test.label_id, known.embedding, known.label_id, len(table.classes),
-                                evaluation["neighbors"], evaluation["kmeans_seeds"])
     config = table.metadata["config"]
-    return Scores(name=configuration.parse_run(config).name, sample_id=test.sample_id, group=test.group,
-                  values={name: column[None] for name, column in values.items()}, config=config)
+    evaluation = config["evaluation"]
+    found = metrics.measure(test.embedding, test.label_id, known.embedding, known.label_id, len(table.classes),
+                            evaluation["neighbors"], evaluation["kmeans_seeds"])
+    return Scores(name=configuration.parse_run(config).name, sample_id=test.sample_id, group=test.group, label=test.label,
+                  label_id=test.label_id, values={name: column[None] for name, column in found.values.items()},
+                  space={name: column[None] for name, column in found.space.items()},
+                  clusters=found.clusters[None], neighbors=found.neighbors[None].astype(np.int32), config=config,
+                  settings=protocol.of_table(table))
+
+
+_TEXT = ("sample_id", "group", "label")
+_LISTS = ("clusters", "neighbors")
 
 
 def write_scores(run: Path, scores: Scores) -> None:
     """Keeps every metric of every test sample, so that comparing runs computes nothing twice."""
-    arrow = pa.table({"sample_id": pa.array(scores.sample_id.tolist(), pa.string()),
-                      "group": pa.array(scores.group.tolist(), pa.string()),
-                      **{name: pa.array(column[0], pa.float64()) for name, column in scores.values.items()}})
+    lists = {"clusters": scores.clusters[0].T, "neighbors": scores.neighbors[0]}
+    arrow = pa.table({**{name: pa.array(getattr(scores, name).tolist(), pa.string()) for name in _TEXT},
+                      "label_id": pa.array(scores.label_id, pa.int32()),
+                      **{name: pa.array(column[0], pa.float64()) for name, column in (scores.values | scores.space).items()},
+                      **{name: pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1), pa.int32()), rows.shape[1])
+                         for name, rows in lists.items()}})
     temporary = run / "scores.parquet.tmp"
-    pq.write_table(arrow, temporary)
+    pq.write_table(arrow, temporary, compression="zstd")
     temporary.replace(run / "scores.parquet")
 
 
+def read_scores(run: Path) -> Scores:
+    """The scores of one completed run; of one that an earlier version scored, computed anew from its embeddings.
+
+    Raises:
+        ValueError: if the run is not completed.
+    """
+    name = f"{run.parent.name}/{run.name}"
+    if not (run / "scores.parquet").is_file():
+        raise ValueError(f"{name} must be completed to be compared, got {directory.read_status(run).state}")
+    arrow = pq.read_table(run / "scores.parquet")
+    embeddings = run / "embeddings.parquet"
+    if not {*_TEXT, "label_id", *_LISTS, *METRICS, *SPACE_METRICS} <= set(arrow.column_names):
+        return replace(score(tables.read(embeddings)), files=(embeddings,))
+    clusters, neighbors = (arrow[key].combine_chunks().flatten().to_numpy().reshape(len(arrow), -1) for key in _LISTS)
+    values, space = ({metric: arrow[metric].to_numpy()[None] for metric in registry} for registry in (METRICS, SPACE_METRICS))
+    text = {key: np.array(arrow[key].to_pylist(), dtype=object) for key in _TEXT}
+    return Scores(**text, name=name, label_id=arrow["label_id"].to_numpy(), values=values, space=space,
+                  clusters=clusters.T[None], neighbors=neighbors[None],
+                  config=directory.read_json(run / "run.json")["config"], settings=protocol.of_runs([run]),
+                  files=(embeddings,))
+
+
 def summarize(scores: Scores, n_bootstrap: int) -> dict[str, dict[str, float]]:
-    """Mean, 95 % interval and sd over seeds of every metric, for JSON and tables."""
-    return {name: asdict(comparison.interval(column, n_bootstrap, group=scores.group))
-            for name, column in scores.values.items()}
+    """Mean, 95 % interval and sd over seeds of every metric of `METRICS`, for JSON and tables."""
+    return _summary(scores.values, METRICS, scores.group, n_bootstrap)
+
+
+def summarize_space(scores: Scores, n_bootstrap: int) -> dict[str, dict[str, float]]:
+    """The same of `SPACE_METRICS`; without those that are undefined."""
+    return _summary(scores.space, SPACE_METRICS, scores.group, n_bootstrap)
+
+
+def _summary(values: Values, registry: dict[str, MetricInfo], group: np.ndarray, n_bootstrap: int) -> dict:
+    defined = {name: column for name, column in values.items() if not np.isnan(column).any(axis=0).all()}
+    bounds = {name: info.bounds for name, info in registry.items()}
+    return {name: asdict(item) for name, item in comparison.intervals(defined, bounds, n_bootstrap, group=group).items()}
+
+
+def chance_levels(scores: Scores, n_bootstrap: int) -> dict[str, Chance]:
+    """What the retrieval metrics and K-means accuracy would be with permuted labels, and whether they are no better;
+    over seeds, the mean level."""
+    n_classes = int(max(scores.label_id.max(), scores.clusters.max())) + 1
+    clusterings = scores.clusters.reshape(-1, len(scores.label_id))
+    return {**chance.of_retrieval(scores.values, scores.label_id, n_bootstrap, scores.group),
+            "kmeans_accuracy": chance.of_kmeans(clusterings, scores.label_id, n_classes)}
+
+
+def evaluation(scores: Scores, n_bootstrap: int) -> dict:
+    """Every number shown about one run's space, for JSON: means with intervals, over all test samples and by class, chance
+    levels, and how far K-means runs differ."""
+    over_runs = (scores.clusters[0] == scores.label_id).mean(axis=1)
+    per_class = [{"label": label, "n_samples": int(rows.sum()),
+                  **{name: float(np.nanmean(column[:, rows])) for name, column in scores.values.items()
+                     if not np.isnan(column[:, rows]).all()}}
+                 for label in sorted(set(scores.label.tolist())) for rows in [scores.label == label]]
+    return {"split": "test", "n_samples": len(scores.sample_id), "metrics": summarize(scores, n_bootstrap),
+            "space": summarize_space(scores, n_bootstrap), "per_class": per_class,
+            "kmeans": {"n_seeds": len(over_runs), "mean": float(over_runs.mean()),
+                       "sd": float(over_runs.std(ddof=1)) if len(over_runs) > 1 else 0.0},
+            "chance": {name: asdict(item) for name, item in chance_levels(scores, n_bootstrap).items()}}
 
 
 def scores_of_runs(runs: list[Path], name: str) -> Scores:
     """The scores of completed runs, one a seed.
 
     Raises:
-        ValueError: if a run is not completed.
+        ValueError: if a run is not completed, or they were not tested on the same samples.
     """
-    columns = []
-    for run in runs:
-        if not (run / "scores.parquet").is_file():
-            raise ValueError(f"{run.parent.name}/{run.name} must be completed to be compared, "
-                             f"got {directory.read_status(run).state}")
-        columns.append(pq.read_table(run / "scores.parquet"))
-    values = {metric: np.stack([column[metric].to_numpy() for column in columns]) for metric in METRICS}
-    sample_id, group = (np.array(columns[0][key].to_pylist(), dtype=object) for key in ("sample_id", "group"))
-    return Scores(name=name, sample_id=sample_id, group=group, values=values,
-                  config=directory.read_json(runs[0] / "run.json")["config"])
+    found = [read_scores(run) for run in runs]
+    for other in found[1:]:
+        if not np.array_equal(other.sample_id, found[0].sample_id):
+            raise ValueError(f"seeds must be tested on the same samples, got others in {other.name} than in {found[0].name}")
+    values, space = ({metric: np.concatenate([getattr(item, part)[metric] for item in found]) for metric in registry}
+                     for part, registry in (("values", METRICS), ("space", SPACE_METRICS)))
+    return replace(found[0], name=name, values=values, space=space,
+                   clusters=np.concatenate([item.clusters for item in found]),
+                   neighbors=np.concatenate([item.neighbors for item in found]), settings=protocol.of_runs(runs),
+                   files=tuple(path for item in found for path in item.files))
 
 
 def scores_of_file(path: Path) -> Scores:
@@ -104,7 +185,7 @@ def scores_of_file(path: Path) -> Scores:
     Raises:
         FileNotFoundError, ValueError: as `table.read` and `score`.
     """
-    return replace(score(tables.read(path)), name=path.stem)
+    return replace(score(tables.read(path)), name=path.stem, files=(path,))
 
 
 def title_of(run: Path) -> str:
@@ -133,23 +214,31 @@ def compare(a: Scores, b: Scores, n_bootstrap: int) -> Comparison:
         raise ValueError(f"spaces to compare must have as many seeds as each other, got {n_seeds[0]} of {a.name} and "
                          f"{n_seeds[1]} of {b.name}")
     config_a, config_b = configuration.parse_run(a.config), configuration.parse_run(b.config)
-    n_dropped = 0
+    n_dropped, space, mcnemar, per_class = 0, [], [], []
     if config_a.split == config_b.split:
         shared = np.intersect1d(a.sample_id, b.sample_id)
         if len(shared) == 0:
             raise ValueError(f"spaces must share test samples to be compared, got none in {a.name} and {b.name}")
         n_dropped = len(a.sample_id) + len(b.sample_id) - 2 * len(shared)
         in_a, in_b = _rows(a, shared), _rows(b, shared)
-        differences = comparison.compare({metric: values[:, in_a] for metric, values in a.values.items()},
-                                         {metric: values[:, in_b] for metric, values in b.values.items()}, n_bootstrap,
-                                         group=a.group[in_a])
+        (of_a, space_a), (of_b, space_b) = (
+            [{metric: column[:, rows] for metric, column in part.items()} for part in (scores.values, scores.space)]
+            for scores, rows in ((a, in_a), (b, in_b)))
+        group = a.group[in_a]
+        differences = comparison.compare(of_a, of_b, n_bootstrap, group)
+        space = comparison.compare_space(space_a, space_b, n_bootstrap, group)
+        mcnemar = [paired_tests.mcnemar(metric, of_a[metric], of_b[metric], group) for metric in paired_tests.BINARY]
+        per_class = comparison.compare_classes(of_a, of_b, a.label[in_a], n_bootstrap, group)
     else:
-        differences = [comparison.unpaired_difference(metric, a.values[metric], b.values[metric], n_bootstrap,
-                                                      group_a=a.group, group_b=b.group) for metric in METRICS]
+        differences = comparison.hold([
+            comparison.unpaired_difference(metric, a.values[metric], b.values[metric], n_bootstrap, group_a=a.group,
+                                           group_b=b.group) for metric in METRICS])
     headline = next(item for item in differences if item.metric == HEADLINE)
     leaks_a, leaks_b = config_a.leaks, config_b.leaks
-    unfair = comparison.confounders(a.config, b.config)
-    is_worth = not leaks_a and bool(leaks_b) and not set(unfair) - _LEAK_SETTINGS and (
+    settings = fairness.differences(a.settings, b.settings)
+    unfair = fairness.confounders(settings)
+    confounding = {item.field for item in settings if item.kind == "confounder"}
+    is_worth = not leaks_a and bool(leaks_b) and not confounding - _LEAK_SETTINGS and (
         _without_leaks(config_a.objective) == _without_leaks(config_b.objective))
     if is_worth:
         said = comparison.worth_sentence(headline, " and ".join(leaks_b), a.name)
@@ -157,7 +246,48 @@ def compare(a: Scores, b: Scores, n_bootstrap: int) -> Comparison:
     else:
         said = comparison.sentence(headline, a.name, b.name, unfair, _leak_warning(a.name, leaks_a, b.name, leaks_b))
     return Comparison(name_a=a.name, name_b=b.name, differences=tuple(differences), confounders=unfair, n_dropped=n_dropped,
-                      sentence=said, leaks_a=leaks_a, leaks_b=leaks_b, is_worth_of_leak=is_worth)
+                      sentence=said, settings=settings, leaks_a=leaks_a, leaks_b=leaks_b, is_worth_of_leak=is_worth,
+                      space=tuple(space), mcnemar=tuple(mcnemar), per_class=tuple(per_class))
+
+
+def overlap(a: Scores, b: Scores) -> np.ndarray:
+    """Share of each shared test sample's nearest test samples that are the same in both spaces.
+
+    Args:
+        a: one arm.
+        b: the other, with as many seeds.
+
+    Returns:
+        Shape (seeds, shared), 0 to 1, in the order of the sorted sample_id; each space's nearest are among all it was
+        tested on.
+    """
+    shared = np.intersect1d(a.sample_id, b.sample_id)
+    in_a, in_b = _rows(a, shared), _rows(b, shared)
+    place = {sample_id: row for row, sample_id in enumerate(a.sample_id.tolist())}
+    as_in_a = np.array([place.get(sample_id, -1) for sample_id in b.sample_id.tolist()])
+    k = min(a.neighbors.shape[2], b.neighbors.shape[2])
+    return np.stack([agreement.shared_neighbors(near_a[in_a, :k], as_in_a[near_b[in_b, :k]])
+                     for near_a, near_b in zip(a.neighbors, b.neighbors)])
+
+
+def agree(a: Scores, b: Scores) -> dict:
+    """How alike two arms are, seed by seed: JSON with 'neighbors' (how many), 'overlap' (mean share of them in common),
+    'overlap_by_chance' and 'cka' (linear; None where a space is one point). Reads the embeddings."""
+    shared = np.intersect1d(a.sample_id, b.sample_id)
+    k = min(a.neighbors.shape[2], b.neighbors.shape[2])
+    return {"neighbors": k, "overlap": overlap(a, b).mean(axis=1).tolist(), "overlap_by_chance": k / (len(shared) - 1),
+            "cka": [_cka(file_a, file_b, shared) for file_a, file_b in zip(a.files, b.files)]}
+
+
+def _cka(file_a: Path, file_b: Path, shared: np.ndarray) -> float | None:
+    vectors = []
+    for file in (file_a, file_b):
+        table = tables.read(file)
+        place = {sample_id: row for row, sample_id in enumerate(table.sample_id.tolist())}
+        vectors.append(table.embedding[[place[sample_id] for sample_id in shared.tolist()]])
+    if any((space == space[0]).all() for space in vectors):
+        return None
+    return agreement.linear_cka(*vectors)
 
 
 _LEAK_SETTINGS = {"split.group", "training.pool"}
@@ -180,8 +310,9 @@ def decide(folder: Path) -> dict:
     Every arm is compared with the first, and every arm that leaks with the same arm without the leak.
 
     Returns:
-        JSON: 'rows' (objective, images_per_class, leaks, n_seeds, metrics), 'comparisons' and 'sentence', the first
-        comparison at the most images per class; empty where nothing is completed.
+        JSON: 'rows' (objective, images_per_class, leaks, n_seeds, n_test, metrics, space, chance), 'comparisons' (each with
+        its 'agreement', None where no two test samples are shared) and 'sentence', the first comparison at the most images
+        per class; empty where nothing is completed. 'curve' as `curve.draw` has it.
     """
     config = directory.read_config(folder)
     n_bootstrap = config.evaluation.bootstrap
@@ -193,13 +324,18 @@ def decide(folder: Path) -> dict:
                 rows.append({"objective": label, "images_per_class": count,
                              "leaks": list(configuration.parse_run(found.config).leaks),
                              "n_seeds": len(found.values[HEADLINE]), "n_test": len(found.sample_id),
-                             "metrics": summarize(found, n_bootstrap)})
-        for a, b in ((arms[label_a], arms[label_b]) for label_a, label_b in _pairs(config)):
+                             "metrics": summarize(found, n_bootstrap), "space": summarize_space(found, n_bootstrap),
+                             "chance": {name: asdict(item) for name, item in chance_levels(found, n_bootstrap).items()}})
+        for label_a, label_b in _pairs(config):
+            a, b = arms[label_a], arms[label_b]
             if a is not None and b is not None and len(a.values[HEADLINE]) == len(b.values[HEADLINE]):
-                comparisons.append({"images_per_class": count, **compare(a, b, n_bootstrap).to_json()})
+                alike = agree(a, b) if np.isin(a.sample_id, b.sample_id).sum() > 1 else None
+                comparisons.append({"images_per_class": count, "label_a": label_a, "label_b": label_b,
+                                    **compare(a, b, n_bootstrap).to_json(), "agreement": alike})
     most = max(config.images_per_class, key=lambda count: float("inf") if count == "all" else count)
     chosen = next((item for item in comparisons if item["images_per_class"] == most), None)
-    return {"rows": rows, "comparisons": comparisons, "sentence": chosen["sentence"] if chosen else ""}
+    return {"rows": rows, "comparisons": comparisons, "sentence": chosen["sentence"] if chosen else "",
+            "curve": curve.draw(folder, scores_of_runs)}
 
 
 def _pairs(config: ExperimentConfig) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""An encoder over images: one vector per sample, with the deterministic evaluation view."""
+"""An encoder over images: one vector per sample, with the deterministic evaluation view unless a fault was asked for."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -7,13 +7,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from core.training.augmentation import center
+from core.config import AugmentationConfig
+from core.training.augmentation import augment, center, draw
 from core.training.encoder import DataConfig
 from core.training.images import Images
 
 
 def embed(encoder: nn.Module, data: DataConfig, pixels: np.ndarray, rows: np.ndarray, device: torch.device,
-          normalize: bool = True, batch_size: int = 256, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
+          normalize: bool = True, batch_size: int = 256, progress: Callable[[int, int], None] | None = None,
+          flip_seed: int | None = None) -> np.ndarray:
     """Pooled features of some samples, in the order of `rows`.
 
     Args:
@@ -25,6 +27,7 @@ def embed(encoder: nn.Module, data: DataConfig, pixels: np.ndarray, rows: np.nda
         normalize: scale each vector to length 1.
         batch_size: images per forward pass.
         progress: called with (done, total).
+        flip_seed: seed of the images that are mirrored, each with a chance of one half; None mirrors none.
 
     Returns:
         Vectors, shape (m, D), float32.
@@ -36,6 +39,8 @@ def embed(encoder: nn.Module, data: DataConfig, pixels: np.ndarray, rows: np.nda
         raise ValueError("rows to embed must be at least one, got none")
     encoder = encoder.to(device, memory_format=torch.channels_last).eval()
     images = Images(pixels, rows, device, is_resident=False)
+    drawn = None if flip_seed is None else draw(len(rows), AugmentationConfig(crop_scale=None),
+                                                torch.Generator().manual_seed(flip_seed))
     chunks = [rows[start:start + batch_size] for start in range(0, len(rows), batch_size)]
     parts: list[torch.Tensor] = []
     with ThreadPoolExecutor(1) as reader:  # the next images are read while these are embedded
@@ -45,7 +50,9 @@ def embed(encoder: nn.Module, data: DataConfig, pixels: np.ndarray, rows: np.nda
             if number < len(chunks):
                 coming = reader.submit(images.take, chunks[number])
             with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                parts.append(encoder(center(batch, data)).float())
+                here = slice((number - 1) * batch_size, number * batch_size)
+                view = center(batch, data) if drawn is None else augment(batch, drawn.part(here), data)
+                parts.append(encoder(view).float())
             if progress:
                 progress(min(number * batch_size, len(rows)), len(rows))
     vectors = torch.cat(parts).cpu().numpy()

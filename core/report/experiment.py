@@ -1,0 +1,220 @@
+"""The report of an experiment: what was asked, what may be said, how it was found out, and how to do it again.
+
+Turns what `core.runs.reporting` gathered into one page; computes no number of its own.
+"""
+
+import base64
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from core.analysis import clustering, comparison
+from core.analysis.metrics import METRICS
+from core.analysis.table import EmbeddingTable
+from core.report import figures, page, palette
+
+
+@dataclass(frozen=True)
+class Example:
+    """A test image that one space gets right and the other wrong.
+
+    Attributes:
+        sample_id: which.
+        label: its class.
+        said: what k-NN makes of it, in words.
+        jpeg: its thumbnail; empty if its file has gone.
+    """
+
+    sample_id: str
+    label: str
+    said: str
+    jpeg: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Everything the page of an experiment says, for one pair of arms at one images-per-class.
+
+    Attributes:
+        name: the experiment's.
+        title_a, title_b: the arms, as they are called in a sentence.
+        arms: labels of the experiment's objectives, in order.
+        images_per_class: of the pair that is drawn.
+        seed: whose spaces are drawn.
+        comparison: the pair's entry in `verdict.json`.
+        others: the other pairs' entries.
+        rows: every arm's entry at that images-per-class, untrained first.
+        curve: the low-data curve's entry; None with one images-per-class.
+        open_set: the open set's comparisons; empty where no class was held out.
+        readouts: rows of the table of readouts; empty where there are none.
+        spaces: test images of both, the same rows, float32 vectors.
+        layouts: their places, B turned onto A, each of shape (n, 2).
+        won, lost: examples that only B, or only A, gets right.
+        protocol: name -> what it was, in words.
+        openings: how often the test images were opened, in words.
+        trials: how learning rates were chosen, in words; empty without tuning.
+        limits: what this does not show, a sentence each.
+        command: how to run it again.
+        config: the experiment's file, as YAML.
+        versions: name -> version.
+    """
+
+    name: str
+    title_a: str
+    title_b: str
+    arms: tuple[str, ...]
+    images_per_class: int | str
+    seed: int
+    comparison: dict
+    others: list[dict]
+    rows: list[dict]
+    curve: dict | None
+    open_set: list[dict]
+    readouts: list[dict]
+    spaces: tuple[EmbeddingTable, EmbeddingTable]
+    layouts: tuple[np.ndarray, np.ndarray]
+    won: list[Example]
+    lost: list[Example]
+    protocol: dict[str, str]
+    openings: str
+    trials: str
+    limits: list[str]
+    command: str
+    config: str
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def write(report: Report, path: Path) -> None:
+    """Writes the report as one self-contained page.
+
+    Args:
+        report: what it says.
+        path: the .html file.
+    """
+    parts = [_answer(report), _fairness(report), _metrics(report), _curve(report), _open_set(report), _spaces(report),
+             _confusion(report), _examples(report), _readouts(report), _protocol(report), _limits(report),
+             _reproduction(report)]
+    page.write(f"{report.name}: {report.title_b} against {report.title_a}", "".join(parts), path)
+
+
+def _names(report: Report) -> tuple[str, str]:
+    return f"A · {escape(report.title_a)}", f"B · {escape(report.title_b)}"
+
+
+def _count(count: int | str) -> str:
+    return "all images" if count == "all" else f"{count} images per class"
+
+
+def _answer(report: Report) -> str:
+    others = "".join(f"<li>{_count(item['images_per_class']).capitalize()}: {escape(item['sentence'])}.</li>"
+                     for item in report.others)
+    than = "no training" if report.title_a == "untrained" else f"training by {report.title_a}"
+    return (f"<p class='note'>{escape(report.name)} · Does training by {escape(report.title_b)} give better embeddings than "
+            f"{escape(than)}?</p><h1>{escape(report.comparison['sentence'])}.</h1>"
+            f"<p>With {_count(report.images_per_class)}.</p>{f'<ul>{others}</ul>' if others else ''}")
+
+
+def _fairness(report: Report) -> str:
+    leaks = [f"{place} has {' and '.join(report.comparison[f'leaks_{place.lower()}'])}: its numbers are too good."
+             for place in "AB" if report.comparison[f"leaks_{place.lower()}"]]
+    confounders = report.comparison["confounders"]
+    if confounders:
+        leaks.append(f"{comparison.first_up(comparison.unfair_words(confounders))}.")
+    said = "".join(f"<p class='unfair'>{escape(text)}</p>" for text in leaks) or (
+        "<p>Fair: the same encoder, first weights, split, images, batches, budget and evaluation; only what is under test "
+        "differs.</p>")
+    rows = [[escape(item["name"]), f"<code>{escape(item['field'])}</code>", escape(item["a"]), escape(item["b"]),
+             escape(item["kind"]) + (f": {escape(item['why'])}" if item["why"] else "")]
+            for item in report.comparison["settings"]]
+    head = ["setting", "", *_names(report), "judged"]
+    return f"<h2>Is the comparison fair?</h2>{said}{page.table(head, rows, is_words=True)}"
+
+
+def _metrics(report: Report) -> str:
+    by_arm = {row["objective"]: row for row in report.rows}
+    untrained = by_arm.get("untrained")
+    rows = []
+    for item in report.comparison["differences"]:
+        info = METRICS[item["metric"]]
+        floor = f"{100 * untrained['metrics'][item['metric']]['mean']:.1f}" if untrained and (
+            item["metric"] in untrained["metrics"]) else "–"
+        rows.append([f"<span title='{escape(info.meaning, quote=True)}'>{escape(info.title)}</span>", floor,
+                     f"{100 * item['a']:.1f}", f"{100 * item['b']:.1f}", f"{100 * item['difference']:+.1f}",
+                     f"{100 * item['low']:+.1f} to {100 * item['high']:+.1f}",
+                     {"better": "B is better", "worse": "A is better"}.get(item["verdict"], "cannot tell")])
+    first = report.comparison["differences"][0]
+    note = (f"<p class='note'>Percent of {first['n_samples']:,} test images, mean over {first['n_seeds']} "
+            f"{'seed' if first['n_seeds'] == 1 else 'seeds'}; 95 % intervals by bootstrap over seeds and images.</p>")
+    meanings = "".join(f"<li><b>{escape(METRICS[item['metric']].title)}</b>: {escape(METRICS[item['metric']].meaning)}</li>"
+                       for item in report.comparison["differences"])
+    return (f"<h2>Every metric</h2>"
+            f"{page.table(['metric', 'untrained', *_names(report), 'B − A', '95 % interval', 'can we tell?'], rows)}{note}"
+            f"<details><summary>What each metric says</summary><ul>{meanings}</ul></details>")
+
+
+def _spaces(report: Report) -> str:
+    extent = np.concatenate(report.layouts)
+    drawn = tuple(figures.space(layout, space.label_id, space.classes, space.sample_id, extent=extent)
+                  for layout, space in zip(report.layouts, report.spaces))
+    method = report.spaces[0].metadata["projection"]["method"].upper()
+    return (f"<h2>Both spaces, test images</h2>{page.pair(_names(report), drawn)}<p class='note'>{escape(method)} of seed "
+            f"{report.seed}, B turned onto A; for looking: every number is from the full dimension.</p>")
+
+
+def _confusion(report: Report) -> str:
+    matrices = [clustering.confusion(space.cluster, space.label_id, len(space.classes)) for space in report.spaces]
+    classes = report.spaces[0].classes
+    height = max(400, 14 * len(classes) + 90)
+    drawn = tuple(figures.confusion(matrix, classes, height=height) for matrix in matrices)
+    return (f"<h2>K-means clusters against classes, percent of the class</h2>{page.pair(_names(report), drawn)}"
+            f"<h3>Difference, B − A</h3>{page.figure(figures.difference(*matrices, classes, height=height))}")
+
+
+def _examples(report: Report) -> str:
+    def grid(examples: list[Example]) -> str:
+        return "<div class='images'>" + "".join(
+            f"<figure><img alt='{escape(item.label, quote=True)}' "
+            f"src='data:image/jpeg;base64,{base64.b64encode(item.jpeg).decode()}'>"
+            f"<figcaption>{escape(item.label)}<br>{escape(item.said)}</figcaption></figure>"
+            if item.jpeg else f"<figure><figcaption>{escape(item.sample_id)}: its file has gone</figcaption></figure>"
+            for item in examples) + "</div>"
+
+    none = "<p class='note'>None.</p>"
+    return (f"<h2>Won: only B's nearest neighbours are right</h2>{grid(report.won) if report.won else none}"
+            f"<h2>Lost: only A's are</h2>{grid(report.lost) if report.lost else none}")
+
+
+def _curve(report: Report) -> str:
+    if report.curve is None:
+        return ""
+    colors = dict(zip(report.arms, palette.arms(len(report.arms))))
+    drawn = figures.low_data_curve(report.curve, colors, METRICS[report.curve["metric"]].title)
+    said = "".join(f"<p>{escape(item['sentence'])}. {escape(item['crossing_sentence'])}.</p>"
+                   for item in report.curve["pairs"])
+    return f"<h2>With fewer images</h2>{said}{page.figure(drawn)}<p class='note'>{escape(report.curve['floor_sentence'])}.</p>"
+
+
+def _open_set(report: Report) -> str:
+    return ""
+
+
+def _readouts(report: Report) -> str:
+    return ""
+
+
+def _protocol(report: Report) -> str:
+    rows = [[escape(name), escape(value)] for name, value in report.protocol.items()]
+    return (f"<h2>How it was found out</h2>{page.table(['', ''], rows, is_words=True)}<p>Checkpoints are chosen on validation "
+            f"images. {escape(report.openings)} {escape(report.trials)}</p>")
+
+
+def _limits(report: Report) -> str:
+    return f"<h2>What this does not show</h2><ul>{''.join(f'<li>{escape(text)}</li>' for text in report.limits)}</ul>"
+
+
+def _reproduction(report: Report) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
+    return (f"<h2>Do it again</h2><pre>{escape(report.command)}</pre><p class='note'>{escape(versions)}</p>"
+            f"<pre class='config'>{escape(report.config)}</pre>")

@@ -1,0 +1,55 @@
+"""How often the test set was opened: a line for each time, kept in the experiment.
+
+An opening is a trained encoder's scoring of the test samples. It is written down, and is on the disk, before they are
+scored, so that a crash may count one that did not come to its end but never hides one. Not counted are the untrained
+encoder, which nothing was chosen for, and reading kept vectors or scores again, as Compare, the report and `compare` do.
+"""
+
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from core.runs import directory
+
+_NAME = "openings.jsonl"
+END_OF_RUN = "end of the run"
+AGAIN = "end of the run once more: it was interrupted, or its results were gone"
+
+
+@dataclass(frozen=True)
+class Opening:
+    """One opening of the test set.
+
+    Attributes:
+        run: whose encoder was scored.
+        why: 'end of the run', or that it is the same run's end once more.
+        when: s since 1970.
+    """
+
+    run: str
+    why: str
+    when: float
+
+
+def openings(folder: Path) -> list[Opening]:
+    """Every opening in an experiment, in order; one a trained run unless a run's end was interrupted or repeated."""
+    return [Opening(**line) for line in directory.read_lines(folder / _NAME)]
+
+
+def sentence(folder: Path) -> str:
+    """How often the test set was opened, and by how many runs more than once."""
+    times = Counter(opening.run for opening in openings(folder))
+    n, repeated = times.total(), sum(count > 1 for count in times.values())
+    if not n:
+        return ""
+    often = "once" if n == 1 else f"{n} times"
+    by = "by one trained run" if len(times) == 1 else f"by {len(times)} trained runs"
+    each = f"; {repeated} of them more than once" if repeated else (", once each" if len(times) > 1 else "")
+    return f"The test set was opened {often}, {by}{each}."
+
+
+def add(run: Path) -> None:
+    """Counts an opening by a run; call it before the test samples are scored."""
+    is_first = all(opening.run != run.name for opening in openings(run.parent))
+    directory.append_line(run.parent / _NAME, asdict(Opening(run.name, END_OF_RUN if is_first else AGAIN, time.time())))

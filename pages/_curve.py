@@ -1,0 +1,48 @@
+"""The low-data curve on Compare: lines with bands, what they support in words, and the offer to run one. Not a screen."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from core.analysis.metrics import METRICS
+from core.config import ExperimentConfig
+from core.report import figures, palette
+
+
+def draw(folder: Path, config: ExperimentConfig, found: dict) -> None:
+    """The section of an experiment.
+
+    Args:
+        folder: the experiment.
+        config: its config.
+        found: its verdict as JSON; 'curve' may be missing or None.
+    """
+    curve = found.get("curve")
+    if curve is None:
+        if len(config.images_per_class) == 1:
+            _offer(folder)
+        return
+    title = METRICS[curve["metric"]].title
+    st.subheader("With fewer images", help="Each line is one objective on the same test images; its band is the 95 % "
+                 "interval of each point, over seeds and images. All objectives train on the same draws, and small draws are "
+                 "part of larger ones. The dashed line is the encoder before training: the floor.")
+    colors = dict(zip(config.arms, palette.arms(len(config.arms))))
+    left, right = st.columns([5, 3])
+    left.plotly_chart(figures.low_data_curve(curve, colors, title), key="low-data-curve", config={"displayModeBar": False})
+    with right:
+        for pair in curve["pairs"]:
+            st.markdown(f"**{pair['sentence']}.**" if len(curve["pairs"]) == 1 else f"{pair['sentence']}.")
+            st.markdown(f"{pair['crossing_sentence']}.")
+        if curve["floor_sentence"]:
+            st.caption(f"{curve['floor_sentence']}.")
+        st.caption("Intervals hold for each point alone; where many points are read together, one of twenty may mislead.")
+        if curve["left_out"]:
+            st.caption(f"Not complete yet: {', '.join(str(count) for count in curve['left_out'])} images per class.")
+
+
+def _offer(folder: Path) -> None:
+    st.caption("This experiment has one number of images per class. A low-data curve shows up to how many, or from how many "
+               "on, one objective is better.")
+    if st.button("Run the low-data curve", icon=":material/show_chart:", help="Opens Train with this experiment's settings "
+                 "and the images per class, from one to all, that its dataset can carry."):
+        st.switch_page("pages/train.py", query_params={"from": folder.name, "curve": "1"})

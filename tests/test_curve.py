@@ -1,0 +1,103 @@
+"""An experiment's curve: which runs make its points, with one image per class among them, from a real run."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from core.analysis import low_data
+from core.analysis.metrics import HEADLINE
+from core.runs import curve, directory, planning, verdict
+from tests.conftest import run_experiment, tiny
+
+CURVE = {"name": "few", "objectives": ["classification", "supcon", {"name": "triplet", "mining": "batch_hard"}],
+         "images_per_class": [1, 2, "all"], "seeds": [0, 1], "budget": {"images": 320, "epochs": 1},
+         "training": {"batch": {"classes": 10, "samples": 4, "fit": True}, "views": 2, "lr": 0.003}}
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished experiment on 1, 2 and all digits of a class. Read only."""
+    folder = run_experiment(tiny(**CURVE), tmp_path_factory.mktemp("few"))
+    assert {directory.read_status(run).state for run in directory.runs(folder)} == {"completed"}
+    return folder
+
+
+@pytest.fixture
+def part(few: Path, tmp_path: Path) -> Path:
+    """A copy whose last seed of all images is not finished."""
+    import shutil
+
+    folder = Path(shutil.copytree(few, tmp_path / "few"))
+    (folder / "supcon-all-seed1" / "scores.parquet").unlink()
+    return folder
+
+
+def test_one_image_per_class_trains_every_objective_on_the_same_batches(few: Path) -> None:
+    for count, samples, steps in ((1, 1, 16), (2, 2, 8), ("all", 4, 4)):
+        for label in ("classification", "supcon", "triplet"):
+            run = few / f"{label}-{count}-seed0"
+            batch = directory.read_run(run).training.batch
+            assert (batch.classes, batch.samples) == (10, samples), "run.json says what was really used"
+            record = directory.read_records(run)[-1]
+            assert record["batch"] == [10, samples, 2]
+            assert (record["step"], record["images_seen"]) == (steps, 320), "the budget stays images seen"
+            assert record["positives_per_anchor"] == 2 * samples - 1
+            assert math.isfinite(record["loss"]) and record["loss"] > 0
+
+
+def test_knn_is_defined_with_fewer_images_than_votes(few: Path) -> None:
+    found = directory.read_json(few / "supcon-1-seed0" / "evaluation.json")["metrics"]
+    assert 0 < found["knn_accuracy"]["mean"] < 1
+
+
+def test_the_verdict_holds_the_curve_over_every_count(few: Path) -> None:
+    found = directory.read_json(few / "verdict.json")["curve"]
+    manifest = directory.read_manifest(few)
+    assert found["counts"] == [1, 2, "all"]
+    assert found["images"] == [1, 2, len(manifest.indices("train")) / 10]
+    assert (found["metric"], found["floor"], found["n_seeds"], found["left_out"]) == (HEADLINE, "untrained", 2, [])
+    assert list(found["points"]) == ["untrained", "classification", "supcon", "triplet"]
+    assert [(pair["a"], pair["b"]) for pair in found["pairs"]] == [("classification", "supcon"), ("classification", "triplet")]
+    for row in directory.read_json(few / "verdict.json")["rows"]:
+        place = found["counts"].index(row["images_per_class"])
+        assert found["points"][row["objective"]][place]["mean"] == pytest.approx(row["metrics"][HEADLINE]["mean"])
+    assert len({point["mean"] for point in found["points"]["untrained"]}) == 1, "the floor is the same at every count"
+    assert "SupCon" in found["pairs"][0]["sentence"]
+
+
+def test_a_point_that_lacks_a_seed_is_left_out_and_named(part: Path) -> None:
+    found = curve.draw(part, verdict.scores_of_runs)
+    assert (found["counts"], found["left_out"], found["n_seeds"]) == ((1, 2), ["all"], 2)
+    (part / "triplet-2-seed0" / "scores.parquet").unlink()
+    assert curve.draw(part, verdict.scores_of_runs) is None, "one point is no curve"
+
+
+def test_an_experiment_with_one_count_has_no_curve(finished: Path) -> None:
+    assert directory.read_json(finished / "verdict.json")["curve"] is None
+
+
+def test_the_preset_takes_what_the_dataset_can_carry() -> None:
+    digits = planning.scan(tiny().dataset)
+    found = planning.low_data(tiny(), digits)
+    assert found.images_per_class == (1, 2, 5, 15, 50, "all")
+    assert (found.training.views, found.training.batch.fit, found.seeds) == (2, True, (0, 1))
+    planning.plan(found, scanned=digits)
+    drawn = planning.low_data(tiny(objectives=["supcon", {"name": "triplet", "mining": "drawn"}]), digits)
+    assert drawn.images_per_class[0] == 2 and drawn.training.views == 1, "a drawn positive is another image"
+    planning.plan(drawn, scanned=digits)
+    small = tiny(split={"fractions": [0.02, 0.49, 0.49]})  # three or four digits of a class to train on
+    assert planning.low_data(small, digits).images_per_class == (1, 2, "all")
+    assert planning.low_data(small, digits).training.batch.samples < 8
+    with pytest.raises(ValueError, match="a low-data curve must have classes of more than 1 training images, got one of 1"):
+        planning.low_data(tiny(split={"fractions": [0.006, 0.497, 0.497]}), digits)
+
+
+def test_the_curve_is_the_analysis_of_the_runs_scores(few: Path) -> None:
+    arms = {label: {count: verdict.arm(few, label, count).values[HEADLINE] for count in (1, 2, "all")}
+            for label in ("classification", "supcon")}
+    images = {1: 1.0, 2: 2.0, "all": 125.0}
+    group = verdict.arm(few, "supcon", 1).group
+    expected = low_data.curve(HEADLINE, arms, images, 200, group).pairs[0].differences
+    found = directory.read_json(few / "verdict.json")["curve"]["pairs"][0]["differences"]
+    assert found == [item.to_json() for item in expected]
