@@ -121,7 +121,7 @@ def test_the_preset_takes_what_the_dataset_can_carry() -> None:
 
 
 def test_the_curve_is_the_analysis_of_the_runs_scores(few: Path) -> None:
-    arms = {label: {count: verdict.arm(few, label, count).values[HEADLINE] for count in (1, 2, "all")}
+    arms = {label: {count: verdict.arm(few, label, count).drawn()[HEADLINE] for count in (1, 2, "all")}
             for label in ("classification", "supcon")}
     images = {1: 1.0, 2: 2.0, "all": 125.0}
     group = verdict.arm(few, "supcon", 1).group
