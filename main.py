@@ -387,8 +387,7 @@ def _counts(options: argparse.Namespace) -> int:
         verdict = "cannot tell" if item.verdict == "cannot tell" else f"B is {item.verdict}"
         print(f"A {item.right_a}/{item.n_a} = {share_a:.2f} %   B {item.right_b}/{item.n_b} = {share_b:.2f} %   B − A "
               f"{share_b - share_a:+.2f}   p = {item.p_value:.2g}, {item.p_holm:.2g} after Holm   {verdict}")
-    print("Fisher's exact test, as if A and B had been tested on different images; Holm over the gaps. Seeds are not foreseen "
-          "in it.")
+    print("Fisher's exact test, as if A and B had been tested on different images, Holm over the gaps; it knows no seeds.")
     return 0
 
 

@@ -1,5 +1,6 @@
 """What points can be coloured by: the class, where K-means puts them, who finds them right, any column. Not a screen."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from pages._scatter import Color
 
 RIGHT, WRONG = "#0072B2", "#D55E00"
 NEITHER, BOTH = "#B01060", "#8A94A0"
+TRUST = ("trustworthiness", "continuity")  # of a layout, point by point
 MOST_GROUPS = 48  # as many as there are colours to tell apart
 
 
@@ -23,13 +25,14 @@ def choices(spaces: list[EmbeddingTable]) -> list[str]:
     if len(spaces) > 1:
         found.append("won or lost")
     found += [name for name in ("split", "group") if 1 < len(set(getattr(spaces[0], name).tolist())) <= MOST_GROUPS]
-    return found + [METRICS[name].title for name in _NUMBERS]
+    return [*found, *(METRICS[name].title for name in _NUMBERS), *TRUST]
 
 
 _NUMBERS = ("map_at_r", "r_precision", "kmeans_accuracy", "silhouette")  # of a sample, and more than right or wrong
 
 
-def color(name: str, spaces: list[EmbeddingTable], runs: list[Path], titles: tuple[str, ...]) -> Color:
+def color(name: str, spaces: list[EmbeddingTable], runs: list[Path], titles: tuple[str, ...],
+          trust: Callable[[str], tuple[np.ndarray, ...]]) -> Color:
     """One of the choices as colours of the samples.
 
     Args:
@@ -37,6 +40,7 @@ def color(name: str, spaces: list[EmbeddingTable], runs: list[Path], titles: tup
         spaces: one or two, the same sample in the same row.
         runs: their folders.
         titles: what the runs are called.
+        trust: gives one of `TRUST` of each point of each layout, shape (n,), nan where not measured.
     """
     classes = spaces[0].classes
     match name:
@@ -55,6 +59,8 @@ def color(name: str, spaces: list[EmbeddingTable], runs: list[Path], titles: tup
         case "split" | "group":
             names, place = np.unique(getattr(spaces[0], name).astype(str), return_inverse=True)
             return _scatter.by_category(name, [place], tuple(names.tolist()))
+    if name in TRUST:
+        return _scatter.by_number(name, list(trust(name)))
     metric = next(key for key in _NUMBERS if METRICS[key].title == name)
     return _scatter.by_number(name, _per_sample(metric, spaces, runs))
 

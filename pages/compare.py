@@ -3,15 +3,12 @@
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import streamlit as st
 
-from core.analysis import clustering
 from core.analysis.comparison import first_up, unfair_words
 from core.config import arm_label
-from core.report import figures
 from core.runs import directory, openings, reporting, trials, verdict
-from pages import _curve, _pair, _readouts, _shared, _spaces, _verdict
+from pages import _confusion, _curve, _look_first, _pair, _readouts, _shared, _verdict, _won_lost
 
 _shared.enter(__file__)
 
@@ -113,20 +110,14 @@ st.download_button("Download the report", _report, f"{folder.name}-report.html",
 # Both spaces
 
 paths = [folder / f"{name}-{count}-seed{seed}" / "embeddings.parquet" for name in (name_a, name_b)]
-tested = [_spaces.of_split(path, "test") for path in paths]
 _pair.draw(folder, paths, (name_a, name_b))
 
-# Confusion
+# Closer, one view at a time: each is drawn only when asked for
 
-with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
-    st.subheader("K-means confusion", help="As many clusters as classes, each matched to the class it fits best, one to "
-                 "one. Rows are classes in the same order on both sides.")
-    as_share = st.segmented_control("Cells", [True, False], format_func={True: "percent of class", False: "images"}.get,
-                                    default=True, required=True, label_visibility="collapsed")
-for column, place, name, space in zip(st.columns(2), "AB", (name_a, name_b), tested):
-    matrix = clustering.confusion(space.cluster, space.label_id, len(space.classes))
-    share = 100 * np.trace(matrix) / matrix.sum()
-    with column, st.container(border=True):
-        st.markdown(f"**{place} · {name}** · {share:.1f} % in the right cluster, seed {seed}")
-        st.plotly_chart(figures.confusion(matrix, space.classes, as_share, height=max(380, 14 * len(space.classes) + 90)),
-                        key=f"confusion-{place}", config={"displaylogo": False})
+VIEWS = {"confusion": _confusion, "won and lost": _won_lost, "where to look first": _look_first}
+asked = st.query_params.get("view", "")
+st.session_state.setdefault("view", asked if asked in VIEWS else "confusion")
+view = st.segmented_control("Look closer", list(VIEWS), key="view", required=True, label_visibility="collapsed",
+                            format_func=lambda name: {"confusion": "K-means confusion"}.get(name, name.capitalize()))
+st.query_params["view"] = view
+VIEWS[view].draw(folder, tuple(path.parent for path in paths), (name_a, name_b))
