@@ -87,7 +87,7 @@ def laid_out(root: Path, **changes: object) -> Path:
 def invented(runs: list[Path], name: str) -> SimpleNamespace:
     """Scores of as many seeds as runs; SupCon's are better."""
     level = 0.6 if name.startswith("supcon") else 0.5
-    return SimpleNamespace(group=np.arange(4), values={HEADLINE: np.full((len(runs), 4), level)})
+    return SimpleNamespace(group=np.arange(4), drawn=lambda: {HEADLINE: np.full((len(runs), 4), level)})
 
 
 def test_an_arm_that_leaks_is_no_line_and_a_leak_of_all_is_said_first(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_the_preset_takes_what_the_dataset_can_carry() -> None:
 
 
 def test_the_curve_is_the_analysis_of_the_runs_scores(few: Path) -> None:
-    arms = {label: {count: verdict.arm(few, label, count).values[HEADLINE] for count in (1, 2, "all")}
+    arms = {label: {count: verdict.arm(few, label, count).drawn()[HEADLINE] for count in (1, 2, "all")}
             for label in ("classification", "supcon")}
     images = {1: 1.0, 2: 2.0, "all": 125.0}
     group = verdict.arm(few, "supcon", 1).group

@@ -120,49 +120,78 @@ def test_curves_draw_each_run_over_images_seen_and_leave_out_what_is_missing() -
     assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("images seen", "loss per epoch")
 
 
+def numbers(figure: go.Figure) -> dict[tuple[int, int], str]:
+    """What is written in which cell: (row, column) -> text."""
+    return {(int(y), int(x)): text for trace in figure.data if trace.type == "scatter" and trace.mode == "text"
+            for x, y, text in zip(trace.x, trace.y, trace.text)}
+
+
+def markers(figure: go.Figure) -> dict[tuple[int, int], tuple[list[int], str]]:
+    """What can be clicked and hovered: (row, column) -> customdata and hover."""
+    trace = figure.data[-1]
+    return {(int(y), int(x)): (list(map(int, data)), text)
+            for x, y, data, text in zip(trace.x, trace.y, trace.customdata, trace.text)}
+
+
 def test_confusion_colours_by_the_share_of_the_class() -> None:
-    chart = figures.confusion(COUNTS, CLASSES).data[0]
-    np.testing.assert_allclose(chart.z, [[75, 25, 0], [0, 0, 0], [25, 0, 75]])
-    assert (chart.zmin, chart.zmax) == (0, 100)
-    assert list(chart.x) == list(chart.y) == list(CLASSES)
-    assert np.asarray(chart.text).tolist() == [["75", "25", ""], ["", "", ""], ["25", "", "75"]]
+    figure = figures.confusion(COUNTS, CLASSES)
+    np.testing.assert_allclose(figure.data[0].z, [[75, 25, 0], [0, 0, 0], [25, 0, 75]])
+    assert (figure.data[0].zmin, figure.data[0].zmax) == (0, 100)
+    assert numbers(figure) == {(0, 0): "75", (0, 1): "25", (2, 0): "25", (2, 2): "75"}
 
 
 def test_confusion_can_show_counts() -> None:
-    chart = figures.confusion(COUNTS, CLASSES, as_share=False).data[0]
-    assert np.asarray(chart.text).tolist() == [["3", "1", ""], ["", "", ""], ["2", "", "6"]]
+    assert numbers(figures.confusion(COUNTS, CLASSES, as_share=False)) == {(0, 0): "3", (0, 1): "1", (2, 0): "2", (2, 2): "6"}
 
 
 @pytest.mark.parametrize("as_share", [True, False])
 def test_confusion_hover_says_how_many_of_which_class_in_which_cluster(as_share: bool) -> None:
-    chart = figures.confusion(COUNTS, CLASSES, as_share).data[0]
-    hover = np.asarray(chart.customdata)
-    assert hover.shape == (3, 3)
-    assert hover[0, 1] == "1 of 4 cat (25 %)<br>in the cluster matched to dog"
-    assert hover[2, 2] == "6 of 8 emu (75 %)<br>in the cluster matched to emu"
-    assert hover[1, 0].startswith("0 of ") and "(0 %)" in hover[1, 0]
+    hover = {place: text for place, (_, text) in markers(figures.confusion(COUNTS, CLASSES, as_share)).items()}
+    assert len(hover) == 9
+    assert hover[0, 1] == "<b>1</b> of 4 cat (25 %)<br>in the cluster matched to dog"
+    assert hover[2, 2] == "<b>6</b> of 8 emu (75 %)<br>in the cluster matched to emu"
+    assert hover[1, 0].startswith("<b>0</b> of 0 dog (0 %)")
 
 
-def test_confusion_hover_of_a_class_without_samples_says_none() -> None:
-    assert np.asarray(figures.confusion(COUNTS, CLASSES).data[0].customdata)[1, 0].startswith("0 of 0 dog")
+def test_every_cell_can_be_clicked_and_says_its_row_and_column() -> None:
+    for figure in (figures.confusion(COUNTS, CLASSES), figures.difference(COUNTS, COUNTS, CLASSES)):
+        assert all(data == list(place) for place, (data, _) in markers(figure).items())
+        assert figure.data[-1].mode == "markers" and figure.data[-1].marker.opacity == 0
+        assert all(trace.hoverinfo == "skip" for trace in figure.data[:-1]), "nothing else may take the click"
 
 
-def test_confusion_rows_are_classes_from_the_top_and_columns_clusters() -> None:
+def test_confusion_rows_are_classes_from_the_top_and_columns_clusters_with_their_sizes() -> None:
     axes = figures.confusion(COUNTS, CLASSES).layout
-    assert (axes.xaxis.title.text, axes.yaxis.title.text) == ("matched cluster", "class")
-    assert axes.yaxis.autorange == "reversed"
+    assert axes.yaxis.range == (2.5, -0.5) and axes.xaxis.range == (-0.5, 2.5)
+    assert list(axes.yaxis.ticktext) == ["cat <i>(4)</i>", "dog <i>(0)</i>", "emu <i>(8)</i>"]
+    assert list(axes.xaxis.ticktext) == ["cat<br><i>5</i>", "dog<br><i>1</i>", "emu<br><i>6</i>"]
 
 
-def test_confusion_of_classes_named_by_numbers_keeps_them_as_names() -> None:
-    axes = figures.confusion(COUNTS, ("0", "1", "10")).layout
-    assert axes.xaxis.type == axes.yaxis.type == "category"
+def test_difference_is_b_minus_a_about_a_zero_in_the_middle() -> None:
+    after = np.array([[4, 0, 0], [0, 0, 0], [0, 2, 6]])
+    figure = figures.difference(COUNTS, after, CLASSES)
+    np.testing.assert_allclose(figure.data[0].z, [[25, -25, 0], [0, 0, 0], [-25, 25, 0]])
+    assert figure.data[0].zmin == -figure.data[0].zmax == -25
+    (_, low), (middle, _), (_, high) = figure.data[0].colorscale
+    assert middle == 0.5 and (low, high) == (figures.palette.ARM_A, figures.palette.ARM_B)
+    assert numbers(figure) == {(0, 0): "+25", (0, 1): "−25", (2, 0): "−25", (2, 1): "+25"}
+    assert numbers(figures.difference(COUNTS, after, CLASSES, as_share=False))[2, 0] == "−2"
+    assert markers(figure)[2, 0][1] == "<b>-2</b> of 8 emu (-25 points)<br>in the cluster matched to cat:<br>2 in A, 0 in B"
+    assert list(figure.layout.xaxis.ticktext) == ["cat<br><i>−1</i>", "dog<br><i>+1</i>", "emu<br><i>+0</i>"]
 
 
-def test_confusion_of_many_classes_leaves_the_numbers_to_the_hover() -> None:
-    names = tuple(f"class {place}" for place in range(21))
-    chart = figures.confusion(np.eye(21, dtype=int), names).data[0]
-    assert chart.text is None and chart.texttemplate is None
-    assert np.asarray(chart.customdata)[20, 20].startswith("1 of 1 class 20")
+def test_the_chosen_cell_is_framed() -> None:
+    frame = figures.confusion(COUNTS, CLASSES, chosen=(2, 0)).layout.shapes[0]
+    assert (frame.x0, frame.x1, frame.y0, frame.y1) == (-0.5, 0.5, 1.5, 2.5)
+    assert not figures.confusion(COUNTS, CLASSES).layout.shapes
+
+
+def test_many_long_names_stand_upright_and_are_cut() -> None:
+    names = tuple(f"a breed of many letters {place}" for place in range(37))
+    axes = figures.confusion(np.eye(37, dtype=int), names).layout
+    assert axes.xaxis.tickangle == -90
+    assert axes.xaxis.ticktext[0] == "a breed of many… <i>(1)</i>"
+    assert "a breed of many letters 36" in markers(figures.confusion(np.eye(37, dtype=int), names))[36, 36][1]
 
 
 def _points(*means: float) -> list[dict]:
@@ -196,3 +225,13 @@ def test_a_crossing_that_can_be_told_is_a_line_in_its_interval() -> None:
     band, line = figures.low_data_curve(_curve("yes"), {"ce": "#000000", "con": "#ffffff"}, "MAP@R").layout.shapes
     assert (band.x0, band.x1) == (3.0, 120.0), "open to the right: to the end of the curve"
     assert line.x0 == line.x1 == 4.0
+
+
+def test_classes_without_samples_and_clusters_leave_no_line_in_a_confusion() -> None:
+    counts = np.array([[3, 0, 1], [0, 0, 0], [0, 0, 4]])
+    drawn = figures.confusion(counts, ("a", "held out", "c"))
+    assert list(drawn.data[0].x) == list(drawn.data[0].y) == ["a", "c"]
+    assert np.array(drawn.data[0].z).tolist() == [[75.0, 25.0], [0.0, 100.0]]
+    other = np.array([[4, 0, 0], [0, 0, 0], [1, 1, 2]])  # here a sample of c lies in the second's cluster: its line stays
+    assert list(figures.difference(counts, other, ("a", "b", "c")).data[0].x) == ["a", "b", "c"]
+    assert list(figures.difference(counts, counts, ("a", "b", "c")).data[0].x) == ["a", "c"]

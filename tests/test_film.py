@@ -1,11 +1,13 @@
 """The film of a space: who is in it, what a frame holds, and that it goes on after a stop."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from core.analysis import trust
 from core.data.manifest import Manifest
 from core.runs import directory
 from core.runs.film import Film, probe_rows, read_frame
@@ -140,3 +142,15 @@ def test_rewinding_to_before_every_frame_starts_anew(tmp_path: Path) -> None:
     film.add(2, vectors)
     Film(tmp_path, samples, rows).rewind(0)
     assert directory.snapshots(tmp_path) == {}
+
+
+def test_the_film_of_an_unchanged_run_does_not_move(tmp_path: Path) -> None:
+    samples = manifest({"a": 20, "b": 20, "c": 20})
+    rows = probe_rows(samples, 60)
+    vectors = blobs(samples.label_id[rows])
+    film = Film(tmp_path, samples, rows)
+    for epoch in range(4):
+        film.add(epoch, vectors)
+    layouts = [np.stack([found["x"], found["y"]], axis=1) for found in (frame(tmp_path, epoch) for epoch in range(4))]
+    for before, after in pairwise(layouts):
+        assert trust.displacement(after, before) < 0.05

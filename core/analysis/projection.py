@@ -3,6 +3,7 @@
 For looking only; no metric is computed from them.
 """
 
+import re
 from typing import Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ METHODS: tuple[Method, ...] = ("pca", "tsne", "umap")
 
 
 def project(vectors: np.ndarray, method: Method, seed: int = 0, start: np.ndarray | None = None,
-            neighbors: int = 15, perplexity: float = 30.0) -> np.ndarray:
+            neighbors: int = 15, perplexity: float = 30.0, minimum_distance: float = 0.1, verbose: bool = False) -> np.ndarray:
     """A 2D layout of a space.
 
     PCA: Pearson, 1901. UMAP: McInnes et al., 2018, arXiv:1802.03426. t-SNE: van der Maaten & Hinton, 2008.
@@ -25,6 +26,8 @@ def project(vectors: np.ndarray, method: Method, seed: int = 0, start: np.ndarra
         start: layout to start from and to be turned onto, shape (n, 2); None starts from PCA.
         neighbors: UMAP's n_neighbors; fewer where there are fewer samples.
         perplexity: t-SNE's perplexity; less where there are fewer samples.
+        minimum_distance: UMAP's min_dist, 0 to 1: how close points may lie.
+        verbose: print the method's own iterations; see `progress`.
 
     Returns:
         Shape (n, 2), float32.
@@ -41,14 +44,23 @@ def project(vectors: np.ndarray, method: Method, seed: int = 0, start: np.ndarra
         case "pca":
             layout = _pca(vectors)
         case "tsne":
-            layout = _tsne(vectors, seed, start, perplexity)
+            layout = _tsne(vectors, seed, start, perplexity, verbose)
         case "umap":
-            layout = _umap(vectors, seed, start, neighbors)
+            layout = _umap(vectors, seed, start, neighbors, minimum_distance, verbose)
         case _:
             raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     if start is not None:
         layout = align(layout, start)
     return layout.astype(np.float32)
+
+
+def progress(method: Method, printed: str, has_start: bool) -> float:
+    """How much of one layout is done, 0 to 1, from what it printed so far; `has_start` as it was given a start."""
+    if method == "tsne":
+        found = re.findall(r"\[t-SNE\] Iteration (\d+):", printed)
+        return min(1.0, int(found[-1]) / _iterations(has_start)) if found else 0.0
+    found = re.findall(r"(\d+)/(\d+) \[", printed)  # tqdm's: epochs done of all
+    return min(1.0, int(found[-1][0]) / int(found[-1][1])) if found else 0.0
 
 
 def align(layout: np.ndarray, onto: np.ndarray) -> np.ndarray:
@@ -94,21 +106,32 @@ def _pca(vectors: np.ndarray) -> np.ndarray:
     return PCA(2, svd_solver="full").fit_transform(vectors) if vectors.shape[1] > 1 else np.pad(vectors, ((0, 0), (0, 1)))
 
 
-def _tsne(vectors: np.ndarray, seed: int, start: np.ndarray | None, perplexity: float) -> np.ndarray:
+def _tsne(vectors: np.ndarray, seed: int, start: np.ndarray | None, perplexity: float, verbose: bool) -> np.ndarray:
     from sklearn.manifold import TSNE
 
-    init = _spread(_pca(vectors) if start is None else start, seed)
-    init = init / init[:, 0].std() * np.float32(1e-4)  # scikit-learn's own scaling of a PCA start
-    return TSNE(init=init, perplexity=_perplexity(len(vectors), perplexity), random_state=seed).fit_transform(vectors)
+    if start is None:
+        init = _spread(_pca(vectors), seed)
+        init, exaggeration = init / init[:, 0].std() * np.float32(1e-4), 12.0  # scikit-learn's own
+    else:  # gently and at full size: the same space moves by a tenth of what it does from a start shrunk to a point
+        init, exaggeration = _spread(start, seed), 4.0
+    model = TSNE(init=init, perplexity=_perplexity(len(vectors), perplexity), early_exaggeration=exaggeration,
+                 max_iter=_iterations(start is not None), random_state=seed, verbose=2 * verbose)  # 1 says the end alone
+    return model.fit_transform(vectors)
 
 
-def _umap(vectors: np.ndarray, seed: int, start: np.ndarray | None, neighbors: int) -> np.ndarray:
+def _umap(vectors: np.ndarray, seed: int, start: np.ndarray | None, neighbors: int, minimum_distance: float,
+          verbose: bool) -> np.ndarray:
     import umap  # imports numba: seconds, so only here
 
     spread = None if start is None else _spread(start, seed)
     init = "spectral" if spread is None else 10 * spread / np.abs(spread).max()  # umap's own ±10
-    model = umap.UMAP(n_neighbors=min(neighbors, len(vectors) - 1), init=init, random_state=seed, n_jobs=1)
+    model = umap.UMAP(n_neighbors=min(neighbors, len(vectors) - 1), min_dist=minimum_distance, init=init, random_state=seed,
+                      n_jobs=1, verbose=verbose)
     return model.fit_transform(vectors)
+
+
+def _iterations(has_start: bool) -> int:
+    return 500 if has_start else 1000  # of t-SNE; 1000 is scikit-learn's
 
 
 def _perplexity(n: int, wanted: float) -> float:

@@ -43,7 +43,7 @@ class Manifest:
         picture: samples that show the same picture, exactly or nearly, have the same; shape (n,), str.
         official: the split the source itself gives, or '' where it gives none; shape (n,), str.
         split: 'train', 'validation' or 'test', 'open' for classes that are held out, '' before a split is made, 'none' for
-            a sample that is left out because its picture stands on the other side; shape (n,), str.
+            a sample that is left out because its group or picture stands on the other side; shape (n,), str.
         rank: seed -> place of the sample in its class's draw, shape (n,), int32; -1 outside the training split.
             Images per class k means the samples with 0 ≤ rank < k, so the subsets are nested.
         unreadable: files left out, with reasons.

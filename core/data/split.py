@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from core.config import BatchConfig, ExperimentConfig, SplitConfig, is_drawn
+from core.data import held_out
 from core.data.duplicates import joined
 from core.data.manifest import LEFT_OUT, OPEN, SPLITS, Manifest
 
@@ -50,41 +51,17 @@ def assign(manifest: Manifest, config: SplitConfig, seeds: tuple[int, ...]) -> M
     """
     blocks = np.array(_blocks(manifest, config), dtype=object)
     generator = np.random.default_rng([config.seed, 1])
-    is_open = np.isin(manifest.label.astype(str), _held_out(manifest, config))
+    is_open = np.isin(manifest.label.astype(str), held_out.choose(manifest, config))
     is_left_out = ~is_open & np.isin(blocks.astype(str), blocks[is_open].astype(str))
     dealt = np.flatnonzero(~is_open & ~is_left_out)
-    split = np.where(is_open, OPEN, LEFT_OUT).astype(object)
+    split = np.where(is_open, OPEN, np.where(is_left_out, LEFT_OUT, "")).astype(object)
+    manifest = replace(manifest, split=split.copy())
     if config.official and config.group == "whole" and (manifest.official != "").any():
         split[dealt] = _official(manifest, blocks, dealt, config, generator)[dealt]
     else:
         split[dealt] = _drawn(manifest, blocks, dealt, SPLITS, config, generator)[dealt]
     manifest = replace(manifest, split=split)
     return replace(manifest, rank={seed: _ranks(manifest, blocks, seed) for seed in seeds})
-
-
-def _held_out(manifest: Manifest, config: SplitConfig) -> list[str]:
-    """Names of the classes that are held out.
-
-    Raises:
-        ValueError: if there are no such classes, too few are left, or they are too small to retrieve from.
-    """
-    asked = config.held_out_classes
-    if isinstance(asked, int):
-        names = np.random.default_rng([config.seed, 6]).permutation(np.array(manifest.classes, dtype=object))[:asked].tolist()
-    else:
-        names = list(asked)
-    unknown = [name for name in names if name not in manifest.classes]
-    if unknown:
-        raise ValueError(f"split.held_out_classes must be classes of the dataset ({', '.join(manifest.classes[:8])}"
-                         f"{', …' if len(manifest.classes) > 8 else ''}), got {unknown[0]!r}")
-    if names and len(manifest.classes) - len(names) < 2:
-        raise ValueError(f"split.held_out_classes must leave two classes or more to train on, got {len(names)} of "
-                         f"{len(manifest.classes)}")
-    sizes = manifest.counts()
-    if names and (min(sizes[name] for name in names) < 2 or sum(sizes[name] for name in names) < LEAST_SCORED):
-        raise ValueError(f"classes that are held out must have at least 2 images each and {LEAST_SCORED} in all to be "
-                         f"retrieved among each other, got {', '.join(f'{sizes[name]} of {name}' for name in sorted(names))}")
-    return names
 
 
 def prove(manifest: Manifest) -> SplitProof:
@@ -177,8 +154,7 @@ def _drawn(manifest: Manifest, blocks: np.ndarray, rows: np.ndarray, names: tupl
     members: dict[str, list[int]] = {}
     for row in rows.tolist():
         members.setdefault(blocks[row], []).append(row)
-    held_out = set(_held_out(manifest, config))
-    blocks_of_class: dict[str, list[str]] = {name: [] for name in manifest.classes if name not in held_out}
+    blocks_of_class: dict[str, list[str]] = {name: [] for name in manifest.closed_classes}
     for block, its_rows in members.items():
         label = Counter(manifest.label[its_rows].tolist()).most_common(1)[0][0]
         blocks_of_class[label].append(block)
@@ -197,6 +173,9 @@ def _drawn(manifest: Manifest, blocks: np.ndarray, rows: np.ndarray, names: tupl
 def _too_few(label: str, n_images: int, n_blocks: int, names: tuple[str, ...], manifest: Manifest) -> str:
     near = any(pair.kind == "near" for pair in manifest.duplicates)
     advice = "; copies are counted with their original (split.near_duplicates: false counts exact ones alone)" if near else ""
+    n_apart = int(((manifest.split == LEFT_OUT) & (manifest.label == label)).sum())
+    if n_apart:
+        advice += f"; {n_apart} more belong together with images of held-out classes and are left out"
     where = " and ".join([", ".join(names[:-1]), names[-1]])
     return (f"class {label!r} must have at least {len(names)} groups to stand in {where}, "
             f"got {n_images} {_plural(n_images, 'image')} in {n_blocks} {_plural(n_blocks, 'group')}{advice}")

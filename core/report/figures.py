@@ -8,6 +8,8 @@ import plotly.graph_objects as go
 from core.report import palette
 
 WEBGL_FROM = 5000  # points from which WebGL beats SVG; fewer stay sharp and need no GPU
+_EMPTY = "rgba(127,127,127,0.06)"  # of a cell: light on light themes, dark on dark ones
+_STRONG = 0.45  # share of the scale from which a cell's number needs a colour of its own
 SELECTED_SIZE = 1.4  # a selected point is larger, as colour alone is not enough
 
 
@@ -125,54 +127,116 @@ def _translucent(color: str) -> str:
     return f"rgba({red},{green},{blue},0.18)"
 
 
-def confusion(counts: np.ndarray, classes: tuple[str, ...], as_share: bool = True, height: int = 400) -> go.Figure:
+def confusion(counts: np.ndarray, classes: tuple[str, ...], as_share: bool = True, height: int = 400,
+              chosen: tuple[int, int] | None = None, color: str = palette.ARM_A, ink: str | None = None) -> go.Figure:
     """Classes (rows) against matched clusters (columns): shares of the class, or counts.
+
+    Each cell carries its row and column as customdata of a marker that cannot be seen but clicked.
 
     Args:
         counts: shape (k, k), samples of class i in the cluster matched to class j.
         classes: names, in the order of both axes.
         as_share: percent of the class's samples instead of counts.
         height: pixels.
+        chosen: a cell to frame; None for none.
+        color: of a full cell.
+        ink: of numbers on faint cells; None for the theme's.
+
+    Classes that neither a sample nor a cluster has, such as held-out ones, are left away.
     """
+    (counts,), classes, kept = _present((counts,), classes)
     sizes = counts.sum(axis=1, keepdims=True)
     shares = 100 * counts / np.maximum(sizes, 1)
     values = shares if as_share else counts
-    text = np.where(counts > 0, np.round(values).astype(int).astype(str), "") if len(classes) <= 20 else None
-    hover = [[f"{counts[i, j]} of {int(sizes[i, 0])} {classes[i]} ({shares[i, j]:.0f} %)<br>in the cluster matched to "
-              f"{classes[j]}" for j in range(len(classes))] for i in range(len(classes))]
-    figure = go.Figure(go.Heatmap(
-        z=shares, x=list(classes), y=list(classes), text=text, texttemplate=None if text is None else "%{text}",
-        customdata=hover, hovertemplate="%{customdata}<extra></extra>", zmin=0, zmax=100, colorscale="Blues",
-        showscale=False, xgap=1, ygap=1))
-    return _square(figure, height)
+    text = np.where(counts > 0, np.round(values).astype(int).astype(str), "")
+    hover = [[f"<b>{counts[i, j]}</b> of {int(sizes[i, 0])} {escape(classes[i])} ({shares[i, j]:.0f} %)<br>in the cluster "
+              f"matched to {escape(classes[j])}" for j in range(len(classes))] for i in range(len(classes))]
+    scale = [[0, _EMPTY], [1, color]]
+    return _matrix(shares, text, hover, counts.sum(axis=1), counts.sum(axis=0), classes, kept, scale, (0, 100), height,
+                   chosen, ink)
 
 
-def difference(counts_a: np.ndarray, counts_b: np.ndarray, classes: tuple[str, ...], height: int = 400) -> go.Figure:
-    """Where B's confusion holds more of a class than A's (orange), and where less (blue), in points of the class.
+def difference(counts_a: np.ndarray, counts_b: np.ndarray, classes: tuple[str, ...], as_share: bool = True,
+               height: int = 400, chosen: tuple[int, int] | None = None, ink: str | None = None) -> go.Figure:
+    """Confusion of B minus that of A: orange where B has more, blue where A has more, nothing where they agree.
+
+    Blue and orange differ for every kind of colour blindness, and the numbers carry their sign.
 
     Args:
-        counts_a: A's confusion, shape (k, k).
-        counts_b: B's, shape (k, k).
-        classes: names, in the order of both axes.
+        counts_a: shape (k, k), samples of class i in A's cluster matched to class j.
+        counts_b: the same of B, of the same samples.
+        classes: names, in the order of both axes; those that both leave empty are left away.
+        as_share: percentage points of the class's samples instead of counts.
         height: pixels.
+        chosen: a cell to frame; None for none.
+        ink: of numbers on faint cells; None for the theme's.
     """
-    share_a, share_b = (100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) for counts in (counts_a, counts_b))
-    points = share_b - share_a
-    text = np.where(np.abs(points) >= 0.5, np.vectorize("{:+.0f}".format)(points), "") if len(classes) <= 20 else None
-    hover = [[f"{classes[i]} in the cluster matched to {classes[j]}:<br>A {share_a[i, j]:.0f} %, B {share_b[i, j]:.0f} %"
+    (counts_a, counts_b), classes, kept = _present((counts_a, counts_b), classes)
+    change = counts_b - counts_a
+    sizes = counts_a.sum(axis=1)
+    values = 100 * change / np.maximum(sizes[:, None], 1)
+    shown = np.round(values if as_share else change).astype(int)
+    text = np.where(change != 0, np.char.replace(np.char.mod("%+d", shown), "-", "−"), "")
+    hover = [[f"<b>{change[i, j]:+d}</b> of {sizes[i]} {escape(classes[i])} ({values[i, j]:+.0f} points)<br>in the cluster "
+              f"matched to {escape(classes[j])}:<br>{counts_a[i, j]} in A, {counts_b[i, j]} in B"
               for j in range(len(classes))] for i in range(len(classes))]
-    reach = max(1.0, float(np.abs(points).max()))
-    figure = go.Figure(go.Heatmap(
-        z=points, x=list(classes), y=list(classes), text=text, texttemplate=None if text is None else "%{text}",
-        customdata=hover, hovertemplate="%{customdata}<extra></extra>", zmin=-reach, zmax=reach, showscale=False, xgap=1,
-        ygap=1, colorscale=[[0, palette.ARM_A], [0.5, "#ffffff"], [1, palette.ARM_B]]))
-    return _square(figure, height)
+    scale = [[0, palette.ARM_A], [0.5, _EMPTY], [1, palette.ARM_B]]
+    most = max(float(np.abs(values).max()), 1.0)
+    return _matrix(values, text, hover, sizes, counts_b.sum(axis=0) - counts_a.sum(axis=0), classes, kept, scale,
+                   (-most, most), height, chosen, ink, is_change=True)
 
 
-def _square(figure: go.Figure, height: int) -> go.Figure:
-    """A matrix of classes against clusters, its cells square."""
-    return figure.update_layout(
-        height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        xaxis={"title": "matched cluster", "type": "category", "constrain": "domain", "showgrid": False},
-        yaxis={"title": "class", "type": "category", "autorange": "reversed", "scaleanchor": "x", "constrain": "domain",
-               "showgrid": False})
+def _present(matrices: tuple[np.ndarray, ...],
+             classes: tuple[str, ...]) -> tuple[list[np.ndarray], tuple[str, ...], np.ndarray]:
+    """The classes that some sample or cluster has: their part of each matrix, their names, and their places among all."""
+    total = sum(matrices)
+    kept = np.flatnonzero(total.sum(axis=0) + total.sum(axis=1))
+    return [counts[np.ix_(kept, kept)] for counts in matrices], tuple(classes[place] for place in kept), kept
+
+
+def _matrix(values: np.ndarray, text: np.ndarray, hover: list[list[str]], row_sizes: np.ndarray, column_sizes: np.ndarray,
+            classes: tuple[str, ...], kept: np.ndarray, scale: list[list], limits: tuple[float, float], height: int,
+            chosen: tuple[int, int] | None, ink: str | None, is_change: bool = False) -> go.Figure:
+    n = len(classes)
+    longest = max(len(name) for name in classes)
+    is_long = longest * n > 45  # names would run into each other if they lay flat
+    labels = (105 if is_long and longest > 6 else 60, 60)
+    side = max((height - labels[0] - 40) / n, 1)  # of a cell, in pixels, about
+    widest = max((len(item) for item in text.ravel()), default=1)
+    places = np.arange(n)
+    figure = go.Figure(go.Heatmap(z=values, x=places, y=places, hoverinfo="skip", zmin=limits[0], zmax=limits[1],
+                                  colorscale=scale, showscale=False, xgap=1, ygap=1))
+    is_blue = values / limits[1] > _STRONG if scale[-1][1] == palette.ARM_A else values / limits[1] < -_STRONG
+    is_orange = (np.abs(values) / limits[1] > _STRONG) & ~is_blue
+    for color, cells in (("#ffffff", is_blue), ("#111111", is_orange), (ink, ~is_blue & ~is_orange)):
+        i, j = np.nonzero(cells & (text != ""))
+        figure.add_trace(go.Scatter(x=j, y=i, mode="text", text=text[i, j], hoverinfo="skip", showlegend=False,
+                                    textfont={"size": max(7, min(12, int(side / (0.6 * max(widest, 1))))), "color": color}))
+    rows, columns = np.indices((n, n)).reshape(2, -1)
+    figure.add_trace(go.Scatter(  # heat maps cannot be clicked in Streamlit: markers can
+        x=columns, y=rows, mode="markers", customdata=np.stack([kept[rows], kept[columns]], axis=1),
+        text=[hover[i][j] for i, j in zip(rows, columns)], hovertemplate="%{text}<extra></extra>", showlegend=False,
+        marker={"symbol": "square", "size": side, "opacity": 0, "color": palette.UNTRAINED},
+        selected={"marker": {"opacity": 0}}, unselected={"marker": {"opacity": 0}}))
+    if chosen is not None:
+        i, j = np.searchsorted(kept, chosen)
+        figure.add_shape(type="rect", x0=j - 0.5, x1=j + 0.5, y0=i - 0.5, y1=i + 0.5, line={"color": "#CC79A7", "width": 3})
+    sign = "%+d" if is_change else "%d"
+    ticks = {"showgrid": False, "zeroline": False, "tickmode": "array", "tickvals": places, "constrain": "domain",
+             "tickfont": {"size": max(8, min(12, round(side * 0.7)))}, "ticks": ""}
+    figure.update_layout(
+        height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8}, dragmode=False, hovermode="closest", clickmode="event+select",
+        xaxis={**ticks, "title": {"text": f"matched cluster, {'change of ' if is_change else ''}size", "standoff": 4},
+               "range": [-0.5, n - 0.5], "tickangle": -90 if is_long else 0,
+               "ticktext": [_tick(name, sign % size, is_long) for name, size in zip(classes, column_sizes)]},
+        yaxis={**ticks, "title": {"text": "class, size", "standoff": 4}, "range": [n - 0.5, -0.5], "scaleanchor": "x",
+               "constraintoward": "top",
+               "ticktext": [_tick(name, f"{size}", True) for name, size in zip(classes, row_sizes)]})
+    return figure
+
+
+def _tick(name: str, size: str, in_one_line: bool) -> str:
+    """A class's name, cut where it is long, and its size."""
+    short = escape(name if len(name) <= 16 else f"{name[:15]}…")
+    size = size.replace("-", "−")
+    return f"{short} <i>({size})</i>" if in_one_line else f"{short}<br><i>{size}</i>"

@@ -21,7 +21,8 @@ class ArmScores(Protocol):
     """What `verdict.scores_of_runs` gives."""
 
     group: np.ndarray
-    values: Values
+
+    def drawn(self, rows: np.ndarray | None = None) -> Values: ...
 
 
 def draw(folder: Path, scores_of: Callable[[list[Path], str], ArmScores]) -> dict | None:
@@ -51,7 +52,7 @@ def draw(folder: Path, scores_of: Callable[[list[Path], str], ArmScores]) -> dic
     scores = {label: {count: scores_of([by_name[label, count, seed] for seed in seeds[count]], label) for count in complete}
               for label in titles}
     found = low_data.curve(
-        HEADLINE, {label: {count: item.values[HEADLINE] for count, item in arm.items()} for label, arm in scores.items()},
+        HEADLINE, {label: {count: item.drawn()[HEADLINE] for count, item in arm.items()} for label, arm in scores.items()},
         _images(folder, config, complete), config.evaluation.bootstrap, next(iter(scores.values()))[complete[0]].group, titles,
         floor=arm_label(UntrainedConfig()))
     leaks = sorted({leak for run in config.runs() if arm_label(run.objective) in titles for leak in run.leaks})

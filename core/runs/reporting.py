@@ -26,7 +26,7 @@ def write(folder: Path, output: Path, pair: tuple[str, str, int | str] | None = 
         folder: the experiment's.
         output: the .html file.
         pair: labels of A and B and their images per class; None for the pair of the experiment's own sentence.
-        found: what `verdict.decide` says of the experiment; None to ask it.
+        found: what `verdict.decide` says of the experiment; None to read it.
 
     Raises:
         ValueError: if that pair, or any, has not finished yet.
@@ -34,7 +34,7 @@ def write(folder: Path, output: Path, pair: tuple[str, str, int | str] | None = 
     """
     from core.report import experiment  # plotly takes half a second to import: only here
 
-    config, found = directory.read_config(folder), found or verdict.decide(folder)
+    config, found = directory.read_config(folder), found or verdict.read(folder)
     told = _told(folder, config, found, pair)
     count = told["images_per_class"]
     runs = {side: _runs(folder, config, told[f"label_{side}"], count) for side in "ab"}

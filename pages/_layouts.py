@@ -1,0 +1,133 @@
+"""Choosing a layout and its parameters, waiting for it, and saying how far it can be believed. Not a screen."""
+
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from core.analysis import table as tables
+from core.analysis import trust
+from core.analysis.table import EmbeddingTable
+from core.runs import layout
+from core.runs.layout import Layouts, Settings
+from pages import _shared, _spaces
+
+NAMES = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
+SHORT = 1000  # points whose trust is measured while the page waits
+_MEANING = ("Trustworthiness: are those that are near here near in the full dimension too? Continuity: do those that are "
+            f"near in the full dimension lie near here? Of each point's {trust.NEIGHBORS} nearest, by how many ranks they are "
+            "wrong (Venna & Kaski, 2001); 0 to 1, best 1, about 0.5 for points strewn by chance. Misses all beyond them.")
+_MOVED = ("Mean distance between a point's place in A and in B, B being started from A and turned onto it, in root mean "
+          "square distances of A's points from their middle. The noise floor is A itself, laid out again in the same way with "
+          "B's seed: what moves no more than that tells nothing of the spaces.")
+
+
+def pick(parameter: str = "layout") -> Settings:
+    """The layout and the parameters it heeds; the layout stands in the address under `parameter`."""
+    asked = st.query_params.get(parameter, "pca")
+    st.session_state.setdefault(parameter, asked if asked in NAMES else "pca")
+    with st.container(horizontal=True, vertical_alignment="bottom", width="content", gap="small"):
+        method = st.segmented_control("Layout", list(NAMES), format_func=NAMES.get, key=parameter, required=True,
+                                      label_visibility="collapsed")
+        with st.popover("", icon=":material/tune:", help="Parameters of the layout"):
+            chosen = _parameters(method)
+    st.query_params[parameter] = method
+    return chosen
+
+
+def _parameters(method: str) -> Settings:
+    if method == "pca":
+        st.caption("PCA has no parameters: the two directions along which the images differ most.")
+        return Settings("pca")
+    with st.form(f"parameters-{method}", border=False):
+        neighbors, distance, perplexity = Settings.neighbors, Settings.minimum_distance, Settings.perplexity
+        if method == "umap":
+            neighbors = st.slider("Neighbours", 2, 100, neighbors, key="umap-neighbors",
+                                  help="How many of each point's nearest it should keep: few show detail, many the whole.")
+            distance = st.slider("Minimum distance", 0.0, 0.99, distance, 0.01, key="umap-distance",
+                                 help="How close points may lie: small makes tight clumps.")
+        else:
+            perplexity = st.slider("Perplexity", 2, 100, int(perplexity), key="tsne-perplexity",
+                                   help="About how many neighbours each point should keep; less where there are few points.")
+        seed = st.number_input("Seed", 0, 1_000_000, 0, key=f"{method}-seed",
+                               help="Another seed, another layout: what both show is more likely true.")
+        st.form_submit_button("Lay out")
+    return Settings(method, neighbors, distance, float(perplexity), seed)
+
+
+def compute(paths: list[Path], split: str, settings: Settings) -> Layouts | None:
+    """Layouts of one or two tables; while a process computes them, draws how far it is, and gives None."""
+    if settings.method == "pca":
+        return _pca(tuple(_shared.stamp(path) for path in paths), split)
+    cache = _shared.checkpoints_root() / ".layouts"
+    output = layout.output_of(paths, settings, split, cache)
+    if output.is_file():
+        return _read(*_shared.stamp(output))
+    _wait(layout.request(paths, settings, split, cache), NAMES[settings.method])
+    return None
+
+
+def measured(paths: list[Path], split: str, found: Layouts) -> Layouts:
+    """The same layouts with how far they can be believed; of PCA, which is computed here, that is measured on few points."""
+    return found if found.trustworthiness else _pca_measured(tuple(_shared.stamp(path) for path in paths), split)
+
+
+def say(paths: list[Path], split: str, found: Layouts) -> None:
+    """In words, below the plots: what moves against the noise floor, how far to believe, and which classes only seem to
+    touch."""
+    found = measured(paths, split, found)
+    places = [f" in {place}" for place in "AB"] if len(found.points) > 1 else [""]
+    if found.moved is not None:
+        little = ": most of that is the layout's own" if found.floor and found.moved < 1.5 * found.floor else ""
+        st.caption(f"Points move {found.moved:.2f} of the plot's radius between A and B; the same space laid out twice moves "
+                   f"{found.floor:.2f}{little}.", help=_MOVED)
+    parts = [f"trustworthiness {np.nanmean(near):.3f}, continuity {np.nanmean(lost):.3f}{place}"
+             for near, lost, place in zip(found.trustworthiness, found.continuity, places)]
+    n, n_measured = len(found.points[0]), int(np.isfinite(found.trustworthiness[0]).sum())
+    sample = f", on {n_measured:,} of {n:,} points among all" if n_measured < n else ""
+    st.caption(f"How far to believe it: {'; '.join(parts)}{sample}.", help=_MEANING)
+    classes = _spaces.table(paths[0]).classes
+    for place, pairs in zip(places, found.touches):
+        if pairs:
+            worst = pairs[0]
+            more = f" So do {len(pairs) - 1:,} more pairs." if len(pairs) > 1 else ""
+            st.caption(f":material/warning: {classes[worst.label]} and {classes[worst.other]} touch here{place}, but their "
+                       f"images are not neighbours in full dimension: {_share(worst.here)} of the smaller class's neighbours "
+                       f"here, {_share(worst.there)} there.{more}")
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.0f} %"
+
+
+@st.fragment(run_every=0.5)
+def _wait(output: Path, name: str) -> None:
+    status = layout.state(output)
+    if output.is_file():
+        st.rerun()
+    if not status.is_running:
+        st.error(f"The layout could not be computed: {status.error or 'it was cancelled'}", icon=":material/error:")
+        return
+    st.progress(status.share, f"{name}: {status.phase} …")
+    if st.button("Cancel", icon=":material/close:"):
+        layout.cancel(output)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _read(output: str, modified: int, size: int) -> Layouts:
+    return layout.read(Path(output))
+
+
+def _tables(stamps: tuple, split: str) -> list[EmbeddingTable]:
+    spaces = [_spaces.table(Path(stamp[0])) for stamp in stamps]
+    return tables.shared_rows(spaces if split == "all" else [space.of_split(split) for space in spaces])
+
+
+@st.cache_resource(max_entries=8, show_spinner="Laying out …")
+def _pca(stamps: tuple, split: str) -> Layouts:
+    return layout.lay_out(_tables(stamps, split), Settings("pca"))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _pca_measured(stamps: tuple, split: str) -> Layouts:
+    return layout.measured(_pca(stamps, split), _tables(stamps, split), SHORT)

@@ -1,0 +1,112 @@
+"""Where to look first: class pairs, neighbourhoods and labels that deserve a look, each one click away. Not a screen."""
+
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from core.analysis import changes, suggestions
+from core.analysis import table as tables
+from core.analysis.suggestions import ChangedPair, Doubts
+from pages import _confusion, _shared, _spaces, _strips
+
+PAIRS = 5  # suggested of each kind
+IMAGES = 12
+_K = 10  # neighbours whose change, or vote, counts
+
+
+def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
+    """Suggested places, each with a button that marks it in both spaces.
+
+    Args:
+        folder: the experiment.
+        runs: folders of A and B.
+        names: what A and B are called.
+    """
+    stamps = tuple(_shared.stamp(run / "embeddings.parquet") for run in runs)
+    st.subheader("Where to look first", help=f"A is {names[0]}, B {names[1]}. From the full dimension; "
+                 "suggestions, no verdicts.")
+    left, middle, right = st.columns(3)
+    with left, st.container(border=True):
+        _pairs(folder, runs, stamps)
+    with middle, st.container(border=True):
+        _neighborhoods(folder, stamps)
+    with right, st.container(border=True):
+        _doubts(folder, stamps)
+
+
+def _pairs(folder: Path, runs: tuple[Path, Path], stamps: tuple) -> None:
+    st.markdown("**Classes that changed most**", help="Pairs of classes by how many more, or fewer, of their test images lie "
+                "in each other's K-means cluster in B than in A.")
+    a, b = tables.shared_rows([_spaces.table(run / "embeddings.parquet").of_split("test") for run in runs])
+    found = _changed(stamps)
+    if not found:
+        st.caption("No pair of classes is confused more in one space than in the other.")
+    for number, pair in enumerate(found[:PAIRS]):
+        label, other = a.classes[pair.label], a.classes[pair.other]
+        moved = np.unique(np.concatenate([part for row, column in ((pair.label, pair.other), (pair.other, pair.label))
+                                          for part in changes.moved(a.cluster, b.cluster, a.label_id, row, column)]))
+        first = max(((pair.label, pair.other), (pair.other, pair.label)),
+                    key=lambda cell: sum(map(len, changes.moved(a.cluster, b.cluster, a.label_id, *cell))))
+        st.button(f"{label} and {other}: {pair.in_a} → {pair.in_b} mixed up", key=f"look-pair-{number}", width="stretch",
+                  icon=":material/trending_down:" if pair.in_b < pair.in_a else ":material/trending_up:",
+                  on_click=_open_cell, args=(folder, runs, first, a.sample_id[moved].tolist()))
+
+
+def _open_cell(folder: Path, runs: tuple[Path, Path], cell: tuple[int, int], sample_ids: list[str]) -> None:
+    st.session_state["view"] = "confusion"
+    st.session_state["confusion-view"] = "B − A"
+    _confusion.choose(folder, runs, "B − A", *cell)
+    _spaces.select(folder, sample_ids)
+
+
+def _neighborhoods(folder: Path, stamps: tuple) -> None:
+    sample_ids, labels, kept = _moved(stamps)
+    st.markdown("**Neighbourhoods that changed most**", help=f"Test images by how few of their {_K} nearest test images in A "
+                "are still among them in B.")
+    st.button(f"Mark these {len(sample_ids)}", key="look-neighborhoods", icon=":material/select_all:", width="stretch",
+              on_click=_spaces.select, args=(folder, sample_ids))
+    _strips.strip(folder, sample_ids, [f"{label} {100 * share:.0f} %" for label, share in zip(labels, kept)])
+    st.caption("Class, and share of neighbours kept.")
+
+
+def _doubts(folder: Path, stamps: tuple) -> None:
+    st.markdown("**Labels to doubt**", help=f"Images whose {_K} nearest others, in the whole dataset, call them by another "
+                "label than their own, the same in both spaces; the most certain first. A space that was trained on a wrong "
+                "label may have learnt it.")
+    space = _spaces.table(Path(stamps[0][0]))
+    found, ids, labels = _doubtful(stamps)
+    if not len(found.rows):
+        st.caption("Both spaces contradict no label with one voice.")
+        return
+    shown = ids[:IMAGES]
+    st.button(f"Mark all {len(ids):,}", key="look-doubts", icon=":material/select_all:", width="stretch",
+              on_click=_spaces.select, args=(folder, ids))
+    _strips.strip(folder, shown, [f"{label} → {space.classes[called]}" for label, called in zip(labels, found.called)])
+    st.caption("Label → what both spaces would call it. Only test images can be marked in the plots above.")
+
+
+def _shared_rows(stamps: tuple, split: str) -> list[tables.EmbeddingTable]:
+    spaces = [_spaces.table(Path(stamp[0])) for stamp in stamps]
+    return tables.shared_rows(spaces if split == "all" else [space.of_split(split) for space in spaces])
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _changed(stamps: tuple) -> list[ChangedPair]:
+    a, b = _shared_rows(stamps, "test")
+    return suggestions.changed_pairs(a.cluster, b.cluster, a.label_id, len(a.classes))
+
+
+@st.cache_resource(max_entries=8, show_spinner="Comparing neighbourhoods …")
+def _moved(stamps: tuple) -> tuple[list[str], list[str], list[float]]:
+    a, b = _shared_rows(stamps, "test")
+    rows, kept = suggestions.moved_neighborhoods(a.embedding, b.embedding, _K)
+    rows = rows[:IMAGES]
+    return a.sample_id[rows].tolist(), a.label[rows].tolist(), kept[:IMAGES].tolist()
+
+
+@st.cache_resource(max_entries=8, show_spinner="Asking neighbours …")
+def _doubtful(stamps: tuple) -> tuple[Doubts, list[str], list[str]]:
+    a, b = _shared_rows(stamps, "all")
+    found = suggestions.doubtful_labels(a.embedding, b.embedding, a.label_id, len(a.classes), _K)
+    return found, a.sample_id[found.rows].tolist(), a.label[found.rows].tolist()

@@ -1,0 +1,41 @@
+"""Rows of small square images, each marked right or wrong by frame and sign. Not a screen."""
+
+from pathlib import Path
+
+import streamlit as st
+from PIL import Image, ImageOps
+
+from pages import _spaces
+
+SIDE = 72  # pixels
+_FRAME = 4
+RIGHT, WRONG, PLAIN = "#009E73", "#D55E00", "#8b949e"  # Okabe & Ito's green and vermilion, told apart by everyone
+
+
+def strip(folder: Path, sample_ids: list[str], labels: list[str], wanted: str | None = None, width: int = SIDE) -> None:
+    """A row of samples' images with their labels.
+
+    Args:
+        folder: the experiment.
+        sample_ids: who, in order.
+        labels: their labels.
+        wanted: the label that is right; None marks none.
+        width: pixels of each.
+    """
+    found, captions = [], []
+    for sample_id, label in zip(sample_ids, labels):
+        color = PLAIN if wanted is None else RIGHT if label == wanted else WRONG
+        sign = "" if wanted is None else "✓ " if label == wanted else "✗ "
+        found.append(framed(folder, sample_id, color))
+        captions.append(f"{sign}{label if len(label) <= 14 else label[:13] + '…'}")
+    if found:
+        st.image(found, caption=captions, width=width)
+
+
+def framed(folder: Path, sample_id: str, color: str = PLAIN) -> Image.Image:
+    """A sample's image, square and framed; crossed out where its file has gone."""
+    try:
+        square = ImageOps.fit(_spaces.image(folder, sample_id).convert("RGB"), (SIDE, SIDE), Image.Resampling.NEAREST)
+    except OSError:
+        square = Image.new("RGB", (SIDE, SIDE), "#d0d0d0")
+    return ImageOps.expand(square, _FRAME, color)
