@@ -146,7 +146,8 @@ def floor_sentence(found: Curve, titles: dict[str, str]) -> str:
         elif n_last == 0:
             parts.append(f"{name} is not shown to be above the untrained encoder at {_count(found.counts[-1])}")
         else:
-            parts.append(f"{name} is above the untrained encoder from {_count(found.counts[-n_last])} on")
+            where = f"from {_count(found.counts[-n_last])} on" if n_last > 1 else f"with {_count(found.counts[-1])}"
+            parts.append(f"{name} is above the untrained encoder {where}")
     return _capitalized("; ".join(parts))
 
 
