@@ -1,5 +1,6 @@
 """A newcomer's path in a real browser: demo, live curves and layouts, verdict, lasso, Parquet. Only loopback answers."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from core.runs import directory, jobs
+from core.runs import device_queue, directory, jobs
 from tests.browsing import Server, ask, headline, until, walk, window
 
 
@@ -120,6 +121,70 @@ def test_a_run_goes_on_without_its_page_and_its_server(server: Server, page: Pag
     expect(page.get_by_text("resume, or delete it")).to_be_visible(timeout=30_000)
     page.get_by_role("button", name="Resume").click()
     until(lambda: jobs.is_worker_alive(folder), 15)
+
+
+class Watcher(threading.Thread):
+    """Looks at the queue all the time: who asked in which order, who was at work when, and how many at once."""
+
+    def __init__(self, checkpoints: Path) -> None:
+        super().__init__(daemon=True)
+        self._checkpoints = checkpoints
+        self.numbers: dict[str, int] = {}
+        self.at_work: list[str] = []
+        self.most_at_once = self.most_waiting = 0
+        self.done = threading.Event()
+
+    def run(self) -> None:
+        while not self.done.wait(0.05):
+            for path in (self._checkpoints / ".queue").glob("*.json"):
+                ticket = directory.read_json(path) if path.is_file() else {}
+                self.numbers |= {ticket["experiment"]: ticket["number"]} if ticket else {}
+            folders = directory.experiments(self._checkpoints)
+            now = [folder.name for folder in folders
+                   if any(directory.read_status(run).state == "running" for run in directory.runs(folder))]
+            self.at_work += [name for name in now if name not in self.at_work[-1:]]
+            self.most_at_once = max(self.most_at_once, len(now))
+            waiting = [folder for folder in folders if device_queue.position(folder) is not None]
+            self.most_waiting = max(self.most_waiting, len(waiting))
+
+
+def fill_in(page: Page, server: Server, name: str, seeds: str) -> None:
+    """A small experiment on the digits, ready to start."""
+    page.goto(f"{server.address}/train")
+    for label, value in (("Name", name), ("Images per class", "15"), ("Seeds", seeds), ("Images seen, each run", "800")):
+        field = page.get_by_label(label, exact=True)
+        field.fill(value, timeout=30_000)
+        field.press("Enter")
+    n_runs = 2 * len(seeds.split(","))
+    expect(page.get_by_text(f"{n_runs} runs · 800 images each")).to_be_visible(timeout=30_000)
+
+
+def test_eight_experiments_from_two_windows_run_one_by_one_in_order_though_the_server_restarts(
+        server: Server, page: Page, browser: Browser) -> None:
+    watcher = Watcher(server.checkpoints)
+    watcher.start()
+    names = []
+    with window(browser) as other:
+        for number in range(4):
+            if number == 2:  # in the middle: one at work, others waiting
+                server.stop()
+                server.start()
+            pair = {page: f"left-{number}", other: f"right-{number}"}
+            for opened, name in pair.items():
+                fill_in(opened, server, name, "0, 1, 2, 3" if number == 0 else "0")
+            for opened in pair:
+                opened.get_by_role("button", name="Start", exact=True).click()
+            for opened, name in pair.items():
+                opened.wait_for_url(f"**/watch?experiment={name}", timeout=60_000)
+            names += pair.values()
+    folders = [server.checkpoints / name for name in names]
+    until(lambda: all(jobs.progress(folder).state == "completed" for folder in folders), 240)
+    watcher.done.set()
+    watcher.join()
+    assert watcher.at_work == sorted(names, key=watcher.numbers.get), "in order, none twice, none lost"
+    assert (watcher.most_at_once, watcher.most_waiting >= 1) == (1, True)
+    for folder in folders:
+        assert (folder / "worker.log").read_text().count("classification-15-seed0 completed") == 1
 
 
 def test_the_server_never_loads_torch(server: Server, page: Page) -> None:

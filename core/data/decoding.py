@@ -33,7 +33,7 @@ def decode(content: bytes) -> Image.Image:
 def decode_grey(content: bytes, least: int) -> Image.Image:
     """The same image in grey, both sides at least `least` where the file has as many.
 
-    A JPEG is read to its last byte, but only worked out in grey and as small as that: three times as fast.
+    A JPEG is read to its last byte, but only worked out in grey and as small as that: twice as fast on crops of 224 px.
 
     Raises:
         OSError, ValueError: as `decode`.
