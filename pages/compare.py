@@ -13,7 +13,7 @@ from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
 from core.config import arm_label
 from core.runs import directory, openings, reporting, trials, verdict
-from pages import _confusion, _curve, _layouts, _look_first, _shared, _spaces, _won_lost
+from pages import _confusion, _curve, _layouts, _look_first, _query, _shared, _spaces, _won_lost
 
 _shared.enter(__file__)
 
@@ -181,7 +181,7 @@ with right:
 
 # Closer, one view at a time: each is drawn only when asked for
 
-VIEWS = {"confusion": _confusion, "won and lost": _won_lost, "where to look first": _look_first}
+VIEWS = {"confusion": _confusion, "won and lost": _won_lost, "where to look first": _look_first, "query": _query}
 asked = st.query_params.get("view", "")
 st.session_state.setdefault("view", asked if asked in VIEWS else "confusion")
 view = st.segmented_control("Look closer", list(VIEWS), key="view", required=True, label_visibility="collapsed",
