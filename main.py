@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
@@ -87,6 +88,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         compare.add_argument(place, help="experiment/run, experiment/arm (all its seeds) or an embedding table's file; of two "
                                          "experiment files (.yaml), whether runs of them would be a fair comparison")
     compare.add_argument("--output", type=Path, metavar="FILE.html", help="also write a report of one page")
+    counts = add("counts", _counts, "say which gaps of a published table are real", as_json)
+    counts.add_argument("counts", nargs="+", metavar="COUNT", help="A and B of each gap in turn, as 17/30 (right of images) "
+                        "or 56.67:30 (percent of images)")
     export = add("export", _export, "take a run's embeddings or encoder with you, or an experiment's report (html)",
                  run="experiment/run, or experiment")
     export.add_argument("--output", type=Path, required=True, metavar="FILE.{parquet,html,onnx,safetensors}")
@@ -183,10 +187,13 @@ def _conclude(folder: Path, options: argparse.Namespace) -> int:
         print(json.dumps({"experiment": folder.name, "states": {name: item.state for name, item in statuses.items()},
                           **verdict}))
     elif verdict:
-        print(_table(verdict["rows"]))
-        for item in verdict["comparisons"]:
-            count = item["images_per_class"]
-            print(f"{'All images' if count == 'all' else f'{count} images per class'}: {item['sentence']}.")
+        for rows, comparisons, of in ((verdict["rows"], verdict["comparisons"], "test images"), (
+                verdict.get("open_rows"), verdict.get("open_comparisons"), "images of held-out classes, among themselves")):
+            if rows:
+                print(_table(rows, of))
+            for item in comparisons or ():
+                count = item["images_per_class"]
+                print(f"{'All images' if count == 'all' else f'{count} images per class'}: {item['sentence']}.")
         for pair in verdict["curve"]["pairs"] if verdict.get("curve") else ():
             print(f"{pair['sentence']}. {pair['crossing_sentence']}.")
         print(f"Look closer: streamlit run streamlit_app.py, then open {folder.name}.")
@@ -231,13 +238,14 @@ def _last_score(run: Path) -> str:
     return f", validation MAP@R {100 * records[-1]['validation_map_at_r']:.1f}" if records else ""
 
 
-def _table(rows: list[dict]) -> str:
+def _table(rows: list[dict], of: str) -> str:
     from core.analysis.metrics import METRICS, SHORT
 
-    head = ["objective", "images per class", *(METRICS[name].title for name in SHORT)]
+    names = [name for name in SHORT if name in rows[0]["metrics"]]
+    head = ["objective", "images per class", *(METRICS[name].title for name in names)]
     lines = [head]
     for row in rows:
-        found = [row["metrics"][name] for name in SHORT]
+        found = [row["metrics"][name] for name in names]
         cells = [f"{100 * item['mean']:.1f}" + (f" ± {100 * item['sd']:.1f}" if row["n_seeds"] > 1 else "") for item in found]
         leaks = f" (leaks: {' and '.join(row['leaks'])})" if row["leaks"] else ""
         lines.append([row["objective"] + leaks, str(row["images_per_class"]), *cells])
@@ -247,7 +255,7 @@ def _table(rows: list[dict]) -> str:
     text.insert(1, "  ".join("─" * width for width in widths))
     n_seeds = max(row["n_seeds"] for row in rows)
     over = "one seed" if n_seeds == 1 else f"mean ± sd over {n_seeds} seeds"
-    text.append(f"Percent on {rows[0]['n_test']} test images; {over}.")
+    text.append(f"Percent on {rows[0]['n_test']} {of}; {over}.")
     return "\n".join(text)
 
 
@@ -361,6 +369,25 @@ def _compare_files(options: argparse.Namespace) -> int:
           "A fair comparison: only what is under test differs.")
     for item in found:
         print(f"{item.kind:<11} {item.name:<28} A {item.a}   B {item.b}{f'   ({item.why})' if item.why else ''}")
+    return 0
+
+
+def _counts(options: argparse.Namespace) -> int:
+    from core.analysis import paired_tests
+
+    given = [paired_tests.parse_count(text) for text in options.counts]
+    if len(given) % 2:
+        raise ValueError(f"counts must come in pairs, A and B of each gap, got {len(given)}")
+    found = paired_tests.compare_counts([(*a, *b) for a, b in zip(given[::2], given[1::2])])
+    if options.json:
+        print(json.dumps({"gaps": [asdict(item) for item in found]}))
+        return 0
+    for item in found:
+        share_a, share_b = 100 * item.right_a / item.n_a, 100 * item.right_b / item.n_b
+        verdict = "cannot tell" if item.verdict == "cannot tell" else f"B is {item.verdict}"
+        print(f"A {item.right_a}/{item.n_a} = {share_a:.2f} %   B {item.right_b}/{item.n_b} = {share_b:.2f} %   B − A "
+              f"{share_b - share_a:+.2f}   p = {item.p_value:.2g}, {item.p_holm:.2g} after Holm   {verdict}")
+    print("Fisher's exact test, as if A and B had been tested on different images, Holm over the gaps; it knows no seeds.")
     return 0
 
 

@@ -99,9 +99,10 @@ class DatasetConfig(_Config):
 class SplitConfig(_Config):
     """Shares of train, validation and test, drawn by group and stratified by class.
 
-    `official` keeps the split a source gives; `near_duplicates` keeps near copies of a picture on one side, as exact
-    ones always are. `group: none` is a leak: images are dealt one by one, and crops of one photograph stand on both
-    sides.
+    `held_out_classes`, names or how many the seed draws, are never trained on: their images are an open set, to be retrieved
+    among each other. `official` keeps the split a source gives; `near_duplicates` keeps near copies of a picture on one
+    side, as exact ones always are. `group: none` is a leak: images are dealt one by one, and crops of one photograph stand
+    on both sides.
     """
 
     fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
@@ -109,6 +110,15 @@ class SplitConfig(_Config):
     official: bool = True
     near_duplicates: bool = True
     group: Literal["whole", "none"] = "whole"
+    held_out_classes: int | tuple[str, ...] = 0
+
+    @field_validator("held_out_classes")
+    @classmethod
+    def _holds_out_two_or_none(cls, value: int | tuple[str, ...]) -> int | tuple[str, ...]:
+        count = value if isinstance(value, int) else len(set(value))
+        if count < 0 or count == 1 or (not isinstance(value, int) and count != len(value)):
+            raise ValueError(f"must be two or more classes, by names that differ or by how many, or 0 for none, got {value!r}")
+        return value
 
     @field_validator("fractions")
     @classmethod

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import streamlit as st
 
@@ -95,12 +95,13 @@ def stop_until(what: str, folder: Path) -> None:
 
 
 def pick(label: str, options: Sequence[Choice], parameter: str, default: int = 0,
-         help_text: str | None = None) -> Choice:
+         help_text: str | None = None, width: int | Literal["stretch"] = "stretch") -> Choice:
     """A select box whose choice stands in the address under `parameter`."""
     words = [str(option) for option in options]
     wanted = st.query_params.get(parameter)
     index = words.index(wanted) if wanted in words else min(default, len(words) - 1)
-    chosen = st.selectbox(label, options, index=index, help=help_text, key=f"pick-{parameter}-{wanted}-{'|'.join(words)}")
+    chosen = st.selectbox(label, options, index=index, help=help_text, width=width,
+                          key=f"pick-{parameter}-{wanted}-{'|'.join(words)}")
     if st.query_params.get(parameter) != str(chosen):
         st.query_params[parameter] = str(chosen)
     return chosen

@@ -3,17 +3,12 @@
 import tempfile
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import streamlit as st
 
-from core.analysis import table as tables
 from core.analysis.comparison import first_up, unfair_words
-from core.analysis.metrics import METRICS
-from core.analysis.table import EmbeddingTable
 from core.config import arm_label
 from core.runs import directory, openings, reporting, trials, verdict
-from pages import _confusion, _curve, _layouts, _look_first, _query, _shared, _spaces, _won_lost
+from pages import _confusion, _curve, _look_first, _pair, _query, _readouts, _shared, _verdict, _won_lost
 
 _shared.enter(__file__)
 
@@ -31,12 +26,12 @@ if not counts:
 
 
 @st.cache_data(max_entries=16, show_spinner="Comparing …")
-def _verdict(experiment: str, stamps: tuple) -> dict:
-    return verdict.decide(Path(experiment))
+def _found(experiment: str, stamps: tuple) -> dict:
+    return verdict.read(Path(experiment))
 
 
 stamps = tuple(_shared.stamp(folder / name / "scores.parquet") for name in done)
-found = _verdict(str(folder), stamps)
+found = _found(str(folder), stamps)
 
 with pickers[1]:
     count = _shared.pick("Images per class", counts, "images", default=len(counts) - 1)
@@ -56,15 +51,15 @@ with pickers[4]:
 
 @st.cache_data(max_entries=32, show_spinner="Comparing …")
 def _compared(experiment: str, a: tuple[str, ...], b: tuple[str, ...], stamps: tuple) -> dict:
-    def scores(names: tuple[str, ...]) -> verdict.Scores:
-        runs = [Path(experiment) / name for name in names]
-        return verdict.scores_of_runs(runs, verdict.title_of(runs[0]))
-
-    return verdict.compare(scores(a), scores(b), config.evaluation.bootstrap).to_json()
+    arms = [verdict.scores_of_runs([Path(experiment) / name for name in names], verdict.title_of(Path(experiment) / names[0]))
+            for names in (a, b)]
+    return verdict.compare(*arms, config.evaluation.bootstrap).to_json() | {"agreement": verdict.agree(*arms)}
 
 
-compared = _compared(str(folder), tuple(f"{name_a}-{count}-seed{item}" for item in seeds),
-                     tuple(f"{name_b}-{count}-seed{item}" for item in seeds), stamps)
+told = next((item for item in found["comparisons"] if len(seeds) == item["differences"][0]["n_seeds"] and (
+    item["label_a"], item["label_b"], item["images_per_class"]) == (name_a, name_b, count)), None)
+compared = told or _compared(str(folder), tuple(f"{name_a}-{count}-seed{item}" for item in seeds),
+                             tuple(f"{name_b}-{count}-seed{item}" for item in seeds), stamps)
 with headline:
     st.header(f"{compared['sentence']}.")
     _shared.leak_note(run for run in done.values() if run.images_per_class == count and run.seed == seed
@@ -84,37 +79,21 @@ with headline:
     if len(seeds) < len(config.seeds):
         st.caption(f"{len(seeds)} of {len(config.seeds)} seeds are finished; this will change.")
 
-
-def _cell(summary: dict) -> str:
-    return f"{100 * summary['mean']:.1f}" + (f" ± {100 * summary['sd']:.1f}" if len(seeds) > 1 else "")
-
-
-rows = {row["objective"]: row["metrics"] for row in found["rows"] if row["images_per_class"] == count}
-lines = []
-for item in compared["differences"]:
-    line = {"metric": METRICS[item["metric"]].title}
-    for title, label in (("untrained", "untrained"), (f"A · {name_a}", name_a), (f"B · {name_b}", name_b)):
-        line[title] = _cell(rows[label][item["metric"]]) if label in rows else "–"
-    line["B − A, 95 % interval"] = (f"{100 * item['difference']:+.1f}  [{100 * item['low']:+.1f}, "
-                                    f"{100 * item['high']:+.1f}]")
-    line["can we tell?"] = {"better": "B is better", "worse": "A is better"}.get(item["verdict"], "cannot tell")
-    lines.append(line)
-st.dataframe(pd.DataFrame(lines), hide_index=True, width="stretch", column_config={
-    "metric": st.column_config.TextColumn(help=" ".join(f"{info.title}: {info.meaning}" for info in METRICS.values()))})
+summaries = {row["objective"]: row["metrics"] for row in found["rows"] if row["images_per_class"] == count}
+_verdict.table(compared, summaries, {"untrained": "untrained", f"A · {name_a}": name_a, f"B · {name_b}": name_b}, len(seeds))
 n_test = compared["differences"][0]["n_samples"]
 over = f"mean ± sd over {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
 st.caption(f"Percent of {n_test:,} test images, {over}; the interval is a bootstrap over seeds and images, whole groups "
-           f"at a time. K-means accuracy alone is never the verdict: very different spaces can share it.")
+           f"at a time.")
+_verdict.chance([row for row in found["rows"] if row["images_per_class"] == count], (name_a, name_b))
 compared_runs = [done[f"{label}-{count}-seed{item}"] for label in (name_a, name_b) for item in seeds]
 st.caption(" ".join(filter(None, (openings.sentence(folder), trials.sentence(folder, compared_runs)))))
 
 _curve.draw(folder, config, found)
 
-if compared["settings"]:
-    with st.expander("What differs between A and B"):
-        st.dataframe(pd.DataFrame([{"setting": item["name"], "A": item["a"], "B": item["b"], "judged": item["kind"],
-                                    "why": item["why"], "field": item["field"]} for item in compared["settings"]]),
-                     hide_index=True, width="stretch")
+_verdict.open_set(found, count, name_a, name_b)
+_verdict.details(compared, compared["agreement"])
+_readouts.draw(folder, config, count, name_a, name_b)
 
 
 def _report() -> bytes:
@@ -131,53 +110,7 @@ st.download_button("Download the report", _report, f"{folder.name}-report.html",
 # Both spaces
 
 paths = [folder / f"{name}-{count}-seed{seed}" / "embeddings.parquet" for name in (name_a, name_b)]
-tested = [_spaces.table(path).of_split("test") for path in paths]
-spaces: list[EmbeddingTable] = tables.shared_rows(tested)
-if len(spaces[0]) < max(len(space) for space in tested):
-    st.caption(f"A and B were split differently: {len(spaces[0]):,} images are test images of both and stand below in both "
-               f"spaces; the numbers and the confusion are of all.")
-with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
-    st.subheader("Both spaces, test images", help="Lasso or click in one; the same images stand out in the other. "
-                 "Layouts are for looking: every number is from the full dimension.")
-    settings = _layouts.pick()
-left, middle, right = st.columns([5, 5, 3])
-with left:
-    laid_out = _layouts.compute(paths, "test", settings)
-if laid_out:
-    for place, column, name, space, points in zip("AB", (left, middle), (name_a, name_b), spaces, laid_out.points):
-        with column, st.container(border=True):
-            st.markdown(f"**{place} · {name}**")
-            _spaces.space_chart(folder, f"compare-{place}", points, space, height=380, extent=np.concatenate(laid_out.points))
-    _layouts.say(paths, "test", laid_out)
-
-chosen = [sample_id for sample_id in _spaces.selected(folder) if sample_id in set(spaces[0].sample_id.tolist())]
-place_of = {sample_id: row for row, sample_id in enumerate(spaces[0].sample_id.tolist())}
-
-
-def _neighbor_strip(space: EmbeddingTable, title: str, row: int) -> None:
-    near = _spaces.neighbors(space, row, 5)
-    n_same = sum(space.label[item] == space.label[row] for item in near)
-    st.caption(f"{title}: {n_same} of {len(near)} nearest have its class")
-    _spaces.gallery(folder, [space.sample_id[item] for item in near], [space.label[item] for item in near], 5, 5)
-
-
-with right:
-    if not chosen:
-        st.caption(":material/lasso_select: Lasso or click points in either space: their images, clusters and neighbours "
-                   "will be here.")
-    else:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{len(chosen):,} selected**")
-            if st.button("Clear", icon=":material/close:", key="clear-selection"):
-                _spaces.select(folder, [])
-                st.rerun()
-        with st.container(height=380, border=False):
-            captions = [f"{spaces[0].label[place_of[item]]} · A {spaces[0].classes[spaces[0].cluster[place_of[item]]]} · "
-                        f"B {spaces[1].classes[spaces[1].cluster[place_of[item]]]}" for item in chosen]
-            _spaces.gallery(folder, chosen, captions, columns=3, most=12)
-            looked_at = st.selectbox("Neighbours of", chosen)
-            for space, title in zip(spaces, (f"A · {name_a}", f"B · {name_b}")):
-                _neighbor_strip(space, title, place_of[looked_at])
+_pair.draw(folder, paths, (name_a, name_b))
 
 # Closer, one view at a time: each is drawn only when asked for
 

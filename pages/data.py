@@ -7,7 +7,7 @@ import streamlit as st
 from core.config import DatasetConfig, SplitConfig
 from core.data import sources, split
 from core.data.duplicates import Pair
-from core.data.manifest import LEFT_OUT, SPLITS
+from core.data.manifest import LEFT_OUT, OPEN, SPLITS
 from core.runs import directory
 from pages import _datasets, _shared
 
@@ -102,21 +102,25 @@ if manifest.duplicates:
         _pairs(sorted(manifest.duplicates, key=lambda pair: (pair in inside, pair.kind == "exact")))
 
 st.subheader("Images per class and split")
+held_out = [name for name in manifest.classes if name not in manifest.closed_classes]
+shown = (*SPLITS, OPEN) if held_out else SPLITS
 table = pd.DataFrame({"class": manifest.classes,
-                      **{name: list(manifest.counts(manifest.indices(name)).values()) for name in SPLITS}})
-table["all"] = table[list(SPLITS)].sum(axis=1)
+                      **{name: list(manifest.counts(manifest.indices(name)).values()) for name in shown}})
+table["all"] = table[list(shown)].sum(axis=1)
 left, right = st.columns([3, 4])
 left.dataframe(table, hide_index=True, height=min(420, 38 + 35 * len(table)))
 with right:
-    smallest = int(table["train"].min())
+    smallest = min(manifest.closed_counts(manifest.indices("train")).values())
     is_official = split_config.official and split_config.group == "whole" and (manifest.official != "").any()
     shares = " / ".join(f"{100 * share:.0f} %" for share in split_config.fractions)
     how = ("The dataset's official split" if is_official else f"Split {shares}, by class and by group"
            if split_config.group == "whole" else f":red[Split {shares}, by class, image by image]")
     n_left_out = int((manifest.split == LEFT_OUT).sum())
-    left_out = (f"- {n_left_out:,} images are left out: their picture stands in the official test split.\n"
-                if n_left_out else "")
-    st.markdown(f"- {how}, seed {split_config.seed}.\n"
+    where = " or ".join((["the official test split"] if is_official else []) + (["a held-out class"] if held_out else []))
+    left_out = f"- {n_left_out:,} images are left out: their group or picture stands in {where}.\n" if n_left_out else ""
+    open_set = (f"- **{len(held_out)} classes are held out**, {len(manifest.indices(OPEN)):,} images: {', '.join(held_out)}. "
+                f"They are never trained on, and are retrieved among each other.\n" if held_out else "")
+    st.markdown(f"- {how}, seed {split_config.seed}.\n{open_set}"
                 f"- Shared across splits: **{proof.shared_samples:,}** images, **{proof.shared_groups:,}** groups, "
                 f"**{proof.shared_pictures:,}** pictures (copies, exact or nearly).\n{left_out}"
                 f"- Images per class can be up to **{smallest}**, the training images of the smallest class; subsets are "

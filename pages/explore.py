@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import streamlit as st
 
+from core.data.manifest import OPEN
 from core.runs import directory
 from pages import _shared, _spaces
 
@@ -22,7 +23,8 @@ with headline:
     _shared.leak_note([directory.read_run(folder / name)])
 whole = _spaces.table(folder / name / "embeddings.parquet")
 with pickers[2]:
-    split = _shared.pick("Images", ["test", "validation", "train", "all"], "split")
+    is_open = (whole.split == OPEN).any()
+    split = _shared.pick("Images", ["test", *([OPEN] if is_open else []), "validation", "train", "all"], "split")
 space = whole if split == "all" else whole.of_split(split)
 with pickers[3]:
     color = _shared.pick("Colour by", ["label", "cluster", "right or wrong"], "color")

@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.analysis import table as tables
 from core.runs import directory
-from pages import _shared
+from pages import _selections, _shared
 
 _shared.enter(__file__)
 
@@ -41,9 +41,14 @@ with table_tab:
     unit = "of length 1" if normalization == "l2" else "as the encoder gives them"
     st.write(f"Every image with its class, split, group, K-means cluster, 2D place and vector ({unit}), and how it was made. "
              f"{path.stat().st_size / 1e6:.1f} MB; anything that reads Parquet opens it.")
-    with path.open("rb") as content:
-        st.download_button("Download Parquet", content, file, "application/vnd.apache.parquet", type="primary",
-                           icon=":material/download:", on_click="ignore")
+    chosen, word = _selections.pick(folder, n_rows)
+    with st.container(horizontal=True):
+        if chosen is None:
+            with path.open("rb") as content:
+                st.download_button("Download Parquet", content, file, "application/vnd.apache.parquet", type="primary",
+                                   icon=":material/download:", on_click="ignore")
+        else:
+            _selections.take_along(folder, {name: path}, chosen, word)
     st.code(f"""import numpy as np
 import pandas as pd
 

@@ -8,6 +8,7 @@ import streamlit as st
 from core import config as configuration
 from core import encoders
 from core.config import ConfigError, ExperimentConfig
+from core.data.manifest import OPEN
 from core.objectives import OBJECTIVES, Objective
 from core.runs import directory, planning, preflight
 from pages import _datasets, _shared
@@ -123,6 +124,12 @@ def _rates(text: str) -> list:
     return found
 
 
+def _classes(text: str) -> int | list[str]:
+    """How many classes, or their names with commas between them; 0 for none."""
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    return int(names[0]) if len(names) == 1 and names[0].isdecimal() else names or 0
+
+
 def _form() -> dict | None:
     name = st.text_input("Name", directory.free_name(_shared.checkpoints_root(), "experiment"), key="train-name")
     dataset = _datasets.pick_dataset()
@@ -180,11 +187,15 @@ def _form() -> dict | None:
                                help="Of the images a run sees, on top of them.")
         options = st.text_input("Encoder options", "", placeholder="pad_type=same, bn_eps=0.001",
                                 help="Keyword arguments for timm.create_model.")
+        held_out = st.text_input("Held-out classes", "", placeholder="3, or their names with commas", key="train-held-out",
+                                 help="Never trained on; how well their images find one another has a verdict of its own. A "
+                                      "number lets the split's seed draw as many.")
     if dataset is None:
         return None
     import yaml
 
-    values = {"name": name, "dataset": dataset.model_dump(), "split": {"seed": split_seed},
+    values = {"name": name, "dataset": dataset.model_dump(),
+            "split": {"seed": split_seed, "held_out_classes": _classes(held_out)},
             "encoder": {"name": encoder, "weights": weights, "image_size": size,
                         "options": {key.strip(): yaml.safe_load(value) for key, _, value in
                                     (item.partition("=") for item in options.split(",") if item.strip())},
@@ -227,8 +238,10 @@ def _show_plan(checked: planning.Plan) -> None:
     few, many = (f"{value:.1f}" if value < 10 else f"{value:.0f}" for value in ahead.passes)
     st.caption(f"Each training image is seen {few if few == many else f'{few} to {many}'} times.")
     sizes = {name: len(checked.manifest.indices(name)) for name in ("train", "validation", "test")}
+    n_held_out = len(checked.manifest.classes) - len(checked.manifest.closed_classes)
+    held_out = f", {len(checked.manifest.indices(OPEN)):,} of {n_held_out} held-out classes" if n_held_out else ""
     st.caption(f"{len(checked.manifest):,} images, {len(checked.manifest.classes)} classes: {sizes['train']:,} train, "
-               f"{sizes['validation']:,} validation, {sizes['test']:,} test. Nothing is shared between them.")
+               f"{sizes['validation']:,} validation, {sizes['test']:,} test{held_out}. Nothing is shared between them.")
     if checked.manifest.unreadable:
         st.caption(f":orange[{len(checked.manifest.unreadable)} unreadable files are left out; the Data screen names them.]")
     _shared.leak_note(config.runs())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from tests.test_browser import PROJECT, Server, chromium
+from tests.browsing import PROJECT, Server, chromium
 
 ROUNDS = 5
 

@@ -1,8 +1,9 @@
 """What several tests need: a small folder of real image files, and a finished experiment made by the real worker."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
@@ -14,6 +15,9 @@ from core import config as configuration
 from core.config import ExperimentConfig
 from core.runs import directory, jobs, planning
 from core.runs.directory import RunStatus
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -63,6 +67,23 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def experiment(finished: Path, tmp_path: Path) -> Path:
     """A copy of the finished experiment that a test may change."""
     return Path(shutil.copytree(finished, tmp_path / "checkpoints" / "tiny"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """The system's Chromium; without any, the test is skipped, but not in CI."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.browsing import IS_CI, chromium
+
+    with sync_playwright() as playwright:
+        executable = chromium()
+        if executable is None and not Path(playwright.chromium.executable_path).exists():
+            assert not IS_CI, "CI must have a browser"
+            pytest.skip("no Chromium or Chrome on this machine, and none of Playwright's own")
+        found = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
+        yield found
+        found.close()
 
 
 @pytest.fixture

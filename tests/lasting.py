@@ -49,7 +49,7 @@ def resume_and_finish(folder: Path, data: Path, seconds: float = 240) -> None:
 
 
 def assert_same_numbers(folder: Path, other: Path) -> None:
-    """Bit for bit, but for what depends on the clock: records, films, weights, embeddings, scores, evaluation, verdict."""
+    """Bit for bit, but for what depends on the clock: records, films, weights, embeddings, scores, readouts, verdict."""
     for run in directory.runs(folder):
         assert_same_run(run, other / run.name)
     assert directory.read_json(folder / "verdict.json") == directory.read_json(other / "verdict.json")
@@ -58,13 +58,18 @@ def assert_same_numbers(folder: Path, other: Path) -> None:
 def assert_same_run(run: Path, other: Path) -> None:
     """As `assert_same_numbers`, of one run."""
     assert _records(run) == _records(other), run.name
-    assert directory.read_json(run / "evaluation.json") == directory.read_json(other / "evaluation.json"), run.name
+    for name in ("evaluation.json", "readouts.json"):
+        assert directory.read_json(run / name) == directory.read_json(other / name), f"{run.name}/{name}"
     tables = [path.relative_to(run) for path in sorted(run.rglob("*.parquet"))]
     assert tables == [path.relative_to(other) for path in sorted(other.rglob("*.parquet"))]
     for name in tables:
         mine, its = pq.read_table(run / name), pq.read_table(other / name)
         assert mine.replace_schema_metadata().equals(its.replace_schema_metadata()), f"{run.name}/{name}"
-    for name in ("last.safetensors", "best.safetensors") if directory.read_run(run).is_trained else ():
+    assert (run / "head.safetensors").is_file() == (other / "head.safetensors").is_file(), run.name
+    for name in ("last.safetensors", "best.safetensors", "head.safetensors"):
+        if not (run / name).is_file():  # of the untrained encoder, and of a loss without parameters
+            assert name == "head.safetensors" or not directory.read_run(run).is_trained, f"{run.name}/{name}"
+            continue
         mine, its = load_file(run / name), load_file(other / name)
         assert mine.keys() == its.keys()
         assert all(np.array_equal(mine[key], its[key]) for key in mine), f"{run.name}/{name}"

@@ -1,14 +1,5 @@
 """A newcomer's path in a real browser: demo, live curves and layouts, verdict, lasso, Parquet. Only loopback answers."""
 
-import os
-import re
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,70 +7,10 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from playwright.sync_api import Browser, Error, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from core.runs import directory, jobs
-
-PROJECT = Path(__file__).resolve().parents[1]
-IS_CI = bool(os.environ.get("CI"))
-
-
-def chromium() -> str | None:
-    """The system's Chromium or Chrome; None to let Playwright use its own."""
-    return next((path for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-                 if (path := shutil.which(name))), None)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        executable = chromium()
-        if executable is None and not Path(playwright.chromium.executable_path).exists():
-            assert not IS_CI, "CI must have a browser"
-            pytest.skip("no Chromium or Chrome on this machine, and none of Playwright's own")
-        found = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
-        yield found
-        found.close()
-
-
-class Server:
-    """A Streamlit server over its own roots, on a free port."""
-
-    def __init__(self, root: Path, script: Path = PROJECT / "streamlit_app.py") -> None:
-        self.root, self.script = root, script
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.start()
-
-    @property
-    def address(self) -> str:
-        return f"http://localhost:{self.port}"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.root / "checkpoints"
-
-    def start(self) -> None:
-        environment = {**os.environ, "DUET_CHECKPOINTS": str(self.checkpoints), "DUET_DATA": str(self.root / "data")}
-        with (self.root / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "streamlit", "run", str(self.script), "--server.port", str(self.port),
-                 "--server.headless", "true"],
-                cwd=PROJECT, env=environment, stdout=log, stderr=log)
-        until(self._answers, 60)
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(30)
-
-    def _answers(self) -> bool:
-        assert self.process.poll() is None, (self.root / "server.log").read_text()
-        try:
-            with urllib.request.urlopen(f"{self.address}/_stcore/health", timeout=1) as answer:
-                return answer.status == 200
-        except OSError:
-            return False
+from tests.browsing import Server, ask, headline, until, walk, window
 
 
 @pytest.fixture
@@ -94,42 +25,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page that may ask loopback alone; any other address it asks for fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
-    asked: list[str] = []
-
-    def guard(route: Route) -> None:
-        if re.match(r"(https?|wss?)://(localhost|127\.0\.0\.1)[:/]|data:|blob:", route.request.url):
-            route.continue_()
-        else:
-            asked.append(route.request.url)
-            route.abort()
-
-    context.route("**/*", guard)
-    opened = context.new_page()
-    yield opened
-    context.close()
-    assert not asked, f"the page asked outside addresses: {asked}"
-
-
-def until(condition, seconds: float) -> None:
-    """Waits for a condition; fails the test if it does not come."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not happen"
-        time.sleep(0.1)
-
-
-def headline(page: Page) -> str:
-    return page.locator("h2").first.inner_text()
-
-
-def ask(page: Page, script: str, *arguments: int) -> list | dict:
-    """What a script says of the charts; nothing while one is being drawn and has no points to tell of."""
-    try:
-        return page.evaluate(script, *arguments)
-    except Error:
-        return {}
+    with window(browser) as opened:
+        yield opened
 
 
 def n_charts(page: Page) -> int:
@@ -144,32 +41,11 @@ def points(page: Page, chart: int) -> dict[str, tuple[float, float]]:
                 point => [drawn[0].trace.customdata[point.i], [point.x, point.y]])))""", chart)
 
 
-def marked(page: Page, chart: int) -> set[str]:
-    """Samples that stand out in a chart."""
-    return set(ask(page, """chart => (document.querySelectorAll('.js-plotly-plot')[chart]?.calcdata || []).flatMap(
-        drawn => Array.from(drawn[0]?.trace?.customdata ? drawn[0].trace.selectedpoints || [] : []).map(
-            i => drawn[0].trace.customdata[i]))""", chart))
-
-
 def curve(page: Page) -> list[int]:
     """How many points each line of the first curve has."""
     return ask(page, """() => { const plots = [...document.querySelectorAll('.js-plotly-plot')].filter(
         plot => (plot.data || []).some(trace => (trace.mode || '').includes('lines')));
         return plots.length ? plots[0].data.map(trace => trace.x.length) : [] }""")
-
-
-def lasso(page: Page, chart: int) -> None:
-    """Draws a wide loop over the middle of a chart."""
-    plot = page.locator(".js-plotly-plot").nth(chart)
-    plot.scroll_into_view_if_needed()
-    box = plot.locator(".nsewdrag").first.bounding_box()
-    path = [(0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8), (0.2, 0.22)]
-    places = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in path]
-    page.mouse.move(*places[0])
-    page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place, steps=10)
-    page.mouse.up()
 
 
 def test_from_the_first_visit_to_the_parquet_file(server: Server, page: Page, tmp_path: Path) -> None:
@@ -192,23 +68,19 @@ def test_from_the_first_visit_to_the_parquet_file(server: Server, page: Page, tm
     sentence = headline(page)
     assert sentence.startswith(directory.read_json(folder / "verdict.json")["sentence"])
     page.get_by_role("button", name="Compare").click()
-    expect(page.get_by_text("K-means confusion")).to_be_visible(timeout=30_000)
+    expect(page.locator(".spaces[data-painted]")).to_be_visible(timeout=60_000)
     assert headline(page) == sentence
+    chosen = walk(page, folder, ("classification-all-seed0", "supcon-all-seed0"), tmp_path)
 
-    # lasso in A, marked in B
-    until(lambda: n_charts(page) == 4 and len(points(page, 0)) == 361, 30)
-    lasso(page, 0)
-    expect(page.get_by_text(re.compile(r"^\d+ selected$"))).to_be_visible(timeout=15_000)
-    until(lambda: marked(page, 0) and marked(page, 0) == marked(page, 1), 15)
-    chosen = marked(page, 1)
-    assert page.get_by_text(re.compile(r"^\d+ selected$")).inner_text() == f"{len(chosen)} selected"
-    assert 0 < len(chosen) < len(points(page, 0)) == 361
-    images = page.locator("[data-testid=stImage] img")
-    expect(images.first).to_be_visible()
-
-    # Parquet
+    # Parquet of all, and of what was selected
     page.get_by_role("link", name="Export").click()
     expect(page.get_by_text("verified and ready to take along")).to_be_visible(timeout=30_000)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV of the samples").click()
+    download.value.save_as(tmp_path / "samples.csv")
+    assert pd.read_csv(tmp_path / "samples.csv")["sample_id"].tolist() == chosen
+    page.get_by_label("Images").click()
+    page.get_by_role("option", name="all 1,797").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Download Parquet").click()
     output = tmp_path / "embeddings.parquet"
@@ -217,7 +89,7 @@ def test_from_the_first_visit_to_the_parquet_file(server: Server, page: Page, tm
     assert len(frame) == 1797
     vectors = np.stack(frame["embedding"])
     assert vectors.shape[0] == 1797 and np.isfinite(vectors).all()
-    assert chosen <= set(frame["sample_id"])
+    assert set(chosen) < set(frame["sample_id"])
 
 
 def test_a_run_goes_on_without_its_page_and_its_server(server: Server, page: Page) -> None:

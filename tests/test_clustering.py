@@ -5,6 +5,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
 from core.analysis import clustering
 
@@ -118,3 +119,35 @@ def test_the_nearest_centre_is_the_one_a_slow_loop_finds():
 def test_centres_of_different_length_are_compared_by_distance_and_not_by_direction():
     centers = np.array([[1, 0], [100, 0]], np.float32)
     assert clustering.nearest_center(np.array([[2, 0], [80, 0]], np.float32), centers).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_agreement_with_the_classes_is_scikit_learns(seed):
+    generator = np.random.default_rng(seed)
+    label = generator.integers(0, 4, 120)
+    cluster = np.where(generator.random(120) < 0.6, label, generator.integers(0, 4, 120))
+    ami = adjusted_mutual_info_score(label, cluster)
+    assert clustering.rand_index(cluster, label, 4).mean() == pytest.approx(adjusted_rand_score(label, cluster))
+    assert clustering.mutual_information(cluster, label, 4, ami).mean() == pytest.approx(ami)
+
+
+@pytest.mark.parametrize("name", ["ari", "ami"])
+def test_pseudo_values_of_agreement_are_what_leaving_a_sample_out_says(name):
+    generator = np.random.default_rng(8)
+    label = generator.integers(0, 4, 300)
+    cluster = np.where(generator.random(300) < 0.6, label, generator.integers(0, 4, 300))
+    measure = {"ari": adjusted_rand_score, "ami": adjusted_mutual_info_score}[name]
+    whole = measure(label, cluster)
+    slow = np.array([299 * (whole - measure(np.delete(label, row), np.delete(cluster, row))) for row in range(300)])
+    found = (clustering.rand_index(cluster, label, 4) if name == "ari"
+             else clustering.mutual_information(cluster, label, 4, whole)) - whole
+    assert np.corrcoef(found, slow)[0, 1] > 0.99
+    assert found.std() == pytest.approx(slow.std(), rel=0.05)
+
+
+def test_agreement_where_there_is_nothing_to_disagree_on():
+    label = np.zeros(5, int)
+    assert clustering.rand_index(label, label, 1).tolist() == [1] * 5
+    assert clustering.mutual_information(label, label, 1, 1.0).tolist() == [1] * 5
+    perfect = np.array([0, 0, 1, 1, 2])
+    assert clustering.rand_index(perfect, perfect, 3) == pytest.approx(np.ones(5))

@@ -8,7 +8,7 @@ import pytest
 
 from core.analysis import comparison, resampling
 from core.analysis.comparison import Difference
-from core.analysis.metrics import METRICS
+from core.analysis.metrics import METRICS, SHORT
 
 NAN = float("nan")
 
@@ -157,8 +157,8 @@ def test_more_draws_than_are_drawn_at_a_time_still_count():
     assert all(item.low < item.mean < item.high for item in found)
 
 
-def test_a_constant_gain_is_better_however_noisy_the_spaces_are():
-    a = np.random.default_rng(0).random((3, 10)) * 0.5
+def test_a_constant_gain_is_better_however_noisy_the_images_are():
+    a = np.tile(np.random.default_rng(0).random(10) * 0.5, (3, 1))
     found = comparison.difference("map_at_r", a, a + 0.125, 500)
     assert (found.low, found.difference, found.high) == pytest.approx((0.125, 0.125, 0.125))
     assert (found.verdict, found.settles_at) == ("better", None)
@@ -177,10 +177,18 @@ def test_the_other_way_round_everything_is_mirrored():
 
 
 def test_no_difference_at_all_cannot_be_told_and_never_settles():
-    a = np.random.default_rng(0).random((2, 30))
+    a = np.tile(np.random.default_rng(0).random(30), (2, 1))
     found = comparison.difference("map_at_r", a, a.copy(), 300)
     assert (found.difference, found.low, found.high) == (0, 0, 0)
-    assert (found.verdict, found.settles_at) == ("cannot tell", None)
+    assert (found.verdict, found.settles_at, found.seeds_decide) == ("cannot tell", None, False)
+
+
+def test_seeds_of_two_arms_are_not_taken_as_pairs():
+    a = np.tile(np.linspace(0.2, 0.6, 3)[:, None], (1, 40))  # seeds differ, images and the gap do not
+    found = comparison.difference("map_at_r", a, a + 0.1, 2000)
+    half = 2.776 * math.sqrt(2 * 0.04 / 3)  # t of Welch's four degrees of freedom, √(sd²/3 + sd²/3)
+    assert (found.low, found.high) == pytest.approx((0.1 - half, 0.1 + half), abs=0.002)
+    assert found.verdict == "cannot tell" and found.seeds_decide
 
 
 def test_seeds_that_contradict_each_other_cannot_be_told():
@@ -188,7 +196,7 @@ def test_seeds_that_contradict_each_other_cannot_be_told():
     b = np.stack([np.full(500, 0.9), np.full(500, 0.2)])
     found = comparison.difference("map_at_r", a, b, 1000)
     reach = 12.706 * math.sqrt(((0.4 - 0.05) ** 2 + (-0.3 - 0.05) ** 2) / 2)  # t with one degree of freedom, by √2 seeds
-    assert reach > 1 and (found.low, found.high) == (-1, 1)  # no difference can be larger
+    assert reach > 1 and (found.low, found.high) == (-1, 1)  # no difference can be larger than 1
     assert found.verdict == "cannot tell"
     assert found.seeds_decide and found.settles_at is None
 
@@ -229,6 +237,65 @@ def test_every_metric_both_have_is_compared_in_the_agreed_order():
         name for name in METRICS if name != "knn_accuracy"]
 
 
+def with_p(metric: str, p_value: float, verdict: str = "better") -> Difference:
+    return replace(BETTER, metric=metric, p_value=p_value, p_holm=p_value, verdict=verdict)
+
+
+def test_a_verdict_holds_after_holm_but_for_the_question_asked_beforehand():
+    raw = [with_p(metric, p) for metric, p in (("map_at_r", 0.04), ("precision_at_1", 0.001), ("r_precision", 0.02),
+                                               ("knn_accuracy", 0.3))]
+    found = comparison.hold(raw)
+    assert [item.p_holm for item in found] == pytest.approx([0.08, 0.004, 0.06, 0.3])
+    assert [item.verdict for item in found] == ["better", "better", "cannot tell", "cannot tell"]
+    assert [item.p_value for item in found] == [0.04, 0.001, 0.02, 0.3]
+
+
+def test_a_headline_that_cannot_be_told_stays_so_after_holm():
+    found = comparison.hold([with_p("map_at_r", 0.06, "cannot tell"), with_p("knn_1", 0.001, "worse")])
+    assert [item.verdict for item in found] == ["cannot tell", "worse"]
+
+
+def test_differences_of_the_whole_space_have_an_interval_and_no_verdict():
+    a = {"alignment": np.full((1, 20), 0.4), "effective_rank": np.linspace(3, 5, 20)[None]}
+    b = {"alignment": np.full((1, 20), 0.3), "effective_rank": np.linspace(4, 5, 20)[None]}
+    alignment, rank = comparison.compare_space(a, b, 300)
+    assert (alignment.low, alignment.high, alignment.verdict) == (pytest.approx(-0.1), pytest.approx(-0.1), "")
+    assert rank.difference == pytest.approx(0.5)
+    assert rank.low < 0.5 < rank.high
+
+
+def test_differences_by_class_are_those_of_its_samples_and_corrected_over_classes():
+    generator = np.random.default_rng(0)
+    a, b = ({metric: generator.random((1, 60)) for metric in SHORT} for _ in range(2))
+    b["map_at_r"] = np.where(np.arange(60) < 30, a["map_at_r"] + 0.2, a["map_at_r"])
+    b["precision_at_1"][:, 30:] = np.nan
+    names = np.arange(60)
+    classes = {label: ({metric: column[:, rows] for metric, column in a.items()},
+                       {metric: column[:, rows] for metric, column in b.items()}, names[rows])
+               for label, rows in (("bolete", slice(0, 30)), ("amanita", slice(30, 60)))}
+    found = comparison.compare_classes(classes, 500)
+    assert [item.label for item in found] == ["bolete"] * 6 + ["amanita"] * 5
+    by_metric = {(item.label, item.difference.metric): item.difference for item in found}
+    assert ("amanita", "precision_at_1") not in by_metric
+    bolete, amanita = by_metric["bolete", "map_at_r"], by_metric["amanita", "map_at_r"]
+    assert (bolete.difference, bolete.verdict, bolete.n_samples) == (pytest.approx(0.2), "better", 30)
+    assert (amanita.difference, amanita.verdict) == (0, "cannot tell")
+    assert bolete.p_holm == pytest.approx(2 * bolete.p_value)
+    assert found[0].to_json()["label"] == "bolete" and found[0].to_json()["metric"] == "map_at_r"
+
+
+def test_images_needed_leave_out_what_seeds_would_still_differ_by():
+    generator = np.random.default_rng(4)
+    seeds = np.array([-0.02, 0.0, 0.02])[:, None]
+    a = generator.normal(0.5, 0.3, 80) + np.zeros((3, 1))
+    noise = generator.normal(0, 0.4, 80)
+    b = a + 0.05 + noise - noise.mean() + seeds
+    found = comparison.difference("map_at_r", a, b, 4000)
+    assert found.verdict == "cannot tell" and not found.seeds_decide
+    reach = found.difference - found.low
+    assert found.settles_at > math.ceil(80 * (reach / found.difference) ** 2), "more than if the images were all"
+
+
 BETTER = Difference(metric="map_at_r", a=0.5, b=0.5746, difference=0.0746, low=0.051, high=0.0984, verdict="better",
                     n_seeds=3, n_samples=1478, settles_at=None)
 WORSE = replace(BETTER, a=0.5746, b=0.5, difference=-0.0746, low=-0.0984, high=-0.051, verdict="worse", n_seeds=1)
@@ -250,6 +317,11 @@ def test_the_sentence_for_cannot_tell_says_what_would_settle_it():
     assert comparison.sentence(UNSURE, "classification", "triplet") == (
         "Cannot tell triplet from classification on K-means: 66.7 against 56.7 "
         "(difference 95 % -10.0 to +30.0; 1 seed, 30 test images); about 120 test images would settle a gap this large")
+
+
+def test_the_sentence_for_seeds_that_differ_too_much_asks_for_seeds():
+    text = comparison.sentence(replace(UNSURE, settles_at=None, seeds_decide=True, n_seeds=3), "a", "b")
+    assert text.endswith("3 seeds, 30 test images); more seeds would be needed to settle a gap this large")
 
 
 @pytest.mark.parametrize("settles_at", [None, 3001])

@@ -1,8 +1,11 @@
 """An experiment's curve: which runs make its points, with one image per class among them, from a real run."""
 
 import math
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from core.analysis import low_data
@@ -26,8 +29,6 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def part(few: Path, tmp_path: Path) -> Path:
     """A copy whose last seed of all images is not finished."""
-    import shutil
-
     folder = Path(shutil.copytree(few, tmp_path / "few"))
     (folder / "supcon-all-seed1" / "scores.parquet").unlink()
     return folder
@@ -49,6 +50,7 @@ def test_one_image_per_class_trains_every_objective_on_the_same_batches(few: Pat
 def test_knn_is_defined_with_fewer_images_than_votes(few: Path) -> None:
     found = directory.read_json(few / "supcon-1-seed0" / "evaluation.json")["metrics"]
     assert 0 < found["knn_accuracy"]["mean"] < 1
+    assert 0 < found["probe_accuracy"]["mean"] < 1
 
 
 def test_the_verdict_holds_the_curve_over_every_count(few: Path) -> None:
@@ -73,6 +75,31 @@ def test_a_point_that_lacks_a_seed_is_left_out_and_named(part: Path) -> None:
     assert curve.draw(part, verdict.scores_of_runs) is None, "one point is no curve"
 
 
+def laid_out(root: Path, **changes: object) -> Path:
+    """An experiment whose runs all look finished, without any having trained."""
+    checked = planning.plan(tiny(images_per_class=[5, "all"], training={"batch": {"classes": 10, "samples": 4}}, **changes))
+    folder = directory.create(checked.config, checked.manifest, root)
+    for run in directory.runs(folder):
+        (run / "scores.parquet").touch()
+    return folder
+
+
+def invented(runs: list[Path], name: str) -> SimpleNamespace:
+    """Scores of as many seeds as runs; SupCon's are better."""
+    level = 0.6 if name.startswith("supcon") else 0.5
+    return SimpleNamespace(group=np.arange(4), drawn=lambda: {HEADLINE: np.full((len(runs), 4), level)})
+
+
+def test_an_arm_that_leaks_is_no_line_and_a_leak_of_all_is_said_first(tmp_path: Path) -> None:
+    folder = laid_out(tmp_path / "one", objectives=["classification", "supcon", {"name": "supcon", "pool": "all"}])
+    found = curve.draw(folder, invented)
+    assert list(found["points"]) == ["untrained", "classification", "supcon"]
+    assert found["pairs"][0]["sentence"].startswith("At every count, from 5 to all (126) images per class, SupCon is better")
+    leaky = laid_out(tmp_path / "all", split={"group": "none"})
+    assert curve.draw(leaky, invented)["pairs"][0]["sentence"].startswith(
+        "These numbers are too good, with a random split: At every count")
+
+
 def test_an_experiment_with_one_count_has_no_curve(finished: Path) -> None:
     assert directory.read_json(finished / "verdict.json")["curve"] is None
 
@@ -94,7 +121,7 @@ def test_the_preset_takes_what_the_dataset_can_carry() -> None:
 
 
 def test_the_curve_is_the_analysis_of_the_runs_scores(few: Path) -> None:
-    arms = {label: {count: verdict.arm(few, label, count).values[HEADLINE] for count in (1, 2, "all")}
+    arms = {label: {count: verdict.arm(few, label, count).drawn()[HEADLINE] for count in (1, 2, "all")}
             for label in ("classification", "supcon")}
     images = {1: 1.0, 2: 2.0, "all": 125.0}
     group = verdict.arm(few, "supcon", 1).group

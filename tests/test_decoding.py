@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from core.data import decoding
-from tests.images import encoded, png_header
+from tests.images import encoded, noise, png_header
 
 
 def pixels(content: bytes) -> list:
@@ -85,6 +85,46 @@ def test_more_pixels_than_allowed_are_refused_before_they_are_decoded():
         warnings.simplefilter("ignore")  # Pillow's own warning stands near the same number
         with pytest.raises(ValueError, match="12000 × 10000 pixels are more than 100,000,000"):
             decoding.decode(png_header(12_000, 10_000))
+
+
+@pytest.mark.parametrize("kind, mode", [("JPEG", "RGB"), ("JPEG", "L"), ("JPEG", "CMYK"), ("PNG", "RGB"), ("PNG", "RGBA"),
+                                        ("PNG", "P"), ("PNG", "I;16"), ("WEBP", "RGB"), ("TIFF", "LA")])
+def test_grey_is_the_grey_of_the_same_image(kind, mode):
+    smooth = Image.fromarray(np.linspace(20, 230, 64 * 96).reshape(64, 96).astype(np.uint8))
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(smooth).astype(np.uint16) * 257)
+    else:
+        image = Image.merge("RGB", [smooth, smooth.transpose(Image.Transpose.FLIP_LEFT_RIGHT), smooth]).convert(mode)
+    exif = Image.Exif()
+    exif[274] = 6  # lies on its side
+    content = encoded(image, kind, **({} if kind == "TIFF" else {"exif": exif}))
+    grey = decoding.decode_grey(content, 16)
+    assert grey.mode == "L" and min(grey.size) >= 16
+    assert (grey.width < grey.height) == (kind != "TIFF")
+    expected = decoding.decode(content).convert("L").resize((8, 8), Image.Resampling.BOX)
+    assert np.abs(np.asarray(grey.resize((8, 8), Image.Resampling.BOX), int) - np.asarray(expected, int)).max() <= 1
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_cut_anywhere_is_refused_in_grey_as_in_colour(progressive):
+    content = encoded(noise(0, 64, 64), "JPEG", progressive=progressive)
+    refused = []
+    for decode in (decoding.decode, lambda cut: decoding.decode_grey(cut, 16)):
+        said = []
+        for end in range(0, len(content), 41):
+            try:
+                decode(content[:end])
+                said.append("")
+            except decoding.UNREADABLE as error:
+                said.append(type(error).__name__)
+        refused.append(said)
+    assert refused[0] == refused[1]
+    assert all(refused[0][:-3]), "only the last bytes may be missing"
+
+
+def test_a_large_jpeg_is_made_small_in_grey_and_a_small_one_left():
+    assert decoding.decode_grey(encoded(noise(0, 400, 300), "JPEG"), 48).size in ((100, 75), (75, 100))
+    assert decoding.decode_grey(encoded(noise(0, 20, 20), "JPEG"), 48).size == (20, 20)
 
 
 def test_a_reason_is_one_line_and_never_empty():

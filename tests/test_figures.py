@@ -208,7 +208,7 @@ def _curve(crosses: str) -> dict:
 
 def test_low_data_lines_have_their_bands_arms_colours_and_a_dashed_grey_floor() -> None:
     figure = figures.low_data_curve(_curve("cannot tell"), {"ce": palette.ARM_A, "con": palette.ARM_B}, "MAP@R")
-    bands, lines = figure.data[::2], figure.data[1::2]
+    bands, lines = figure.data[:3], figure.data[3:]
     assert [(line.name, line.line.color, line.line.dash) for line in lines] == [
         ("untrained", palette.UNTRAINED, "dash"), ("classification", palette.ARM_A, "solid"),
         ("SupCon", palette.ARM_B, "solid")]
@@ -225,3 +225,13 @@ def test_a_crossing_that_can_be_told_is_a_line_in_its_interval() -> None:
     band, line = figures.low_data_curve(_curve("yes"), {"ce": "#000000", "con": "#ffffff"}, "MAP@R").layout.shapes
     assert (band.x0, band.x1) == (3.0, 120.0), "open to the right: to the end of the curve"
     assert line.x0 == line.x1 == 4.0
+
+
+def test_classes_without_samples_and_clusters_leave_no_line_in_a_confusion() -> None:
+    counts = np.array([[3, 0, 1], [0, 0, 0], [0, 0, 4]])
+    drawn = figures.confusion(counts, ("a", "held out", "c"))
+    assert list(drawn.data[0].x) == list(drawn.data[0].y) == ["a", "c"]
+    assert np.array(drawn.data[0].z).tolist() == [[75.0, 25.0], [0.0, 100.0]]
+    other = np.array([[4, 0, 0], [0, 0, 0], [1, 1, 2]])  # here a sample of c lies in the second's cluster: its line stays
+    assert list(figures.difference(counts, other, ("a", "b", "c")).data[0].x) == ["a", "b", "c"]
+    assert list(figures.difference(counts, counts, ("a", "b", "c")).data[0].x) == ["a", "c"]

@@ -190,14 +190,15 @@ def change(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("names, said", [
-    (["last.safetensors"], "went on from the one before"),
-    (["last.safetensors", "previous.safetensors"], "training began anew"),
-    (["best.safetensors"], "training began anew"),
+@pytest.mark.parametrize("arm, names, said", [
+    ("supcon", ["last.safetensors"], "went on from the one before"),
+    ("supcon", ["last.safetensors", "previous.safetensors"], "training began anew"),
+    ("supcon", ["best.safetensors"], "training began anew"),
+    ("classification", ["head.safetensors"], "training began anew"),
 ])
-def test_a_changed_checkpoint_is_refused_by_name_and_the_numbers_stay(names: list[str], said: str, stopped: Path, whole: Path,
-                                                                      tmp_path: Path) -> None:
-    run = stopped / "supcon-15-seed0"
+def test_a_changed_checkpoint_is_refused_by_name_and_the_numbers_stay(arm: str, names: list[str], said: str, stopped: Path,
+                                                                      whole: Path, tmp_path: Path) -> None:
+    run = stopped / f"{arm}-15-seed0"
     for name in names:
         change(run / name)
     jobs.resume(directory.runs(stopped), tmp_path / "data", "cpu")

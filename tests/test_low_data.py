@@ -114,14 +114,14 @@ def unsure(level: float, n: int = 6) -> np.ndarray:
 @pytest.mark.parametrize("b, sentence, crosses", [
     ({2: np.full((2, 6), 0.6), 8: np.full((2, 6), 0.7), "all": unsure(0.5)},
      "With up to 8 images per class con is better than ce on MAP@R by 10.0 to 20.0 points (95 % within 10.0 to 20.0); with "
-     "all images it cannot tell (difference 95 % within -", "cannot tell"),
+     "all images one cannot tell (difference 95 % within -", "cannot tell"),
     ({2: unsure(0.5), 8: unsure(0.5), "all": np.full((2, 6), 0.4)},
-     "With up to 8 images per class it cannot tell con from ce on MAP@R (difference 95 % within -", "cannot tell"),
+     "With up to 8 images per class one cannot tell con from ce on MAP@R (difference 95 % within -", "cannot tell"),
     ({2: np.full((2, 6), 0.4), 8: np.full((2, 6), 0.6), "all": np.full((2, 6), 0.6)},
      "With 2 images per class con is worse than ce on MAP@R by 10.0 points (95 % within 10.0 to 10.0); from 8 images per "
      "class on con is better by 10.0 points", "yes"),
     ({2: unsure(0.5), 8: np.full((2, 6), 0.6), "all": unsure(0.5)},
-     "With 2 images per class it cannot tell con from ce on MAP@R (difference", "cannot tell"),
+     "With 2 images per class one cannot tell con from ce on MAP@R (difference", "cannot tell"),
 ])
 def test_the_sentence_says_each_stretch_with_its_intervals(b: dict, sentence: str, crosses: str) -> None:
     found = curve(constant(0.5, 0.5, 0.5), b).pairs[0]

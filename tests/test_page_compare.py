@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from core.runs import directory, openings
-from tests.conftest import put_into
+from tests.conftest import pretend_alive, put_into
 
 
 def test_the_sentence_stands_on_top_and_the_table_agrees_with_the_verdict(screen, experiment: Path) -> None:
@@ -22,8 +24,6 @@ def test_an_address_with_a_selection_shows_its_images_and_neighbours(screen, exp
     sample_id = manifest.sample_id[manifest.indices("test")[0]]
     app = screen("compare", experiment="tiny", select=sample_id)
     assert "**1 selected**" in [item.value for item in app.markdown]
-    captions = " ".join(item.value for item in app.caption)
-    assert "A · classification:" in captions and "B · supcon:" in captions and "nearest have its class" in captions
 
 
 def test_openings_of_the_test_set_are_said(screen, experiment: Path) -> None:
@@ -46,6 +46,23 @@ def test_the_untrained_encoder_may_be_an_arm(screen, experiment: Path) -> None:
     app = screen("compare", experiment="tiny", a="untrained", b="supcon")
     assert "untrained" in app.header[0].value
     assert "before training" in " ".join(item.value for item in app.caption)
+
+
+@pytest.mark.parametrize("color", ["cluster", "right or wrong", "won or lost", "MAP@R", "silhouette"])
+def test_every_colour_draws(screen, experiment: Path, color: str) -> None:
+    app = screen("compare", experiment="tiny", color=color)
+    assert next(item for item in app.selectbox if item.label == "Colour by").value == color
+    assert "Nothing selected" in [item.value for item in app.markdown]
+
+
+@pytest.mark.parametrize("state", ["running", "lost", "failed"])
+def test_what_is_finished_is_compared_while_the_rest_is_not(screen, experiment: Path, state: str) -> None:
+    put_into(experiment, "running" if state == "lost" else state)
+    if state == "running":
+        pretend_alive(experiment)
+    app = screen("compare", experiment="tiny")
+    assert next(item for item in app.selectbox if item.label == "Seed").options == ["0"]
+    assert "Nothing selected" in [item.value for item in app.markdown]
 
 
 def test_unfinished_seeds_are_said(screen, experiment: Path) -> None:

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from core.analysis import table as tables
 from core.runs import directory
+from tests.conftest import pretend_alive, put_into
 
 
 def test_the_headline_counts_what_lies_in_its_cluster(screen, experiment: Path) -> None:
@@ -27,6 +29,24 @@ def test_every_split_and_colour_draws(screen, experiment: Path) -> None:
     for split, color in (("train", "cluster"), ("validation", "right or wrong"), ("all", "label")):
         app = screen("explore", experiment="tiny", run="untrained-15-seed0", split=split, color=color)
         assert "lie in their class's cluster" in app.header[0].value
+
+
+@pytest.mark.parametrize("state", ["running", "lost", "failed"])
+def test_what_is_finished_is_shown_while_the_rest_is_not(screen, experiment: Path, state: str) -> None:
+    put_into(experiment, "running" if state == "lost" else state)
+    if state == "running":
+        pretend_alive(experiment)
+    app = screen("explore", experiment="tiny")
+    assert len(next(item for item in app.selectbox if item.label == "Run").options) == 3
+    assert "lie in their class's cluster" in app.header[0].value
+
+
+def test_nothing_finished_offers_to_watch(screen, experiment: Path) -> None:
+    for path in experiment.glob("*/embeddings.parquet"):
+        path.unlink()
+    app = screen("explore", experiment="tiny")
+    assert "will be here once a run has finished" in app.info[0].value
+    assert [button.label for button in app.button] == ["Watch it train"]
 
 
 def test_empty_offers_the_demo(screen) -> None:

@@ -2,6 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
+from core.analysis import table as tables
+from core.runs import selections
+from tests.conftest import pretend_alive, put_into
+
 
 def test_export_says_what_it_holds(screen, experiment: Path) -> None:
     app = screen("export", experiment="tiny", run="supcon-15-seed0")
@@ -14,6 +20,40 @@ def test_export_refuses_a_damaged_table(screen, experiment: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     app = screen("export", experiment="tiny", run="supcon-15-seed0")
     assert "must be an embedding table" in app.error[0].value
+
+
+def test_a_saved_selection_may_be_taken_along(screen, experiment: Path) -> None:
+    test = tables.read(experiment / "supcon-15-seed0" / "embeddings.parquet").of_split("test")
+    selections.save(experiment, "hard", test.sample_id[:3].tolist())
+    app = screen("export", experiment="tiny", run="supcon-15-seed0", select=test.sample_id[0])
+    choice = next(item for item in app.selectbox if item.label == "Images")
+    assert choice.options == ["all 1,797", "the 1 selected now", "hard (3)"]
+    assert next(item.label for item in app.get("download_button")) == "Download Parquet"
+    choice.select("hard").run()
+    assert not app.exception
+    assert [item.label for item in app.get("download_button")][:2] == ["Parquet · supcon-15-seed0", "CSV of the samples"]
+
+
+def test_an_address_with_a_saved_selection_offers_it_first(screen, experiment: Path) -> None:
+    selections.save(experiment, "hard", ["0/0000"])
+    app = screen("export", experiment="tiny", run="supcon-15-seed0", saved="hard")
+    assert next(item.label for item in app.get("download_button")) == "Parquet · supcon-15-seed0"
+
+
+@pytest.mark.parametrize("state", ["running", "lost", "failed"])
+def test_what_is_finished_is_offered_while_the_rest_is_not(screen, experiment: Path, state: str) -> None:
+    put_into(experiment, "running" if state == "lost" else state)
+    if state == "running":
+        pretend_alive(experiment)
+    app = screen("export", experiment="tiny")
+    assert len(next(item for item in app.selectbox if item.label == "Run").options) == 3
+    assert "verified and ready to take along" in app.header[0].value
+
+
+def test_nothing_finished_offers_to_watch(screen, experiment: Path) -> None:
+    for path in experiment.glob("*/embeddings.parquet"):
+        path.unlink()
+    assert [button.label for button in screen("export", experiment="tiny").button] == ["Watch it train"]
 
 
 def test_empty_offers_the_demo(screen) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 from core.data import scan
+from core.data.decoding import decode
 from tests.images import encoded, noise, png_header
 
 
@@ -168,6 +169,18 @@ def test_the_same_pixels_in_another_file_format_have_the_same_content(tmp_path: 
     assert seen["a.png"].digest != seen["b.bmp"].digest
     assert seen["a.png"].content == seen["b.bmp"].content != ""
     assert seen["c.png"].content == "", "nothing else looks like it, so nobody asked"
+
+
+@pytest.mark.parametrize("quality, color", [(90, "white"), (20, "white"), (60, "red"), (60, "blue"), (60, "lime")])
+def test_a_jpeg_and_its_own_pixels_without_loss_have_the_same_content(tmp_path: Path, quality: int, color: str) -> None:
+    """A JPEG's look is made before its colours are rounded and cut off, which counts most where they are pure."""
+    is_lit = np.random.default_rng(3).random((96, 128, 1)) < 0.5
+    harsh = Image.fromarray(np.where(is_lit, ImageColor.getrgb(color), 0).astype(np.uint8))
+    jpeg = encoded(harsh.resize((256, 192), Image.Resampling.NEAREST), "JPEG", quality=quality)
+    (tmp_path / "a.jpg").write_bytes(jpeg)
+    (tmp_path / "b.png").write_bytes(encoded(decode(jpeg), "PNG"))
+    seen = scan.scan(tmp_path, ["a.jpg", "b.png"])
+    assert seen["a.jpg"].content == seen["b.png"].content != ""
 
 
 def test_a_damaged_cache_is_one_clear_line(tmp_path: Path) -> None:

@@ -16,8 +16,11 @@ def test_a_run_leaves_what_the_design_lists(finished: Path) -> None:
     run = finished / "supcon-15-seed0"
     expected = {"run.json", "state.json", "records.jsonl", "worker.log", "last.safetensors", "last.json",
                 "previous.safetensors", "previous.json", "best.safetensors", "best.json", "snapshots", "embeddings.parquet",
-                "evaluation.json", "scores.parquet"}
+                "evaluation.json", "scores.parquet", "readouts.json"}
     assert {path.name for path in run.iterdir()} == expected
+    of_classifier = {path.name for path in (finished / "classification-15-seed0").iterdir()}
+    assert of_classifier == expected | {"head.safetensors", "head.json"}
+    assert (finished / "report.html").is_file()
     assert list(directory.snapshots(run)) == [0, 1, 2]
     assert [record["images_seen"] for record in directory.read_records(run)] == [0, 320, 640]
     assert not (finished / "worker.json").exists()

@@ -129,7 +129,7 @@ def intervals(values: Values, bounds: dict[str, tuple[float, float]], n_bootstra
 
 def difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed: int = 0,
                group: np.ndarray | None = None) -> Difference:
-    """Paired difference B − A on one metric, by itself: samples and seeds are drawn the same for both.
+    """Paired difference B − A on one metric, by itself: samples are drawn the same for both.
 
     Args:
         metric: its key in `METRICS`.
@@ -149,7 +149,8 @@ def _paired(a: Values, b: Values, n_bootstrap: int, seed: int, group: np.ndarray
     for name, column in a.items():
         if column.shape != b[name].shape:
             raise ValueError(f"A and B must have the same seeds and samples, got {column.shape} and {b[name].shape}")
-    found = bootstrap([b[name] - column for name, column in a.items()], n_bootstrap, seed, group)
+    found = bootstrap([b[name] - column for name, column in a.items()], n_bootstrap, seed, group,
+                      arms=[(column, b[name]) for name, column in a.items()])
     result = []
     for place, (name, column) in enumerate(a.items()):
         keep = ~np.isnan(b[name] - column).any(axis=0)
@@ -213,31 +214,27 @@ def compare_space(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | No
             for item in _paired(a, b, n_bootstrap, 0, group)]
 
 
-def compare_classes(a: Values, b: Values, label: np.ndarray, n_bootstrap: int,
-                    group: np.ndarray | None = None) -> list[ClassDifference]:
+def compare_classes(classes: dict[str, tuple[Values, Values, np.ndarray]], n_bootstrap: int) -> list[ClassDifference]:
     """Paired differences within each class, on the metrics of `SHORT`; corrected by Holm over the classes, metric by metric.
 
     Args:
-        a: values of A, each (seeds, samples).
-        b: values of B, the same samples and seeds.
-        label: class of each sample, shape (samples,).
+        classes: label -> values of A and of B among its samples, the same samples and seeds, and the samples' groups.
         n_bootstrap: draws.
-        group: samples that are drawn together, shape (samples,); None: each alone.
 
     Returns:
-        Class by class in alphabetical order, metric by metric; without the metrics that a class is undefined on.
+        Class by class, metric by metric; without the metrics that are undefined of a class.
     """
     found: dict[str, list[ClassDifference]] = {metric: [] for metric in SHORT}
-    for name in sorted(set(label.tolist())):
-        rows = label == name
-        defined = [metric for metric in SHORT if metric in a and _has_values(b[metric][:, rows] - a[metric][:, rows])]
-        for item in _paired({metric: a[metric][:, rows] for metric in defined},
-                            {metric: b[metric][:, rows] for metric in defined}, n_bootstrap, 0,
-                            None if group is None else group[rows]):
-            found[item.metric].append(ClassDifference(name, item))
+    for label, (a, b, group) in classes.items():
+        defined = [metric for metric in SHORT if metric in a and _defined(b[metric] - a[metric]).shape[1]]
+        if defined:
+            for item in _paired({metric: a[metric] for metric in defined}, {metric: b[metric] for metric in defined},
+                                n_bootstrap, 0, group):
+                found[item.metric].append(ClassDifference(label, item))
     held = [ClassDifference(item.label, corrected) for items in found.values()
             for item, corrected in zip(items, correct([item.difference for item in items]))]
-    return sorted(held, key=lambda item: (item.label, SHORT.index(item.difference.metric)))
+    order = {label: place for place, label in enumerate(classes)}
+    return sorted(held, key=lambda item: (order[item.label], SHORT.index(item.difference.metric)))
 
 
 def hold(differences: list[Difference]) -> list[Difference]:
@@ -312,10 +309,6 @@ def _seeds(result: Difference) -> str:
 
 def _defined(values: np.ndarray) -> np.ndarray:
     return values[:, ~np.isnan(values).any(axis=0)]
-
-
-def _has_values(values: np.ndarray) -> bool:
-    return _defined(values).shape[1] > 0
 
 
 def _round_up(count: int) -> int:

@@ -21,30 +21,54 @@ def by_class(unit: np.ndarray, label_id: np.ndarray) -> dict[str, np.ndarray]:
         label_id: shape (n,), int.
 
     Returns:
-        Each of shape (n,), float64, nan where the class has no other sample, or there is no other class:
+        Each of shape (n,), float64, nan where the class has no other sample, or there is no other class. Pseudo-values:
         'intra_distance', mean distance to the others of its class, 0 to 2;
         'inter_distance', mean distance to the samples of other classes, 0 to 2;
         'alignment', mean squared Euclidean distance to the others of its class, 0 to 4 (Wang & Isola, 2020,
-        arXiv:2005.10242, with α = 2; every sample counts the same);
-        'silhouette', −1 to 1 (Rousseeuw, 1987, doi:10.1016/0377-0427(87)90125-7), of the classes, not of clusters.
+        arXiv:2005.10242, with α = 2; every sample counts the same).
+        A value a sample: 'silhouette', −1 to 1 (Rousseeuw, 1987, doi:10.1016/0377-0427(87)90125-7), of the classes, not of
+        clusters; and 'gallery silhouette', what each sample does to the silhouettes of the others.
     """
     n, (names, place, size) = len(unit), np.unique(label_id, return_inverse=True, return_counts=True)
     is_member = np.zeros((n, len(names)), unit.dtype)
     is_member[np.arange(n), place] = 1
-    sums = is_member.T @ unit
-    product = (unit @ sums.T).astype(np.float64)
-    rows = np.arange(n)
-    own, n_others = product[rows, place], size[place] - 1
+    product = (unit @ (is_member.T @ unit).T).astype(np.float64)  # (n, classes): with the sum of each class's vectors
+    rows, n_others, n_rest = np.arange(n), size[place] - 1, n - size[place]
     itself = np.einsum("nd,nd->n", unit, unit, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        intra = np.where(n_others > 0, 1 - (own - itself) / n_others, np.nan)
-        inter = np.where(size[place] < n, 1 - (product.sum(axis=1) - own) / (n - size[place]), np.nan)
+        intra = np.where(n_others > 0, 1 - (product[rows, place] - itself) / n_others, np.nan)
+        inter = np.where(n_rest > 0, 1 - (product.sum(axis=1) - product[rows, place]) / n_rest, np.nan)
         distance = 1 - product / size
-        distance[rows, place] = np.inf
-        nearest = distance.min(axis=1) if len(names) > 1 else np.full(n, np.nan)
-        silhouette = (nearest - intra) / np.maximum(nearest, intra)
-    silhouette[(np.maximum(nearest, intra) < _ROUNDING)] = 0.0  # 0 / 0 where all is one point: neither near nor far
-    return {"intra_distance": intra, "inter_distance": inter, "alignment": 2 * intra, "silhouette": silhouette}
+    distance[rows, place] = np.inf
+    rival = distance.argmin(axis=1)
+    other = distance[rows, rival] if len(names) > 1 else np.full(n, np.nan)
+    larger = np.maximum(intra, other)
+    is_point = larger < _ROUNDING  # 0 / 0 where all is one point: neither near nor far
+    larger = np.where(is_point, 1.0, larger)
+    silhouette = np.where(is_point, 0.0, (other - intra) / larger)
+
+    # What a sample does to the others, to first order: it is one of those that their mean distances are made of.
+    def pull(slope: np.ndarray, mean: np.ndarray, towards: np.ndarray, counted: np.ndarray) -> np.ndarray:
+        """Σ over others of slope × (their distance to the sample − their mean distance) / how many that mean is of."""
+        weight = np.nan_to_num(np.where(is_point, 0.0, slope) / np.maximum(counted, 1))
+        towards_class = np.zeros((n, len(names)))
+        towards_class[rows, towards] = weight
+        sums = towards_class.T.astype(unit.dtype) @ unit
+        total = np.bincount(towards, weights=weight * (1 - np.nan_to_num(mean)), minlength=len(names))
+        return total[place] - np.einsum("nd,nd->n", unit, sums[place], dtype=np.float64)
+
+    is_near = intra < other
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope_intra = np.where(is_near, -1 / larger, -other / larger ** 2)
+        slope_other = np.where(is_near, intra / larger ** 2, 1 / larger)
+    own = pull(slope_intra, intra, place, n_others)
+    itself = np.where(is_point, 0.0, slope_intra) * (1 - intra - itself) / np.maximum(n_others, 1)
+    own -= np.nan_to_num(itself)  # it is none of the others
+    gallery = own + pull(slope_other, other, rival, size[rival])
+    within, between = np.nan_to_num(intra), np.nan_to_num(inter)
+    of_class = np.bincount(place, weights=within)[place] / size[place]
+    return {"intra_distance": 2 * intra - of_class, "alignment": 2 * (2 * intra - of_class),
+            "inter_distance": 2 * inter - between.mean(), "silhouette": silhouette, "gallery silhouette": gallery}
 
 
 def uniformity(kernel: np.ndarray) -> np.ndarray:

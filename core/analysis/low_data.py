@@ -121,8 +121,7 @@ def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n
     pairs = []
     for other in others:
         differences = against(first, other)
-        drawn = np.stack([bootstrap([arms[other][count] - arms[first][count]], n_bootstrap, 0, group).draws[:, 0]
-                          for count in counts])
+        drawn = bootstrap([arms[other][count] - arms[first][count] for count in counts], n_bootstrap, 0, group).draws.T
         crossings = _crossings(np.array([item.difference for item in differences]), drawn, np.log(x))
         crosses = _crosses(differences)
         pairs.append(Pair(first, other, differences, crossings, crosses,
@@ -213,7 +212,7 @@ def _sentence(differences: tuple[Difference, ...], counts: tuple[Count, ...], im
         if mine[0].verdict == "cannot tell":
             low, high = min(item.low for item in mine), max(item.high for item in mine)
             apart = f"{name_b} from {name_a} on {title} " if number == 0 else ""
-            clauses.append(f"{where} it cannot tell {apart}(difference 95 % within {100 * low:+.1f} to {100 * high:+.1f})")
+            clauses.append(f"{where} one cannot tell {apart}(difference 95 % within {100 * low:+.1f} to {100 * high:+.1f})")
         else:
             sign = 1 if mine[0].verdict == "better" else -1
             least, most = (f"{pick(sign * 100 * item.difference for item in mine):.1f}" for pick in (min, max))

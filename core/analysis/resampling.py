@@ -48,7 +48,8 @@ class Bootstrap:
         return np.minimum(1.0, 2 * (beyond + 1) / (n_draws + 1))
 
 
-def bootstrap(columns: list[np.ndarray], n_draws: int, seed: int, group: np.ndarray | None = None) -> Bootstrap:
+def bootstrap(columns: list[np.ndarray], n_draws: int, seed: int, group: np.ndarray | None = None,
+              arms: list[tuple[np.ndarray, np.ndarray]] | None = None) -> Bootstrap:
     """What the mean of each column could have been, had other seeds been run and other images been taken.
 
     Images: whole groups are drawn with replacement, the same in every seed and column (a cluster bootstrap: Field & Welsh,
@@ -62,11 +63,17 @@ def bootstrap(columns: list[np.ndarray], n_draws: int, seed: int, group: np.ndar
     the chance that belongs to one seed with one image alone is counted once: the seeds' means hold it already, so it is
     taken from the images' part. With one seed there is the images' part alone.
 
+    Of a difference, the seeds of both arms are taken as independent, with degrees of freedom by Welch (1947,
+    doi:10.1093/biomet/34.1-2.28): what two arms of one seed share makes the interval too wide at worst, while to take three
+    pairs by their differences leaves two degrees of freedom (breaking the matches where pairs are few: Diehr et al., 1995,
+    doi:10.1002/sim.4780141309). Images stay paired.
+
     Args:
         columns: each shape (seeds, samples), nan where undefined.
         n_draws: draws.
         seed: seed of the draws.
         group: samples that are drawn together, shape (samples,); None: each alone.
+        arms: where columns are differences, the two arms of each, both shaped as the column.
 
     Raises:
         ValueError: if no sample of a column has a value.
@@ -80,15 +87,19 @@ def bootstrap(columns: list[np.ndarray], n_draws: int, seed: int, group: np.ndar
     n_seeds = len(columns[0])
     seed_share = np.zeros(len(columns))
     if n_seeds > 1:
-        quantiles = t.ppf((np.arange(n_draws) + 0.5) / n_draws, n_seeds - 1)
-        chance = np.random.default_rng([seed, 5]).permutation(quantiles)  # evenly: heavy tails drawn at random would jump
+        order = np.random.default_rng([seed, 5]).permutation(n_draws)
         for place, (totals, sizes) in enumerate(parts):
-            seeds, images, both = _variances(totals, sizes)
+            images, both = _variances(totals, sizes)
+            of_arms = [np.nanmean(np.where(np.isnan(columns[place]), np.nan, arm), axis=1).var(ddof=1) / n_seeds
+                       for arm in (arms[place] if arms else (columns[place],))]
+            seeds = sum(of_arms)
             kept = max(images - both, 0.0)
             draws[:, place] *= np.sqrt(kept / images) if images > 0 else 0.0
-            draws[:, place] += np.sqrt(seeds) * chance
-            alone = max(seeds - both, 0.0)
-            seed_share[place] = alone / (seeds + kept) if seeds + kept > 0 else 0.0
+            if seeds > 0:
+                freedom = (n_seeds - 1) * seeds ** 2 / sum(variance ** 2 for variance in of_arms)
+                chance = t.ppf((order + 0.5) / n_draws, freedom)  # evenly: heavy tails drawn at random would jump
+                draws[:, place] += np.sqrt(seeds) * chance
+                seed_share[place] = max(seeds - both, 0.0) / (seeds + kept)
     return Bootstrap(mean, mean + draws, seed_share)
 
 
@@ -118,24 +129,22 @@ def _by_group(column: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.nda
     return totals, np.bincount(names[keep], minlength=n_groups).astype(np.float64)
 
 
-def _variances(totals: np.ndarray, sizes: np.ndarray) -> tuple[float, float, float]:
-    """Variance of the mean that seeds, images, and each seed with each image make, the last held by the first two as well.
+def _variances(totals: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
+    """Variance of the mean that images make, and the part of it that is one seed's with one image alone.
 
     Args:
         totals: shape (seeds, groups).
         sizes: shape (groups,).
     """
     n_seeds, n_groups, n = len(totals), int((sizes > 0).sum()), sizes.sum()
-    means = totals.sum(axis=1) / n
-    seeds = means.var(ddof=1) / n_seeds
     if n_groups < 2:
-        return float(seeds), 0.0, 0.0
+        return 0.0, 0.0
     few = n_groups / (n_groups - 1)
-    over_seeds = totals.mean(axis=0)
-    images = few * ((over_seeds - means.mean() * sizes) ** 2).sum() / n ** 2
-    rest = totals - means[:, None] * sizes - (over_seeds - means.mean() * sizes)
-    both = few * (rest ** 2).sum() / (n_seeds - 1) / n ** 2 / n_seeds
-    return float(seeds), float(images), float(both)
+    means = totals.sum(axis=1) / n
+    over_seeds = totals.mean(axis=0) - means.mean() * sizes
+    rest = totals - means[:, None] * sizes - over_seeds
+    return (float(few * (over_seeds ** 2).sum() / n ** 2),
+            float(few * (rest ** 2).sum() / (n_seeds - 1) / n ** 2 / n_seeds))
 
 
 def _draw_groups(totals: np.ndarray, sizes: np.ndarray, n_draws: int, seed: int) -> np.ndarray:

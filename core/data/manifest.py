@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from core.data.duplicates import Pair
 
 SPLITS = ("train", "validation", "test")
+OPEN = "open"  # the split of held-out classes: never trained on, retrieved among each other
 LEFT_OUT = "none"  # the split of a sample that no split may hold
 _TEXT = ("sample_id", "label", "group", "digest", "picture", "official", "split")
 
@@ -41,8 +42,8 @@ class Manifest:
         digest: SHA-256 of the sample's bytes; shape (n,), str.
         picture: samples that show the same picture, exactly or nearly, have the same; shape (n,), str.
         official: the split the source itself gives, or '' where it gives none; shape (n,), str.
-        split: 'train', 'validation' or 'test', '' before a split is made, 'none' for a sample that is left out of an
-            official split because its picture stands on the other side; shape (n,), str.
+        split: 'train', 'validation' or 'test', 'open' for classes that are held out, '' before a split is made, 'none' for
+            a sample that is left out because its group or picture stands on the other side; shape (n,), str.
         rank: seed -> place of the sample in its class's draw, shape (n,), int32; -1 outside the training split.
             Images per class k means the samples with 0 ≤ rank < k, so the subsets are nested.
         unreadable: files left out, with reasons.
@@ -88,6 +89,12 @@ class Manifest:
         label = dict(zip(self.sample_id.tolist(), self.label.tolist()))
         return tuple(pair for pair in self.duplicates if label[pair.a] != label[pair.b])
 
+    @cached_property
+    def closed_classes(self) -> tuple[str, ...]:
+        """Classes that are trained on: all but those held out; sorted."""
+        held_out = set(self.label[self.split == OPEN].tolist())
+        return tuple(name for name in self.classes if name not in held_out)
+
     def indices(self, split: str) -> np.ndarray:
         """Rows of one split, in order; shape (m,), int64."""
         return np.flatnonzero(self.split == split)
@@ -101,6 +108,11 @@ class Manifest:
     def leaky_pool(self, rows: np.ndarray) -> np.ndarray:
         """The rows of a run's training, and all of validation and test: what the study's sampler drew from; (m,), int64."""
         return np.union1d(rows, np.flatnonzero(np.isin(self.split.astype(str), SPLITS[1:])))
+
+    def closed_counts(self, rows: np.ndarray) -> dict[str, int]:
+        """Samples per class among the rows given, every class listed that is not held out."""
+        found = self.counts(rows)
+        return {name: found[name] for name in self.closed_classes}
 
     def counts(self, rows: np.ndarray | None = None) -> dict[str, int]:
         """Samples per class, every class listed, over all rows or those given."""

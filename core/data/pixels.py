@@ -22,6 +22,7 @@ from core.data.scan import Progress
 from core.data.sources import Source
 
 _CHUNK = 32  # images a thread takes at a time
+_SYNCED = 32_000_000  # bytes; the disk takes up so many at a time while more are decoded, and has little left to do at the end
 
 
 def cache_path(cache: Path, manifest: Manifest, size: int) -> Path:
@@ -63,7 +64,11 @@ def _decode(manifest: Manifest, source: Source, size: int, path: Path, progress:
             file.flush()
             start = file.tell()
             os.posix_fallocate(file.fileno(), 0, start + math.prod(shape))  # a disk too full is noticed before the work
+            synced = 0
             for done in _filled(manifest, source, size, file.fileno(), start):
+                if (done - synced) * math.prod(shape[1:]) > _SYNCED:
+                    os.fdatasync(file.fileno())
+                    synced = done
                 if progress:
                     progress(done, len(manifest))
             os.fsync(file.fileno())
@@ -79,8 +84,9 @@ def _decode(manifest: Manifest, source: Source, size: int, path: Path, progress:
 def _filled(manifest: Manifest, source: Source, size: int, file: int, start: int) -> Iterator[int]:
     """Writes each square to its place behind `start`; yields how many are done."""
     def fill(rows: range) -> int:
-        squares = np.stack([square(source.image(manifest.sample_id[row], manifest.digest[row]), size) for row in rows])
-        _write(file, squares, start + rows.start * squares[0].nbytes)
+        for row in rows:
+            content = square(source.image(manifest.sample_id[row], manifest.digest[row]), size)
+            _write(file, content, start + row * content.nbytes)
         return rows.stop
 
     pool = ThreadPoolExecutor(os.cpu_count())  # Pillow releases the GIL while it decodes and resizes
@@ -114,4 +120,6 @@ def square(image: Image.Image, size: int) -> np.ndarray:
     width, height = (max(size, round(side * scale)) for side in image.size)
     left, top = (width - size) // 2, (height - size) // 2
     resized = image.resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(resized.crop((left, top, left + size, top + size)))
+    if (width, height) != (size, size):
+        resized = resized.crop((left, top, left + size, top + size))
+    return np.asarray(resized)

@@ -11,20 +11,24 @@ import stat
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from PIL import __version__ as pillow_version
+from scipy.spatial import cKDTree
 
-from core.data.decoding import MAX_PIXELS, UNREADABLE, decode, reason
+from core.data.decoding import MAX_PIXELS, UNREADABLE, decode, decode_grey, reason
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 LOOK_SIDE = 16
-_VERSION = zlib.crc32(f"1 {pillow_version} {MAX_PIXELS} {LOOK_SIDE}".encode()) >> 1  # a signed number in SQLite
+_LEAST_SIDE = 3 * LOOK_SIDE  # what a look is made of
+_CUT_OFF = 10.0  # levels that a block of a look loses at most, as the purest green does, when a JPEG's colours are cut off
+_VERSION = zlib.crc32(f"2 {pillow_version} {MAX_PIXELS} {LOOK_SIDE}".encode()) >> 1  # a signed number in SQLite
 _CHUNK_FILES, _CHUNK_BYTES = 64, 1_000_000  # small files are handed over by the dozen, photographs one by one
 _COMMIT_SECONDS = 1.0
 
@@ -38,7 +42,7 @@ class Seen:
     Attributes:
         digest: SHA-256 of the file's bytes, hex; '' if it is left out.
         look: a perceptual hash, 16 × 16 grey levels of the upright image, row by row; b'' if it is left out.
-        content: SHA-256 of the decoded pixels, hex, where another file has the same look; else ''.
+        content: SHA-256 of the decoded pixels, hex, where another file looks nearly the same; else ''.
         reason: why it is left out, in one line; '' if it is not.
     """
 
@@ -84,13 +88,13 @@ def scan(root: Path, paths: list[str], cache: Path | None = None, progress: Prog
                 missing.append((path, status.st_size, status.st_mtime_ns))
         if progress:
             progress(len(found), len(paths))
-        for row in _in_parallel(missing, lambda item: (*item, *_look_at(root / item[0])), kept, _INSERT):
+        for row in _in_parallel(missing, lambda item: (*item, *_look_at(os.path.join(root, item[0]))), kept, _INSERT):
             found[row[0]] = Seen(row[3], row[4], "", row[5])
             if progress:
                 progress(len(found), len(paths))
-        alike = Counter({seen.digest: seen.look for seen in found.values() if seen.look}.values())
-        unsure = [(path,) for path, seen in found.items() if seen.look and alike[seen.look] > 1 and not seen.content]
-        for path, content in _in_parallel(unsure, lambda item: (item[0], _content(root / item[0])), kept, _UPDATE):
+        alike = _alike(found)
+        unsure = [(path,) for path, seen in found.items() if seen.digest in alike and not seen.content]
+        for path, content in _in_parallel(unsure, lambda item: (*item, _content(os.path.join(root, *item))), kept, _UPDATE):
             found[path] = Seen(found[path].digest, found[path].look, content)
         gone = [(path,) for path in known.keys() - found.keys()]
         kept.executemany("DELETE FROM file WHERE path = ?", gone)
@@ -166,21 +170,46 @@ def _chunks(items: list[tuple]) -> list[list[tuple]]:
     return chunks
 
 
-def _look_at(path: Path) -> tuple[str, bytes, str]:
+def _look_at(path: str) -> tuple[str, bytes, str]:
     """Digest, look, and the reason if there are none."""
     try:
         with open(path, "rb") as file:
             content = file.read()
-        green = decode(content).getchannel(1)  # close to luminance, and cheaper
-        look = green.resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        grey = decode_grey(content, _LEAST_SIDE)
+        look = grey.resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
         return hashlib.sha256(content).hexdigest(), look.tobytes(), ""
     except UNREADABLE as error:
         return "", b"", _why_not(error)
 
 
-def _content(path: Path) -> str:
+def _alike(found: dict[str, Seen]) -> set[str]:
+    """Digests of files whose pixels may be those of a file with other bytes; `found` maps path to what is known of it.
+
+    Those have the very same look, unless just one of them is a JPEG: its look was made before its colours were rounded and
+    cut off.
+    """
+    looks = {seen.digest: (seen.look, path.lower().endswith((".jpg", ".jpeg"))) for path, seen in found.items() if seen.look}
+    n_files = Counter(look for look, _ in looks.values())
+    alike = {digest for digest, (look, _) in looks.items() if n_files[look] > 1}
+    jpegs, others = ([digest for digest, (_, is_jpeg) in looks.items() if is_jpeg == asked] for asked in (True, False))
+    if jpegs and others:
+        near = _tree(looks[digest][0] for digest in jpegs).query_ball_tree(
+            _tree(looks[digest][0] for digest in others), _CUT_OFF, p=np.inf)
+        alike |= {digest for digest, places in zip(jpegs, near) if places}
+        alike |= {others[place] for place in set().union(*near)}
+    return alike
+
+
+def _tree(looks: Iterable[bytes]) -> cKDTree:
+    """Looks by their means over 4 × 4 blocks."""
+    side = LOOK_SIDE // 4
+    levels = np.frombuffer(b"".join(looks), np.uint8).reshape(-1, side, 4, side, 4)
+    return cKDTree(levels.mean(axis=(2, 4), dtype=np.float32).reshape(-1, side * side))
+
+
+def _content(path: str) -> str:
     try:
-        image = decode(path.read_bytes())
+        image = decode(Path(path).read_bytes())
     except UNREADABLE:  # gone or changed within the second since it was read: decoding for training will say so
         return ""
     return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()

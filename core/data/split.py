@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from core.config import BatchConfig, ExperimentConfig, SplitConfig, is_drawn
+from core.data import held_out
 from core.data.duplicates import joined
-from core.data.manifest import LEFT_OUT, SPLITS, Manifest
+from core.data.manifest import LEFT_OUT, OPEN, SPLITS, Manifest
 
 LEAST_SCORED = 5  # fewer points cannot be laid out in 2D
 
@@ -34,7 +35,8 @@ def assign(manifest: Manifest, config: SplitConfig, seeds: tuple[int, ...]) -> M
     What belongs together, by group or because it shows the same picture, is kept together and goes to the split that
     lacks most of its class, the class most of its samples have. A split that the source gives is kept: only validation
     is drawn, from its training samples, where it has none; a sample whose group or picture also stands in the official
-    test (or validation) split is left out of the rest.
+    test (or validation) split is left out of the rest. Classes that are held out are an open set apart, all of their samples;
+    a sample of another class whose group or picture stands there is left out.
 
     Args:
         manifest: samples without a split.
@@ -45,14 +47,19 @@ def assign(manifest: Manifest, config: SplitConfig, seeds: tuple[int, ...]) -> M
         The same samples with `split` and `rank` filled in.
 
     Raises:
-        ValueError: if a class has too few groups to stand in all three splits.
+        ValueError: if a class has too few groups to stand in all three splits, or classes cannot be held out.
     """
     blocks = np.array(_blocks(manifest, config), dtype=object)
     generator = np.random.default_rng([config.seed, 1])
+    is_open = np.isin(manifest.label.astype(str), held_out.choose(manifest, config))
+    is_left_out = ~is_open & np.isin(blocks.astype(str), blocks[is_open].astype(str))
+    dealt = np.flatnonzero(~is_open & ~is_left_out)
+    split = np.where(is_open, OPEN, np.where(is_left_out, LEFT_OUT, "")).astype(object)
+    manifest = replace(manifest, split=split.copy())
     if config.official and config.group == "whole" and (manifest.official != "").any():
-        split = _official(manifest, blocks, config, generator)
+        split[dealt] = _official(manifest, blocks, dealt, config, generator)[dealt]
     else:
-        split = _drawn(manifest, blocks, np.arange(len(manifest)), SPLITS, config, generator)
+        split[dealt] = _drawn(manifest, blocks, dealt, SPLITS, config, generator)[dealt]
     manifest = replace(manifest, split=split)
     return replace(manifest, rank={seed: _ranks(manifest, blocks, seed) for seed in seeds})
 
@@ -77,14 +84,14 @@ def check_plan(manifest: Manifest, config: ExperimentConfig) -> None:
         raise ValueError(f"splits must share nothing, got {proof.shared_groups} groups, {proof.shared_samples} images and "
                          f"{proof.shared_pictures} pictures shared")
     for name in ("validation", "test"):
-        sizes = manifest.counts(manifest.indices(name))
+        sizes = manifest.closed_counts(manifest.indices(name))
         if max(sizes.values()) < 2 or sum(sizes.values()) < LEAST_SCORED:
             raise ValueError(f"{name} must hold at least {LEAST_SCORED} images and two of some class to be scored, "
                              f"got {sum(sizes.values())} in {len(sizes)} classes; raise its share in split.fractions")
     fills_batches = any(not is_drawn(objective) for objective in config.objectives)
     for count in config.images_per_class:
         for seed in config.seeds:
-            sizes = manifest.counts(manifest.training_indices(count, seed))
+            sizes = manifest.closed_counts(manifest.training_indices(count, seed))
             label, smallest = min(sizes.items(), key=lambda item: item[1])
             if count != "all" and smallest < count:
                 raise ValueError(f"images_per_class must be at most the smallest class's training images, "
@@ -119,24 +126,25 @@ def _blocks(manifest: Manifest, config: SplitConfig) -> list[str]:
     return joined(names, [*((name, ("group", group)) for name, group in zip(names, manifest.group.tolist())), *copies])
 
 
-def _official(manifest: Manifest, blocks: np.ndarray, config: SplitConfig, generator: np.random.Generator) -> np.ndarray:
-    """The source's split; validation drawn from its training samples where it has none."""
+def _official(manifest: Manifest, blocks: np.ndarray, rows: np.ndarray, config: SplitConfig,
+              generator: np.random.Generator) -> np.ndarray:
+    """The source's split of some rows; validation drawn from its training samples where it has none."""
     given = manifest.official
     if (given == "").any():
         raise ValueError(f"an official split must be given for every sample or for none, got {(given == '').sum():,} of "
                          f"{len(given):,} without; set split.official to false to draw one")
     for name in ("train", "test"):
-        if not (given == name).any():
+        if not (given[rows] == name).any():
             raise ValueError(f"an official split must hold {name} samples, got none; set split.official to false to draw one")
     split = given.copy()
     taken: set[str] = set()
     for name in ("test", "validation", "train"):  # in case of doubt the test images stay
-        rows = np.flatnonzero(given == name)
-        split[rows[np.isin(blocks[rows].astype(str), sorted(taken))]] = LEFT_OUT
-        taken |= set(blocks[rows].tolist())
-    if not (given == "validation").any():
-        rows = np.flatnonzero(split == "train")
-        split[rows] = _drawn(manifest, blocks, rows, ("train", "validation"), config, generator)[rows]
+        named = rows[given[rows] == name]
+        split[named[np.isin(blocks[named].astype(str), sorted(taken))]] = LEFT_OUT
+        taken |= set(blocks[named].tolist())
+    if not (given[rows] == "validation").any():
+        train = rows[split[rows] == "train"]
+        split[train] = _drawn(manifest, blocks, train, ("train", "validation"), config, generator)[train]
     return split
 
 
@@ -146,7 +154,7 @@ def _drawn(manifest: Manifest, blocks: np.ndarray, rows: np.ndarray, names: tupl
     members: dict[str, list[int]] = {}
     for row in rows.tolist():
         members.setdefault(blocks[row], []).append(row)
-    blocks_of_class: dict[str, list[str]] = {name: [] for name in manifest.classes}
+    blocks_of_class: dict[str, list[str]] = {name: [] for name in manifest.closed_classes}
     for block, its_rows in members.items():
         label = Counter(manifest.label[its_rows].tolist()).most_common(1)[0][0]
         blocks_of_class[label].append(block)
@@ -165,6 +173,9 @@ def _drawn(manifest: Manifest, blocks: np.ndarray, rows: np.ndarray, names: tupl
 def _too_few(label: str, n_images: int, n_blocks: int, names: tuple[str, ...], manifest: Manifest) -> str:
     near = any(pair.kind == "near" for pair in manifest.duplicates)
     advice = "; copies are counted with their original (split.near_duplicates: false counts exact ones alone)" if near else ""
+    n_apart = int(((manifest.split == LEFT_OUT) & (manifest.label == label)).sum())
+    if n_apart:
+        advice += f"; {n_apart} more belong together with images of held-out classes and are left out"
     where = " and ".join([", ".join(names[:-1]), names[-1]])
     return (f"class {label!r} must have at least {len(names)} groups to stand in {where}, "
             f"got {n_images} {_plural(n_images, 'image')} in {n_blocks} {_plural(n_blocks, 'group')}{advice}")

@@ -14,6 +14,7 @@ from core.analysis import clustering, comparison
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
 from core.report import figures, page, palette
+from core.runs import readouts
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Report:
         others: the other pairs' entries.
         rows: every arm's entry at that images-per-class, untrained first.
         curve: the low-data curve's entry; None with one images-per-class.
-        open_set: the open set's comparisons; empty where no class was held out.
+        open_set: entries of the same pair among held-out classes; empty where none was held out.
         readouts: rows of the table of readouts; empty where there are none.
         spaces: test images of both, the same rows, float32 vectors.
         layouts: their places, B turned onto A, each of shape (n, 2).
@@ -133,25 +134,27 @@ def _fairness(report: Report) -> str:
 
 
 def _metrics(report: Report) -> str:
-    by_arm = {row["objective"]: row for row in report.rows}
-    untrained = by_arm.get("untrained")
-    rows = []
-    for item in report.comparison["differences"]:
-        info = METRICS[item["metric"]]
-        floor = f"{100 * untrained['metrics'][item['metric']]['mean']:.1f}" if untrained and (
-            item["metric"] in untrained["metrics"]) else "–"
-        rows.append([f"<span title='{escape(info.meaning, quote=True)}'>{escape(info.title)}</span>", floor,
-                     f"{100 * item['a']:.1f}", f"{100 * item['b']:.1f}", f"{100 * item['difference']:+.1f}",
-                     f"{100 * item['low']:+.1f} to {100 * item['high']:+.1f}",
-                     {"better": "B is better", "worse": "A is better"}.get(item["verdict"], "cannot tell")])
+    floor = next((row["metrics"] for row in report.rows if row["objective"] == "untrained"), {})
     first = report.comparison["differences"][0]
     note = (f"<p class='note'>Percent of {first['n_samples']:,} test images, mean over {first['n_seeds']} "
             f"{'seed' if first['n_seeds'] == 1 else 'seeds'}; 95 % intervals by bootstrap over seeds and images.</p>")
     meanings = "".join(f"<li><b>{escape(METRICS[item['metric']].title)}</b>: {escape(METRICS[item['metric']].meaning)}</li>"
                        for item in report.comparison["differences"])
-    return (f"<h2>Every metric</h2>"
-            f"{page.table(['metric', 'untrained', *_names(report), 'B − A', '95 % interval', 'can we tell?'], rows)}{note}"
+    return (f"<h2>Every metric</h2>{_differences(report.comparison, _names(report), floor)}{note}"
             f"<details><summary>What each metric says</summary><ul>{meanings}</ul></details>")
+
+
+def _differences(told: dict, names: tuple[str, str], floor: dict[str, dict]) -> str:
+    """A pair's metrics as a table, with the untrained encoder's where they are given."""
+    rows = []
+    for item in told["differences"]:
+        info = METRICS[item["metric"]]
+        below = [f"{100 * floor[item['metric']]['mean']:.1f}" if item["metric"] in floor else "–"] if floor else []
+        rows.append([f"<span title='{escape(info.meaning, quote=True)}'>{escape(info.title)}</span>", *below,
+                     f"{100 * item['a']:.1f}", f"{100 * item['b']:.1f}", f"{100 * item['difference']:+.1f}",
+                     f"{100 * item['low']:+.1f} to {100 * item['high']:+.1f}",
+                     {"better": "B is better", "worse": "A is better"}.get(item["verdict"], "cannot tell")])
+    return page.table(["metric", *(["untrained"] if floor else []), *names, "B − A", "95 % interval", "can we tell?"], rows)
 
 
 def _spaces(report: Report) -> str:
@@ -197,11 +200,26 @@ def _curve(report: Report) -> str:
 
 
 def _open_set(report: Report) -> str:
-    return ""
+    if not report.open_set:
+        return ""
+    told = report.open_set[0]
+    return (f"<h2>Classes it never saw</h2><p><b>{escape(told['sentence'])}.</b></p>"
+            f"{_differences(told, _names(report), {})}<p class='note'>Held-out classes have no training images, so k-NN and "
+            f"the probe have nothing to learn from.</p>")
 
 
 def _readouts(report: Report) -> str:
-    return ""
+    if not report.readouts:
+        return ""
+    names = list(dict.fromkeys(readouts.name_of(item) for row in report.readouts for item in row["readouts"]))
+    rows = []
+    for metric in readouts.CELLS:
+        for row in report.readouts:
+            cells = {readouts.name_of(item): f"{100 * item[metric]['mean']:.1f}" for item in row["readouts"]}
+            rows.append([escape(METRICS[metric].title), escape(row["objective"]), *(cells.get(name, "–") for name in names)])
+    return (f"<h2>The same readout, all ways</h2>{page.table(['metric', 'arm', *map(escape, names)], rows)}"
+            f"<p class='note'>Percent of test images, means over seeds, without intervals. Every comparison on this page is "
+            f"of the pooled features.</p>")
 
 
 def _protocol(report: Report) -> str:

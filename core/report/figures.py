@@ -110,20 +110,20 @@ def low_data_curve(curve: dict, colors: dict[str, str], title: str, height: int 
         title: the metric's name.
         height: pixels.
     """
-    figure = go.Figure()
-    x = curve["images"]
+    x, bands, lines = curve["images"], [], []
     for label, points in curve["points"].items():
         is_floor, name = label == curve["floor"], curve["titles"][label]
         color = palette.UNTRAINED if is_floor else colors[label]
         mean, low, high = ([100 * point[key] for point in points] for key in ("mean", "low", "high"))
-        figure.add_trace(go.Scatter(x=[*x, *reversed(x)], y=[*high, *reversed(low)], fill="toself", mode="lines",
-                                    line={"width": 0}, fillcolor=_translucent(color), hoverinfo="skip", showlegend=False,
-                                    legendgroup=label))
-        figure.add_trace(go.Scatter(
+        bands.append(go.Scatter(x=[*x, *reversed(x)], y=[*high, *reversed(low)], fill="toself", mode="lines",
+                                line={"width": 0}, fillcolor=_translucent(color), hoverinfo="skip", showlegend=False,
+                                legendgroup=label))
+        lines.append(go.Scatter(
             x=x, y=mean, name=name, mode="lines" if is_floor else "lines+markers", legendgroup=label,
             line={"color": color, "width": 2.5, "dash": "dash" if is_floor else "solid"}, marker={"size": 8},
             customdata=np.stack([low, high], axis=1),
             hovertemplate=f"{escape(name)}: %{{y:.1f}} [%{{customdata[0]:.1f}}, %{{customdata[1]:.1f}}]<extra></extra>"))
+    figure = go.Figure([*bands, *lines])  # no band over a line
     for pair in curve["pairs"]:
         for crossing in pair["crossings"] if pair["crosses"] == "yes" else ():
             figure.add_vrect(x0=crossing["low"] or min(x), x1=crossing["high"] or max(x), line_width=0,
@@ -157,7 +157,10 @@ def confusion(counts: np.ndarray, classes: tuple[str, ...], as_share: bool = Tru
         chosen: a cell to frame; None for none.
         color: of a full cell.
         ink: of numbers on faint cells; None for the theme's.
+
+    Classes that neither a sample nor a cluster has, such as held-out ones, are left away.
     """
+    (counts,), classes, kept = _present((counts,), classes)
     sizes = counts.sum(axis=1, keepdims=True)
     shares = 100 * counts / np.maximum(sizes, 1)
     values = shares if as_share else counts
@@ -165,8 +168,8 @@ def confusion(counts: np.ndarray, classes: tuple[str, ...], as_share: bool = Tru
     hover = [[f"<b>{counts[i, j]}</b> of {int(sizes[i, 0])} {escape(classes[i])} ({shares[i, j]:.0f} %)<br>in the cluster "
               f"matched to {escape(classes[j])}" for j in range(len(classes))] for i in range(len(classes))]
     scale = [[0, _EMPTY], [1, color]]
-    return _matrix(shares, text, hover, counts.sum(axis=1), counts.sum(axis=0), classes, scale, (0, 100), height, chosen,
-                   ink)
+    return _matrix(shares, text, hover, counts.sum(axis=1), counts.sum(axis=0), classes, kept, scale, (0, 100), height,
+                   chosen, ink)
 
 
 def difference(counts_a: np.ndarray, counts_b: np.ndarray, classes: tuple[str, ...], as_share: bool = True,
@@ -178,12 +181,13 @@ def difference(counts_a: np.ndarray, counts_b: np.ndarray, classes: tuple[str, .
     Args:
         counts_a: shape (k, k), samples of class i in A's cluster matched to class j.
         counts_b: the same of B, of the same samples.
-        classes: names, in the order of both axes.
+        classes: names, in the order of both axes; those that both leave empty are left away.
         as_share: percentage points of the class's samples instead of counts.
         height: pixels.
         chosen: a cell to frame; None for none.
         ink: of numbers on faint cells; None for the theme's.
     """
+    (counts_a, counts_b), classes, kept = _present((counts_a, counts_b), classes)
     change = counts_b - counts_a
     sizes = counts_a.sum(axis=1)
     values = 100 * change / np.maximum(sizes[:, None], 1)
@@ -194,12 +198,20 @@ def difference(counts_a: np.ndarray, counts_b: np.ndarray, classes: tuple[str, .
               for j in range(len(classes))] for i in range(len(classes))]
     scale = [[0, palette.ARM_A], [0.5, _EMPTY], [1, palette.ARM_B]]
     most = max(float(np.abs(values).max()), 1.0)
-    return _matrix(values, text, hover, sizes, counts_b.sum(axis=0) - counts_a.sum(axis=0), classes, scale, (-most, most),
-                   height, chosen, ink, is_change=True)
+    return _matrix(values, text, hover, sizes, counts_b.sum(axis=0) - counts_a.sum(axis=0), classes, kept, scale,
+                   (-most, most), height, chosen, ink, is_change=True)
+
+
+def _present(matrices: tuple[np.ndarray, ...],
+             classes: tuple[str, ...]) -> tuple[list[np.ndarray], tuple[str, ...], np.ndarray]:
+    """The classes that some sample or cluster has: their part of each matrix, their names, and their places among all."""
+    total = sum(matrices)
+    kept = np.flatnonzero(total.sum(axis=0) + total.sum(axis=1))
+    return [counts[np.ix_(kept, kept)] for counts in matrices], tuple(classes[place] for place in kept), kept
 
 
 def _matrix(values: np.ndarray, text: np.ndarray, hover: list[list[str]], row_sizes: np.ndarray, column_sizes: np.ndarray,
-            classes: tuple[str, ...], scale: list[list], limits: tuple[float, float], height: int,
+            classes: tuple[str, ...], kept: np.ndarray, scale: list[list], limits: tuple[float, float], height: int,
             chosen: tuple[int, int] | None, ink: str | None, is_change: bool = False) -> go.Figure:
     n = len(classes)
     longest = max(len(name) for name in classes)
@@ -218,12 +230,12 @@ def _matrix(values: np.ndarray, text: np.ndarray, hover: list[list[str]], row_si
                                     textfont={"size": max(7, min(12, int(side / (0.6 * max(widest, 1))))), "color": color}))
     rows, columns = np.indices((n, n)).reshape(2, -1)
     figure.add_trace(go.Scatter(  # heat maps cannot be clicked in Streamlit: markers can
-        x=columns, y=rows, mode="markers", customdata=np.stack([rows, columns], axis=1),
+        x=columns, y=rows, mode="markers", customdata=np.stack([kept[rows], kept[columns]], axis=1),
         text=[hover[i][j] for i, j in zip(rows, columns)], hovertemplate="%{text}<extra></extra>", showlegend=False,
         marker={"symbol": "square", "size": side, "opacity": 0, "color": palette.UNTRAINED},
         selected={"marker": {"opacity": 0}}, unselected={"marker": {"opacity": 0}}))
     if chosen is not None:
-        i, j = chosen
+        i, j = np.searchsorted(kept, chosen)
         figure.add_shape(type="rect", x0=j - 0.5, x1=j + 0.5, y0=i - 0.5, y1=i + 0.5, line={"color": "#CC79A7", "width": 3})
     sign = "%+d" if is_change else "%d"
     ticks = {"showgrid": False, "zeroline": False, "tickmode": "array", "tickvals": places, "constrain": "domain",

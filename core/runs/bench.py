@@ -73,7 +73,7 @@ class Case:
         """A fresh encoder and objective, with the run's first weights."""
         module, data_config = encoder.build(self.config.encoder, self.config.seed)
         width = encoder.feature_width(module, data_config)
-        return module, objectives.build(self.config.objective, width, len(self.manifest.classes),
+        return module, objectives.build(self.config.objective, width, len(self.manifest.closed_classes),
                                         self.config.training.batch.size, self.config.seed)
 
 

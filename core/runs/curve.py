@@ -4,6 +4,7 @@ Reads what finished runs left behind; the analysis itself is `core.analysis.low_
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -20,14 +21,16 @@ class ArmScores(Protocol):
     """What `verdict.scores_of_runs` gives."""
 
     group: np.ndarray
-    values: Values
+
+    def drawn(self, rows: np.ndarray | None = None) -> Values: ...
 
 
 def draw(folder: Path, scores_of: Callable[[list[Path], str], ArmScores]) -> dict | None:
     """The curve of an experiment over its images per class.
 
     A point needs every arm at its images per class, and as many seeds as the fullest point has: while an experiment runs,
-    points appear as they are complete. An arm that was tested on other images, by a split of its own, is left out.
+    points appear as they are complete. Arms that leak on their own are left out; where the whole experiment leaks, the
+    sentences say so first.
 
     Args:
         folder: the experiment.
@@ -38,7 +41,7 @@ def draw(folder: Path, scores_of: Callable[[list[Path], str], ArmScores]) -> dic
         class that have no point yet; None before there are two points.
     """
     config = directory.read_config(folder)
-    shown = [UntrainedConfig(), *(item for item in config.objectives if config.split_of(item) == config.split)]
+    shown = [UntrainedConfig(), *(item for item in config.objectives if not (item.group or item.pool))]
     titles = {arm_label(item): arm_title(item) for item in shown}
     seeds = {count: _finished_seeds(folder, config, count, set(titles)) for count in config.images_per_class}
     most = max((len(found) for found in seeds.values()), default=0)
@@ -49,9 +52,13 @@ def draw(folder: Path, scores_of: Callable[[list[Path], str], ArmScores]) -> dic
     scores = {label: {count: scores_of([by_name[label, count, seed] for seed in seeds[count]], label) for count in complete}
               for label in titles}
     found = low_data.curve(
-        HEADLINE, {label: {count: item.values[HEADLINE] for count, item in arm.items()} for label, arm in scores.items()},
+        HEADLINE, {label: {count: item.drawn()[HEADLINE] for count, item in arm.items()} for label, arm in scores.items()},
         _images(folder, config, complete), config.evaluation.bootstrap, next(iter(scores.values()))[complete[0]].group, titles,
         floor=arm_label(UntrainedConfig()))
+    leaks = sorted({leak for run in config.runs() if arm_label(run.objective) in titles for leak in run.leaks})
+    if leaks:
+        warning = f"These numbers are too good, with {' and '.join(leaks)}: "
+        found = replace(found, pairs=tuple(replace(pair, sentence=warning + pair.sentence) for pair in found.pairs))
     return {**found.to_json(), "titles": titles, "floor_sentence": low_data.floor_sentence(found, titles),
             "left_out": [count for count in config.images_per_class if count not in complete]}
 
@@ -70,5 +77,5 @@ def _images(folder: Path, config: ExperimentConfig, counts: list[int | str]) -> 
     images = {count: float(count) for count in counts if count != "all"}
     if "all" in counts:
         manifest = directory.read_manifest(folder)
-        images["all"] = len(manifest.training_indices("all", config.seeds[0])) / len(manifest.classes)
+        images["all"] = len(manifest.training_indices("all", config.seeds[0])) / len(manifest.closed_classes)
     return images

@@ -18,19 +18,21 @@ from torch import nn
 from core.analysis import clustering, metrics, projection
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
-from core.config import LEAKY_SAMPLER, RunConfig
-from core.data.manifest import Manifest
-from core.runs import directory, openings, trials, verdict
+from core.config import LEAKY_SAMPLER, EvaluationConfig, RunConfig
+from core.data.manifest import OPEN, Manifest
+from core.runs import directory, openings, readouts, trials, verdict
 from core.runs.board import Board
 from core.runs.film import Film, probe_rows
+from core.runs.readouts import Readout
 from core.runs.trials import Trial
 from core.training import checkpoint, embed, encoder, objectives
 from core.training.encoder import DataConfig
+from core.training.objectives import Objective
 from core.training.ranks import Ranks
 from core.training.trainer import EpochRecord, Trainer
 
 Say = Callable[[str], None]
-LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
+LAST, PREVIOUS, BEST, HEAD = "last.safetensors", "previous.safetensors", "best.safetensors", "head.safetensors"
 log = logging.getLogger("duet")
 
 
@@ -70,17 +72,17 @@ def execute(run: Path, config: RunConfig, place: Workplace, should_stop: Callabl
         raise Stopped
     say("starting")
     module, _ = encoder.build(config.encoder, config.seed)
-    checkpoint_hash = None
+    checkpoint_hash, objective = None, None
     if config.is_trained:
         chosen = config
         if config.n_trials:
             yield from _try_learning_rates(run, config, place, should_stop, say)
             chosen = config.with_lr(place.ranks.agree(trials.best(trials.read(run))))
-        yield from _train(run, chosen, _trainer(module, chosen, place), place, should_stop, say)
-        tensors, values = checkpoint.load(run / BEST)
-        module.load_state_dict(tensors)
-        checkpoint_hash = values["sha256"]
-    _finish(run, config, module, checkpoint_hash, place, ask, say)
+        trainer = _trainer(module, chosen, place)
+        yield from _train(run, chosen, trainer, place, should_stop, say)
+        objective = trainer.objective
+        checkpoint_hash = _load_best(run, module, objective)
+    _finish(run, config, module, objective, checkpoint_hash, place, ask, say)
 
 
 def follow(run: Path, config: RunConfig, place: Workplace) -> Iterator[None]:
@@ -131,8 +133,9 @@ def _whole(path: Path) -> tuple[dict[str, torch.Tensor], dict] | None:
 def _trainer(module: nn.Module, config: RunConfig, place: Workplace) -> Trainer:
     manifest, training = place.manifest, config.training
     rows = manifest.training_indices(config.images_per_class, config.seed)
-    objective = objectives.build(config.objective, encoder.feature_width(module, place.data_config), len(manifest.classes),
-                                 config.images_per_step, config.seed, training.batch, training.views)
+    objective = objectives.build(config.objective, encoder.feature_width(module, place.data_config),
+                                 len(manifest.closed_classes), config.images_per_step, config.seed, training.batch,
+                                 training.views)
     pool = manifest.leaky_pool(rows) if LEAKY_SAMPLER in config.leaks else None
     return Trainer(module, objective, place.data_config, place.pixels, manifest.label_id, rows, config, place.device, pool,
                    place.ranks)
@@ -185,7 +188,7 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
     probe = probe_rows(manifest, config.evaluation.probe)
     film = Film(run, manifest, probe)
     ask = _asking(should_stop)
-    tensors, values, refused = _newest(run)
+    tensors, values, refused = _newest(run, has_head=bool(trainer.objective.state_dict()))
     mark = f" ({refused})" if refused else ""  # in the phase and on the records, for people to see
     batch = config.training.batch
     note = {"batch": [batch.classes, batch.samples, config.training.views], **({"refused": refused} if refused else {})}
@@ -251,7 +254,7 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
         epoch = record.epoch
         if found["validation_map_at_r"] > best:
             best = found["validation_map_at_r"]
-            _save_best(run, config, trainer.encoder, place, epoch, best)
+            _save_best(run, config, trainer, place, epoch, best)
         write(record, found, time.perf_counter() - started)
         save_last()
         if epoch < config.budget.epochs:
@@ -263,7 +266,7 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
         raise Stopped
 
 
-def _newest(run: Path) -> tuple[dict[str, torch.Tensor], dict, str]:
+def _newest(run: Path, has_head: bool) -> tuple[dict[str, torch.Tensor], dict, str]:
     """The run's last checkpoint that is whole, without tensors where it has to begin anew; and what was refused, if any."""
     beginning: tuple[dict[str, torch.Tensor], dict] = ({}, {"epoch": -1, "best": -1.0, "unscored": None})  # MAP@R is >= 0
     try:
@@ -271,7 +274,8 @@ def _newest(run: Path) -> tuple[dict[str, torch.Tensor], dict, str]:
         if found is None:
             return *beginning, ""
         if found[1]["best"] >= 0:
-            checkpoint.load(run / BEST)  # needed at the end: better refused now than then
+            for path in (run / BEST, *([run / HEAD] if has_head else [])):
+                checkpoint.load(path)  # needed at the end: better refused now than then
     except (ValueError, FileNotFoundError) as error:
         refused = f"{error}; training began anew"
         log.warning("%s: %s", run.name, refused)
@@ -283,33 +287,58 @@ def _newest(run: Path) -> tuple[dict[str, torch.Tensor], dict, str]:
     return tensors, values, refused
 
 
+def _load_best(run: Path, module: nn.Module, objective: Objective) -> str:
+    """Puts the best weights into an encoder and what its loss had on top; returns the encoder's checksum."""
+    tensors, values = checkpoint.load(run / BEST)
+    module.load_state_dict(tensors)
+    if objective.state_dict():
+        head, of_head = checkpoint.load(run / HEAD)
+        if of_head["epoch"] != values["epoch"]:
+            raise ValueError(f"{run / HEAD} must be of the same epoch as {BEST}, {values['epoch']}, got {of_head['epoch']}")
+        objective.load_state_dict(head)
+    return values["sha256"]
+
+
 def _vectors(module: nn.Module, rows: np.ndarray, place: Workplace, config: RunConfig,
              ask: Callable[..., None]) -> np.ndarray:
+    """Embeddings as the config wants them, of length 1 or as they are."""
+    raw = _features(module, rows, place, config, ask)
+    return _checked(lambda: embed.unit(raw)) if config.evaluation.normalize else raw
+
+
+def _features(module: nn.Module, rows: np.ndarray, place: Workplace, config: RunConfig,
+              ask: Callable[..., None]) -> np.ndarray:
+    return _checked(lambda: embed.embed(module, place.data_config, place.pixels, rows, place.device, normalize=False,
+                                        progress=ask, flip_seed=config.seed if config.evaluation.flip else None))
+
+
+def _checked(embedded: Callable[[], np.ndarray]) -> np.ndarray:
     try:
-        return embed.embed(module, place.data_config, place.pixels, rows, place.device, config.evaluation.normalize,
-                           progress=ask, flip_seed=config.seed if config.evaluation.flip else None)
+        return embedded()
     except ValueError as error:  # what the encoder makes of good images is no longer a number, or nothing
         raise FloatingPointError(str(error)) from error
 
 
-def _save_best(run: Path, config: RunConfig, module: nn.Module, place: Workplace, epoch: int, score: float) -> None:
-    """Weights and all that is needed to embed with them elsewhere, without Duet."""
+def _save_best(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, epoch: int, score: float) -> None:
+    """Weights and all that is needed to embed with them elsewhere, without Duet; and, apart, what the loss had on top."""
+    head = trainer.objective.state_dict()
+    if head:  # before the encoder's, so that a crash between the two leaves no encoder without its head
+        checkpoint.save(run / HEAD, head, {"epoch": epoch})
     data = asdict(place.data_config)
-    checkpoint.save(run / BEST, module.state_dict(), {
+    checkpoint.save(run / BEST, trainer.encoder.state_dict(), {
         "timm_name": config.encoder.name, "timm_options": config.encoder.options, "data_config": data,
-        "classes": list(place.manifest.classes), "epoch": epoch, "validation_map_at_r": score})
+        "classes": list(place.manifest.closed_classes), "epoch": epoch, "validation_map_at_r": score})
 
 
-def _finish(run: Path, config: RunConfig, module: nn.Module, checkpoint_hash: str | None, place: Workplace,
-            ask: Callable[..., None], say: Say) -> None:
+def _finish(run: Path, config: RunConfig, module: nn.Module, objective: Objective | None, checkpoint_hash: str | None,
+            place: Workplace, ask: Callable[..., None], say: Say) -> None:
     manifest, evaluation = place.manifest, config.evaluation
     say("embedding every image")
-    vectors = _vectors(module, np.arange(len(manifest)), place, config, ask)
+    raw = _features(module, np.arange(len(manifest)), place, config, ask)
+    vectors = _checked(lambda: embed.unit(raw)) if evaluation.normalize else raw
     ask()
     say("laying out every image")
-    n_classes = len(manifest.classes)
-    test = manifest.indices("test")
-    _, centers = clustering.matched_kmeans(vectors[test], manifest.label_id[test], n_classes, seed=0)
+    cluster = _clusters(vectors, manifest)
     layout = projection.project(vectors, evaluation.projection)
     ask()
     say("scoring on the test images")
@@ -320,7 +349,7 @@ def _finish(run: Path, config: RunConfig, module: nn.Module, checkpoint_hash: st
     tuning = trials.summary(run, config.n_trials)
     space = EmbeddingTable(
         sample_id=manifest.sample_id, path=manifest.sample_id, label=manifest.label, label_id=manifest.label_id,
-        split=manifest.split, group=manifest.group, cluster=clustering.nearest_center(vectors, centers),
+        split=manifest.split, group=manifest.group, cluster=cluster,
         x=layout[:, 0], y=layout[:, 1], embedding=vectors,
         metadata={
             "config": config.to_json(), "leaks": list(config.leaks), "classes": list(manifest.classes),
@@ -329,12 +358,49 @@ def _finish(run: Path, config: RunConfig, module: nn.Module, checkpoint_hash: st
             "checkpoint_sha256": checkpoint_hash, "tuning": tuning, "readout": "pooled features",
             "normalization": "l2" if evaluation.normalize else "none",
             "training_samples": manifest.sample_id[rows].tolist() if is_subset else None,
-            "clustering": {"method": "kmeans", "n_clusters": n_classes, "seed": 0, "fitted_on": "test",
+            "clustering": {"method": "kmeans", "n_clusters": len(manifest.closed_classes), "seed": 0, "fitted_on": "test",
                            "matched": "hungarian"},
             "projection": {"method": evaluation.projection, "seed": 0}, "versions": directory.versions()})
     scores = verdict.score(space)
     ask()
     space.metadata["evaluation"] = {**verdict.evaluation(scores, evaluation.bootstrap), "tuning": tuning}
+    ask()
+    readouts.write(run, _readouts(raw, objective, manifest, rows, evaluation, ask))
     verdict.write_scores(run, scores)
+    if (among_held_out := verdict.score_open(space)) is not None:
+        space.metadata["evaluation"]["open_set"] = {"n_samples": len(among_held_out.sample_id), "metrics": verdict.summarize(
+            among_held_out, evaluation.bootstrap)}
+        verdict.write_scores(run, among_held_out, verdict.OPEN_SCORES)
     directory.write_json(run / "evaluation.json", space.metadata["evaluation"])
     tables.write(space, run / "embeddings.parquet")
+
+
+def _clusters(vectors: np.ndarray, manifest: Manifest) -> np.ndarray:
+    """K-means of the test images, matched to the classes; every other image takes the nearest centre's, and held-out classes
+    are clustered among themselves. Shape (n,), int32."""
+    cluster = np.empty(len(manifest), dtype=np.int32)
+    open_rows = manifest.indices(OPEN)
+    closed = np.setdiff1d(np.arange(len(manifest)), open_rows)
+    for fitted, assigned in ((manifest.indices("test"), closed), (open_rows, open_rows)):
+        if len(fitted):
+            classes, label_id = np.unique(manifest.label_id[fitted], return_inverse=True)
+            _, centers = clustering.matched_kmeans(vectors[fitted], label_id, len(classes), seed=0)
+            cluster[assigned] = classes[clustering.nearest_center(vectors[assigned], centers)]
+    return cluster
+
+
+def _readouts(raw: np.ndarray, objective: Objective | None, manifest: Manifest, rows: np.ndarray, evaluation: EvaluationConfig,
+              ask: Callable[..., None]) -> list[Readout]:
+    """The test images' scores at the pooled features and wherever the loss had something on top; `raw` of shape (n, D)."""
+    test = manifest.indices("test")
+    places = {"pooled": raw}
+    if objective is not None:
+        with torch.inference_mode():
+            places |= {name: values.numpy() for name, values in objective.cpu().eval().read_out(torch.from_numpy(raw)).items()}
+    found = []
+    for name, values in places.items():
+        for is_unit in (True, False):
+            ask()
+            found.append(readouts.score(values[test], manifest.label_id[test], values[rows], manifest.label_id[rows], name,
+                                        is_unit, evaluation.neighbors))
+    return found

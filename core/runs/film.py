@@ -43,7 +43,7 @@ class Film:
         self._folder.mkdir(exist_ok=True)
         self._sample_id = manifest.sample_id[rows]
         self._label_id = manifest.label_id[rows]
-        self._n_classes = len(manifest.classes)
+        self._classes = np.flatnonzero(np.isin(manifest.classes, manifest.closed_classes))  # of the others, none is filmed
         self._layout: np.ndarray | None = None
 
     def add(self, epoch: int, vectors: np.ndarray) -> None:
@@ -55,8 +55,9 @@ class Film:
         """
         self._layout = projection.follow(vectors, self._layout)
         cluster = np.full(len(vectors), -1, dtype=np.int32)
-        if len(vectors) >= self._n_classes:
-            cluster, _ = clustering.matched_kmeans(vectors, self._label_id, self._n_classes, seed=0)
+        if len(vectors) >= len(self._classes):
+            label_id = np.searchsorted(self._classes, self._label_id)
+            cluster = self._classes[clustering.matched_kmeans(vectors, label_id, len(self._classes), seed=0)[0]]
         flat = pa.array(vectors.reshape(-1), pa.float32())
         frame = pa.table({
             "sample_id": pa.array(self._sample_id.tolist(), pa.string()),

@@ -1,8 +1,9 @@
 """How often the test set was opened: a line for each time, kept in the experiment.
 
-An opening is a trained encoder's scoring of the test samples. It is written down, and is on the disk, before they are
-scored, so that a crash may count one that did not come to its end but never hides one. Not counted are the untrained
-encoder, which nothing was chosen for, and reading kept vectors or scores again, as Compare, the report and `compare` do.
+An opening is a trained encoder's scoring of the test samples, held-out classes among them. It is written down, and is on
+the disk, before they are scored, so that a crash may count one that did not come to its end but never hides one. Not
+counted are the untrained encoder, which nothing was chosen for, and reading kept vectors or scores again, as Compare, the
+report and `compare` do.
 """
 
 import time
@@ -43,7 +44,7 @@ def sentence(folder: Path) -> str:
     n, repeated = times.total(), sum(count > 1 for count in times.values())
     if not n:
         return ""
-    often = "once" if n == 1 else f"{n} times"
+    often = {1: "once", 2: "twice"}.get(n, f"{n} times")
     by = "by one trained run" if len(times) == 1 else f"by {len(times)} trained runs"
     each = f"; {repeated} of them more than once" if repeated else (", once each" if len(times) > 1 else "")
     return f"The test set was opened {often}, {by}{each}."

@@ -66,7 +66,7 @@ def low_data(config: ExperimentConfig, scanned: Manifest) -> ExperimentConfig:
         ValueError: if no split can be made, or there is no smaller number to begin with.
     """
     manifest = split.assign(scanned, config.split, config.seeds)
-    sizes = manifest.counts(manifest.indices("train"))
+    sizes = manifest.closed_counts(manifest.indices("train"))
     needs_two = any(is_drawn(objective) or objective.pool for objective in config.objectives) or config.training.pool == "all"
     fewest = 2 if needs_two else 1
     counts = [count for count in CURVE if fewest <= count < min(sizes.values())]

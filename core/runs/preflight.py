@@ -70,7 +70,8 @@ def look_ahead(checked: Plan, root: Path) -> Preflight:
     first_of = {run.images_per_class: run for run in reversed(config.runs()) if run.is_trained}
     run = max(first_of.values(), key=lambda run: run.images_per_step)
     batch = run.training.batch
-    sizes = {count: manifest.counts(manifest.training_indices(count, config.seeds[0])) for count in config.images_per_class}
+    sizes = {count: manifest.closed_counts(manifest.training_indices(count, config.seeds[0]))
+             for count in config.images_per_class}
     totals = [sum(counts.values()) for counts in sizes.values()]
     smaller = tuple(SmallerBatch(count, first_of[count].training.batch.classes, first_of[count].training.batch.samples,
                                  first_of[count].n_steps)
@@ -82,7 +83,7 @@ def look_ahead(checked: Plan, root: Path) -> Preflight:
         seconds = sum(run.n_images for run in config.runs() if run.is_trained) / speed
     return Preflight(
         batch=batch, images_per_step=run.images_per_step, positives=batch.samples * views - 1,
-        negatives=(batch.classes - 1) * batch.samples * views, most_classes=len(manifest.classes),
+        negatives=(batch.classes - 1) * batch.samples * views, most_classes=len(manifest.closed_classes),
         most_samples=min(min(sizes[count].values()) for count in sizes if first_of[count].training.batch == batch),
         steps=run.n_steps, images=images, passes=(images / max(totals), images / min(totals)), smaller=smaller,
         trial_images=run.n_images - images, seconds=seconds, memory=memory, measured_on=name)

@@ -13,7 +13,7 @@ from core.analysis import projection
 from core.analysis import table as tables
 from core.config import ExperimentConfig, arm_label, arm_title
 from core.data import sources, split
-from core.runs import directory, openings, trials, verdict
+from core.runs import directory, openings, readouts, trials, verdict
 
 MOST_EXAMPLES = 12
 _THUMBNAIL = 128  # pixels
@@ -26,7 +26,7 @@ def write(folder: Path, output: Path, pair: tuple[str, str, int | str] | None = 
         folder: the experiment's.
         output: the .html file.
         pair: labels of A and B and their images per class; None for the pair of the experiment's own sentence.
-        found: what `verdict.decide` says of the experiment; None to ask it.
+        found: what `verdict.decide` says of the experiment; None to read it.
 
     Raises:
         ValueError: if that pair, or any, has not finished yet.
@@ -34,7 +34,7 @@ def write(folder: Path, output: Path, pair: tuple[str, str, int | str] | None = 
     """
     from core.report import experiment  # plotly takes half a second to import: only here
 
-    config, found = directory.read_config(folder), found or verdict.decide(folder)
+    config, found = directory.read_config(folder), found or verdict.read(folder)
     told = _told(folder, config, found, pair)
     count = told["images_per_class"]
     runs = {side: _runs(folder, config, told[f"label_{side}"], count) for side in "ab"}
@@ -45,12 +45,17 @@ def write(folder: Path, output: Path, pair: tuple[str, str, int | str] | None = 
         name=folder.name, title_a=told["a"], title_b=told["b"], arms=config.arms, images_per_class=count,
         seed=directory.read_run(runs["a"][0]).seed, comparison=told,
         others=[item for item in found["comparisons"] if item["sentence"] != told["sentence"]],
-        rows=[row for row in found["rows"] if row["images_per_class"] == count], curve=found.get("curve"), open_set=[],
-        readouts=[], spaces=spaces, layouts=layouts, won=won, lost=lost, protocol=_protocol(folder, config),
-        openings=openings.sentence(folder),
+        rows=[row for row in found["rows"] if row["images_per_class"] == count], curve=found.get("curve"),
+        open_set=[item for item in found["open_comparisons"] if _is_same_pair(item, told)],
+        readouts=readouts.rows(folder, config, count), spaces=spaces, layouts=layouts, won=won, lost=lost,
+        protocol=_protocol(folder, config), openings=openings.sentence(folder),
         trials=trials.sentence(folder, [directory.read_run(run) for side in "ab" for run in runs[side]]),
         limits=_limits(folder, config, told), command=_command(folder), config=config.to_yaml(),
         versions=_versions(folder)), output)
+
+
+def _is_same_pair(item: dict, told: dict) -> bool:
+    return all(item[key] == told[key] for key in ("label_a", "label_b", "images_per_class"))
 
 
 def _told(folder: Path, config: ExperimentConfig, found: dict, pair: tuple[str, str, int | str] | None) -> dict:

@@ -3,6 +3,7 @@
 Reads scores and tables that runs left behind; computes them anew only for a Parquet file that has none.
 """
 
+import warnings
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -11,14 +12,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core import config as configuration
-from core.analysis import agreement, chance, comparison, fairness, metrics, paired_tests
+from core.analysis import agreement, chance, clustering, comparison, fairness, metrics, paired_tests
 from core.analysis import table as tables
 from core.analysis.chance import Chance
 from core.analysis.comparison import Comparison, Values
-from core.analysis.metrics import HEADLINE, METRICS, SPACE_METRICS, MetricInfo
+from core.analysis.metrics import GALLERY, HEADLINE, METRICS, SPACE_METRICS, MetricInfo
 from core.analysis.table import EmbeddingTable
 from core.config import ExperimentConfig, Objective, UntrainedConfig, arm_label, arm_title
+from core.data.manifest import OPEN
 from core.runs import curve, directory, protocol
+
+SCORES, OPEN_SCORES = "scores.parquet", "open_scores.parquet"  # of a run: of the test samples, and of held-out classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +36,15 @@ class Scores:
         label: their classes, shape (n,).
         label_id: place of the class among the dataset's sorted classes, shape (n,), int32; `clusters` count along it too.
         values: metric of `METRICS` -> shape (seeds, n), float64, nan where undefined.
+        gallery: metrics in which images are found by others -> shape (seeds, n), float64; what an image does to the others'
+            values (see `Measures`). `drawn` adds it to the values.
         space: metric of `SPACE_METRICS` -> shape (seeds, n), float64; pseudo-values whose mean is the metric.
         clusters: K-means clusterings, matched to the sorted classes, shape (seeds, kmeans_seeds, n), int32.
         neighbors: nearest test samples of each, as rows, nearest first, shape (seeds, n, k), int32.
         config: resolved config of the first run.
         settings: what they were trained and tested under, by `protocol`.
         files: embedding tables of the spaces, one a seed.
+        is_open: whether the samples are those of held-out classes, among themselves.
     """
 
     name: str
@@ -46,12 +53,32 @@ class Scores:
     label: np.ndarray
     label_id: np.ndarray
     values: Values
+    gallery: Values
     space: Values
     clusters: np.ndarray
     neighbors: np.ndarray
     config: dict
     settings: dict
     files: tuple[Path, ...] = ()
+    is_open: bool = False
+
+    def drawn(self, rows: np.ndarray | None = None) -> Values:
+        """What the bootstrap draws: each metric's values, and what an image does to others as one that is found; the mean
+        is the metric's. Rows: those to keep, all if None.
+
+        A test image is a query, and it stands among those that other queries find. With values alone an interval of MAP@R
+        would be half as wide as other test images make it.
+        """
+        kept = np.arange(len(self.sample_id)) if rows is None else rows
+        found = {}
+        for name, column in self.values.items():
+            column = column[:, kept]
+            if name in self.gallery:
+                pull = np.where(np.isnan(column), np.nan, self.gallery[name][:, kept])
+                with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # a mean of nothing is nan
+                    column = column + pull - np.nanmean(pull, axis=1, keepdims=True)
+            found[name] = column
+        return found
 
 
 def score(table: EmbeddingTable) -> Scores:
@@ -73,57 +100,93 @@ def score(table: EmbeddingTable) -> Scores:
         raise ValueError(f"a space to score must have test and training samples, got {len(test)} and {len(known)}")
     config = table.metadata["config"]
     evaluation = config["evaluation"]
-    found = metrics.measure(test.embedding, test.label_id, known.embedding, known.label_id, len(table.classes),
+    classes, places = np.unique(np.concatenate([test.label_id, known.label_id]), return_inverse=True)  # none is held out
+    found = metrics.measure(test.embedding, places[:len(test)], known.embedding, places[len(test):], len(classes),
                             evaluation["neighbors"], evaluation["kmeans_seeds"])
     return Scores(name=configuration.parse_run(config).name, sample_id=test.sample_id, group=test.group, label=test.label,
                   label_id=test.label_id, values={name: column[None] for name, column in found.values.items()},
+                  gallery={name: column[None] for name, column in found.gallery.items()},
                   space={name: column[None] for name, column in found.space.items()},
-                  clusters=found.clusters[None], neighbors=found.neighbors[None].astype(np.int32), config=config,
-                  settings=protocol.of_table(table))
+                  clusters=classes[found.clusters].astype(np.int32)[None],
+                  neighbors=found.neighbors[None].astype(np.int32), config=config, settings=protocol.of_table(table))
+
+
+def score_open(table: EmbeddingTable) -> Scores | None:
+    """Retrieval and K-means among a table's held-out classes; None where none is held out.
+
+    They have no training samples, so there is nothing for k-NN and the probe to learn from.
+    """
+    held_out = table.of_split(OPEN)
+    if len(held_out) == 0:
+        return None
+    config = table.metadata["config"]
+    classes, label_id = np.unique(held_out.label_id, return_inverse=True)
+    correct, clusters = [], []
+    for seed in range(config["evaluation"]["kmeans_seeds"]):
+        cluster, _ = clustering.matched_kmeans(held_out.embedding, label_id, len(classes), seed)
+        correct.append(cluster == label_id)
+        clusters.append(classes[cluster].astype(np.int32))
+    found = metrics.measure_retrieval(held_out.embedding, label_id)
+    values = {**found.values, "kmeans_accuracy": np.mean(correct, axis=0)}
+    return Scores(name=configuration.parse_run(config).name, sample_id=held_out.sample_id, group=held_out.group,
+                  label=held_out.label, label_id=held_out.label_id,
+                  values={name: values[name][None] for name in METRICS if name in values},
+                  gallery={name: column[None] for name, column in found.gallery.items()}, space={},
+                  clusters=np.stack(clusters)[None], neighbors=found.neighbors[None].astype(np.int32), config=config,
+                  settings=protocol.of_table(table), is_open=True)
 
 
 _TEXT = ("sample_id", "group", "label")
 _LISTS = ("clusters", "neighbors")
 
 
-def write_scores(run: Path, scores: Scores) -> None:
-    """Keeps every metric of every test sample, so that comparing runs computes nothing twice."""
+def write_scores(run: Path, scores: Scores, file: str = SCORES) -> None:
+    """Keeps every metric of every sample, so that comparing runs computes nothing twice."""
     lists = {"clusters": scores.clusters[0].T, "neighbors": scores.neighbors[0]}
     arrow = pa.table({**{name: pa.array(getattr(scores, name).tolist(), pa.string()) for name in _TEXT},
                       "label_id": pa.array(scores.label_id, pa.int32()),
                       **{name: pa.array(column[0], pa.float64()) for name, column in (scores.values | scores.space).items()},
+                      **{f"gallery_{name}": pa.array(column[0], pa.float64()) for name, column in scores.gallery.items()},
                       **{name: pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1), pa.int32()), rows.shape[1])
                          for name, rows in lists.items()}})
-    temporary = run / "scores.parquet.tmp"
+    temporary = run / f"{file}.tmp"
     pq.write_table(arrow, temporary, compression="zstd")
-    temporary.replace(run / "scores.parquet")
+    temporary.replace(run / file)
 
 
-def read_scores(run: Path) -> Scores:
+def read_scores(run: Path, file: str = SCORES) -> Scores:
     """The scores of one completed run; of one that an earlier version scored, computed anew from its embeddings.
+
+    Args:
+        run: its folder.
+        file: `SCORES`, or `OPEN_SCORES` for those among the held-out classes.
 
     Raises:
         ValueError: if the run is not completed.
     """
     name = f"{run.parent.name}/{run.name}"
-    if not (run / "scores.parquet").is_file():
+    if not (run / file).is_file():
         raise ValueError(f"{name} must be completed to be compared, got {directory.read_status(run).state}")
-    arrow = pq.read_table(run / "scores.parquet")
+    arrow = pq.read_table(run / file)
     embeddings = run / "embeddings.parquet"
-    if not {*_TEXT, "label_id", *_LISTS, *METRICS, *SPACE_METRICS} <= set(arrow.column_names):
+    galleries = {name: f"gallery_{name}" for name in GALLERY if file == SCORES or f"gallery_{name}" in arrow.column_names}
+    if file == SCORES and not {*_TEXT, "label_id", *_LISTS, *METRICS, *SPACE_METRICS, *galleries.values()} <= set(
+            arrow.column_names):
         return replace(score(tables.read(embeddings)), files=(embeddings,))
     clusters, neighbors = (arrow[key].combine_chunks().flatten().to_numpy().reshape(len(arrow), -1) for key in _LISTS)
-    values, space = ({metric: arrow[metric].to_numpy()[None] for metric in registry} for registry in (METRICS, SPACE_METRICS))
+    values, space = ({metric: arrow[metric].to_numpy()[None] for metric in registry if metric in arrow.column_names}
+                     for registry in (METRICS, SPACE_METRICS))
+    gallery = {name: arrow[key].to_numpy()[None] for name, key in galleries.items()}
     text = {key: np.array(arrow[key].to_pylist(), dtype=object) for key in _TEXT}
-    return Scores(**text, name=name, label_id=arrow["label_id"].to_numpy(), values=values, space=space,
-                  clusters=clusters.T[None], neighbors=neighbors[None],
+    return Scores(**text, name=name, label_id=arrow["label_id"].to_numpy(), values=values,
+                  gallery=gallery, space=space, clusters=clusters.T[None], neighbors=neighbors[None],
                   config=directory.read_json(run / "run.json")["config"], settings=protocol.of_runs([run]),
-                  files=(embeddings,))
+                  files=(embeddings,), is_open=file == OPEN_SCORES)
 
 
 def summarize(scores: Scores, n_bootstrap: int) -> dict[str, dict[str, float]]:
     """Mean, 95 % interval and sd over seeds of every metric of `METRICS`, for JSON and tables."""
-    return _summary(scores.values, METRICS, scores.group, n_bootstrap)
+    return _summary(scores.drawn(), METRICS, scores.group, n_bootstrap)
 
 
 def summarize_space(scores: Scores, n_bootstrap: int) -> dict[str, dict[str, float]]:
@@ -133,6 +196,8 @@ def summarize_space(scores: Scores, n_bootstrap: int) -> dict[str, dict[str, flo
 
 def _summary(values: Values, registry: dict[str, MetricInfo], group: np.ndarray, n_bootstrap: int) -> dict:
     defined = {name: column for name, column in values.items() if not np.isnan(column).any(axis=0).all()}
+    if not defined:
+        return {}
     bounds = {name: info.bounds for name, info in registry.items()}
     return {name: asdict(item) for name, item in comparison.intervals(defined, bounds, n_bootstrap, group=group).items()}
 
@@ -142,7 +207,7 @@ def chance_levels(scores: Scores, n_bootstrap: int) -> dict[str, Chance]:
     over seeds, the mean level."""
     n_classes = int(max(scores.label_id.max(), scores.clusters.max())) + 1
     clusterings = scores.clusters.reshape(-1, len(scores.label_id))
-    return {**chance.of_retrieval(scores.values, scores.label_id, n_bootstrap, scores.group),
+    return {**chance.of_retrieval(scores.drawn(), scores.label_id, n_bootstrap, scores.group),
             "kmeans_accuracy": chance.of_kmeans(clusterings, scores.label_id, n_classes)}
 
 
@@ -161,19 +226,19 @@ def evaluation(scores: Scores, n_bootstrap: int) -> dict:
             "chance": {name: asdict(item) for name, item in chance_levels(scores, n_bootstrap).items()}}
 
 
-def scores_of_runs(runs: list[Path], name: str) -> Scores:
-    """The scores of completed runs, one a seed.
+def scores_of_runs(runs: list[Path], name: str, file: str = SCORES) -> Scores:
+    """The scores of completed runs, one a seed; `file` as in `read_scores`.
 
     Raises:
         ValueError: if a run is not completed, or they were not tested on the same samples.
     """
-    found = [read_scores(run) for run in runs]
+    found = [read_scores(run, file) for run in runs]
     for other in found[1:]:
         if not np.array_equal(other.sample_id, found[0].sample_id):
             raise ValueError(f"seeds must be tested on the same samples, got others in {other.name} than in {found[0].name}")
-    values, space = ({metric: np.concatenate([getattr(item, part)[metric] for item in found]) for metric in registry}
-                     for part, registry in (("values", METRICS), ("space", SPACE_METRICS)))
-    return replace(found[0], name=name, values=values, space=space,
+    values, gallery, space = ({metric: np.concatenate([getattr(item, part)[metric] for item in found])
+                               for metric in getattr(found[0], part)} for part in ("values", "gallery", "space"))
+    return replace(found[0], name=name, values=values, gallery=gallery, space=space,
                    clusters=np.concatenate([item.clusters for item in found]),
                    neighbors=np.concatenate([item.neighbors for item in found]), settings=protocol.of_runs(runs),
                    files=tuple(path for item in found for path in item.files))
@@ -193,14 +258,15 @@ def title_of(run: Path) -> str:
     return arm_title(directory.read_run(run).objective)
 
 
-def arm(folder: Path, label: str, images_per_class: int | str) -> Scores | None:
-    """An experiment's arm at one images-per-class over its completed seeds; None before any is completed."""
+def arm(folder: Path, label: str, images_per_class: int | str, file: str = SCORES) -> Scores | None:
+    """An experiment's arm at one images-per-class over its completed seeds; None before any is completed. `file` as in
+    `read_scores`."""
     matching = [run for run in directory.read_config(folder).runs()
                 if arm_label(run.objective) == label and run.images_per_class == images_per_class
-                and (folder / run.name / "scores.parquet").is_file()]
+                and (folder / run.name / file).is_file()]
     if not matching:
         return None
-    return scores_of_runs([folder / run.name for run in matching], arm_title(matching[0].objective))
+    return scores_of_runs([folder / run.name for run in matching], arm_title(matching[0].objective), file)
 
 
 def compare(a: Scores, b: Scores, n_bootstrap: int) -> Comparison:
@@ -221,18 +287,21 @@ def compare(a: Scores, b: Scores, n_bootstrap: int) -> Comparison:
             raise ValueError(f"spaces must share test samples to be compared, got none in {a.name} and {b.name}")
         n_dropped = len(a.sample_id) + len(b.sample_id) - 2 * len(shared)
         in_a, in_b = _rows(a, shared), _rows(b, shared)
-        (of_a, space_a), (of_b, space_b) = (
-            [{metric: column[:, rows] for metric, column in part.items()} for part in (scores.values, scores.space)]
-            for scores, rows in ((a, in_a), (b, in_b)))
         group = a.group[in_a]
-        differences = comparison.compare(of_a, of_b, n_bootstrap, group)
-        space = comparison.compare_space(space_a, space_b, n_bootstrap, group)
-        mcnemar = [paired_tests.mcnemar(metric, of_a[metric], of_b[metric], group) for metric in paired_tests.BINARY]
-        per_class = comparison.compare_classes(of_a, of_b, a.label[in_a], n_bootstrap, group)
+        differences = comparison.compare(a.drawn(in_a), b.drawn(in_b), n_bootstrap, group)
+        space = comparison.compare_space({metric: column[:, in_a] for metric, column in a.space.items()},
+                                         {metric: column[:, in_b] for metric, column in b.space.items()}, n_bootstrap,
+                                         group) if a.space else []
+        mcnemar = [paired_tests.mcnemar(metric, a.values[metric][:, in_a], b.values[metric][:, in_b], group)
+                   for metric in paired_tests.BINARY if metric in a.values]
+        label = a.label[in_a]
+        per_class = comparison.compare_classes(
+            {name: (a.drawn(in_a[label == name]), b.drawn(in_b[label == name]), group[label == name])
+             for name in sorted(set(label.tolist()))}, n_bootstrap)
     else:
         differences = comparison.hold([
-            comparison.unpaired_difference(metric, a.values[metric], b.values[metric], n_bootstrap, group_a=a.group,
-                                           group_b=b.group) for metric in METRICS])
+            comparison.unpaired_difference(metric, a.drawn()[metric], b.drawn()[metric], n_bootstrap, group_a=a.group,
+                                           group_b=b.group) for metric in a.values])
     headline = next(item for item in differences if item.metric == HEADLINE)
     leaks_a, leaks_b = config_a.leaks, config_b.leaks
     settings = fairness.differences(a.settings, b.settings)
@@ -245,6 +314,8 @@ def compare(a: Scores, b: Scores, n_bootstrap: int) -> Comparison:
         unfair = ()
     else:
         said = comparison.sentence(headline, a.name, b.name, unfair, _leak_warning(a.name, leaks_a, b.name, leaks_b))
+    if a.is_open:
+        said = f"Among {len(set(a.label.tolist()))} held-out classes: {said}"
     return Comparison(name_a=a.name, name_b=b.name, differences=tuple(differences), confounders=unfair, n_dropped=n_dropped,
                       sentence=said, settings=settings, leaks_a=leaks_a, leaks_b=leaks_b, is_worth_of_leak=is_worth,
                       space=tuple(space), mcnemar=tuple(mcnemar), per_class=tuple(per_class))
@@ -270,10 +341,13 @@ def overlap(a: Scores, b: Scores) -> np.ndarray:
                      for near_a, near_b in zip(a.neighbors, b.neighbors)])
 
 
-def agree(a: Scores, b: Scores) -> dict:
+def agree(a: Scores, b: Scores) -> dict | None:
     """How alike two arms are, seed by seed: JSON with 'neighbors' (how many), 'overlap' (mean share of them in common),
-    'overlap_by_chance' and 'cka' (linear; None where a space is one point). Reads the embeddings."""
+    'overlap_by_chance' and 'cka' (linear; None where a space is one point); None where fewer than two samples are shared.
+    Reads the embeddings."""
     shared = np.intersect1d(a.sample_id, b.sample_id)
+    if len(shared) < 2:
+        return None
     k = min(a.neighbors.shape[2], b.neighbors.shape[2])
     return {"neighbors": k, "overlap": overlap(a, b).mean(axis=1).tolist(), "overlap_by_chance": k / (len(shared) - 1),
             "cka": [_cka(file_a, file_b, shared) for file_a, file_b in zip(a.files, b.files)]}
@@ -304,6 +378,17 @@ def _leak_warning(name_a: str, leaks_a: tuple[str, ...], name_b: str, leaks_b: t
                      for name, leaks in ((name_a, leaks_a), (name_b, leaks_b)) if leaks)
 
 
+def read(folder: Path) -> dict:
+    """What an experiment allows one to say: what its last run wrote down if nothing came after, else decided anew."""
+    path = folder / "verdict.json"
+    if path.is_file():
+        scored = [file.stat().st_mtime_ns for file in folder.glob(f"*/{SCORES}")]
+        found = directory.read_json(path)
+        if path.stat().st_mtime_ns >= max(scored, default=0) and "open_comparisons" in found:
+            return found
+    return decide(folder)
+
+
 def decide(folder: Path) -> dict:
     """Everything an experiment allows one to say so far: a row per arm, a comparison per images-per-class.
 
@@ -312,13 +397,24 @@ def decide(folder: Path) -> dict:
     Returns:
         JSON: 'rows' (objective, images_per_class, leaks, n_seeds, n_test, metrics, space, chance), 'comparisons' (each with
         its 'agreement', None where no two test samples are shared) and 'sentence', the first comparison at the most images
-        per class; empty where nothing is completed. 'curve' as `curve.draw` has it.
+        per class; empty where nothing is completed. 'curve' as `curve.draw` has it; 'open_rows' and 'open_comparisons' are
+        the same of the held-out classes.
     """
     config = directory.read_config(folder)
+    rows, comparisons = _tell(folder, config, SCORES)
+    open_rows, open_comparisons = _tell(folder, config, OPEN_SCORES)
+    most = max(config.images_per_class, key=lambda count: float("inf") if count == "all" else count)
+    chosen = next((item for item in comparisons if item["images_per_class"] == most), None)
+    return {"rows": rows, "comparisons": comparisons, "sentence": chosen["sentence"] if chosen else "",
+            "curve": curve.draw(folder, scores_of_runs), "open_rows": open_rows, "open_comparisons": open_comparisons}
+
+
+def _tell(folder: Path, config: ExperimentConfig, file: str) -> tuple[list[dict], list[dict]]:
+    """A row per arm and a comparison per pair, at each images-per-class, of what runs left in a file of scores."""
     n_bootstrap = config.evaluation.bootstrap
     rows, comparisons = [], []
     for count in config.images_per_class:
-        arms = {label: arm(folder, label, count) for label in (arm_label(UntrainedConfig()), *config.arms)}
+        arms = {label: arm(folder, label, count, file) for label in (arm_label(UntrainedConfig()), *config.arms)}
         for label, found in arms.items():
             if found is not None:
                 rows.append({"objective": label, "images_per_class": count,
@@ -329,13 +425,10 @@ def decide(folder: Path) -> dict:
         for label_a, label_b in _pairs(config):
             a, b = arms[label_a], arms[label_b]
             if a is not None and b is not None and len(a.values[HEADLINE]) == len(b.values[HEADLINE]):
-                alike = agree(a, b) if np.isin(a.sample_id, b.sample_id).sum() > 1 else None
+                alike = agree(a, b)
                 comparisons.append({"images_per_class": count, "label_a": label_a, "label_b": label_b,
                                     **compare(a, b, n_bootstrap).to_json(), "agreement": alike})
-    most = max(config.images_per_class, key=lambda count: float("inf") if count == "all" else count)
-    chosen = next((item for item in comparisons if item["images_per_class"] == most), None)
-    return {"rows": rows, "comparisons": comparisons, "sentence": chosen["sentence"] if chosen else "",
-            "curve": curve.draw(folder, scores_of_runs)}
+    return rows, comparisons
 
 
 def _pairs(config: ExperimentConfig) -> list[tuple[str, str]]:

@@ -58,9 +58,16 @@ def embed(encoder: nn.Module, data: DataConfig, pixels: np.ndarray, rows: np.nda
     vectors = torch.cat(parts).cpu().numpy()
     if not np.isfinite(vectors).all():
         raise ValueError("embeddings must be finite, got nan or infinity; the encoder has diverged (lower training.lr)")
-    if normalize:
-        length = np.linalg.norm(vectors, axis=1, keepdims=True)
-        if (length == 0).any():
-            raise ValueError(f"embeddings to normalise must not be zero, got {(length == 0).sum()} zero vectors")
-        vectors = vectors / length
-    return vectors.astype(np.float32)
+    return unit(vectors) if normalize else vectors.astype(np.float32)
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors scaled to length 1; shape (n, D), float32.
+
+    Raises:
+        ValueError: if one is zero.
+    """
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if (length == 0).any():
+        raise ValueError(f"embeddings to normalise must not be zero, got {(length == 0).sum()} zero vectors")
+    return (vectors / length).astype(np.float32)

@@ -46,6 +46,11 @@ class Objective(nn.Module):
         """Share of the last batch's triplets with a positive loss, 0 to 1; None where there are none, or no batch yet."""
         return None
 
+    def read_out(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What stands between features (b, D) and the loss, by name: 'projection' (b, P) or 'logits' (b, K); empty where the
+        loss takes the features themselves."""
+        return {}
+
     def _loss(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
         raise TypeError(f"{type(self).__name__} must define its loss")
 
@@ -57,6 +62,9 @@ class Classification(Objective):
         super().__init__()
         self.head = nn.Linear(width, n_classes)
         self._smoothing = config.label_smoothing
+
+    def read_out(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"logits": self.head(features)}
 
     def _loss(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(self.head(features), label_id, label_smoothing=self._smoothing)
@@ -80,6 +88,11 @@ class Proxies(Objective):
             case ProxyAnchorConfig():
                 self.proxies = losses.ProxyAnchorLoss(n_classes, width, margin=config.margin, alpha=config.alpha)
         self.lr_factor = config.lr_factor
+
+    def read_out(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The cosines to the proxies stand for logits."""
+        proxies = self.proxies.proxies if isinstance(self.proxies, losses.ProxyAnchorLoss) else self.proxies.W.T  # (K, D)
+        return {"logits": F.normalize(features) @ F.normalize(proxies).T}
 
     def _loss(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
         return self.proxies(features, label_id)
@@ -136,6 +149,9 @@ class SupCon(Objective):
             nn.Linear(width, width), nn.ReLU(), nn.Linear(width, config.projection))
         # The library's own average leaves out anchors whose loss rounds to 0, and so never falls as far as the formula.
         self._supcon = losses.SupConLoss(temperature=config.temperature, reducer=reducers.DoNothingReducer())
+
+    def read_out(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {} if isinstance(self.projection, nn.Identity) else {"projection": self.projection(features)}
 
     def _loss(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
         values = self._supcon(self.projection(features), label_id)["loss"]["losses"]  # (b,)

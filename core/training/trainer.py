@@ -115,7 +115,7 @@ class Trainer:
         self._optimizer = _optimizer(self.encoder, self.objective, config)
         self._micro_batch = config.training.micro_batch
         self._clock = Clock(device)
-        self._reader = ThreadPoolExecutor(1)
+        self._reader: ThreadPoolExecutor | None = None  # started with the first step, ended with `epochs`
         self._coming: Future[tuple[np.ndarray, torch.Tensor]] | None = None
         self._step = 0
         self._running = _Running()
@@ -139,18 +139,21 @@ class Trainer:
         """
         n_steps, n_epochs = self._config.n_steps, self._config.budget.epochs
         ends = [round(n_steps * epoch / n_epochs) for epoch in range(1, n_epochs + 1)]
-        for epoch, end in enumerate(ends, start=1):
-            if self._step > end or (self._step == end and self._running.steps == 0):
-                continue
-            while self._step < end:
-                if should_stop():
-                    return
-                started = time.perf_counter()
-                self.train_step()
-                if self._step == end:
-                    self._running.compute += self._clock.read()
-                self._running.seconds += time.perf_counter() - started
-            yield self._finish_epoch(epoch)
+        try:
+            for epoch, end in enumerate(ends, start=1):
+                if self._step > end or (self._step == end and self._running.steps == 0):
+                    continue
+                while self._step < end:
+                    if should_stop():
+                        return
+                    started = time.perf_counter()
+                    self.train_step()
+                    if self._step == end:
+                        self._running.compute += self._clock.read()
+                    self._running.seconds += time.perf_counter() - started
+                yield self._finish_epoch(epoch)
+        finally:
+            self._end_reader()
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict]:
         """Everything needed to go on exactly: tensors by name, and JSON values."""
@@ -219,10 +222,17 @@ class Trainer:
 
     def _next_batch(self) -> tuple[np.ndarray, torch.Tensor]:
         """Rows of the whole batch, and this process's part of their images; the batch after it is read meanwhile."""
+        self._reader = self._reader or ThreadPoolExecutor(1, "reader")
         coming = self._coming or self._reader.submit(self._read_batch)
         rows, pixels = coming.result()
         self._coming = self._reader.submit(self._read_batch) if self._step + 1 < self._config.n_steps else None
         return rows, pixels
+
+    def _end_reader(self) -> None:
+        """Ends the thread; a batch that it has read is kept for the next step, if there is to be one."""
+        if self._reader is not None:
+            self._reader.shutdown()
+            self._reader = None
 
     def _read_batch(self) -> tuple[np.ndarray, torch.Tensor]:
         rows = np.tile(self._sampler.draw(), self._config.training.views)

@@ -1,0 +1,41 @@
+"""The same readout, all ways, on Compare: every arm at the pooled features, the projection and the logits. Not a screen."""
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from core.analysis.metrics import METRICS
+from core.config import ExperimentConfig
+from core.runs import readouts
+
+
+def draw(folder: Path, config: ExperimentConfig, images_per_class: int | str, a: str, b: str) -> None:
+    """The section at one images-per-class, folded.
+
+    Args:
+        folder: the experiment.
+        config: its config.
+        images_per_class: which runs.
+        a, b: labels of the arms that are compared.
+    """
+    rows = readouts.rows(folder, config, images_per_class)
+    if not rows:
+        return
+    with st.expander("The same readout, all ways"):
+        metric = st.segmented_control("Metric", readouts.CELLS, format_func=lambda name: METRICS[name].title, required=True,
+                                      default="map_at_r", key=f"readout-metric-{folder.name}", label_visibility="collapsed")
+        st.markdown(f"{readouts.sentence(rows, a, b, metric)}.")
+        names = list(dict.fromkeys(readouts.name_of(item) for row in rows for item in sorted(
+            row["readouts"], key=lambda item: (readouts.PLACES.index(item["place"]), not item["is_unit"]))))
+        order = sorted(names, key=lambda name: (readouts.PLACES.index(name.partition(",")[0]), name.endswith("raw")))
+        cells = [{"arm": row["objective"], **{name: "–" for name in order},
+                  **{readouts.name_of(item): _cell(item[metric], row["n_seeds"]) for item in row["readouts"]}} for row in rows]
+        st.dataframe(pd.DataFrame(cells), hide_index=True, width="stretch")
+        st.caption("Percent of test images. Pooled features are what every arm is compared by and exported with; a projection "
+                   "or logits stand between them and some losses. Of length 1 by cosine, raw by Euclidean distance; K-means "
+                   f"over {readouts.KMEANS_SEEDS} seeds. Means over runs, without intervals: for looking.")
+
+
+def _cell(summary: dict, n_seeds: int) -> str:
+    return f"{100 * summary['mean']:.1f}" + (f" ± {100 * summary['sd']:.1f}" if n_seeds > 1 else "")

@@ -1,0 +1,118 @@
+"""What is done with a selection: named, opened again, taken along. Not a screen."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from core.runs import selections
+from pages import _spaces
+
+
+def bar(folder: Path, tables: dict[str, Path]) -> None:
+    """Says what is selected, and offers to name it, open a saved one, and take it along.
+
+    Args:
+        folder: the experiment.
+        tables: title -> embedding table that the selection can be cut out of.
+    """
+    chosen = _spaces.selected(folder)
+    saved = _spaces.saved_name(folder)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{len(chosen):,} selected**{f' · saved as {saved}' if saved else ''}" if chosen else
+                    "Nothing selected", width="content")
+        with st.popover("Save", icon=":material/bookmark_add:", disabled=not chosen):
+            _save(folder, chosen)
+        with st.popover("Saved", icon=":material/bookmarks:", on_change="rerun", key=f"saved-selections-{folder.name}"):
+            _saved(folder)  # read anew when it is opened: another window may have saved one
+        with st.popover("Take along", icon=":material/download:", disabled=not chosen):
+            take_along(folder, tables, chosen, saved)
+
+
+def _save(folder: Path, chosen: list[str]) -> None:
+    with st.form(f"save-selection-{folder.name}", border=False, clear_on_submit=True):
+        name = st.text_input("Name", placeholder="hard-cats", help="Letters, digits, '.', '_' and '-'. Kept with the "
+                             "experiment, for every window.")
+        is_asked = st.form_submit_button("Save selection", type="primary")
+    if is_asked:
+        try:
+            selections.save(folder, name.strip(), chosen)
+        except (ValueError, OSError) as error:
+            st.error(str(error), icon=":material/error:")
+            return
+        _spaces.select(folder, chosen, saved=name.strip())
+        st.rerun(scope="fragment")
+
+
+def _saved(folder: Path) -> None:
+    found = selections.read(folder)
+    if not found:
+        st.caption("No selection of this experiment is saved yet.")
+        return
+    name = st.selectbox("Selection", list(found), format_func=lambda item: f"{item} ({len(found[item]):,})",
+                        key=f"saved-selection-{folder.name}")
+    with st.container(horizontal=True):
+        if st.button("Open", type="primary", key="open-selection"):
+            _spaces.select(folder, found[name], saved=name)
+            st.rerun(scope="fragment")
+        if st.button("Delete", icon=":material/delete:", key="delete-selection"):
+            selections.delete(folder, name)
+            if _spaces.saved_name(folder) == name:
+                _spaces.select(folder, _spaces.selected(folder))
+            st.rerun(scope="fragment")
+    with st.form(f"rename-selection-{folder.name}", border=False, clear_on_submit=True):
+        new = st.text_input("New name")
+        is_asked = st.form_submit_button("Rename")
+    if is_asked:
+        try:
+            selections.rename(folder, name, new.strip())
+        except (ValueError, OSError) as error:
+            st.error(str(error), icon=":material/error:")
+            return
+        if _spaces.saved_name(folder) == name:
+            _spaces.select(folder, _spaces.selected(folder), saved=new.strip())
+        st.rerun(scope="fragment")
+
+
+def pick(folder: Path, n_all: int) -> tuple[list[str] | None, str]:
+    """Which images to take along: all, those selected now, or a saved selection.
+
+    Args:
+        folder: the experiment.
+        n_all: how many all are.
+
+    Returns:
+        Sample_ids, None for all; and the saved name, empty where there is none.
+    """
+    chosen, saved, found = _spaces.selected(folder), _spaces.saved_name(folder), selections.read(folder)
+    titles = {"": f"all {n_all:,}"}
+    if chosen and not saved:
+        titles["/now"] = f"the {len(chosen):,} selected now"  # a saved name has no slash
+    titles |= {name: f"{name} ({len(sample_ids):,})" for name, sample_ids in found.items()}
+    if len(titles) == 1:
+        st.caption("Select images on Compare or Explore to take only them along.")
+        return None, ""
+    wanted = st.selectbox("Images", list(titles), format_func=titles.get, width=320, key=f"take-{folder.name}",
+                          index=list(titles).index(saved) if saved in titles else 0)
+    if not wanted:
+        return None, ""
+    return (chosen, "") if wanted == "/now" else (found[wanted], wanted)
+
+
+def take_along(folder: Path, tables: dict[str, Path], chosen: list[str], name: str) -> None:
+    """Buttons that download the selected rows of each table, and the list of the samples.
+
+    Args:
+        folder: the experiment.
+        tables: title -> embedding table.
+        chosen: sample_ids.
+        name: what the selection is called; empty if it has no name.
+    """
+    word = name or "selection"
+    for title, path in tables.items():
+        st.download_button(f"Parquet · {title}", lambda path=path: selections.to_parquet(_spaces.table(path), chosen),
+                           f"{folder.name}-{path.parent.name}-{word}.parquet", "application/vnd.apache.parquet",
+                           icon=":material/download:", on_click="ignore", key=f"take-{path.parent.name}", width="stretch")
+    path = next(iter(tables.values()))
+    st.download_button("CSV of the samples", lambda: selections.to_csv(_spaces.table(path), chosen),
+                       f"{folder.name}-{word}.csv", "text/csv", icon=":material/list:", on_click="ignore",
+                       key=f"take-csv-{folder.name}", width="stretch")

@@ -1,0 +1,117 @@
+"""What a comparison says in numbers, on Compare: the table of metrics, and what stands folded below it. Not a screen."""
+
+import pandas as pd
+import streamlit as st
+
+from core.analysis.metrics import METRICS, SHORT, SPACE_METRICS, WHY_NOT_KMEANS_ALONE
+
+TELLS = {"better": "B is better", "worse": "A is better"}
+
+
+def table(compared: dict, summaries: dict[str, dict], arms: dict[str, str], n_seeds: int) -> None:
+    """A line a metric: each arm's mean ± sd, the difference with its interval, and whether one can tell.
+
+    Args:
+        compared: a `Comparison` as JSON.
+        summaries: label -> metric -> summary, as the rows of a verdict hold them.
+        arms: column -> label of the arm it shows.
+        n_seeds: seeds behind the summaries.
+    """
+    lines = []
+    for item in compared["differences"]:
+        line = {"metric": METRICS[item["metric"]].title}
+        for column, label in arms.items():
+            line[column] = _cell(summaries.get(label, {}).get(item["metric"]), n_seeds)
+        line["B − A, 95 % interval"] = _difference(item)
+        line["can we tell?"] = TELLS.get(item["verdict"], "cannot tell")
+        lines.append(line)
+    st.dataframe(pd.DataFrame(lines), hide_index=True, width="stretch", height="content", column_config={
+        "metric": st.column_config.TextColumn(help=_meanings(METRICS)),
+        "can we tell?": st.column_config.TextColumn(
+            help="MAP@R, the question asked beforehand, by its own interval. The others only if their difference also holds "
+                 "among all of them (Holm, 1979).")})
+    if any(item["metric"] == "kmeans_accuracy" for item in compared["differences"]):
+        st.caption("K-means accuracy alone is never the verdict: very different spaces can share it.",
+                   help=WHY_NOT_KMEANS_ALONE)
+
+
+def chance(rows: list[dict], labels: tuple[str, ...]) -> None:
+    """Says which arms are no better than permuted labels, and on what; nothing if none is."""
+    for row in rows:
+        at_chance = [METRICS[name].title for name, item in row.get("chance", {}).items() if item["is_at_chance"]]
+        if row["objective"] in labels and at_chance:
+            st.markdown(f":orange[:material/casino: {row['objective']} is at chance on {', '.join(at_chance)}: permuted "
+                        f"labels would score as much.]")
+
+
+def details(compared: dict, agreement: dict | None) -> None:
+    """Folded: classes, exact tests, measures of the whole spaces, and the settings that differ."""
+    with st.expander("By class, exact tests, whole spaces, and what differs in the settings"):
+        if agreement:
+            cka = [value for value in agreement["cka"] if value is not None]
+            said = f"; linear CKA {sum(cka) / len(cka):.2f}" if cka else ""
+            overlap = sum(agreement["overlap"]) / len(agreement["overlap"])
+            st.markdown(f"Of each test image's {agreement['neighbors']} nearest, A and B share **{100 * overlap:.0f} %** "
+                        f"(by chance {100 * agreement['overlap_by_chance']:.0f} %){said}.")
+        if compared["per_class"]:
+            metric = st.segmented_control("Metric", SHORT, format_func=lambda name: METRICS[name].title, default=SHORT[0],
+                                          required=True, key="per-class-metric", label_visibility="collapsed")
+            st.dataframe(pd.DataFrame([{
+                "class": item["label"], "A": f"{100 * item['a']:.1f}", "B": f"{100 * item['b']:.1f}",
+                "B − A, 95 % interval": _difference(item), "can we tell?": TELLS.get(item["verdict"], "cannot tell"),
+                "images": item["n_samples"]} for item in compared["per_class"] if item["metric"] == metric]),
+                hide_index=True, width="stretch")
+            st.caption("Whether one can tell is corrected for all classes (Holm, 1979).")
+        if compared["mcnemar"]:
+            st.dataframe(pd.DataFrame([{
+                "McNemar's exact test": METRICS[item["metric"]].title, "only A right": _list(item["only_a"]),
+                "only B right": _list(item["only_b"]), "p, seed by seed": ", ".join(_p(p) for p in item["p_value"]),
+                "p, any seed": _p(item["p_any_seed"])} for item in compared["mcnemar"]]), hide_index=True, width="stretch")
+            st.caption("Of the images that one space alone gets right, is it half each? Asks about these trained encoders; "
+                       "each group of images has one vote.")
+        if compared["space"]:
+            st.dataframe(pd.DataFrame([{
+                "whole space": SPACE_METRICS[item["metric"]].title, "A": f"{item['a']:.3g}", "B": f"{item['b']:.3g}",
+                "B − A, 95 % interval": f"{item['difference']:+.3g}  [{item['low']:+.3g}, {item['high']:+.3g}]"}
+                for item in compared["space"]]), hide_index=True, width="stretch", column_config={
+                    "whole space": st.column_config.TextColumn(help=_meanings(SPACE_METRICS))})
+        if compared["settings"]:
+            st.dataframe(pd.DataFrame([{"setting": item["name"], "A": item["a"], "B": item["b"], "judged": item["kind"],
+                                        "why": item["why"]} for item in compared["settings"]]),
+                         hide_index=True, width="stretch")
+
+
+def open_set(found: dict, images_per_class: int | str, a: str, b: str) -> None:
+    """The verdict among held-out classes; nothing where none was held out."""
+    told = next((item for item in found.get("open_comparisons", ()) if item["images_per_class"] == images_per_class
+                 and (item["label_a"], item["label_b"]) == (a, b)), None)
+    if told is None:
+        return
+    rows = {row["objective"]: row for row in found["open_rows"] if row["images_per_class"] == images_per_class}
+    st.subheader("Classes it never saw", help="Held-out classes are never trained on. Their images are retrieved among each "
+                 "other; they have no training images, so k-NN and the probe have nothing to learn from.")
+    st.markdown(f"**{told['sentence']}.**")
+    table(told, {label: row["metrics"] for label, row in rows.items()},
+          {"untrained": "untrained", f"A · {a}": a, f"B · {b}": b}, rows[b]["n_seeds"])
+
+
+def _cell(summary: dict | None, n_seeds: int) -> str:
+    if summary is None:
+        return "–"
+    return f"{100 * summary['mean']:.1f}" + (f" ± {100 * summary['sd']:.1f}" if n_seeds > 1 else "")
+
+
+def _difference(item: dict) -> str:
+    return f"{100 * item['difference']:+.1f}  [{100 * item['low']:+.1f}, {100 * item['high']:+.1f}]"
+
+
+def _meanings(registry: dict) -> str:
+    return "\n\n".join(f"**{info.title}**: {info.meaning}" for info in registry.values())
+
+
+def _list(counts: list[int]) -> str:
+    return ", ".join(str(count) for count in counts)
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

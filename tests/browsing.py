@@ -1,0 +1,224 @@
+"""What tests in a real browser share: the system's Chromium, a Streamlit server, pages that may ask loopback alone, and the
+path of one person through the linked spaces."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import Browser, Error, Page, Route, expect
+
+from core.analysis import table as tables
+from core.analysis.table import EmbeddingTable
+from core.runs import selections
+
+PROJECT = Path(__file__).resolve().parents[1]
+IS_CI = bool(os.environ.get("CI"))
+
+
+def chromium() -> str | None:
+    """The system's Chromium or Chrome; None to let Playwright use its own."""
+    return next((path for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+                 if (path := shutil.which(name))), None)
+
+
+class Server:
+    """A Streamlit server over its own roots, on a free port."""
+
+    def __init__(self, root: Path, script: Path = PROJECT / "streamlit_app.py") -> None:
+        self.root, self.script = root, script
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.start()
+
+    @property
+    def address(self) -> str:
+        return f"http://localhost:{self.port}"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    def start(self) -> None:
+        environment = {**os.environ, "DUET_CHECKPOINTS": str(self.checkpoints), "DUET_DATA": str(self.root / "data")}
+        with (self.root / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "streamlit", "run", str(self.script), "--server.port", str(self.port),
+                 "--server.headless", "true"],
+                cwd=PROJECT, env=environment, stdout=log, stderr=log)
+        until(self._answers, 60)
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(30)
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, (self.root / "server.log").read_text()
+        try:
+            with urllib.request.urlopen(f"{self.address}/_stcore/health", timeout=1) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+
+@contextmanager
+def window(browser: Browser, width: int = 1280, height: int = 800, theme: str = "light") -> Iterator[Page]:
+    """A page in a window of its own that may ask loopback alone; any other address it asks for fails the test."""
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme, accept_downloads=True)
+    asked: list[str] = []
+
+    def guard(route: Route) -> None:
+        if re.match(r"(https?|wss?)://(localhost|127\.0\.0\.1)[:/]|data:|blob:", route.request.url):
+            route.continue_()
+        else:
+            asked.append(route.request.url)
+            route.abort()
+
+    context.route("**/*", guard)
+    try:
+        yield context.new_page()
+    finally:
+        context.close()
+    assert not asked, f"the page asked outside addresses: {asked}"
+
+
+def until(condition, seconds: float) -> None:
+    """Waits for a condition; fails the test if it does not come."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "what was waited for did not happen"
+        time.sleep(0.1)
+
+
+def headline(page: Page) -> str:
+    return page.locator("h2").first.inner_text()
+
+
+def ask(page: Page, script: str, *arguments: int) -> list | dict:
+    """What a script says of the charts; nothing while one is being drawn and has no points to tell of."""
+    try:
+        return page.evaluate(script, *arguments)
+    except Error:
+        return {}
+
+
+def in_spaces(page: Page, script: str, *arguments: object) -> list | dict | int | str | None:
+    """What a script says of the linked spaces, which it is given as `view`; nothing while they are not drawn."""
+    return ask(page, f"""values => {{
+        const box = document.querySelector('[data-testid=stBidiComponentIsolated]');
+        const view = box?.shadowRoot.querySelector('.spaces')?.view;
+        return view && view.points ? (({{ view, values }}) => {script})({{ view, values }}) : null }}""", list(arguments))
+
+
+def chosen(page: Page) -> list[int]:
+    """Rows that are marked as selected in the linked spaces."""
+    return in_spaces(page, "Array.from(view.selected).flatMap((is, row) => is ? [row] : [])") or []
+
+
+def lasso(page: Page, side: int) -> None:
+    """Draws a wide loop over the middle of one of the linked spaces."""
+    field = page.locator(".spaces .field").nth(side)
+    field.scroll_into_view_if_needed()
+    box = field.bounding_box()
+    path = [(0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8), (0.2, 0.22)]
+    places = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in path]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=10)
+    page.mouse.up()
+
+
+def open_spaces(page: Page, address: str) -> None:
+    """Opens Compare and waits for its linked spaces to be painted."""
+    page.goto(address)
+    expect(page.locator(".spaces[data-painted]")).to_be_visible(timeout=60_000)
+    page.locator(".panel").scroll_into_view_if_needed()
+
+
+def say_selected(page: Page) -> int:
+    """How many the server says are selected, once it agrees with the browser."""
+    rows = chosen(page)
+    expect(page.get_by_test_id("stMarkdown").get_by_text(f"{len(rows)} selected")).to_be_visible(timeout=30_000)
+    return len(rows)
+
+
+def nearest(space: EmbeddingTable, row: int, k: int) -> set[int]:
+    """Rows of the k largest cosines to a row, one by one."""
+    lengths = np.linalg.norm(space.embedding, axis=1)
+    cosines = [float(space.embedding[row] @ space.embedding[item] / lengths[row] / lengths[item])
+               for item in range(len(space))]
+    cosines[row] = -2.0
+    return set(np.argsort(cosines)[::-1][:k].tolist())
+
+
+def walk(page: Page, folder: Path, runs: tuple[str, str], downloads: Path, name: str = "looked-at") -> list[str]:
+    """From the verdict on Compare to the Parquet file of a named selection.
+
+    Args:
+        page: Compare, opened on this experiment.
+        folder: the experiment.
+        runs: folders of A and B.
+        downloads: where to put what is downloaded.
+        name: what to call the selection.
+
+    Returns:
+        The sample_ids selected on the way.
+    """
+    test = [tables.read(folder / run / "embeddings.parquet").of_split("test") for run in runs]
+    expect(page.locator(".spaces[data-painted]")).to_be_visible(timeout=60_000)
+    assert in_spaces(page, "view.points.n") == len(test[0])
+
+    # lasso in A: marked in B at once, said by the server, images beside
+    lasso(page, 0)
+    rows = chosen(page)
+    assert 0 < len(rows) < len(test[0])
+    expect(page.locator(".n-selected")).to_have_text(f"{len(rows)} selected")
+    assert say_selected(page) == len(rows)
+    expect(page.locator(".cell img[src]").first).to_be_visible(timeout=15_000)
+
+    # one of its images: its neighbours in both spaces, of the full dimension
+    cell = page.locator(".cell").nth(1)
+    cell.click()
+    row = int(cell.get_attribute("data-row"))
+    assert row in rows
+    expect(page.locator(f".focus[data-row='{row}'] img[src]")).to_be_visible(timeout=15_000)
+    for side, space in enumerate(test):
+        near = page.locator(f".strip[data-side='{side}'] .near")
+        expect(near.locator("img[src]")).to_have_count(5, timeout=15_000)
+        found = [int(item.get_attribute("data-row")) for item in near.all()]
+        assert set(found) == nearest(space, row, 5)
+        is_same = [space.label[item] == space.label[row] for item in found]
+        marks = [item.get_attribute("class").split()[1] for item in near.all()]
+        assert marks == ["right" if same else "wrong" for same in is_same]
+        expect(page.locator(f".strip[data-side='{side}'] p")).to_contain_text(f"{sum(is_same)} of 5 nearest have its class")
+
+    # named
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("textbox", name="Name").fill(name)
+    page.get_by_role("button", name="Save selection").click()
+    expect(page.get_by_text(f"saved as {name}")).to_be_visible(timeout=15_000)
+    sample_ids = test[0].sample_id[rows].tolist()
+    assert selections.read(folder)[name] == sample_ids
+
+    # taken along from here
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Take along").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name=re.compile("^Parquet · A")).click()
+    output = downloads / "selection.parquet"
+    download.value.save_as(output)
+    part = tables.read(output)  # verified: refuses what was changed after it was written
+    assert part.sample_id.tolist() == sample_ids
+    assert np.array_equal(part.embedding, test[0].embedding[rows])
+    return sample_ids

@@ -1,0 +1,220 @@
+"""The linked spaces in a real browser: one person's path in each size and theme, the image behind each point, two windows."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from core.analysis import table as tables
+from core.runs import selections
+from tests.browsing import Server, chosen, in_spaces, lasso, open_spaces, say_selected, until, walk, window
+from tests.conftest import run_experiment, tiny
+
+RUNS = ("classification-15-seed0", "supcon-15-seed0")
+
+
+@pytest.fixture(scope="module")
+def server(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server over a copy of the finished experiment."""
+    root = tmp_path_factory.mktemp("viewing")
+    shutil.copytree(finished, root / "checkpoints" / "tiny")
+    found = Server(root)
+    yield found
+    found.stop()
+
+
+@pytest.mark.parametrize(("width", "height", "theme"), [(1280, 800, "dark"), (1920, 1080, "light"), (1920, 1080, "dark")])
+def test_from_the_verdict_to_the_parquet_of_a_selection(server: Server, browser: Browser, tmp_path: Path, width: int,
+                                                        height: int, theme: str) -> None:
+    folder = server.checkpoints / "tiny"
+    with window(browser, width, height, theme) as page:
+        open_spaces(page, f"{server.address}/compare?experiment=tiny")
+        name = f"seen-{width}-{theme}"
+        sample_ids = walk(page, folder, RUNS, tmp_path, name)
+        background = in_spaces(page, "view.background")
+        assert (sum(background) < 200) == (theme == "dark")
+        corner = in_spaces(page, "Array.from(view.fields[0].context.getImageData(1, 1, 1, 1).data.slice(0, 3))")
+        assert corner == background
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+        # the same selection on Explore, and wherever its address is opened
+        address = page.url
+        assert f"saved={name}" in address
+        page.get_by_role("link", name="Explore").click()
+        expect(page.get_by_text("lie in their class's cluster")).to_be_visible(timeout=30_000)
+        expect(page.get_by_test_id("stMarkdown").get_by_text(f"{len(sample_ids)} selected")).to_be_visible(timeout=30_000)
+    with window(browser) as other:
+        open_spaces(other, address)
+        until(lambda: len(chosen(other)) == len(sample_ids), 15)
+
+
+def test_two_windows_have_selections_of_their_own_and_share_the_saved_ones(server: Server, browser: Browser) -> None:
+    folder = server.checkpoints / "tiny"
+    with window(browser) as one, window(browser) as two:
+        for page in (one, two):
+            open_spaces(page, f"{server.address}/compare?experiment=tiny")
+        lasso(one, 0)
+        n_one = say_selected(one)
+        assert chosen(two) == []
+        x, y = in_spaces(two, "view.place(1, 7)")
+        two.mouse.click(x, y)
+        until(lambda: len(chosen(two)) == 1, 15)
+        say_selected(two)
+        one.reload()
+        expect(one.locator(".spaces[data-painted]")).to_be_visible(timeout=30_000)
+        until(lambda: 1 < len(chosen(one)) <= n_one, 15)  # an address holds the first samples of a selection without a name
+        assert len(chosen(two)) == 1
+
+        selections.save(folder, "shared", ["0/0000"])
+        two.get_by_role("button", name="Saved", exact=True).click()
+        expect(two.get_by_role("combobox", name="Selection")).to_have_value("shared (1)", timeout=15_000)
+
+
+def test_mouse_and_keys(server: Server, browser: Browser, tmp_path: Path) -> None:
+    table = tables.read(server.checkpoints / "tiny" / RUNS[0] / "embeddings.parquet").of_split("test")
+    with window(browser) as page:
+        open_spaces(page, f"{server.address}/compare?experiment=tiny")
+        # a class alone by its name, and all again
+        label = page.locator(".plot[data-side='0'] .label").first
+        class_id = int(label.get_attribute("data-label"))
+        box = label.bounding_box()
+        page.mouse.click(box["x"] + 3, box["y"] + 3)
+        assert in_spaces(page, "view.isolated") == {"by": "label", "id": class_id}
+        faded = in_spaces(page, "Array.from({length: view.points.n}, (_, i) => view.isFaded(i, 1))")
+        assert np.array_equal(np.array(faded), table.label_id != class_id)
+        lasso(page, 0)  # what is faded is not meant
+        assert {table.label_id[row] for row in chosen(page)} == {class_id}
+        page.locator(".chip").click()
+        assert in_spaces(page, "view.isolated") is None
+
+        # shift adds, Esc clears, arrows step, F flips without moving what is below
+        first = chosen(page)
+        others = [row for row in range(len(table)) if row not in first]
+        page.keyboard.down("Shift")
+        page.mouse.click(*in_spaces(page, "view.place(0, values[0])", others[0]))
+        page.keyboard.up("Shift")
+        until(lambda: len(chosen(page)) == len(first) + 1, 5)
+        before = in_spaces(page, "view.focused")
+        page.keyboard.press("ArrowRight")
+        assert in_spaces(page, "view.focused") in chosen(page) and in_spaces(page, "view.focused") != before
+        page.keyboard.press("ArrowLeft")
+        assert in_spaces(page, "view.focused") == before
+        height = page.locator(".spaces").bounding_box()["height"]
+        for large in ("a", "b", ""):
+            page.keyboard.press("f")
+            assert page.locator(".spaces").get_attribute("data-large") == large
+            assert page.locator(".spaces").bounding_box()["height"] == pytest.approx(height, abs=1)
+        page.keyboard.press("Escape")
+        assert chosen(page) == []
+        expect(page.get_by_text("Nothing selected")).to_be_visible(timeout=15_000)
+
+        # the wheel enlarges about the mouse, a double click shows all again
+        x, y = in_spaces(page, "view.place(0, 3)")
+        page.mouse.move(x, y)
+        page.mouse.wheel(0, -400)
+        until(lambda: in_spaces(page, "view.fields[0].zoom") > 1.5, 5)
+        assert in_spaces(page, "view.place(0, 3)") == pytest.approx([x, y], abs=1)
+        page.mouse.dblclick(x, y)
+        until(lambda: in_spaces(page, "view.fields[0].zoom") == 1, 5)
+
+        # pictures of a plot
+        for kind in ("PNG", "SVG"):
+            with page.expect_download() as download:
+                page.locator(".plot[data-side='1']").get_by_role("button", name=kind).click()
+            assert download.value.suggested_filename == f"tiny-B-supcon.{kind.lower()}"
+            download.value.save_as(tmp_path / f"plot.{kind.lower()}")
+        with Image.open(tmp_path / "plot.png") as picture:
+            assert len(picture.convert("RGB").getcolors(1 << 20)) > 10
+        drawn = ElementTree.parse(tmp_path / "plot.svg").getroot()
+        shapes = [item for item in drawn if item.tag.endswith(("circle", "polygon"))]
+        assert len(shapes) == len(table)
+        assert {item.text for item in drawn if item.tag.endswith("text")} == set(table.label.tolist())
+
+
+def id_image(number: int) -> Image.Image:
+    """A number's sixteen bits as black and white blocks, four in a row."""
+    bits = np.array([number >> place & 1 for place in range(16)], dtype=np.uint8).reshape(4, 4) * 255
+    return Image.fromarray(np.kron(bits, np.ones((12, 12), np.uint8))).convert("RGB")
+
+
+def id_shown(image: Locator) -> int:
+    """The number that an image on the screen carries in its pixels."""
+    return image.evaluate("""async image => {
+        await image.decode();
+        const canvas = document.createElement('canvas');
+        [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+        const pen = canvas.getContext('2d');
+        pen.drawImage(image, 0, 0);
+        let number = 0;
+        for (let place = 0; place < 16; place++) {
+            const [x, y] = [place % 4, place >> 2].map((cell, axis) =>
+                Math.floor((cell + 0.5) / 4 * [canvas.width, canvas.height][axis]));
+            if (pen.getImageData(x, y, 1, 1).data[0] > 127) number += 2 ** place;
+        }
+        return number }""")
+
+
+def id_of(sample_id: str) -> int:
+    return int(sample_id.rpartition("_")[2].removesuffix(".png"))
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server over an experiment on 500 images that carry their own number as pixels, in ten classes."""
+    root = tmp_path_factory.mktemp("numbered")
+    for number in range(500):
+        folder = root / "images" / f"class_{number % 10}"
+        folder.mkdir(parents=True, exist_ok=True)
+        id_image(number * 131).save(folder / f"image_{number * 131}.png")
+    dataset = {"source": "folder", "root": str(root / "images")}
+    run_experiment(tiny(name="numbered", dataset=dataset, seeds=[0], budget={"images": 160, "epochs": 1}), root)
+    found = Server(root)
+    yield found
+    found.stop()
+
+
+def test_the_image_behind_a_point_is_that_samples_image(numbered: Server, browser: Browser) -> None:
+    table = tables.read(numbered.checkpoints / "numbered" / RUNS[0] / "embeddings.parquet").of_split("test")
+    ids = [id_of(sample_id) for sample_id in table.sample_id.tolist()]
+    assert len(ids) >= 100 and len(set(ids)) == len(ids)
+    with window(browser) as page:
+        open_spaces(page, f"{numbered.address}/compare?experiment=numbered")
+        seen = hover_many(page, len(ids))
+        assert len(seen) >= 12
+        assert {row: ids[row] for row in seen} == seen
+
+        # every image of the selection, and each one's neighbours
+        in_spaces(page, "view.pick([...Array(view.points.n).keys()], false)")
+        say_selected(page)
+        expect(page.locator(".cell")).to_have_count(len(ids))
+        for row in range(len(ids)):
+            cell = page.locator(f".cell[data-row='{row}']")
+            cell.evaluate("cell => cell.parentNode.scrollTop = cell.offsetTop")
+            expect(cell.locator("img[src]")).to_be_visible(timeout=15_000)
+            assert id_shown(cell.locator("img")) == ids[row]
+        for row in range(0, len(ids), 20):
+            page.locator(f".cell[data-row='{row}']").evaluate("cell => cell.click()")
+            expect(page.locator(f".focus[data-row='{row}'] img[src]")).to_be_visible(timeout=15_000)
+            assert id_shown(page.locator(".focus img")) == ids[row]
+            for side in (0, 1):
+                near = page.locator(f".strip[data-side='{side}'] .near")
+                expect(near.locator("img[src]")).to_have_count(5, timeout=15_000)
+                for item in near.all():
+                    assert id_shown(item.locator("img")) == ids[int(item.get_attribute("data-row"))]
+
+
+def hover_many(page: Page, n: int) -> dict[int, int]:
+    """Rests the mouse on points of both spaces; row -> the number that its image shows."""
+    seen = {}
+    for place, row in enumerate(range(0, n, 6)):
+        page.mouse.move(*in_spaces(page, "view.place(values[0], values[1])", place % 2, row))
+        until(lambda: in_spaces(page, "view.hovered") is not None, 5)
+        over = in_spaces(page, "view.hovered")  # the point asked for, or one that lies on it
+        expect(page.locator(f".tip[data-row='{over}'] img[src]")).to_be_visible(timeout=15_000)
+        seen[over] = id_shown(page.locator(".tip img"))
+    return seen

@@ -1,0 +1,101 @@
+"""Is the verdict honest? Pairs of spaces that differ by seed alone cannot be told apart; a real gap is found; the interval of
+a difference covers the truth. On spaces drawn from known populations, and on encoders really trained on digits.
+"""
+
+import itertools
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.analysis import comparison
+from core.analysis.metrics import METRICS
+from core.runs import verdict
+from tests.conftest import run_experiment, tiny
+from tests.populations import Population, measured_arm, scores
+
+
+def told_apart(n_seeds: int, n_pairs: int, n: int) -> Counter:
+    """How many of so many pairs of arms, which differ by seed alone, are called better or worse, metric by metric."""
+    found: Counter = Counter({metric: 0 for metric in METRICS})
+    for trial in range(n_pairs):
+        population = Population(8, 12, trial, seed_noise=0.7)
+        images, label_id = population.draw(2 * n)
+        a, b = (scores(name, measured_arm(population, images[:n], label_id[:n], images[n:], label_id[n:], n_seeds),
+                       label_id[:n]) for name in "ab")
+        for item in comparison.compare(a.drawn(), b.drawn(), 1000):
+            found[item.metric] += item.verdict != "cannot tell"
+    return found
+
+
+@pytest.mark.parametrize("n_seeds", [1, 3])
+def test_spaces_that_differ_by_seed_alone_are_rarely_told_apart(n_seeds: int) -> None:
+    found = told_apart(n_seeds, 30, 120)
+    assert max(found.values()) <= 5, found  # of 30, at one in twenty: six or more in 3 of 1000 tries
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_seeds", [1, 3])
+def test_200_pairs_that_differ_by_seed_alone(n_seeds: int) -> None:
+    found = told_apart(n_seeds, 200, 300)
+    print({metric: f"{100 - count / 2:.1f} % cannot tell" for metric, count in found.items()})
+    assert max(found.values()) <= 0.06 * 200, found
+
+
+def gap_of(population: Population, more_noise: float, n: int) -> float:
+    """How much P@1 falls with more noise, in a draw of n images."""
+    images, label_id = population.draw(2 * n)
+    a, b = (measured_arm(population, images[:n], label_id[:n], images[n:], label_id[n:], 1, 1, lambda _, extra=extra: extra)[0]
+            for extra in (0.0, more_noise))
+    return float(np.nanmean(a.values["precision_at_1"]) - np.nanmean(b.values["precision_at_1"]))
+
+
+def found_gaps(n_seeds: int, n_pairs: int, n: int, points: float) -> tuple[Counter, float]:
+    """How many of so many pairs with a gap in P@1 of so many points are told apart the right way, and the mean gap."""
+    low, high = 0.0, 1.5
+    for _ in range(14):  # the noise that costs so many points
+        middle = (low + high) / 2
+        gap = np.mean([gap_of(Population(8, 24, seed, seed_noise=0.5), middle, 1500) for seed in range(2)])
+        low, high = (low, middle) if gap > points / 100 else (middle, high)
+    found: Counter = Counter()
+    gaps = []
+    for trial in range(n_pairs):
+        population = Population(8, 24, 1000 + trial, seed_noise=0.5)
+        images, label_id = population.draw(2 * n)
+        a, b = (scores(name, measured_arm(population, images[:n], label_id[:n], images[n:], label_id[n:], n_seeds, 1,
+                                          lambda _, extra=extra: extra), label_id[:n])
+                for name, extra in (("a", middle), ("b", 0.0)))
+        differences = comparison.compare(a.drawn(), b.drawn(), 2000)
+        found.update(item.metric for item in differences if item.verdict == "better")
+        gaps.append(next(item.difference for item in differences if item.metric == "precision_at_1"))
+    return found, float(np.mean(gaps))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_seeds", [1, 3])
+def test_a_gap_of_five_points_on_1500_images_is_found(n_seeds: int) -> None:
+    found, gap = found_gaps(n_seeds, 40, 1500, points=5)
+    print(f"{100 * gap:.1f} points", {metric: f"{100 * count / 40:.0f} %" for metric, count in found.items()})
+    assert 0.045 < gap < 0.055
+    assert found["precision_at_1"] >= 0.9 * 40
+
+
+@pytest.mark.slow
+def test_twenty_pairs_trained_on_digits_that_differ_by_seed_alone(tmp_path: Path) -> None:
+    """120 runs of one objective through the real worker: twenty pairs of three seeds against three others."""
+    config = tiny(name="null", objectives=["supcon"], images_per_class=["all"], seeds=list(range(120)),
+                  evaluation={"kmeans_seeds": 10, "bootstrap": 2000, "probe": 3})
+    folder = run_experiment(config, tmp_path, seconds=3600)
+    runs = [folder / f"supcon-all-seed{seed}" for seed in range(120)]
+    found: Counter = Counter({metric: 0 for metric in METRICS})
+    for place in range(0, 120, 6):
+        a, b = (verdict.scores_of_runs(runs[start:start + 3], "supcon") for start in (place, place + 3))
+        for item in verdict.compare(a, b, 2000).differences:
+            found[item.metric] += item.verdict != "cannot tell"
+    means = np.array([np.nanmean(verdict.read_scores(run).values["map_at_r"]) for run in runs])
+    print(f"MAP@R {100 * means.mean():.1f} ± {100 * means.std(ddof=1):.1f} over 120 seeds; told apart of 20:", dict(found))
+    assert max(found.values()) <= 1, found
+    one_seed = sum(verdict.compare(*(verdict.scores_of_runs([run], "supcon") for run in pair), 2000).differences[0].verdict
+                   != "cannot tell" for pair in itertools.batched(runs[:40], 2)) if hasattr(itertools, "batched") else None
+    print("of 20 pairs of single seeds, told apart on MAP@R:", one_seed)
