@@ -59,7 +59,7 @@ def _answer(folder: Path, letter: str, space: EmbeddingTable, rows: np.ndarray, 
     called, share = neighbors.vote(space.label_id[rows[:_VOTERS]][None], len(space.classes))
     st.markdown(f"**{letter}**: {space.classes[called[0]]}, as {round(share[0] * min(_VOTERS, len(rows)))} of the "
                 f"{min(_VOTERS, len(rows))} nearest say; cosine {cosines[0]:.2f} to the nearest")
-    _strips.strip(folder, space.sample_id[rows].tolist(), space.label[rows].tolist(), width=58)
+    _strips.strip(folder, space.sample_id[rows].tolist(), space.label[rows].tolist(), width=50)
 
 
 def _is_readable(name: str, content: bytes) -> bool:
