@@ -13,6 +13,7 @@ from core.runs.layout import Layouts, Settings
 from pages import _shared, _spaces
 
 NAMES = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
+_CHOSEN = "layout-settings"
 SHORT = 1000  # points whose trust is measured while the page waits
 _MEANING = ("Trustworthiness: are those that are near here near in the full dimension too? Continuity: do those that are "
             f"near in the full dimension lie near here? Of each point's {trust.NEIGHBORS} nearest, by how many ranks they are "
@@ -30,9 +31,27 @@ def pick(parameter: str = "layout") -> Settings:
         method = st.segmented_control("Layout", list(NAMES), format_func=NAMES.get, key=parameter, required=True,
                                       label_visibility="collapsed")
         with st.popover("", icon=":material/tune:", help="Parameters of the layout"):
-            chosen = _parameters(method)
+            picked = _parameters(method)
     st.query_params[parameter] = method
-    return chosen
+    st.session_state[_CHOSEN] = picked
+    return picked
+
+
+def chosen() -> Settings:
+    """The layout chosen last."""
+    return st.session_state.get(_CHOSEN, Settings())
+
+
+def ready(paths: list[Path], split: str, settings: Settings) -> Layouts | None:
+    """Layouts if they are computed; draws and starts nothing."""
+    if settings.method == "pca":
+        return _pca(tuple(_shared.stamp(path) for path in paths), split)
+    output = layout.output_of(paths, settings, split, _cache())
+    return _read(*_shared.stamp(output)) if output.is_file() else None
+
+
+def _cache() -> Path:
+    return _shared.checkpoints_root() / ".layouts"
 
 
 def _parameters(method: str) -> Settings:
@@ -57,13 +76,9 @@ def _parameters(method: str) -> Settings:
 
 def compute(paths: list[Path], split: str, settings: Settings) -> Layouts | None:
     """Layouts of one or two tables; while a process computes them, draws how far it is, and gives None."""
-    if settings.method == "pca":
-        return _pca(tuple(_shared.stamp(path) for path in paths), split)
-    cache = _shared.checkpoints_root() / ".layouts"
-    output = layout.output_of(paths, settings, split, cache)
-    if output.is_file():
-        return _read(*_shared.stamp(output))
-    _wait(layout.request(paths, settings, split, cache), NAMES[settings.method])
+    if found := ready(paths, split, settings):
+        return found
+    _wait(layout.request(paths, settings, split, _cache()), NAMES[settings.method])
     return None
 
 

@@ -66,7 +66,7 @@ def _neighborhoods(folder: Path, stamps: tuple) -> None:
                 "are still among them in B.")
     st.button(f"Mark these {len(sample_ids)}", key="look-neighborhoods", icon=":material/select_all:", width="stretch",
               on_click=_spaces.select, args=(folder, sample_ids))
-    _strips.strip(folder, sample_ids, [f"{label} {100 * share:.0f} %" for label, share in zip(labels, kept)])
+    _strips.strip(folder, sample_ids, [f"{label} · {100 * share:.0f} %" for label, share in zip(labels, kept)])
     st.caption("Class, and share of neighbours kept.")
 
 

@@ -33,9 +33,13 @@ def strip(folder: Path, sample_ids: list[str], labels: list[str], wanted: str | 
 
 
 def framed(folder: Path, sample_id: str, color: str = PLAIN) -> Image.Image:
-    """A sample's image, square and framed; crossed out where its file has gone."""
+    """A sample's image, square and framed; grey where its file has gone."""
     try:
-        square = ImageOps.fit(_spaces.image(folder, sample_id).convert("RGB"), (SIDE, SIDE), Image.Resampling.NEAREST)
+        return square(_spaces.image(folder, sample_id), color)
     except OSError:
-        square = Image.new("RGB", (SIDE, SIDE), "#d0d0d0")
-    return ImageOps.expand(square, _FRAME, color)
+        return ImageOps.expand(Image.new("RGB", (SIDE, SIDE), "#d0d0d0"), _FRAME, color)
+
+
+def square(image: Image.Image, color: str = PLAIN) -> Image.Image:
+    """The middle of an image, square and framed."""
+    return ImageOps.expand(ImageOps.fit(image.convert("RGB"), (SIDE, SIDE), Image.Resampling.NEAREST), _FRAME, color)

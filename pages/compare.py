@@ -8,7 +8,7 @@ import streamlit as st
 from core.analysis.comparison import first_up, unfair_words
 from core.config import arm_label
 from core.runs import directory, openings, reporting, trials, verdict
-from pages import _confusion, _curve, _look_first, _pair, _readouts, _shared, _verdict, _won_lost
+from pages import _confusion, _curve, _look_first, _pair, _query, _readouts, _shared, _verdict, _won_lost
 
 _shared.enter(__file__)
 
@@ -114,7 +114,7 @@ _pair.draw(folder, paths, (name_a, name_b))
 
 # Closer, one view at a time: each is drawn only when asked for
 
-VIEWS = {"confusion": _confusion, "won and lost": _won_lost, "where to look first": _look_first}
+VIEWS = {"confusion": _confusion, "won and lost": _won_lost, "where to look first": _look_first, "query": _query}
 asked = st.query_params.get("view", "")
 st.session_state.setdefault("view", asked if asked in VIEWS else "confusion")
 view = st.segmented_control("Look closer", list(VIEWS), key="view", required=True, label_visibility="collapsed",

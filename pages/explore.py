@@ -2,12 +2,13 @@
 
 from collections import Counter
 
-import numpy as np
 import streamlit as st
 
 from core.data.manifest import OPEN
 from core.runs import directory
-from pages import _shared, _spaces
+from pages import _colors, _layouts, _query, _shared, _spaces, _strips
+
+NEAREST = 10
 
 _shared.enter(__file__)
 
@@ -21,33 +22,36 @@ with pickers[1]:
     name = _shared.pick("Run", done, "run", default=len(done) - 1)
 with headline:
     _shared.leak_note([directory.read_run(folder / name)])
-whole = _spaces.table(folder / name / "embeddings.parquet")
+path = folder / name / "embeddings.parquet"
+whole = _spaces.table(path)
 with pickers[2]:
     is_open = (whole.split == OPEN).any()
     split = _shared.pick("Images", ["test", *([OPEN] if is_open else []), "validation", "train", "all"], "split")
-space = whole if split == "all" else whole.of_split(split)
+space = _spaces.of_split(path, split)
 with pickers[3]:
-    color = _shared.pick("Colour by", ["label", "cluster", "right or wrong"], "color")
+    title = _shared.pick("Colour by", _colors.choices([space]), "color")
 with pickers[4]:
-    isolated = st.selectbox("Isolate a class", space.classes, index=None, placeholder="all classes")
+    isolated = st.selectbox("Isolate a class", space.classes, index=None, placeholder="all classes",
+                            help="A click on a class in the plot's legend does it too.")
 
 is_right = space.cluster == space.label_id
-label_id, classes = {
-    "label": (space.label_id, space.classes),
-    "cluster": (space.cluster, space.classes),
-    "right or wrong": (np.where(is_right, 2, 5).astype(np.int32), ("", "", "right cluster", "", "", "wrong cluster")),
-}[color]
-counts = Counter(zip(space.label[~is_right].tolist(), (space.classes[item] for item in space.cluster[~is_right])))
+wrong = ~is_right & (space.cluster >= 0)
+counts = Counter(zip(space.label[wrong].tolist(), (space.classes[item] for item in space.cluster[wrong])))
 confused = f"; most often {counts.most_common(1)[0][0][0]} lies with {counts.most_common(1)[0][0][1]}" if counts else ""
 headline.header(f"{100 * is_right.mean():.1f} % of {len(space):,} {'' if split == 'all' else split + ' '}images lie in their "
                 f"class's cluster{confused}.")
 
 left, right = st.columns([7, 4])
 with left, st.container(border=True):
-    only = space.classes.index(isolated) if isolated and color == "label" else None
-    _spaces.space_chart(folder, f"explore-{name}", space.layout, space, only, label_id, classes, height=560)
-    st.caption(f"{whole.metadata['projection']['method'].upper()} of the whole dataset, for looking; neighbours are from all "
-               f"{space.embedding.shape[1]} dimensions.")
+    settings = _layouts.pick()
+    laid_out = _layouts.compute([path], split, settings)
+    if laid_out is not None:
+        color = _colors.color(title, [space], [folder / name], (name,),
+                              trust=lambda wanted: getattr(_layouts.measured([path], split, laid_out), wanted))
+        _spaces.space_chart(folder, f"explore-{name}", laid_out.points[0], space,
+                            space.classes.index(isolated) if isolated else None, color=color, height=540)
+        _layouts.say([path], split, laid_out)
+    st.caption(f"Layouts are for looking; neighbours are from all {space.embedding.shape[1]} dimensions.")
 
 place_of = {sample_id: row for row, sample_id in enumerate(space.sample_id.tolist())}
 with right:
@@ -58,13 +62,16 @@ with right:
                    "will be here.")
     else:
         st.markdown(f"**{len(chosen):,} selected**")
-        with st.container(height=460, border=False):
-            captions = [f"{space.label[place_of[item]]} · cluster {space.classes[space.cluster[place_of[item]]]}"
-                        for item in chosen]
-            _spaces.gallery(folder, chosen, captions, columns=4, most=16)
+        with st.container(height=520, border=False):
             looked_at = st.selectbox("Neighbours of", chosen)
             row = place_of[looked_at]
-            near = _spaces.neighbors(space, row, 12)
+            near = _spaces.neighbors(space, row, NEAREST)
             n_same = sum(space.label[item] == space.label[row] for item in near)
             st.caption(f"{n_same} of the {len(near)} nearest are {space.label[row]} too.")
-            _spaces.gallery(folder, [space.sample_id[item] for item in near], [space.label[item] for item in near], 4, 12)
+            _strips.strip(folder, space.sample_id[near].tolist(), space.label[near].tolist(), space.label[row])
+            captions = [" · cluster ".join([space.label[place_of[item]], *([space.classes[space.cluster[place_of[item]]]]
+                                                                            if space.cluster[place_of[item]] >= 0 else [])])
+                        for item in chosen]
+            _spaces.gallery(folder, chosen, captions, columns=4, most=16)
+
+_query.draw(folder, (folder / name,), (name,), split)

@@ -1,12 +1,14 @@
 """EXPLORE: one space, its images and their neighbours."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from core.analysis import table as tables
-from core.runs import directory
+from core.data import sources
+from core.runs import directory, jobs
 from tests.conftest import pretend_alive, put_into
 
 
@@ -22,11 +24,11 @@ def test_an_image_found_by_name_comes_with_its_neighbours(screen, experiment: Pa
     sample_id = manifest.sample_id[manifest.indices("test")[3]]
     app = screen("explore", experiment="tiny", run="supcon-15-seed0", select=sample_id)
     assert "**1 selected**" in [item.value for item in app.markdown]
-    assert any("of the 12 nearest are" in item.value for item in app.caption)
+    assert any("of the 10 nearest are" in item.value for item in app.caption)
 
 
 def test_every_split_and_colour_draws(screen, experiment: Path) -> None:
-    for split, color in (("train", "cluster"), ("validation", "right or wrong"), ("all", "label")):
+    for split, color in (("train", "cluster"), ("validation", "right or wrong"), ("all", "trustworthiness")):
         app = screen("explore", experiment="tiny", run="untrained-15-seed0", split=split, color=color)
         assert "lie in their class's cluster" in app.header[0].value
 
@@ -51,3 +53,19 @@ def test_nothing_finished_offers_to_watch(screen, experiment: Path) -> None:
 
 def test_empty_offers_the_demo(screen) -> None:
     assert [button.label for button in screen("explore").button] == ["Run the demo"]
+
+
+def test_a_broken_upload_is_one_line_and_a_digit_finds_itself(screen, experiment: Path, tmp_path: Path) -> None:
+    sample_id = directory.read_manifest(experiment).sample_id[7]
+    content = io.BytesIO()
+    sources.Digits().image(sample_id).save(content, "PNG")
+    app = screen("explore", experiment="tiny", run="supcon-15-seed0", split="all")
+    app.file_uploader[0].set_value([("cut.png", content.getvalue()[:40], "image/png"),
+                                    ("digit.png", content.getvalue(), "image/png")]).run(timeout=120)
+    process = directory.read_json(tmp_path / "checkpoints" / ".query" / "process.json")
+    jobs.kill(process["pid"], process["pid_created"])
+    assert not app.exception
+    assert len(app.error) == 1 and app.error[0].value.startswith("cut.png must be an image file")
+    answer = next(item.value for item in app.markdown if "nearest say" in item.value)
+    assert "cosine 1.00 to the nearest" in answer
+    assert any("PCA places them exactly" in item.value for item in app.caption)

@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 from scipy.linalg import orthogonal_procrustes
 
+from core.analysis import neighbors as nearby
+
 Method = Literal["pca", "umap", "tsne"]
 METHODS: tuple[Method, ...] = ("pca", "tsne", "umap")
 
@@ -78,6 +80,29 @@ def align(layout: np.ndarray, onto: np.ndarray) -> np.ndarray:
     return (layout - middle) @ rotation + onto.mean(axis=0)
 
 
+def land(queries: np.ndarray, vectors: np.ndarray, layout: np.ndarray, method: Method, k: int = 5) -> np.ndarray:
+    """Where other samples of a space would lie in its layout: exactly for PCA, else amid the places of their k nearest.
+
+    Args:
+        queries: shape (m, D), float32.
+        vectors: what was laid out, shape (n, D), float32.
+        layout: shape (n, 2), turned or not.
+        method: which layout.
+        k: how many of the nearest, by cosine.
+
+    Returns:
+        Shape (m, 2), float32.
+    """
+    if method == "pca":
+        base = _pca(np.concatenate([vectors, queries]), n_fitted=len(vectors))
+        turned = base[:len(vectors)]
+        middle = turned.mean(axis=0)
+        rotation, _ = orthogonal_procrustes(turned - middle, layout - layout.mean(axis=0))
+        return ((base[len(vectors):] - middle) @ rotation + layout.mean(axis=0)).astype(np.float32)
+    rows, _ = nearby.nearest(queries, vectors, k)
+    return layout[rows].mean(axis=1).astype(np.float32)
+
+
 def follow(vectors: np.ndarray, previous: np.ndarray | None, seed: int = 0) -> np.ndarray:
     """The next frame of a film: t-SNE started from the frame before, so that points move only as the space does.
 
@@ -98,12 +123,17 @@ def follow(vectors: np.ndarray, previous: np.ndarray | None, seed: int = 0) -> n
     return align(model.fit_transform(vectors), previous).astype(np.float32)
 
 
-def _pca(vectors: np.ndarray) -> np.ndarray:
+def _pca(vectors: np.ndarray, n_fitted: int | None = None) -> np.ndarray:
+    """All vectors along the two directions in which the first `n_fitted` (None: all) differ most; shape (n, 2)."""
     from sklearn.decomposition import PCA
 
-    if np.ptp(vectors, axis=0).max() == 0:  # a space that collapsed to a point
+    if np.ptp(vectors[:n_fitted], axis=0).max() == 0:  # a space that collapsed to a point
         return np.zeros((len(vectors), 2))
-    return PCA(2, svd_solver="full").fit_transform(vectors) if vectors.shape[1] > 1 else np.pad(vectors, ((0, 0), (0, 1)))
+    if vectors.shape[1] == 1:
+        return np.pad(vectors, ((0, 0), (0, 1)))
+    if n_fitted is None:
+        return PCA(2, svd_solver="full").fit_transform(vectors)
+    return PCA(2, svd_solver="full").fit(vectors[:n_fitted]).transform(vectors)
 
 
 def _tsne(vectors: np.ndarray, seed: int, start: np.ndarray | None, perplexity: float, verbose: bool) -> np.ndarray:

@@ -37,6 +37,19 @@ def load_encoder(run: Path) -> tuple[nn.Module, DataConfig, RunConfig, str | Non
     return module, data, config, values["sha256"]
 
 
+def embed_images(module: nn.Module, data: DataConfig, config: RunConfig, images: list[bytes]) -> np.ndarray:
+    """Image files through an encoder on the CPU, as its own dataset's were; shape (n, D), float32.
+
+    Raises:
+        ValueError, OSError: if a file is no image that can be read.
+    """
+    try:
+        squares = np.stack([pixels.square(decoding.decode(content), data.storage_size) for content in images])
+    except decoding.UNREADABLE as error:
+        raise ValueError(decoding.reason(error)) from None
+    return embed.embed(module, data, squares, np.arange(len(images)), torch.device("cpu"), config.evaluation.normalize)
+
+
 def embed_folder(run: Path, folder: Path, device: torch.device,
                  progress: Callable[[int, int], None] | None = None) -> tuple[EmbeddingTable, list[tuple[str, str]]]:
     """Embeds every readable image below a folder; class folders, where there are some, give the labels.

@@ -1,0 +1,117 @@
+"""Images from outside: embedded as the dataset's were, by one process for all sessions, which may be killed at any time."""
+
+import io
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from core.analysis import projection
+from core.analysis import table as tables
+from core.data import sources
+from core.runs import directory, query
+
+NAMES = ("classification-15-seed0", "supcon-15-seed0")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder to ask through; its process is ended afterwards."""
+    folder = tmp_path_factory.mktemp("query")
+    yield folder
+    if (folder / "process.json").is_file():
+        pid = directory.read_json(folder / "process.json")["pid"]
+        if psutil.pid_exists(pid):
+            psutil.Process(pid).kill()
+
+
+def png(sample_id: str) -> bytes:
+    content = io.BytesIO()
+    sources.Digits().image(sample_id).save(content, "PNG")
+    return content.getvalue()
+
+
+def test_a_datasets_own_image_gets_its_own_vector_in_both_spaces_warm_within_two_seconds(finished: Path, cache: Path) -> None:
+    runs = [finished / name for name in NAMES]
+    spaces = [tables.read(run / "embeddings.parquet") for run in runs]
+    rows = [3, 700]
+    images = [png(spaces[0].sample_id[row]) for row in rows]
+    seconds = []
+    for _ in range(2):
+        started = time.perf_counter()
+        found = query.embed(runs, images, cache)
+        seconds.append(time.perf_counter() - started)
+    print(f"query of two images by two encoders: first {seconds[0]:.1f} s, then {seconds[1]:.2f} s")
+    assert seconds[1] < seconds[0]
+    for vectors, space in zip(found, spaces):
+        np.testing.assert_allclose(vectors, space.embedding[rows], atol=1e-4)
+
+
+def test_a_broken_image_is_one_line_and_the_process_goes_on(finished: Path, cache: Path) -> None:
+    run = [finished / NAMES[0]]
+    with pytest.raises(ValueError, match=r"^not an image file that can be read$"):
+        query.embed(run, [b"no image"], cache)
+    with pytest.raises(ValueError, match="must be trained first"):
+        (untrained := cache / "never").mkdir(exist_ok=True)
+        directory.write_json(untrained / "run.json", directory.read_json(run[0] / "run.json"))
+        directory.write_status(untrained, directory.RunStatus("queued"))
+        query.embed([untrained], [png("0/0000")], cache)
+    pid = directory.read_json(cache / "process.json")["pid"]
+    assert len(query.embed(run, [png("0/0000")], cache)[0]) == 1
+    assert directory.read_json(cache / "process.json")["pid"] == pid
+
+
+def test_a_killed_process_is_started_again_and_answers_what_was_asked(finished: Path, cache: Path) -> None:
+    run = [finished / NAMES[0]]
+    before = query.embed(run, [png("0/0000")], cache)
+    pid = directory.read_json(cache / "process.json")["pid"]
+    psutil.Process(pid).kill()
+    np.testing.assert_array_equal(query.embed(run, [png("0/0000")], cache)[0], before[0])
+    assert directory.read_json(cache / "process.json")["pid"] != pid
+
+
+def test_sessions_that_ask_at_once_get_their_own_answers_from_one_process(finished: Path, cache: Path) -> None:
+    run = finished / NAMES[1]
+    space = tables.read(run / "embeddings.parquet")
+    answers: dict[int, np.ndarray] = {}
+
+    def ask(row: int) -> None:
+        answers[row] = query.embed([run], [png(space.sample_id[row])], cache)[0][0]
+
+    threads = [threading.Thread(target=ask, args=(row,)) for row in range(0, 1000, 100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 10
+    for row, vector in answers.items():
+        np.testing.assert_allclose(vector, space.embedding[row], atol=1e-4)
+    mine = [process for process in psutil.process_iter(["cmdline"]) if str(cache) in (process.info["cmdline"] or [])]
+    assert len(mine) == 1
+    assert not list((cache / "questions").iterdir()) and not list((cache / "answers").iterdir()), "nothing is left behind"
+
+
+def test_it_ends_when_its_server_is_gone_and_when_nobody_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("questions", "answers"):
+        (tmp_path / name).mkdir()
+    me = psutil.Process()
+    query.main([str(tmp_path), str(os.getpid()), str(me.create_time() - 1000)])  # another process had this pid
+    monkeypatch.setattr(query, "IDLE", 0.2)
+    started = time.monotonic()
+    query.main([str(tmp_path), str(os.getpid()), str(me.create_time())])
+    assert time.monotonic() - started >= 0.2
+
+
+def test_a_sample_lands_where_it_was_laid_out(finished: Path) -> None:
+    space = tables.read(finished / NAMES[1] / "embeddings.parquet").of_split("test")
+    start = projection.project(space.embedding[:, ::-1].copy(), "pca")
+    layout = projection.project(space.embedding, "pca", start=start)  # turned
+    landed = projection.land(space.embedding[5:9], space.embedding, layout, "pca")
+    np.testing.assert_allclose(landed, layout[5:9], atol=1e-4)
+    places = np.random.default_rng(0).normal(size=(len(space), 2)).astype(np.float32)
+    assert projection.land(space.embedding[5:9], space.embedding, places, "tsne", k=1) == pytest.approx(places[5:9])
