@@ -230,8 +230,9 @@ def test_a_crossing_that_can_be_told_is_a_line_in_its_interval() -> None:
 def test_classes_without_samples_and_clusters_leave_no_line_in_a_confusion() -> None:
     counts = np.array([[3, 0, 1], [0, 0, 0], [0, 0, 4]])
     drawn = figures.confusion(counts, ("a", "held out", "c"))
-    assert list(drawn.data[0].x) == list(drawn.data[0].y) == ["a", "c"]
+    assert [name.partition(" ")[0] for name in drawn.layout.yaxis.ticktext] == ["a", "c"]
+    assert [place for place in markers(drawn).values() if place[0] == [2, 2]], "a cell keeps its class's own number"
     assert np.array(drawn.data[0].z).tolist() == [[75.0, 25.0], [0.0, 100.0]]
     other = np.array([[4, 0, 0], [0, 0, 0], [1, 1, 2]])  # here a sample of c lies in the second's cluster: its line stays
-    assert list(figures.difference(counts, other, ("a", "b", "c")).data[0].x) == ["a", "b", "c"]
-    assert list(figures.difference(counts, counts, ("a", "b", "c")).data[0].x) == ["a", "c"]
+    assert len(figures.difference(counts, other, ("a", "b", "c")).data[0].x) == 3
+    assert len(figures.difference(counts, counts, ("a", "b", "c")).data[0].x) == 2

@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from core.analysis import changes, clustering
+from core.analysis import changes, clustering, suggestions
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
-from core.runs import verdict
+from core.runs import directory, planning, verdict
+from pages import _spaces, _strips
+from tests import conftest
 
 RUNS = ("classification-15-seed0", "supcon-15-seed0")
 
@@ -61,3 +64,53 @@ def test_marking_a_quadrant_selects_it_everywhere(screen, experiment: Path) -> N
     scores = [verdict.scores_of_runs([experiment / name], name) for name in RUNS]
     a, b = (found.values["knn_accuracy"][0] for found in scores)
     assert set(app.session_state["selected-tiny"]) == set(scores[0].sample_id[b > a].tolist())
+
+
+def test_images_of_cells_and_strips_are_their_samples_own(tmp_path: Path) -> None:
+    """500 images that are one colour each, their own number: cells and neighbour strips show that sample's and no other."""
+    root = tmp_path / "images"
+    for number in range(500):
+        (root / f"class{number % 10}").mkdir(parents=True, exist_ok=True)
+        color = (number // 256, number % 256, 77)
+        Image.new("RGB", (100, 100), color).save(root / f"class{number % 10}" / f"{number:03d}.png")
+    config = conftest.tiny(name="numbered", dataset={"source": "folder", "root": str(root)},
+                           split={"near_duplicates": False})
+    folder = directory.create(config, planning.plan(config).manifest, tmp_path / "checkpoints")
+    manifest = directory.read_manifest(folder)
+    assert len(manifest) == 500
+    label_id = manifest.label_id
+    cluster = np.random.default_rng(0).integers(0, 10, 500)
+    seen = set()
+    for row in range(10):
+        for column in range(10):
+            for sample_id in manifest.sample_id[changes.cell(cluster, label_id, row, column)].tolist():
+                picture = _spaces.image(folder, sample_id)
+                assert picture.getpixel((50, 50)) == number_of(sample_id)
+                assert _strips.framed(folder, sample_id).getpixel((40, 40)) == number_of(sample_id)
+                assert manifest.label[manifest.sample_id == sample_id] == f"class{row}"
+                seen.add(sample_id)
+    assert len(seen) == 500
+
+
+def number_of(sample_id: str) -> tuple[int, int, int]:
+    number = int(sample_id[-7:-4])
+    return number // 256, number % 256, 77
+
+
+def test_where_to_look_first_opens_the_cell_and_marks_its_images(screen, experiment: Path) -> None:
+    app = screen("compare", experiment="tiny", seed="0", view="where to look first")
+    before, after = spaces(experiment)
+    pair = suggestions.changed_pairs(before.cluster, after.cluster, before.label_id, 10)[0]
+    button = app.button(key="look-pair-0")
+    assert button.label == f"{pair.label} and {pair.other}: {pair.in_a} → {pair.in_b} mixed up"
+    button.click().run()
+    assert not app.exception
+    assert app.session_state["view"] == "confusion" and "came into" in words(app)
+    marked = set(app.session_state["selected-tiny"])
+    crossing = [{sample_id for sample_id, label, cluster in zip(space.sample_id, space.label_id, space.cluster)
+                 if {label, cluster} == {pair.label, pair.other}} for space in (before, after)]
+    assert marked and marked == crossing[0] ^ crossing[1]
+
+    app = screen("compare", experiment="tiny", seed="0", view="where to look first")
+    app.button(key="look-doubts").click().run()
+    assert len(app.session_state["selected-tiny"]) == int(app.button(key="look-doubts").label.split()[-1].replace(",", ""))

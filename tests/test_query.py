@@ -109,8 +109,7 @@ def test_it_ends_when_its_server_is_gone_and_when_nobody_asks(tmp_path: Path, mo
 
 def test_a_sample_lands_where_it_was_laid_out(finished: Path) -> None:
     space = tables.read(finished / NAMES[1] / "embeddings.parquet").of_split("test")
-    start = projection.project(space.embedding[:, ::-1].copy(), "pca")
-    layout = projection.project(space.embedding, "pca", start=start)  # turned
+    layout = projection.project(space.embedding, "pca") @ np.float32([[0, 1], [-1, 0]]) + 3  # turned and shifted
     landed = projection.land(space.embedding[5:9], space.embedding, layout, "pca")
     np.testing.assert_allclose(landed, layout[5:9], atol=1e-4)
     places = np.random.default_rng(0).normal(size=(len(space), 2)).astype(np.float32)

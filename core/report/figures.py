@@ -9,7 +9,7 @@ from core.report import palette
 
 WEBGL_FROM = 5000  # points from which WebGL beats SVG; fewer stay sharp and need no GPU
 _EMPTY = "rgba(127,127,127,0.06)"  # of a cell: light on light themes, dark on dark ones
-_STRONG = 0.45  # share of the scale from which a cell's number needs a colour of its own
+_STRONG = 0.6  # share of the scale from which a cell's number needs a colour of its own
 SELECTED_SIZE = 1.4  # a selected point is larger, as colour alone is not enough
 
 
