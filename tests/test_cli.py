@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from core import experiment_file
+from core.analysis.metrics import SHORT
 from core.runs import directory
 from tests.conftest import TINY
 
@@ -54,7 +55,7 @@ def test_run_prints_a_table_and_a_sentence_and_json_says_the_same(tmp_path: Path
     assert found["sentence"] in told.stdout
     for row in found["rows"]:
         cells = next(line for line in told.stdout.splitlines() if line.startswith(row["objective"])).split()
-        means = [f"{100 * metric['mean']:.1f}" for metric in row["metrics"].values()]
+        means = [f"{100 * row['metrics'][name]['mean']:.1f}" for name in SHORT]
         assert [cells[place] for place in range(2, len(cells), 3)] == means
 
     listed = json.loads(duet("list", "--json", root=tmp_path).stdout)["experiments"]
@@ -244,3 +245,16 @@ def test_a_damaged_cache_of_the_scan_is_one_line_of_failed_work(image_folder: Pa
     told = duet(*arguments, root=tmp_path)
     assert told.returncode == 1 and told.stdout == ""
     assert told.stderr.startswith("error: what a scan finds must be kept in") and len(told.stderr.splitlines()) == 1
+
+
+def test_counts_say_which_gaps_of_a_published_table_are_real(tmp_path: Path) -> None:
+    table = ["88.97:1478", "96.01:1478", "85.54:740", "97.43:740", "55.41:222", "82.43:222", "17/30", "20/30"]
+    told = duet("counts", *table, root=tmp_path)
+    assert told.returncode == 0, told.stderr
+    lines = told.stdout.splitlines()
+    assert [line.rpartition("   ")[2] for line in lines[:4]] == ["B is better"] * 3 + ["cannot tell"]
+    assert "p = 0.6, 0.6 after Holm" in lines[3]
+    gaps = json.loads(duet("counts", *table, "--json", root=tmp_path).stdout)["gaps"]
+    assert [gap["verdict"] for gap in gaps] == ["better"] * 3 + ["cannot tell"]
+    assert "counts must come in pairs" in refused(duet("counts", "17/30", root=tmp_path), tmp_path)
+    assert "a count must be RIGHT/IMAGES or PERCENT:IMAGES" in refused(duet("counts", "17/30", "x", root=tmp_path), tmp_path)

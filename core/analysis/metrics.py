@@ -142,6 +142,9 @@ def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, re
                   "probe_accuracy": probe_correct(vectors, label_id, reference, reference_label_id),
                   "kmeans_accuracy": (clusters == label_id).mean(axis=0)}
         gallery = {**{name: found[f"gallery {name}"] for name in _RETRIEVAL}, "silhouette": distances["gallery silhouette"]}
+        for name, pull in gallery.items():
+            is_defined = ~np.isnan(values[name])
+            pull -= pull[is_defined].mean() if is_defined.any() else 0.0
         space = {"ari": _mean_over(clusters, lambda cluster: clustering.rand_index(cluster, label_id, n_classes)),
                  "ami": _mean_over(clusters, lambda cluster: clustering.mutual_information(
                      cluster, label_id, n_classes, adjusted_mutual_info_score(label_id, cluster))),
