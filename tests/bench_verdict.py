@@ -15,7 +15,7 @@ from sklearn.cluster import KMeans
 
 from core.analysis import agreement, metrics
 from core.config import parse
-from core.runs import verdict
+from core.runs import protocol, verdict
 from core.runs.verdict import Scores
 from tests.conftest import TINY
 
@@ -37,12 +37,13 @@ def scored(n: int, seed: int) -> tuple[Scores, np.ndarray]:
     vectors, label_id = space(2 * n, seed)
     found = metrics.measure(vectors[:n], label_id[:n], vectors[n:], label_id[n:], CLASSES, 5, KMEANS_SEEDS)
     names = np.array([f"{row:06d}" for row in range(n)], dtype=object)
-    config = parse(TINY).runs()[1].to_json()
+    run = parse(TINY).runs()[1]
     scores = Scores(name=f"space {seed}", sample_id=names, group=names, label=label_id[:n].astype(str).astype(object),
                     label_id=label_id[:n], values={name: column[None] for name, column in found.values.items()},
                     gallery={name: column[None] for name, column in found.gallery.items()},
                     space={name: column[None] for name, column in found.space.items()}, clusters=found.clusters[None],
-                    neighbors=found.neighbors[None].astype(np.int32), config=config)
+                    neighbors=found.neighbors[None].astype(np.int32), config=run.to_json(),
+                    settings=protocol.of_config(run))
     with tempfile.TemporaryDirectory() as folder:
         verdict.write_scores(Path(folder), scores)
     verdict.evaluation(scores, DRAWS)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
+from core.analysis import clustering
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.runs import selections
@@ -162,8 +163,25 @@ def nearest(space: EmbeddingTable, row: int, k: int) -> set[int]:
     return set(np.argsort(cosines)[::-1][:k].tolist())
 
 
+def click_difference(page: Page, test: list[EmbeddingTable]) -> set[str]:
+    """Clicks the cell of the difference matrix that changed most; returns the samples that came into it or left it."""
+    before, after = (clustering.confusion(space.cluster, space.label_id, len(space.classes)) for space in test)
+    row, column = np.unravel_index(np.abs(after - before).argmax(), before.shape)
+    assert before[row, column] != after[row, column], "the two spaces must differ somewhere"
+    plot = page.locator(".js-plotly-plot").last
+    plot.scroll_into_view_if_needed()
+    expect(plot.locator(".trace.scatter").last).to_be_attached(timeout=30_000)
+    x, y = plot.evaluate("""(plot, [row, column]) => {
+        const {xaxis, yaxis} = plot._fullLayout, box = plot.getBoundingClientRect();
+        return [box.left + xaxis._offset + xaxis.l2p(column), box.top + yaxis._offset + yaxis.l2p(row)]; }""",
+                         [int(row), int(column)])
+    page.mouse.click(x, y)
+    is_there = [(space.label_id == row) & (space.cluster == column) for space in test]
+    return set(test[0].sample_id[is_there[0] != is_there[1]].tolist())
+
+
 def walk(page: Page, folder: Path, runs: tuple[str, str], downloads: Path, name: str = "looked-at") -> list[str]:
-    """From the verdict on Compare to the Parquet file of a named selection.
+    """From the verdict on Compare, by a cell of the difference, to the Parquet file of a named selection.
 
     Args:
         page: Compare, opened on this experiment.
@@ -178,6 +196,12 @@ def walk(page: Page, folder: Path, runs: tuple[str, str], downloads: Path, name:
     test = [tables.read(folder / run / "embeddings.parquet").of_split("test") for run in runs]
     expect(page.locator(".spaces[data-painted]")).to_be_visible(timeout=60_000)
     assert in_spaces(page, "view.points.n") == len(test[0])
+
+    # a cell of the difference: the images that moved are shown and selected
+    moved = click_difference(page, test)
+    expect(page.get_by_text(re.compile("came into|left")).first).to_be_visible(timeout=30_000)
+    until(lambda: set(test[0].sample_id[chosen(page)].tolist()) == moved, 30)
+    assert say_selected(page) == len(moved)
 
     # lasso in A: marked in B at once, said by the server, images beside
     lasso(page, 0)

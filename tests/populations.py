@@ -43,7 +43,8 @@ def scores(name: str, measured: list[metrics.Measures], label_id: np.ndarray) ->
                   gallery={key: np.stack([item.gallery[key] for item in measured]) for key in metrics.GALLERY},
                   space={key: np.stack([item.space[key] for item in measured]) for key in metrics.SPACE_METRICS},
                   clusters=np.stack([item.clusters for item in measured]),
-                  neighbors=np.stack([item.neighbors for item in measured]).astype(np.int32), config=CONFIG)
+                  neighbors=np.stack([item.neighbors for item in measured]).astype(np.int32), config=CONFIG,
+                  settings=CONFIG)
 
 
 def measured_arm(population: Population, images: np.ndarray, label_id: np.ndarray, training: np.ndarray,
