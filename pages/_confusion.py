@@ -43,7 +43,7 @@ def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
     if view is None:
         for place, column in zip(_VIEWS, st.columns(3)):
             with column, st.container(border=True):
-                _matrix(place, runs, names, tested, shared, unit, chosen, 355)
+                _matrix(place, runs, names, tested, shared, unit, chosen, 380)
         _below(folder, names, tested, shared, chosen, columns=8)
     else:
         left, right = st.columns([9, 3])
@@ -85,7 +85,7 @@ def _matrix(place: str, runs: tuple[Path, Path], names: tuple[str, str], tested:
     def take() -> None:
         points = st.session_state[chart].selection.points
         if points:
-            row, column = (int(item) for item in points[-1]["customdata"])
+            row, column = figures.cell_of(points[-1]["customdata"])
             choose(runs[0].parent, runs, place, row, column)
             _spaces.select(runs[0].parent, [item for part in _images(place, tested, shared, row, column) for item in part])
 

@@ -169,13 +169,24 @@ def click_difference(page: Page, test: list[EmbeddingTable]) -> set[str]:
     row, column = np.unravel_index(np.abs(after - before).argmax(), before.shape)
     assert before[row, column] != after[row, column], "the two spaces must differ somewhere"
     plot = page.locator(".js-plotly-plot").last
+    hover = plot.locator(".hoverlayer .hovertext")
+
+    def is_hit() -> bool:
+        """Moves the mouse to the cell, which a page that is still being drawn may move away from under it."""
+        x, y = plot.evaluate("""(plot, [row, column]) => {
+            const {xaxis, yaxis} = plot._fullLayout, box = plot.getBoundingClientRect();
+            return [box.left + xaxis._offset + xaxis.l2p(column), box.top + yaxis._offset + yaxis.l2p(row)]; }""",
+                             [int(row), int(column)])
+        for shift in (2, 1, 0):
+            page.mouse.move(x + shift, y + shift)
+            page.wait_for_timeout(150)
+        return hover.count() == 1
+
     plot.scroll_into_view_if_needed()
-    expect(plot.locator(".trace.scatter").last).to_be_attached(timeout=30_000)
-    x, y = plot.evaluate("""(plot, [row, column]) => {
-        const {xaxis, yaxis} = plot._fullLayout, box = plot.getBoundingClientRect();
-        return [box.left + xaxis._offset + xaxis.l2p(column), box.top + yaxis._offset + yaxis.l2p(row)]; }""",
-                         [int(row), int(column)])
-    page.mouse.click(x, y)
+    page.wait_for_timeout(1000)
+    until(is_hit, 30)
+    page.mouse.down()
+    page.mouse.up()
     is_there = [(space.label_id == row) & (space.cluster == column) for space in test]
     return set(test[0].sample_id[is_there[0] != is_there[1]].tolist())
 

@@ -80,7 +80,7 @@ def test_from_the_first_visit_to_the_parquet_file(server: Server, page: Page, tm
         page.get_by_role("button", name="CSV of the samples").click()
     download.value.save_as(tmp_path / "samples.csv")
     assert pd.read_csv(tmp_path / "samples.csv")["sample_id"].tolist() == chosen
-    page.get_by_label("Images").click()
+    page.get_by_role("combobox", name="Images").click()
     page.get_by_role("option", name="all 1,797").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Download Parquet").click()

@@ -129,7 +129,7 @@ def numbers(figure: go.Figure) -> dict[tuple[int, int], str]:
 def markers(figure: go.Figure) -> dict[tuple[int, int], tuple[list[int], str]]:
     """What can be clicked and hovered: (row, column) -> customdata and hover."""
     trace = figure.data[-1]
-    return {(int(y), int(x)): (list(map(int, data)), text)
+    return {(int(y), int(x)): (list(figures.cell_of(data)), text)
             for x, y, data, text in zip(trace.x, trace.y, trace.customdata, trace.text)}
 
 

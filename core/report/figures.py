@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from core.report import palette
 
 WEBGL_FROM = 5000  # points from which WebGL beats SVG; fewer stay sharp and need no GPU
+_MODE_BAR = 34  # pixels at the top for Plotly's buttons, which would else hide the first row and take its clicks
 _EMPTY = "rgba(127,127,127,0.06)"  # of a cell: light on light themes, dark on dark ones
 _STRONG = 0.6  # share of the scale from which a cell's number needs a colour of its own
 SELECTED_SIZE = 1.4  # a selected point is larger, as colour alone is not enough
@@ -147,7 +148,7 @@ def confusion(counts: np.ndarray, classes: tuple[str, ...], as_share: bool = Tru
               chosen: tuple[int, int] | None = None, color: str = palette.ARM_A, ink: str | None = None) -> go.Figure:
     """Classes (rows) against matched clusters (columns): shares of the class, or counts.
 
-    Each cell carries its row and column as customdata of a marker that cannot be seen but clicked.
+    Each cell carries its row and column as customdata of a marker that cannot be seen but clicked; `cell_of` reads it.
 
     Args:
         counts: shape (k, k), samples of class i in the cluster matched to class j.
@@ -217,7 +218,7 @@ def _matrix(values: np.ndarray, text: np.ndarray, hover: list[list[str]], row_si
     longest = max(len(name) for name in classes)
     is_long = longest * n > 45  # names would run into each other if they lay flat
     labels = (105 if is_long and longest > 6 else 60, 60)
-    side = max((height - labels[0] - 40) / n, 1)  # of a cell, in pixels, about
+    side = max((height - labels[0] - _MODE_BAR - 32) / n, 1)  # of a cell, in pixels, about
     widest = max((len(item) for item in text.ravel()), default=1)
     places = np.arange(n)
     figure = go.Figure(go.Heatmap(z=values, x=places, y=places, hoverinfo="skip", zmin=limits[0], zmax=limits[1],
@@ -230,7 +231,7 @@ def _matrix(values: np.ndarray, text: np.ndarray, hover: list[list[str]], row_si
                                     textfont={"size": max(7, min(12, int(side / (0.6 * max(widest, 1))))), "color": color}))
     rows, columns = np.indices((n, n)).reshape(2, -1)
     figure.add_trace(go.Scatter(  # heat maps cannot be clicked in Streamlit: markers can
-        x=columns, y=rows, mode="markers", customdata=np.stack([kept[rows], kept[columns]], axis=1),
+        x=columns, y=rows, mode="markers", customdata=[f"{row} {column}" for row, column in zip(kept[rows], kept[columns])],
         text=[hover[i][j] for i, j in zip(rows, columns)], hovertemplate="%{text}<extra></extra>", showlegend=False,
         marker={"symbol": "square", "size": side, "opacity": 0, "color": palette.UNTRAINED},
         selected={"marker": {"opacity": 0}}, unselected={"marker": {"opacity": 0}}))
@@ -241,7 +242,8 @@ def _matrix(values: np.ndarray, text: np.ndarray, hover: list[list[str]], row_si
     ticks = {"showgrid": False, "zeroline": False, "tickmode": "array", "tickvals": places, "constrain": "domain",
              "tickfont": {"size": max(8, min(12, round(side * 0.7)))}, "ticks": ""}
     figure.update_layout(
-        height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8}, dragmode=False, hovermode="closest", clickmode="event+select",
+        height=height, margin={"l": 8, "r": 8, "t": _MODE_BAR, "b": 8}, dragmode=False, hovermode="closest",
+        clickmode="event+select",
         xaxis={**ticks, "title": {"text": f"matched cluster, {'change of ' if is_change else ''}size", "standoff": 4},
                "range": [-0.5, n - 0.5], "tickangle": -90 if is_long else 0,
                "ticktext": [_tick(name, sign % size, is_long) for name, size in zip(classes, column_sizes)]},
@@ -249,6 +251,13 @@ def _matrix(values: np.ndarray, text: np.ndarray, hover: list[list[str]], row_si
                "constraintoward": "top",
                "ticktext": [_tick(name, f"{size}", True) for name, size in zip(classes, row_sizes)]})
     return figure
+
+
+def cell_of(customdata: str | list[str]) -> tuple[int, int]:
+    """Row and column of the cell whose marker was clicked. A text, not two numbers: of a list, Streamlit makes a mapping."""
+    text = customdata if isinstance(customdata, str) else customdata[0]
+    row, column = text.split()
+    return int(row), int(column)
 
 
 def _tick(name: str, size: str, in_one_line: bool) -> str:
