@@ -107,10 +107,21 @@ def _fill_in_curve(values: dict, is_digits: bool) -> None:
         st.session_state["curve-refused"] = str(error)
         return
     if curve is not None:
-        batch = curve.training.batch
-        counts = ", ".join(map(str, curve.images_per_class))
-        st.session_state.update({"train-counts": counts, "train-views": curve.training.views, "train-fit": True,
-                                 f"classes-{is_digits}": batch.classes, f"samples-{is_digits}": batch.samples})
+        batch, number = curve.training.batch, st.session_state.get("curve-filled", {}).get("number", 0)
+        st.session_state["curve-filled"] = {
+            "number": number + 1, "is_digits": is_digits, "views": curve.training.views, "fit": True,
+            "counts": ", ".join(map(str, curve.images_per_class)), "classes": batch.classes, "samples": batch.samples}
+
+
+def _filled(is_digits: bool) -> dict:
+    """What the fields begin with that a low-data curve fills in: its values where one was filled in for this dataset.
+
+    A field's key carries the number, so each filling makes it anew with its value as the default. A value put into a
+    field's state instead is lost to a page that is interrupted before it draws the field.
+    """
+    filled = st.session_state.get("curve-filled", {"number": 0, "is_digits": None})
+    own = {"counts": "15, all", "classes": 10 if is_digits else 5, "samples": 8 if is_digits else 12, "views": 1, "fit": False}
+    return filled if filled["is_digits"] == is_digits else {**own, "number": filled["number"]}
 
 
 def _rates(text: str) -> list:
@@ -134,12 +145,13 @@ def _form() -> dict | None:
     name = st.text_input("Name", directory.free_name(_shared.checkpoints_root(), "experiment"), key="train-name")
     dataset = _datasets.pick_dataset()
     is_digits = dataset is None or dataset.source == "digits"
+    filled = _filled(is_digits)
+    number = filled["number"]
     chosen = st.multiselect("Objectives", list(OBJECTIVES), default=["classification", "supcon"],
                             format_func=lambda item: OBJECTIVES[item].title,
                             help="The first is A, the second B. The untrained encoder is always scored too.")
     first, second, third = st.columns(3)
-    st.session_state.setdefault("train-counts", "15, all")
-    counts = first.text_input("Images per class", key="train-counts", help=COUNTS_HELP)
+    counts = first.text_input("Images per class", filled["counts"], key=f"counts-{number}", help=COUNTS_HELP)
     seeds = second.text_input("Seeds", "0, 1, 2", help=SEEDS_HELP)
     images = third.number_input("Images seen, each run", 100, 10_000_000, 4000 if is_digits else 6000, step=1000,
                                 help=BUDGET_HELP, key=f"budget-{is_digits}")
@@ -160,10 +172,9 @@ def _form() -> dict | None:
                 objectives.append(_objective(item))
     with st.expander("Advanced"):
         a, b, c = st.columns(3)
-        st.session_state.setdefault(f"classes-{is_digits}", 10 if is_digits else 5)
-        st.session_state.setdefault(f"samples-{is_digits}", 8 if is_digits else 12)
-        classes = a.number_input("Classes per batch", 2, 1000, key=f"classes-{is_digits}")
-        samples = b.number_input("Samples per class in a batch", 1, 1000, key=f"samples-{is_digits}")
+        classes = a.number_input("Classes per batch", 2, 1000, filled["classes"], key=f"classes-{is_digits}-{number}")
+        samples = b.number_input("Samples per class in a batch", 1, 1000, filled["samples"],
+                                 key=f"samples-{is_digits}-{number}")
         epochs = c.number_input("Epochs", 1, 1000, 6, help="Parts of the budget; each ends with validation and a frame.")
         d, e, f = st.columns(3)
         lr = d.number_input("Learning rate", value=0.003 if is_digits else 0.0003, format="%g", key=f"lr-{is_digits}")
@@ -174,13 +185,13 @@ def _form() -> dict | None:
         std = h.text_input("Std", "", placeholder="the encoder's own")
         split_seed = i.number_input("Split seed", 0, 10**6, 0)
         j, k, m = st.columns(3)
-        st.session_state.setdefault("train-views", 1)
-        views = j.segmented_control("Views of each image", [1, 2], key="train-views", required=True, help=VIEWS_HELP)
+        views = j.segmented_control("Views of each image", [1, 2], default=filled["views"], key=f"views-{number}",
+                                    required=True, help=VIEWS_HELP)
         micro_batch = k.number_input("Images at a time", 1, 100_000, None, placeholder="the whole batch",
                                      help="A matter of memory alone: the loss always sees the whole batch.")
         tensorboard = m.toggle("TensorBoard files", False)
         n, o, p = st.columns(3)
-        fit = n.toggle("Let batches shrink", key="train-fit", help=FIT_HELP)
+        fit = n.toggle("Let batches shrink", filled["fit"], key=f"fit-{number}", help=FIT_HELP)
         tried = o.text_input("Try learning rates", "", placeholder="0.0003, 0.001, 0.003", help="Each run tries each of these "
                              "first and trains with the one that is best on validation: as many trials for every objective.")
         share = p.number_input("Budget of a trial, percent", 1, 100, 25, disabled=not tried.strip(),
