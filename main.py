@@ -328,16 +328,16 @@ def _embed(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     if {Path(name).suffix for name in (options.a, options.b)} <= {".yaml", ".yml"}:
         return _compare_files(options)
-    from core.runs import verdict  # scikit-learn takes a second to import: only here
+    from core.runs import scoring, verdict  # scikit-learn takes a second to import: only here
 
     if options.output:
         _check_output(options.output, (".html",))
-    a, b = (verdict.find_scores(options.checkpoints, name) for name in (options.a, options.b))
+    a, b = (scoring.find_scores(options.checkpoints, name) for name in (options.a, options.b))
     found = verdict.compare(a, b, n_bootstrap=2000)
     if options.output:
         from core.report import html
 
-        tables = [verdict.find_table(options.checkpoints, name) for name in (options.a, options.b)]
+        tables = [scoring.find_table(options.checkpoints, name) for name in (options.a, options.b)]
         html.write_comparison(found, tables, options.output)
     if options.json:
         print(json.dumps(found.to_json()))

@@ -9,7 +9,7 @@ import streamlit as st
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
 from core.report import palette
-from core.runs import verdict
+from core.runs import scoring
 from pages import _scatter, _shared
 from pages._scatter import Color
 
@@ -77,5 +77,5 @@ def _scores(stamp: tuple[str, int, int], metric: str, space: EmbeddingTable) -> 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _by_sample(path: str, modified: int, size: int, metric: str) -> dict[str, float]:
-    scores = verdict.scores_of_runs([Path(path).parent], "")
+    scores = scoring.scores_of_runs([Path(path).parent], "")
     return dict(zip(scores.sample_id.tolist(), scores.values[metric][0].tolist()))

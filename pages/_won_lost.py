@@ -9,7 +9,7 @@ import streamlit as st
 from core.analysis import changes, neighbors
 from core.analysis.changes import Quadrants
 from core.analysis.table import EmbeddingTable
-from core.runs import verdict
+from core.runs import scoring
 from pages import _shared, _spaces, _strips
 
 A_PAGE = 6
@@ -123,7 +123,7 @@ def _side(path: Path, scores: Path) -> tuple[EmbeddingTable, EmbeddingTable, np.
     used = table.metadata["training_samples"]
     known = table.of_split("train") if used is None else table.rows(np.isin(table.sample_id, used))
     test = table.of_split("test")
-    kept = verdict.scores_of_runs([scores.parent], scores.parent.name)
+    kept = scoring.scores_of_runs([scores.parent], scores.parent.name)
     right = dict(zip(kept.sample_id.tolist(), kept.values["knn_accuracy"][0].tolist()))
     judged = np.array([right[item] for item in test.sample_id.tolist()])
     return test, known, judged, table.metadata["config"]["evaluation"]["neighbors"]

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.analysis.comparison import first_up, unfair_words
 from core.config import arm_label
-from core.runs import directory, openings, reporting, trials, verdict
+from core.runs import directory, openings, reporting, scoring, trials, verdict
 from pages import _confusion, _curve, _look_first, _pair, _query, _readouts, _shared, _verdict, _won_lost
 
 _shared.enter(__file__)
@@ -51,7 +51,7 @@ with pickers[4]:
 
 @st.cache_data(max_entries=32, show_spinner="Comparing …")
 def _compared(experiment: str, a: tuple[str, ...], b: tuple[str, ...], stamps: tuple) -> dict:
-    arms = [verdict.scores_of_runs([Path(experiment) / name for name in names], verdict.title_of(Path(experiment) / names[0]))
+    arms = [scoring.scores_of_runs([Path(experiment) / name for name in names], scoring.title_of(Path(experiment) / names[0]))
             for names in (a, b)]
     return verdict.compare(*arms, config.evaluation.bootstrap).to_json() | {"agreement": verdict.agree(*arms)}
 

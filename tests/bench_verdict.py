@@ -15,8 +15,8 @@ from sklearn.cluster import KMeans
 
 from core.analysis import agreement, metrics
 from core.config import parse
-from core.runs import protocol, verdict
-from core.runs.verdict import Scores
+from core.runs import protocol, scoring, verdict
+from core.runs.scoring import Scores
 from tests.conftest import TINY
 
 CLASSES, WIDTH, KMEANS_SEEDS, DRAWS = 37, 768, 10, 2000
@@ -45,8 +45,8 @@ def scored(n: int, seed: int) -> tuple[Scores, np.ndarray]:
                     neighbors=found.neighbors[None].astype(np.int32), config=run.to_json(),
                     settings=protocol.of_config(run))
     with tempfile.TemporaryDirectory() as folder:
-        verdict.write_scores(Path(folder), scores)
-    verdict.evaluation(scores, DRAWS)
+        scoring.write_scores(Path(folder), scores)
+    scoring.evaluation(scores, DRAWS)
     return scores, vectors[:n]
 
 

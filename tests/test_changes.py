@@ -9,7 +9,7 @@ import pytest
 from core.analysis import changes, clustering, paired_tests
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
-from core.runs import directory, verdict
+from core.runs import directory, scoring
 from tests import conftest
 
 
@@ -64,11 +64,11 @@ def scored(folder: Path, name: str, generator: np.random.Generator, noise: float
                   "fingerprint": "", "encoder": {}})
     run = folder / name
     run.mkdir(parents=True)
-    scores = verdict.score(table)
-    verdict.write_scores(run, scores)
+    scores = scoring.score(table)
+    scoring.write_scores(run, scores)
     tables.write(table, run / "embeddings.parquet")
     directory.write_json(run / "run.json", {"config": config.to_json(), "fingerprint": ""})
-    directory.write_json(run / "evaluation.json", {"metrics": verdict.summarize(scores, 200)})
+    directory.write_json(run / "evaluation.json", {"metrics": scoring.summarize(scores, 200)})
     return run
 
 
@@ -77,7 +77,7 @@ def check_against_reports(runs: list[Path]) -> int:
     for first, second in (pairs := list(combinations(runs, 2))):
         columns = []
         for run in (first, second):
-            scores = verdict.scores_of_runs([run], run.name)
+            scores = scoring.scores_of_runs([run], run.name)
             columns.append(dict(zip(scores.sample_id.tolist(), scores.values["knn_accuracy"][0].tolist())))
         a, b = columns
         assert a.keys() == b.keys()

@@ -10,7 +10,7 @@ import pytest
 
 from core.analysis import low_data
 from core.analysis.metrics import HEADLINE
-from core.runs import curve, directory, planning, verdict
+from core.runs import curve, directory, planning, scoring
 from tests.conftest import run_experiment, tiny
 
 CURVE = {"name": "few", "objectives": ["classification", "supcon", {"name": "triplet", "mining": "batch_hard"}],
@@ -69,10 +69,10 @@ def test_the_verdict_holds_the_curve_over_every_count(few: Path) -> None:
 
 
 def test_a_point_that_lacks_a_seed_is_left_out_and_named(part: Path) -> None:
-    found = curve.draw(part, verdict.scores_of_runs)
+    found = curve.draw(part, scoring.scores_of_runs)
     assert (found["counts"], found["left_out"], found["n_seeds"]) == ((1, 2), ["all"], 2)
     (part / "triplet-2-seed0" / "scores.parquet").unlink()
-    assert curve.draw(part, verdict.scores_of_runs) is None, "one point is no curve"
+    assert curve.draw(part, scoring.scores_of_runs) is None, "one point is no curve"
 
 
 def laid_out(root: Path, **changes: object) -> Path:
@@ -121,10 +121,10 @@ def test_the_preset_takes_what_the_dataset_can_carry() -> None:
 
 
 def test_the_curve_is_the_analysis_of_the_runs_scores(few: Path) -> None:
-    arms = {label: {count: verdict.arm(few, label, count).drawn()[HEADLINE] for count in (1, 2, "all")}
+    arms = {label: {count: scoring.arm(few, label, count).drawn()[HEADLINE] for count in (1, 2, "all")}
             for label in ("classification", "supcon")}
     images = {1: 1.0, 2: 2.0, "all": 125.0}
-    group = verdict.arm(few, "supcon", 1).group
+    group = scoring.arm(few, "supcon", 1).group
     expected = low_data.curve(HEADLINE, arms, images, 200, group).pairs[0].differences
     found = directory.read_json(few / "verdict.json")["curve"]["pairs"][0]["differences"]
     assert found == [item.to_json() for item in expected]

@@ -11,7 +11,7 @@ import pytest
 
 from core.analysis import comparison
 from core.analysis.metrics import METRICS
-from core.runs import verdict
+from core.runs import scoring, verdict
 from tests.conftest import run_experiment, tiny
 from tests.populations import Population, measured_arm, scores
 
@@ -90,12 +90,12 @@ def test_twenty_pairs_trained_on_digits_that_differ_by_seed_alone(tmp_path: Path
     runs = [folder / f"supcon-all-seed{seed}" for seed in range(120)]
     found: Counter = Counter({metric: 0 for metric in METRICS})
     for place in range(0, 120, 6):
-        a, b = (verdict.scores_of_runs(runs[start:start + 3], "supcon") for start in (place, place + 3))
+        a, b = (scoring.scores_of_runs(runs[start:start + 3], "supcon") for start in (place, place + 3))
         for item in verdict.compare(a, b, 2000).differences:
             found[item.metric] += item.verdict != "cannot tell"
-    means = np.array([np.nanmean(verdict.read_scores(run).values["map_at_r"]) for run in runs])
+    means = np.array([np.nanmean(scoring.read_scores(run).values["map_at_r"]) for run in runs])
     print(f"MAP@R {100 * means.mean():.1f} ± {100 * means.std(ddof=1):.1f} over 120 seeds; told apart of 20:", dict(found))
     assert max(found.values()) <= 1, found
-    one_seed = sum(verdict.compare(*(verdict.scores_of_runs([run], "supcon") for run in pair), 2000).differences[0].verdict
+    one_seed = sum(verdict.compare(*(scoring.scores_of_runs([run], "supcon") for run in pair), 2000).differences[0].verdict
                    != "cannot tell" for pair in itertools.batched(runs[:40], 2)) if hasattr(itertools, "batched") else None
     print("of 20 pairs of single seeds, told apart on MAP@R:", one_seed)

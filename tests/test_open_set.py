@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from core.analysis import clustering, metrics
 from core.analysis import table as tables
-from core.runs import directory, verdict
+from core.runs import directory, scoring, verdict
 from tests.conftest import run_experiment, tiny
 
 
@@ -35,7 +35,7 @@ def test_nothing_of_the_held_out_classes_is_trained_on(held_out: Path) -> None:
 
 def test_the_closed_test_has_as_many_clusters_as_trained_classes(held_out: Path) -> None:
     for run in directory.runs(held_out):
-        scores = verdict.read_scores(run)
+        scores = scoring.read_scores(run)
         assert set(scores.label.tolist()) == set("0235678")
         assert set(scores.clusters.reshape(-1).tolist()) == {0, 2, 3, 5, 6, 7, 8}
         test = tables.read(run / "embeddings.parquet").of_split("test")
@@ -46,7 +46,7 @@ def test_the_closed_test_has_as_many_clusters_as_trained_classes(held_out: Path)
 
 def test_open_scores_are_retrieval_and_kmeans_among_the_held_out_alone(held_out: Path) -> None:
     for run in directory.runs(held_out):
-        among = verdict.read_scores(run, verdict.OPEN_SCORES)
+        among = scoring.read_scores(run, scoring.OPEN_SCORES)
         table = tables.read(run / "embeddings.parquet").of_split("open")
         assert list(among.values) == ["map_at_r", "precision_at_1", "r_precision", "kmeans_accuracy"]
         assert among.sample_id.tolist() == table.sample_id.tolist()

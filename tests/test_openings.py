@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from core.runs import directory, jobs, openings, verdict
+from core.runs import directory, jobs, openings, scoring, verdict
 from core.runs.directory import RunStatus
 from tests.lasting import lasting, phase, resume_and_finish, until
 
@@ -24,7 +24,7 @@ def test_there_is_exactly_one_a_trained_run_and_none_of_the_untrained_encoder(fi
 def test_comparing_and_scoring_kept_vectors_again_opens_nothing(experiment: Path) -> None:
     before = openings.openings(experiment)
     verdict.decide(experiment)
-    verdict.scores_of_file(experiment / TRAINED[0] / "embeddings.parquet")
+    scoring.scores_of_file(experiment / TRAINED[0] / "embeddings.parquet")
     assert openings.openings(experiment) == before
 
 

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from core.analysis import changes, clustering, suggestions
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
-from core.runs import directory, planning, verdict
+from core.runs import directory, planning, scoring
 from pages import _spaces, _strips
 from tests import conftest
 
@@ -45,7 +45,7 @@ def test_a_cell_of_the_difference_opens_the_images_that_moved(screen, experiment
 
 
 def test_won_and_lost_says_the_counts_that_were_reported(screen, experiment: Path) -> None:
-    a, b = (verdict.scores_of_runs([experiment / name], name).values["knn_accuracy"][0] for name in RUNS)
+    a, b = (scoring.scores_of_runs([experiment / name], name).values["knn_accuracy"][0] for name in RUNS)
     app = screen("compare", experiment="tiny", seed="0", view="won and lost")
     assert f"**{int(a.sum()):,}** right ({100 * a.mean():.1f} %)" in words(app)
     assert f"**{int((b > a).sum()):,} won** by B, **{int((a > b).sum()):,} lost**" in words(app)
@@ -61,7 +61,7 @@ def test_won_and_lost_says_the_counts_that_were_reported(screen, experiment: Pat
 def test_marking_a_quadrant_selects_it_everywhere(screen, experiment: Path) -> None:
     app = screen("compare", experiment="tiny", seed="0", view="won and lost")
     next(button for button in app.button if button.label == "Mark all in both spaces").click().run()
-    scores = [verdict.scores_of_runs([experiment / name], name) for name in RUNS]
+    scores = [scoring.scores_of_runs([experiment / name], name) for name in RUNS]
     a, b = (found.values["knn_accuracy"][0] for found in scores)
     assert set(app.session_state["selected-tiny"]) == set(scores[0].sample_id[b > a].tolist())
 

@@ -11,7 +11,7 @@ from torch import nn
 from core.analysis import metrics
 from core.analysis import table as tables
 from core.objectives import OBJECTIVES
-from core.runs import directory, readouts, verdict
+from core.runs import directory, readouts, scoring
 from core.training import checkpoint, objectives
 from tests.conftest import run_experiment, tiny
 
@@ -96,7 +96,7 @@ def test_pooled_at_length_1_has_the_runs_own_numbers(projected: Path) -> None:
         test = tables.read(run / "embeddings.parquet").of_split("test")
         by_seed = metrics.kmeans_correct(test.embedding, test.label_id, 10, readouts.KMEANS_SEEDS)
         assert pooled.scores["kmeans_accuracy"] == pytest.approx(by_seed.mean(), abs=1e-12)
-        scores = verdict.read_scores(run)
+        scores = scoring.read_scores(run)
         of_two = (scores.clusters[0] == scores.label_id).mean(axis=1)
         assert by_seed.mean(axis=1)[:2] == pytest.approx(of_two, abs=1e-12)
 

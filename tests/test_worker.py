@@ -7,7 +7,7 @@ import numpy as np
 
 from core import config as configuration
 from core.analysis import table as tables
-from core.runs import directory, verdict
+from core.runs import directory, scoring, verdict
 from tests.conftest import run_experiment, tiny
 from tests.lasting import assert_same_run
 
@@ -37,8 +37,8 @@ def test_the_embedding_table_reproduces_every_number(finished: Path) -> None:
     for run in directory.runs(finished):
         table = tables.read(run / "embeddings.parquet")
         assert len(table) == 1797
-        scores = verdict.score(table)
-        summary = verdict.summarize(scores, 200)
+        scores = scoring.score(table)
+        summary = scoring.summarize(scores, 200)
         assert summary == directory.read_json(run / "evaluation.json")["metrics"] == table.metadata["evaluation"]["metrics"]
         assert len(scores.sample_id) == (table.split == "test").sum()
 

@@ -18,7 +18,7 @@ from core.runs import directory
 
 
 class ArmScores(Protocol):
-    """What `verdict.scores_of_runs` gives."""
+    """What `scoring.scores_of_runs` gives."""
 
     group: np.ndarray
 

@@ -20,7 +20,7 @@ from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.config import LEAKY_SAMPLER, EvaluationConfig, RunConfig
 from core.data.manifest import OPEN, Manifest
-from core.runs import directory, openings, readouts, trials, verdict
+from core.runs import directory, openings, readouts, scoring, trials
 from core.runs.board import Board
 from core.runs.film import Film, probe_rows
 from core.runs.readouts import Readout
@@ -361,16 +361,16 @@ def _finish(run: Path, config: RunConfig, module: nn.Module, objective: Objectiv
             "clustering": {"method": "kmeans", "n_clusters": len(manifest.closed_classes), "seed": 0, "fitted_on": "test",
                            "matched": "hungarian"},
             "projection": {"method": evaluation.projection, "seed": 0}, "versions": directory.versions()})
-    scores = verdict.score(space)
+    scores = scoring.score(space)
     ask()
-    space.metadata["evaluation"] = {**verdict.evaluation(scores, evaluation.bootstrap), "tuning": tuning}
+    space.metadata["evaluation"] = {**scoring.evaluation(scores, evaluation.bootstrap), "tuning": tuning}
     ask()
     readouts.write(run, _readouts(raw, objective, manifest, rows, evaluation, ask))
-    verdict.write_scores(run, scores)
-    if (among_held_out := verdict.score_open(space)) is not None:
-        space.metadata["evaluation"]["open_set"] = {"n_samples": len(among_held_out.sample_id), "metrics": verdict.summarize(
+    scoring.write_scores(run, scores)
+    if (among_held_out := scoring.score_open(space)) is not None:
+        space.metadata["evaluation"]["open_set"] = {"n_samples": len(among_held_out.sample_id), "metrics": scoring.summarize(
             among_held_out, evaluation.bootstrap)}
-        verdict.write_scores(run, among_held_out, verdict.OPEN_SCORES)
+        scoring.write_scores(run, among_held_out, scoring.OPEN_SCORES)
     directory.write_json(run / "evaluation.json", space.metadata["evaluation"])
     tables.write(space, run / "embeddings.parquet")
 

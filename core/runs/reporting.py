@@ -13,7 +13,7 @@ from core.analysis import projection
 from core.analysis import table as tables
 from core.config import ExperimentConfig, arm_label, arm_title
 from core.data import sources, split
-from core.runs import directory, openings, readouts, trials, verdict
+from core.runs import directory, openings, readouts, scoring, trials, verdict
 
 MOST_EXAMPLES = 12
 _THUMBNAIL = 128  # pixels
@@ -70,7 +70,7 @@ def _told(folder: Path, config: ExperimentConfig, found: dict, pair: tuple[str, 
     for item in found["comparisons"]:
         if (item["label_a"], item["label_b"], item["images_per_class"]) == pair:
             return item
-    a, b = (verdict.arm(folder, label, count) for label in (label_a, label_b))
+    a, b = (scoring.arm(folder, label, count) for label in (label_a, label_b))
     if a is None or b is None:
         raise ValueError(f"arms to report must have finished, got {label_a} and {label_b} at {count} images per class in "
                          f"{folder.name!r}")
@@ -88,7 +88,7 @@ def _examples(config: ExperimentConfig, told: dict, runs: dict[str, list[Path]])
     """Test images that k-NN gets right in B alone, and in A alone, in the most seeds first."""
     from core.report.experiment import Example
 
-    scores = {side: verdict.scores_of_runs(runs[side], told[side]) for side in "ab"}
+    scores = {side: scoring.scores_of_runs(runs[side], told[side]) for side in "ab"}
     shared, place_a, place_b = np.intersect1d(scores["a"].sample_id.astype(str), scores["b"].sample_id.astype(str),
                                               return_indices=True)
     right_a, right_b = (scores[side].values["knn_accuracy"][:, places] for side, places in (("a", place_a), ("b", place_b)))

@@ -1,272 +1,21 @@
-"""From run folders to what may be said: scores of each arm, and the comparison of the arms.
+"""What scores allow one to say: the comparison of two arms, and everything an experiment's arms say together.
 
-Reads scores and tables that runs left behind; computes them anew only for a Parquet file that has none.
+Scores are `core.runs.scoring`'s.
 """
 
-import warnings
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from core import config as configuration
-from core.analysis import agreement, chance, clustering, comparison, fairness, metrics, paired_tests
+from core.analysis import agreement, comparison, fairness, paired_tests
 from core.analysis import table as tables
-from core.analysis.chance import Chance
-from core.analysis.comparison import Comparison, Values
-from core.analysis.metrics import GALLERY, HEADLINE, METRICS, SPACE_METRICS, MetricInfo
-from core.analysis.table import EmbeddingTable
-from core.config import ExperimentConfig, Objective, UntrainedConfig, arm_label, arm_title
-from core.data.manifest import OPEN
-from core.runs import curve, directory, protocol
-
-SCORES, OPEN_SCORES = "scores.parquet", "open_scores.parquet"  # of a run: of the test samples, and of held-out classes
-
-
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """Every metric of one or more spaces, test sample by test sample.
-
-    Attributes:
-        name: what to call them in a sentence.
-        sample_id: the n test samples, shape (n,), the same in every space.
-        group: their groups, shape (n,); drawn together by the bootstrap.
-        label: their classes, shape (n,).
-        label_id: place of the class among the dataset's sorted classes, shape (n,), int32; `clusters` count along it too.
-        values: metric of `METRICS` -> shape (seeds, n), float64, nan where undefined.
-        gallery: metrics in which images are found by others -> shape (seeds, n), float64; what an image does to the others'
-            values (see `Measures`). `drawn` adds it to the values.
-        space: metric of `SPACE_METRICS` -> shape (seeds, n), float64; pseudo-values whose mean is the metric.
-        clusters: K-means clusterings, matched to the sorted classes, shape (seeds, kmeans_seeds, n), int32.
-        neighbors: nearest test samples of each, as rows, nearest first, shape (seeds, n, k), int32.
-        config: resolved config of the first run.
-        settings: what they were trained and tested under, by `protocol`.
-        files: embedding tables of the spaces, one a seed.
-        is_open: whether the samples are those of held-out classes, among themselves.
-    """
-
-    name: str
-    sample_id: np.ndarray
-    group: np.ndarray
-    label: np.ndarray
-    label_id: np.ndarray
-    values: Values
-    gallery: Values
-    space: Values
-    clusters: np.ndarray
-    neighbors: np.ndarray
-    config: dict
-    settings: dict
-    files: tuple[Path, ...] = ()
-    is_open: bool = False
-
-    def drawn(self, rows: np.ndarray | None = None) -> Values:
-        """What the bootstrap draws: each metric's values, and what an image does to others as one that is found; the mean
-        is the metric's. Rows: those to keep, all if None.
-
-        A test image is a query, and it stands among those that other queries find. With values alone an interval of MAP@R
-        would be half as wide as other test images make it.
-        """
-        kept = np.arange(len(self.sample_id)) if rows is None else rows
-        found = {}
-        for name, column in self.values.items():
-            column = column[:, kept]
-            if name in self.gallery:
-                pull = np.where(np.isnan(column), np.nan, self.gallery[name][:, kept])
-                with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # a mean of nothing is nan
-                    column = column + pull - np.nanmean(pull, axis=1, keepdims=True)
-            found[name] = column
-        return found
-
-
-def score(table: EmbeddingTable) -> Scores:
-    """Every metric of a table's test samples; the same table gives the same numbers.
-
-    Args:
-        table: a run's space; `metadata['training_samples']` names the labelled samples of k-NN, None all of train.
-
-    Returns:
-        The scores of one space, under its run's name.
-
-    Raises:
-        ValueError: if the table has no test or no training samples.
-    """
-    test = table.of_split("test")
-    used = table.metadata["training_samples"]
-    known = table.of_split("train") if used is None else table.rows(np.isin(table.sample_id, used))
-    if len(test) < 2 or len(known) == 0:
-        raise ValueError(f"a space to score must have test and training samples, got {len(test)} and {len(known)}")
-    config = table.metadata["config"]
-    evaluation = config["evaluation"]
-    classes, places = np.unique(np.concatenate([test.label_id, known.label_id]), return_inverse=True)  # none is held out
-    found = metrics.measure(test.embedding, places[:len(test)], known.embedding, places[len(test):], len(classes),
-                            evaluation["neighbors"], evaluation["kmeans_seeds"])
-    return Scores(name=configuration.parse_run(config).name, sample_id=test.sample_id, group=test.group, label=test.label,
-                  label_id=test.label_id, values={name: column[None] for name, column in found.values.items()},
-                  gallery={name: column[None] for name, column in found.gallery.items()},
-                  space={name: column[None] for name, column in found.space.items()},
-                  clusters=classes[found.clusters].astype(np.int32)[None],
-                  neighbors=found.neighbors[None].astype(np.int32), config=config, settings=protocol.of_table(table))
-
-
-def score_open(table: EmbeddingTable) -> Scores | None:
-    """Retrieval and K-means among a table's held-out classes; None where none is held out.
-
-    They have no training samples, so there is nothing for k-NN and the probe to learn from.
-    """
-    held_out = table.of_split(OPEN)
-    if len(held_out) == 0:
-        return None
-    config = table.metadata["config"]
-    classes, label_id = np.unique(held_out.label_id, return_inverse=True)
-    correct, clusters = [], []
-    for seed in range(config["evaluation"]["kmeans_seeds"]):
-        cluster, _ = clustering.matched_kmeans(held_out.embedding, label_id, len(classes), seed)
-        correct.append(cluster == label_id)
-        clusters.append(classes[cluster].astype(np.int32))
-    found = metrics.measure_retrieval(held_out.embedding, label_id)
-    values = {**found.values, "kmeans_accuracy": np.mean(correct, axis=0)}
-    return Scores(name=configuration.parse_run(config).name, sample_id=held_out.sample_id, group=held_out.group,
-                  label=held_out.label, label_id=held_out.label_id,
-                  values={name: values[name][None] for name in METRICS if name in values},
-                  gallery={name: column[None] for name, column in found.gallery.items()}, space={},
-                  clusters=np.stack(clusters)[None], neighbors=found.neighbors[None].astype(np.int32), config=config,
-                  settings=protocol.of_table(table), is_open=True)
-
-
-_TEXT = ("sample_id", "group", "label")
-_LISTS = ("clusters", "neighbors")
-
-
-def write_scores(run: Path, scores: Scores, file: str = SCORES) -> None:
-    """Keeps every metric of every sample, so that comparing runs computes nothing twice."""
-    lists = {"clusters": scores.clusters[0].T, "neighbors": scores.neighbors[0]}
-    arrow = pa.table({**{name: pa.array(getattr(scores, name).tolist(), pa.string()) for name in _TEXT},
-                      "label_id": pa.array(scores.label_id, pa.int32()),
-                      **{name: pa.array(column[0], pa.float64()) for name, column in (scores.values | scores.space).items()},
-                      **{f"gallery_{name}": pa.array(column[0], pa.float64()) for name, column in scores.gallery.items()},
-                      **{name: pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1), pa.int32()), rows.shape[1])
-                         for name, rows in lists.items()}})
-    temporary = run / f"{file}.tmp"
-    pq.write_table(arrow, temporary, compression="zstd")
-    temporary.replace(run / file)
-
-
-def read_scores(run: Path, file: str = SCORES) -> Scores:
-    """The scores of one completed run; of one that an earlier version scored, computed anew from its embeddings.
-
-    Args:
-        run: its folder.
-        file: `SCORES`, or `OPEN_SCORES` for those among the held-out classes.
-
-    Raises:
-        ValueError: if the run is not completed.
-    """
-    name = f"{run.parent.name}/{run.name}"
-    if not (run / file).is_file():
-        raise ValueError(f"{name} must be completed to be compared, got {directory.read_status(run).state}")
-    arrow = pq.read_table(run / file)
-    embeddings = run / "embeddings.parquet"
-    galleries = {name: f"gallery_{name}" for name in GALLERY if file == SCORES or f"gallery_{name}" in arrow.column_names}
-    if file == SCORES and not {*_TEXT, "label_id", *_LISTS, *METRICS, *SPACE_METRICS, *galleries.values()} <= set(
-            arrow.column_names):
-        return replace(score(tables.read(embeddings)), files=(embeddings,))
-    clusters, neighbors = (arrow[key].combine_chunks().flatten().to_numpy().reshape(len(arrow), -1) for key in _LISTS)
-    values, space = ({metric: arrow[metric].to_numpy()[None] for metric in registry if metric in arrow.column_names}
-                     for registry in (METRICS, SPACE_METRICS))
-    gallery = {name: arrow[key].to_numpy()[None] for name, key in galleries.items()}
-    text = {key: np.array(arrow[key].to_pylist(), dtype=object) for key in _TEXT}
-    return Scores(**text, name=name, label_id=arrow["label_id"].to_numpy(), values=values,
-                  gallery=gallery, space=space, clusters=clusters.T[None], neighbors=neighbors[None],
-                  config=directory.read_json(run / "run.json")["config"], settings=protocol.of_runs([run]),
-                  files=(embeddings,), is_open=file == OPEN_SCORES)
-
-
-def summarize(scores: Scores, n_bootstrap: int) -> dict[str, dict[str, float]]:
-    """Mean, 95 % interval and sd over seeds of every metric of `METRICS`, for JSON and tables."""
-    return _summary(scores.drawn(), METRICS, scores.group, n_bootstrap)
-
-
-def summarize_space(scores: Scores, n_bootstrap: int) -> dict[str, dict[str, float]]:
-    """The same of `SPACE_METRICS`; without those that are undefined."""
-    return _summary(scores.space, SPACE_METRICS, scores.group, n_bootstrap)
-
-
-def _summary(values: Values, registry: dict[str, MetricInfo], group: np.ndarray, n_bootstrap: int) -> dict:
-    defined = {name: column for name, column in values.items() if not np.isnan(column).any(axis=0).all()}
-    if not defined:
-        return {}
-    bounds = {name: info.bounds for name, info in registry.items()}
-    return {name: asdict(item) for name, item in comparison.intervals(defined, bounds, n_bootstrap, group=group).items()}
-
-
-def chance_levels(scores: Scores, n_bootstrap: int) -> dict[str, Chance]:
-    """What the retrieval metrics and K-means accuracy would be with permuted labels, and whether they are no better;
-    over seeds, the mean level."""
-    n_classes = int(max(scores.label_id.max(), scores.clusters.max())) + 1
-    clusterings = scores.clusters.reshape(-1, len(scores.label_id))
-    return {**chance.of_retrieval(scores.drawn(), scores.label_id, n_bootstrap, scores.group),
-            "kmeans_accuracy": chance.of_kmeans(clusterings, scores.label_id, n_classes)}
-
-
-def evaluation(scores: Scores, n_bootstrap: int) -> dict:
-    """Every number shown about one run's space, for JSON: means with intervals, over all test samples and by class, chance
-    levels, and how far K-means runs differ."""
-    over_runs = (scores.clusters[0] == scores.label_id).mean(axis=1)
-    per_class = [{"label": label, "n_samples": int(rows.sum()),
-                  **{name: float(np.nanmean(column[:, rows])) for name, column in scores.values.items()
-                     if not np.isnan(column[:, rows]).all()}}
-                 for label in sorted(set(scores.label.tolist())) for rows in [scores.label == label]]
-    return {"split": "test", "n_samples": len(scores.sample_id), "metrics": summarize(scores, n_bootstrap),
-            "space": summarize_space(scores, n_bootstrap), "per_class": per_class,
-            "kmeans": {"n_seeds": len(over_runs), "mean": float(over_runs.mean()),
-                       "sd": float(over_runs.std(ddof=1)) if len(over_runs) > 1 else 0.0},
-            "chance": {name: asdict(item) for name, item in chance_levels(scores, n_bootstrap).items()}}
-
-
-def scores_of_runs(runs: list[Path], name: str, file: str = SCORES) -> Scores:
-    """The scores of completed runs, one a seed; `file` as in `read_scores`.
-
-    Raises:
-        ValueError: if a run is not completed, or they were not tested on the same samples.
-    """
-    found = [read_scores(run, file) for run in runs]
-    for other in found[1:]:
-        if not np.array_equal(other.sample_id, found[0].sample_id):
-            raise ValueError(f"seeds must be tested on the same samples, got others in {other.name} than in {found[0].name}")
-    values, gallery, space = ({metric: np.concatenate([getattr(item, part)[metric] for item in found])
-                               for metric in getattr(found[0], part)} for part in ("values", "gallery", "space"))
-    return replace(found[0], name=name, values=values, gallery=gallery, space=space,
-                   clusters=np.concatenate([item.clusters for item in found]),
-                   neighbors=np.concatenate([item.neighbors for item in found]), settings=protocol.of_runs(runs),
-                   files=tuple(path for item in found for path in item.files))
-
-
-def scores_of_file(path: Path) -> Scores:
-    """The scores of an embedding table.
-
-    Raises:
-        FileNotFoundError, ValueError: as `table.read` and `score`.
-    """
-    return replace(score(tables.read(path)), name=path.stem, files=(path,))
-
-
-def title_of(run: Path) -> str:
-    """A run's objective as it is called in a sentence."""
-    return arm_title(directory.read_run(run).objective)
-
-
-def arm(folder: Path, label: str, images_per_class: int | str, file: str = SCORES) -> Scores | None:
-    """An experiment's arm at one images-per-class over its completed seeds; None before any is completed. `file` as in
-    `read_scores`."""
-    matching = [run for run in directory.read_config(folder).runs()
-                if arm_label(run.objective) == label and run.images_per_class == images_per_class
-                and (folder / run.name / file).is_file()]
-    if not matching:
-        return None
-    return scores_of_runs([folder / run.name for run in matching], arm_title(matching[0].objective), file)
+from core.analysis.comparison import Comparison
+from core.analysis.metrics import HEADLINE
+from core.config import ExperimentConfig, Objective, UntrainedConfig, arm_label
+from core.runs import curve, directory, scoring
+from core.runs.scoring import OPEN_SCORES, SCORES, Scores, chance_levels, summarize, summarize_space
 
 
 def compare(a: Scores, b: Scores, n_bootstrap: int) -> Comparison:
@@ -406,7 +155,7 @@ def decide(folder: Path) -> dict:
     most = max(config.images_per_class, key=lambda count: float("inf") if count == "all" else count)
     chosen = next((item for item in comparisons if item["images_per_class"] == most), None)
     return {"rows": rows, "comparisons": comparisons, "sentence": chosen["sentence"] if chosen else "",
-            "curve": curve.draw(folder, scores_of_runs), "open_rows": open_rows, "open_comparisons": open_comparisons}
+            "curve": curve.draw(folder, scoring.scores_of_runs), "open_rows": open_rows, "open_comparisons": open_comparisons}
 
 
 def _tell(folder: Path, config: ExperimentConfig, file: str) -> tuple[list[dict], list[dict]]:
@@ -414,7 +163,7 @@ def _tell(folder: Path, config: ExperimentConfig, file: str) -> tuple[list[dict]
     n_bootstrap = config.evaluation.bootstrap
     rows, comparisons = [], []
     for count in config.images_per_class:
-        arms = {label: arm(folder, label, count, file) for label in (arm_label(UntrainedConfig()), *config.arms)}
+        arms = {label: scoring.arm(folder, label, count, file) for label in (arm_label(UntrainedConfig()), *config.arms)}
         for label, found in arms.items():
             if found is not None:
                 rows.append({"objective": label, "images_per_class": count,
@@ -445,32 +194,6 @@ def _pairs(config: ExperimentConfig) -> list[tuple[str, str]]:
         else:
             leaky.append((objective, first) if _without_leaks(objective) == _without_leaks(first) else (first, objective))
     return [(arm_label(a), arm_label(b)) for a, b in fair + leaky]
-
-
-def find_scores(root: Path, name: str) -> Scores:
-    """Scores of what a name on the command line stands for: a Parquet file, 'experiment/run', or 'experiment/arm' such
-    as 'demo/supcon-15', which is all its seeds.
-
-    Raises:
-        FileNotFoundError, ValueError: if there is nothing of that name, or it is not completed.
-    """
-    if name.endswith(".parquet"):
-        return scores_of_file(Path(name))
-    return scores_of_runs(_runs_named(root, name), name.partition("/")[2])
-
-
-def find_table(root: Path, name: str) -> EmbeddingTable:
-    """The embedding table of such a name; of an arm, its first seed's."""
-    return tables.read(Path(name) if name.endswith(".parquet") else _runs_named(root, name)[0] / "embeddings.parquet")
-
-
-def _runs_named(root: Path, name: str) -> list[Path]:
-    experiment, _, rest = name.partition("/")
-    if not rest:
-        raise ValueError(f"a space must be named experiment/run, experiment/arm or by its Parquet file, got {name!r}")
-    config = directory.read_config(directory.find(root, experiment))
-    seeds = [root / experiment / run.name for run in config.runs() if run.name.rpartition("-seed")[0] == rest]
-    return seeds or [directory.find(root, name)]
 
 
 def _rows(scores: Scores, sample_ids: np.ndarray) -> np.ndarray:
