@@ -151,12 +151,12 @@ class Watcher(threading.Thread):
 def fill_in(page: Page, server: Server, name: str, seeds: str) -> None:
     """A small experiment on the digits, ready to start."""
     page.goto(f"{server.address}/train")
-    for label, value in (("Name", name), ("Images per class", "15"), ("Seeds", seeds), ("Images seen, each run", "800")):
+    for label, value in (("Name", name), ("Images per class", "15"), ("Seeds", seeds), ("Images seen, each run", "400")):
         field = page.get_by_label(label, exact=True)
         field.fill(value, timeout=30_000)
         field.press("Enter")
     n_runs = 2 * len(seeds.split(","))
-    expect(page.get_by_text(f"{n_runs} runs · 800 images each")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text(f"{n_runs} runs · 400 images each")).to_be_visible(timeout=30_000)
 
 
 def test_eight_experiments_from_two_windows_run_one_by_one_in_order_though_the_server_restarts(
@@ -171,14 +171,15 @@ def test_eight_experiments_from_two_windows_run_one_by_one_in_order_though_the_s
                 server.start()
             pair = {page: f"left-{number}", other: f"right-{number}"}
             for opened, name in pair.items():
-                fill_in(opened, server, name, "0, 1, 2, 3" if number == 0 else "0")
+                fill_in(opened, server, name, "0, 1" if number == 0 else "0")
             for opened in pair:
                 opened.get_by_role("button", name="Start", exact=True).click()
             for opened, name in pair.items():
                 opened.wait_for_url(f"**/watch?experiment={name}", timeout=60_000)
             names += pair.values()
+    page.goto("about:blank")  # who watches takes time from who works
     folders = [server.checkpoints / name for name in names]
-    until(lambda: all(jobs.progress(folder).state == "completed" for folder in folders), 240)
+    until(lambda: all(jobs.progress(folder).state == "completed" for folder in folders), 480)
     watcher.done.set()
     watcher.join()
     assert watcher.at_work == sorted(names, key=watcher.numbers.get), "in order, none twice, none lost"

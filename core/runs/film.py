@@ -5,6 +5,7 @@ before and so does not jump.
 """
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,8 @@ class Film:
             epoch: 0 before training.
             vectors: the filmed samples' embeddings, shape (m, D), float32.
         """
-        self._layout = projection.follow(vectors, self._layout)
+        self._layout = (_first_layout(vectors.tobytes(), vectors.shape[1]) if self._layout is None
+                        else projection.follow(vectors, self._layout))
         cluster = np.full(len(vectors), -1, dtype=np.int32)
         if len(vectors) >= len(self._classes):
             label_id = np.searchsorted(self._classes, self._label_id)
@@ -77,6 +79,12 @@ class Film:
             elif later == epoch:
                 frame = read_frame(path)
                 self._layout = np.stack([frame["x"], frame["y"]], axis=1)
+
+
+@lru_cache(maxsize=16)  # runs of one seed start from the same weights, so from the same picture
+def _first_layout(content: bytes, width: int) -> np.ndarray:
+    """The first frame of vectors given as their bytes, shape (m, 2)."""
+    return projection.follow(np.frombuffer(content, np.float32).reshape(-1, width), None)
 
 
 def read_frame(path: Path) -> dict[str, np.ndarray]:
