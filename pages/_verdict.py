@@ -91,6 +91,7 @@ def open_set(found: dict, images_per_class: int | str, a: str, b: str) -> None:
     st.subheader("Classes it never saw", help="Held-out classes are never trained on. Their images are retrieved among each "
                  "other; they have no training images, so k-NN and the probe have nothing to learn from.")
     st.markdown(f"**{told['sentence']}.**")
+    st.caption("The interval is over seeds and images of these classes alone: others held out may say otherwise.")
     table(told, {label: row["metrics"] for label, row in rows.items()},
           {"untrained": "untrained", f"A · {a}": a, f"B · {b}": b}, rows[b]["n_seeds"])
 

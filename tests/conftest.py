@@ -1,5 +1,6 @@
 """What several tests need: a small folder of real image files, and a finished experiment made by the real worker."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 PROJECT = Path(__file__).resolve().parents[1]
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # tests beside each other, and whatever they start, have a core each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TINY = {
     "name": "tiny", "dataset": {"source": "digits"}, "encoder": {"name": "test_resnet", "image_size": 32},

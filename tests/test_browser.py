@@ -151,12 +151,12 @@ class Watcher(threading.Thread):
 def fill_in(page: Page, server: Server, name: str, seeds: str) -> None:
     """A small experiment on the digits, ready to start."""
     page.goto(f"{server.address}/train")
-    for label, value in (("Name", name), ("Images per class", "15"), ("Seeds", seeds), ("Images seen, each run", "400")):
+    for label, value in (("Name", name), ("Images per class", "15"), ("Seeds", seeds), ("Images seen, each run", "480")):
         field = page.get_by_label(label, exact=True)
         field.fill(value, timeout=30_000)
         field.press("Enter")
     n_runs = 2 * len(seeds.split(","))
-    expect(page.get_by_text(f"{n_runs} runs · 400 images each")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text(f"{n_runs} runs · 480 images each")).to_be_visible(timeout=30_000)
 
 
 def test_eight_experiments_from_two_windows_run_one_by_one_in_order_though_the_server_restarts(

@@ -168,6 +168,8 @@ def _limits(folder: Path, config: ExperimentConfig, told: dict) -> list[str]:
     group = directory.read_manifest(folder).group.tolist()
     if len(set(group)) == len(group):
         limits.append("Whether images belong together in a way that nobody named: each was taken for a group of its own.")
+    if config.split.held_out_classes:
+        limits.append("Other held-out classes: the open-set interval is over seeds and images of these classes alone.")
     if config.evaluation.flip:
         limits.insert(0, "Numbers that repeat: images were mirrored by chance as they were embedded, as the study did.")
     limits.append("That a space which clusters well is a good one: spaces of MAP@R 0.68 and 0.99 can both reach a K-means "
