@@ -5,6 +5,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
 from core.analysis import clustering
@@ -151,3 +152,15 @@ def test_agreement_where_there_is_nothing_to_disagree_on():
     assert clustering.mutual_information(label, label, 1, 1.0).tolist() == [1] * 5
     perfect = np.array([0, 0, 1, 1, 2])
     assert clustering.rand_index(perfect, perfect, 3) == pytest.approx(np.ones(5))
+
+
+def test_many_vectors_cluster_as_well_from_a_part_as_from_all() -> None:
+    generator = np.random.default_rng(0)
+    vectors = (generator.normal(0, 1, (12, 16))[generator.integers(0, 12, 9000)] * 0.6
+               + generator.normal(0, 1, (9000, 16))).astype(np.float32)
+    cluster, centers = clustering.kmeans(vectors, 12, seed=0)
+    again, _ = clustering.kmeans(vectors, 12, seed=0)
+    whole = KMeans(12, n_init=10, random_state=0).fit(vectors)
+    assert np.array_equal(cluster, again)
+    inertia = ((vectors - centers[cluster]) ** 2).sum()
+    assert inertia == pytest.approx(whole.inertia_, rel=0.005)

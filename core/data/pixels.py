@@ -79,8 +79,9 @@ def _decode(manifest: Manifest, source: Source, size: int, path: Path, progress:
 def _filled(manifest: Manifest, source: Source, size: int, file: int, start: int) -> Iterator[int]:
     """Writes each square to its place behind `start`; yields how many are done."""
     def fill(rows: range) -> int:
-        squares = np.stack([square(source.image(manifest.sample_id[row], manifest.digest[row]), size) for row in rows])
-        _write(file, squares, start + rows.start * squares[0].nbytes)
+        for row in rows:
+            content = square(source.image(manifest.sample_id[row], manifest.digest[row]), size)
+            _write(file, content, start + row * content.nbytes)
         return rows.stop
 
     pool = ThreadPoolExecutor(os.cpu_count())  # Pillow releases the GIL while it decodes and resizes
@@ -114,4 +115,6 @@ def square(image: Image.Image, size: int) -> np.ndarray:
     width, height = (max(size, round(side * scale)) for side in image.size)
     left, top = (width - size) // 2, (height - size) // 2
     resized = image.resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(resized.crop((left, top, left + size, top + size)))
+    if width != height:
+        resized = resized.crop((left, top, left + size, top + size))
+    return np.asarray(resized)

@@ -156,7 +156,7 @@ class Files:
         return _manifest(readable, [item.digest for item in kept.values()], unreadable, duplicates.find(kept))
 
     def image(self, sample_id: str, digest: str | None = None) -> Image.Image:
-        path = self._root.joinpath(*PurePosixPath(sample_id).parts)
+        path = self._root / sample_id
         content = path.read_bytes()
         if digest is not None and hashlib.sha256(content).hexdigest() != digest:
             raise ValueError(f"{path} must be the file that was scanned, got another: it was changed since; put the old one "
