@@ -247,9 +247,11 @@ def _matrix(values: np.ndarray, text: np.ndarray, hover: list[list[str]], row_si
         xaxis={**ticks, "title": {"text": f"matched cluster, {'change of ' if is_change else ''}size", "standoff": 4},
                "range": [-0.5, n - 0.5], "tickangle": -90 if is_long else 0,
                "ticktext": [_tick(name, sign % size, is_long) for name, size in zip(classes, column_sizes)]},
-        yaxis={**ticks, "title": {"text": "class, size", "standoff": 4}, "range": [n - 0.5, -0.5], "scaleanchor": "x",
-               "constraintoward": "top",
+        yaxis={**ticks, "range": [n - 0.5, -0.5], "scaleanchor": "x", "constraintoward": "top",
                "ticktext": [_tick(name, f"{size}", True) for name, size in zip(classes, row_sizes)]})
+    # The rows' title stands above their names: beside them Plotly draws it over them where both axes share a scale.
+    figure.add_annotation(text="class, size", showarrow=False, xref="x domain", x=0, xanchor="right", xshift=-8,
+                          yref="y domain", y=1, yanchor="bottom", yshift=2)
     return figure
 
 
