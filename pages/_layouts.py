@@ -14,7 +14,8 @@ from pages import _shared, _spaces
 
 NAMES = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 _CHOSEN = "layout-settings"
-SHORT = 1000  # points whose trust is measured while the page waits
+SHORT, FEWEST = 1000, 100  # points whose trust is measured while the page waits: fewer the longer each takes
+_DISTANCES = 100_000_000  # as many as a few seconds allow
 _MEANING = ("Trustworthiness: are those that are near here near in the full dimension too? Continuity: do those that are "
             f"near in the full dimension lie near here? Of each point's {trust.NEIGHBORS} nearest, by how many ranks they are "
             "wrong (Venna & Kaski, 2001); 0 to 1, best 1, about 0.5 for points strewn by chance. Misses all beyond them.")
@@ -145,4 +146,5 @@ def _pca(stamps: tuple, split: str) -> Layouts:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _pca_measured(stamps: tuple, split: str) -> Layouts:
-    return layout.measured(_pca(stamps, split), _tables(stamps, split), SHORT)
+    tables = _tables(stamps, split)
+    return layout.measured(_pca(stamps, split), tables, min(SHORT, max(FEWEST, _DISTANCES // len(tables[0]))))

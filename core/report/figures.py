@@ -250,8 +250,8 @@ def _matrix(values: np.ndarray, text: np.ndarray, hover: list[list[str]], row_si
         yaxis={**ticks, "range": [n - 0.5, -0.5], "scaleanchor": "x", "constraintoward": "top",
                "ticktext": [_tick(name, f"{size}", True) for name, size in zip(classes, row_sizes)]})
     # The rows' title stands above their names: beside them Plotly draws it over them where both axes share a scale.
-    figure.add_annotation(text="class, size", showarrow=False, xref="x domain", x=0, xanchor="right", xshift=-8,
-                          yref="y domain", y=1, yanchor="bottom", yshift=2)
+    figure.update_layout(title={"text": "class, size", "x": 0, "xref": "container", "xanchor": "left", "y": 1, "yref": "paper",
+                                "yanchor": "bottom", "pad": {"l": 8, "b": 4}, "font": {"size": 13, "weight": "normal"}})
     return figure
 
 
