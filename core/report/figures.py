@@ -248,10 +248,10 @@ def _matrix(values: np.ndarray, text: np.ndarray, hover: list[list[str]], row_si
                "range": [-0.5, n - 0.5], "tickangle": -90 if is_long else 0,
                "ticktext": [_tick(name, sign % size, is_long) for name, size in zip(classes, column_sizes)]},
         yaxis={**ticks, "range": [n - 0.5, -0.5], "scaleanchor": "x", "constraintoward": "top",
-               "ticktext": [_tick(name, f"{size}", True) for name, size in zip(classes, row_sizes)]})
-    # The rows' title stands above their names: beside them Plotly draws it over them where both axes share a scale.
-    figure.update_layout(title={"text": "class, size", "x": 0, "xref": "container", "xanchor": "left", "y": 1, "yref": "paper",
-                                "yanchor": "bottom", "pad": {"l": 8, "b": 4}, "font": {"size": 13, "weight": "normal"}})
+               "ticktext": [_tick(name, f"{size}", True) for name, size in zip(classes, row_sizes)]},
+        # the rows' title, above their names: beside them Plotly draws it over them where both axes share a scale
+        title={"text": "class, size", "x": 0, "xref": "container", "xanchor": "left", "y": 1, "yref": "paper",
+               "yanchor": "bottom", "pad": {"l": 8, "b": 4}, "font": {"size": 13, "weight": "normal"}})
     return figure
 
 
