@@ -156,8 +156,8 @@ def test_agreement_where_there_is_nothing_to_disagree_on():
 
 def test_many_vectors_cluster_as_well_from_a_part_as_from_all() -> None:
     generator = np.random.default_rng(0)
-    vectors = (generator.normal(0, 1, (12, 16))[generator.integers(0, 12, 9000)] * 0.6
-               + generator.normal(0, 1, (9000, 16))).astype(np.float32)
+    vectors = (generator.normal(0, 1, (12, 16))[generator.integers(0, 12, 30_000)] * 0.6
+               + generator.normal(0, 1, (30_000, 16))).astype(np.float32)
     cluster, centers = clustering.kmeans(vectors, 12, seed=0)
     again, _ = clustering.kmeans(vectors, 12, seed=0)
     whole = KMeans(12, n_init=10, random_state=0).fit(vectors)
