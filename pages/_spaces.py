@@ -8,8 +8,8 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from core.analysis import metrics
 from core.analysis import table as tables
+from core.analysis.neighbors import largest
 from core.analysis.table import EmbeddingTable
 from core.data import sources
 from core.runs import directory, selections
@@ -116,7 +116,7 @@ def neighbors(space: EmbeddingTable, row: int, k: int) -> list[int]:
     lengths = np.linalg.norm(vectors, axis=1)
     similarity = vectors @ vectors[row] / np.maximum(lengths * lengths[row], np.finfo(np.float32).tiny)
     similarity[row] = -np.inf
-    return metrics.nearest(similarity[None], k)[0].tolist()
+    return largest(similarity[None], k)[0].tolist()
 
 
 def selected(folder: Path) -> list[str]:

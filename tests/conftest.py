@@ -109,15 +109,13 @@ def screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., App
 
 
 def put_into(experiment: Path, state: str, **details: object) -> None:
-    """Puts the second half of an experiment's runs into a state, as a worker would have left it."""
+    """Puts the second half of an experiment's runs into a state, as a worker would have left it; 'running' makes this test's
+    process that worker, 'lost' is the same without one."""
     for run in directory.runs(experiment)[3:]:
-        directory.write_status(run, RunStatus(state, **details))
+        directory.write_status(run, RunStatus("running" if state == "lost" else state, **details))
         for name in ("scores.parquet", "embeddings.parquet", "evaluation.json"):
             (run / name).unlink(missing_ok=True)
     (experiment / "verdict.json").unlink()
-
-
-def pretend_alive(experiment: Path) -> None:
-    """Makes this test's process the experiment's worker."""
-    me = psutil.Process()
-    directory.write_json(experiment / "worker.json", {"pid": me.pid, "pid_created": me.create_time(), "device": "cpu"})
+    if state == "running":
+        me = psutil.Process()
+        directory.write_json(experiment / "worker.json", {"pid": me.pid, "pid_created": me.create_time(), "device": "cpu"})

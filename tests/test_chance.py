@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.analysis import chance, clustering, metrics
+from core.analysis import chance, clustering, metrics, retrieval
 
 RETRIEVAL = ("map_at_r", "r_precision", "precision_at_1")
 
@@ -16,8 +16,8 @@ def noise(seed: int, n: int = 200, n_classes: int = 5) -> tuple[np.ndarray, np.n
 def test_chance_of_retrieval_is_that_of_permuted_labels() -> None:
     vectors, label = noise(0, n=60, n_classes=3)
     generator = np.random.default_rng(1)
-    permuted = [metrics.retrieval(vectors, generator.permutation(label)) for _ in range(300)]
-    values = {name: column[None] for name, column in metrics.retrieval(vectors, label).items()}
+    permuted = [retrieval.retrieve(vectors, generator.permutation(label)) for _ in range(300)]
+    values = {name: column[None] for name, column in retrieval.retrieve(vectors, label).items()}
     for name, found in chance.of_retrieval(values, label, 200).items():
         slow = [np.nanmean(item[name]) for item in permuted]
         assert found.level == pytest.approx(np.mean(slow), abs=4 * np.std(slow) / np.sqrt(300))

@@ -106,6 +106,12 @@ def test_pseudo_values_are_what_leaving_a_sample_out_says(name: str) -> None:
     assert found.std() == pytest.approx(slow.std(), rel=0.1)
 
 
-def test_effective_rank_of_known_spaces() -> None:
+def test_effective_rank_is_that_of_its_formula() -> None:
+    vectors = np.random.default_rng(0).normal(size=(30, 12))
+    for part in (vectors, vectors[:5]):
+        singular = np.linalg.svd(part, compute_uv=False)
+        share = singular / singular.sum()
+        expected = np.exp(-sum(value * np.log(value) for value in share))
+        assert geometry.effective_rank(part).mean() == pytest.approx(expected, rel=1e-6)
     assert geometry.effective_rank(np.eye(6)).mean() == pytest.approx(6)
     assert geometry.effective_rank(np.ones((9, 4))).mean() == pytest.approx(1, abs=1e-5)

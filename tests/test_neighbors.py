@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from core.analysis import metrics, neighbors
+from core.analysis import metrics, neighbors, parts
 
 
 def slow(queries: np.ndarray, reference: np.ndarray, k: int, is_same: bool) -> list[list[int]]:
@@ -17,7 +19,7 @@ def slow(queries: np.ndarray, reference: np.ndarray, k: int, is_same: bool) -> l
 
 @pytest.mark.parametrize("is_same", [False, True])
 def test_nearest_is_what_a_slow_loop_finds(is_same: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbors, "_CHUNK", 200)  # several chunks
+    monkeypatch.setattr(parts, "_NUMBERS", 200)  # several chunks
     generator = np.random.default_rng(0)
     reference = generator.normal(size=(40, 5)).astype(np.float32)
     queries = reference if is_same else generator.normal(size=(23, 5)).astype(np.float32)
@@ -47,3 +49,26 @@ def test_votes_agree_with_the_reported_k_nn() -> None:
     label_id, known_label_id = generator.integers(0, 4, (2, 80))
     called, _ = neighbors.vote(known_label_id[neighbors.nearest(vectors, known, 5)[0]], 4)
     np.testing.assert_array_equal(called == label_id, metrics.knn_correct(vectors, label_id, known, known_label_id, 5) == 1)
+
+
+@settings(deadline=None, max_examples=200)
+@given(rows=st.lists(st.lists(st.integers(0, 3), min_size=24, max_size=24), min_size=1, max_size=4),
+       k=st.integers(1, 30))
+def test_largest_is_a_stable_sort_cut_at_k(rows, k):
+    similarity = np.array(rows, float)
+    slow = [sorted(range(24), key=lambda place: (-row[place], place))[:k] for row in similarity]
+    assert neighbors.largest(similarity, k).tolist() == slow
+
+
+@pytest.mark.parametrize("k", [1, 20, 300, 1999])
+@pytest.mark.parametrize("kind", ["numbers", "ties", "all equal", "sampled ones large", "sampled ones small"])
+def test_largest_of_wide_rows_are_those_of_a_stable_sort(kind: str, k: int) -> None:
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(3, 4001)).astype(np.float32)
+    if kind == "ties":
+        rows = generator.integers(0, 6, (3, 4001)).astype(np.float32)
+    elif kind == "all equal":
+        rows[:] = 1
+    elif kind.startswith("sampled"):
+        rows[:, ::neighbors._THIN] += 9 if kind.endswith("large") else -9
+    assert np.array_equal(neighbors.largest(rows, k), np.argsort(-rows, axis=1, kind="stable")[:, :k])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from core.analysis import clustering, metrics
+from core.analysis import clustering, retrieval
 from core.analysis import table as tables
 from core.runs import directory, scoring, verdict
 from tests.conftest import run_experiment, tiny
@@ -50,7 +50,7 @@ def test_open_scores_are_retrieval_and_kmeans_among_the_held_out_alone(held_out:
         table = tables.read(run / "embeddings.parquet").of_split("open")
         assert list(among.values) == ["map_at_r", "precision_at_1", "r_precision", "kmeans_accuracy"]
         assert among.sample_id.tolist() == table.sample_id.tolist()
-        expected = metrics.retrieval(table.embedding, table.label_id)
+        expected = retrieval.retrieve(table.embedding, table.label_id)
         for name, column in expected.items():
             assert among.values[name][0] == pytest.approx(column, nan_ok=True), name
         assert set(among.clusters.reshape(-1).tolist()) == {1, 4, 9}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.runs import directory, openings
-from tests.conftest import pretend_alive, put_into
+from tests.conftest import put_into
 
 
 def test_the_sentence_stands_on_top_and_the_table_agrees_with_the_verdict(screen, experiment: Path) -> None:
@@ -57,9 +57,7 @@ def test_every_colour_draws(screen, experiment: Path, color: str) -> None:
 
 @pytest.mark.parametrize("state", ["running", "lost", "failed"])
 def test_what_is_finished_is_compared_while_the_rest_is_not(screen, experiment: Path, state: str) -> None:
-    put_into(experiment, "running" if state == "lost" else state)
-    if state == "running":
-        pretend_alive(experiment)
+    put_into(experiment, state)
     app = screen("compare", experiment="tiny")
     assert next(item for item in app.selectbox if item.label == "Seed").options == ["0"]
     assert "Nothing selected" in [item.value for item in app.markdown]

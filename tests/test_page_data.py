@@ -3,7 +3,10 @@
 import socket
 from pathlib import Path
 
+import pytest
 from PIL import Image
+
+from tests.conftest import put_into
 
 
 def test_digits_say_that_nothing_is_shared(screen) -> None:
@@ -18,6 +21,13 @@ def test_an_experiments_samples_are_shown_as_it_split_them(screen, experiment: P
     assert "1,797 images" in app.header[0].value
     held = app.dataframe[1].value
     assert held.to_dict("records") == [{"images per class": "15", "training images": 150, "from groups": 150}]
+
+
+@pytest.mark.parametrize("state", ["running", "lost", "failed"])
+def test_an_experiments_samples_are_shown_before_it_has_finished(screen, experiment: Path, state: str) -> None:
+    put_into(experiment, state)
+    app = screen("data", experiment="tiny")
+    assert app.header[0].value == "1,797 images, 10 classes; nothing is shared between train, validation and test."
 
 
 def test_a_folder_is_scanned_and_its_unreadable_files_named(screen, image_folder: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from core.analysis import table as tables
 from core.data import sources
 from core.runs import directory, jobs
-from tests.conftest import pretend_alive, put_into
+from tests.conftest import put_into
 
 
 def test_the_headline_counts_what_lies_in_its_cluster(screen, experiment: Path) -> None:
@@ -35,9 +35,7 @@ def test_every_split_and_colour_draws(screen, experiment: Path) -> None:
 
 @pytest.mark.parametrize("state", ["running", "lost", "failed"])
 def test_what_is_finished_is_shown_while_the_rest_is_not(screen, experiment: Path, state: str) -> None:
-    put_into(experiment, "running" if state == "lost" else state)
-    if state == "running":
-        pretend_alive(experiment)
+    put_into(experiment, state)
     app = screen("explore", experiment="tiny")
     assert len(next(item for item in app.selectbox if item.label == "Run").options) == 3
     assert "lie in their class's cluster" in app.header[0].value

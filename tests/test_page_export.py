@@ -6,7 +6,7 @@ import pytest
 
 from core.analysis import table as tables
 from core.runs import selections
-from tests.conftest import pretend_alive, put_into
+from tests.conftest import put_into
 
 
 def test_export_says_what_it_holds(screen, experiment: Path) -> None:
@@ -42,9 +42,7 @@ def test_an_address_with_a_saved_selection_offers_it_first(screen, experiment: P
 
 @pytest.mark.parametrize("state", ["running", "lost", "failed"])
 def test_what_is_finished_is_offered_while_the_rest_is_not(screen, experiment: Path, state: str) -> None:
-    put_into(experiment, "running" if state == "lost" else state)
-    if state == "running":
-        pretend_alive(experiment)
+    put_into(experiment, state)
     app = screen("export", experiment="tiny")
     assert len(next(item for item in app.selectbox if item.label == "Run").options) == 3
     assert "verified and ready to take along" in app.header[0].value

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from core.runs import directory, jobs
-from tests.conftest import pretend_alive, put_into
+from tests.conftest import put_into
 
 
 def words(app) -> str:
@@ -28,7 +28,7 @@ def test_failed_shows_why_and_offers_resume(screen, experiment: Path) -> None:
 
 
 def test_lost_offers_resume_and_delete(screen, experiment: Path) -> None:
-    put_into(experiment, "running")
+    put_into(experiment, "lost")
     app = screen("start")
     assert "Its process is gone: resume, or delete it." in words(app)
     assert {"Resume", "Delete for good"} <= {button.label for button in app.button}
@@ -36,7 +36,6 @@ def test_lost_offers_resume_and_delete(screen, experiment: Path) -> None:
 
 def test_running_shows_progress_and_stop_asks_to_stop(screen, experiment: Path) -> None:
     put_into(experiment, "running", phase="training, epoch 1 of 2")
-    pretend_alive(experiment)
     app = screen("start")
     assert "run 4 of 6" in words(app)
     app.button(key="stop-tiny").click().run()

@@ -3,8 +3,11 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from core.objectives import OBJECTIVES, Objective
 from core.runs import directory, jobs
+from tests.conftest import put_into
 
 
 def plan_words(app) -> str:
@@ -109,6 +112,14 @@ def test_a_curve_after_an_experiment_takes_its_settings_and_starts(screen, exper
     finally:
         jobs.stop(directory.runs(folder))
         assert jobs.wait(folder, 30)
+
+
+@pytest.mark.parametrize("state", ["running", "lost", "failed"])
+def test_the_next_experiment_may_be_planned_before_the_last_has_finished(screen, experiment: Path, state: str) -> None:
+    put_into(experiment, state)
+    app = screen("train", **{"from": "tiny", "curve": "1"})
+    assert app.header[0].value == "Ready to start."
+    assert field(app, "text_input", "Name").value == "tiny-curve"
 
 
 def test_an_experiment_that_is_gone_is_said_and_the_form_is_there(screen) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from core.runs import directory
-from tests.conftest import pretend_alive, put_into
+from tests.conftest import put_into
 
 
 def labels(app) -> list[str]:
@@ -24,7 +24,6 @@ def test_finished_says_the_sentence_and_offers_compare(screen, experiment: Path)
 
 def test_running_shows_how_far_it_is(screen, experiment: Path) -> None:
     put_into(experiment, "running", phase="training, epoch 1 of 2")
-    pretend_alive(experiment)
     app = screen("watch", experiment="tiny")
     assert app.header[0].value.startswith("Training: run 4 of 6")
     assert "Stop all" in labels(app)
@@ -39,7 +38,7 @@ def test_failed_says_why_and_shows_the_log(screen, experiment: Path) -> None:
 
 
 def test_lost_says_how_to_go_on(screen, experiment: Path) -> None:
-    put_into(experiment, "running")
+    put_into(experiment, "lost")
     app = screen("watch", experiment="tiny")
     assert app.header[0].value == "Lost: its process is gone. Resume it from its last checkpoint, or delete it"
     assert "Resume all" in labels(app)

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from core.analysis import metrics
+from core.analysis import metrics, retrieval
 from core.analysis import table as tables
 from core.objectives import OBJECTIVES
 from core.runs import directory, readouts, scoring
@@ -78,9 +78,9 @@ def test_raw_vectors_are_searched_by_euclidean_distance_even_far_from_the_origin
     generator = np.random.default_rng(3)
     label_id = np.repeat(np.arange(4), 8)
     vectors = (generator.normal(size=(4, 5))[label_id] + generator.normal(size=(32, 5)) + 300).astype(np.float32)
-    found = metrics.retrieval(vectors, label_id, "euclidean")["map_at_r"]
+    found = retrieval.retrieve(vectors, label_id, "euclidean")["map_at_r"]
     assert found == pytest.approx(slow_map_at_r(vectors.astype(np.float64), label_id), abs=1e-9)
-    assert abs(found.mean() - metrics.retrieval(vectors, label_id)["map_at_r"].mean()) > 0.005
+    assert abs(found.mean() - retrieval.retrieve(vectors, label_id)["map_at_r"].mean()) > 0.005
     queries, known = vectors[::2], vectors[1::2]
     nearest = ((queries[:, None] - known[None]).astype(np.float64) ** 2).sum(axis=2).argmin(axis=1)
     right = metrics.knn_correct(queries, label_id[::2], known, label_id[1::2], 1, "euclidean")

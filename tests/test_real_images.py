@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from core.analysis.metrics import nearest
+from core.analysis.neighbors import largest
 from core.config import DatasetConfig, EncoderConfig, SplitConfig
 from core.data import decoding, pixels, sources, split
 from core.training import embed, encoder
@@ -93,6 +93,6 @@ def test_real_weights_give_the_neighbours_they_are_known_for() -> None:
     vectors = embed.embed(module, data, stored, np.arange(len(paths)), torch.device("cpu"), batch_size=64)
     similarity = vectors @ vectors.T
     np.fill_diagonal(similarity, -np.inf)
-    votes = label_id[nearest(similarity, 5)]
+    votes = label_id[largest(similarity, 5)]
     predicted = [np.bincount(row, minlength=37).argmax() for row in votes]
     assert abs(np.mean(predicted == label_id) - 0.738) < 0.02

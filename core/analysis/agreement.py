@@ -5,7 +5,7 @@ Full dimension only; rows of both are the same samples in the same order.
 
 import numpy as np
 
-from core.analysis import metrics
+from core.analysis import neighbors
 
 _ROWS = 8192  # rows in float64 at a time: 50 MB of 768 dimensions
 
@@ -25,7 +25,7 @@ def neighborhood_overlap(a: np.ndarray, b: np.ndarray, k: int) -> np.ndarray:
         ValueError: if they differ in their number of samples, or there are fewer than two.
     """
     _check(a, b)
-    return shared_neighbors(metrics.neighbors(a, k), metrics.neighbors(b, k))
+    return shared_neighbors(*(neighbors.nearest(space, space, k, is_same=True)[0] for space in (a, b)))
 
 
 def shared_neighbors(near_a: np.ndarray, near_b: np.ndarray) -> np.ndarray:

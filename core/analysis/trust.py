@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.analysis import metrics
-from core.analysis.neighbors import unit
+from core.analysis.neighbors import largest, unit
 
 NEIGHBORS = 10
 MOST = 5000  # points measured of a larger layout; their ranks are among all
@@ -80,7 +79,7 @@ def measure(vectors: np.ndarray, layout: np.ndarray, k: int = NEIGHBORS, most: i
         in_layout = 2 * layout[mine] @ layout.T - squares  # less a constant of the row, minus the squared distance
         for nearness in (in_space, in_layout):
             nearness[np.arange(len(mine)), mine] = -np.inf
-        near_space[chunk], near_layout[chunk] = metrics.nearest(in_space, k), metrics.nearest(in_layout, k)
+        near_space[chunk], near_layout[chunk] = largest(in_space, k), largest(in_layout, k)
         false[chunk] = _excess(in_space, near_layout[chunk], k)
         lost[chunk] = _excess(in_layout, near_space[chunk], k)
     worst = k * (2 * n - 3 * k - 1) / 2

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from core.analysis import clustering, metrics, projection
+from core.analysis import clustering, geometry, metrics, projection, retrieval
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.config import LEAKY_SAMPLER, EvaluationConfig, RunConfig
@@ -172,7 +172,7 @@ def _try_learning_rates(run: Path, config: RunConfig, place: Workplace, should_s
             if not trainer.is_done:
                 raise Stopped
             vectors = _vectors(trainer.encoder, validation, place, config, ask)
-            found = metrics.retrieval(vectors, place.manifest.label_id[validation])["map_at_r"]
+            found = retrieval.retrieve(vectors, place.manifest.label_id[validation])["map_at_r"]
             score = float(np.nanmean(found))
         except FloatingPointError as error:
             log.warning("%s learning rate %g: %s", run.name, lr, error)
@@ -210,9 +210,9 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
         ask()
         film.add(at_epoch, vectors[np.searchsorted(validation, probe)])
         ask()
-        found = metrics.retrieval(vectors, manifest.label_id[validation])
+        found = retrieval.retrieve(vectors, manifest.label_id[validation])
         return {**{f"validation_{name}": float(np.nanmean(found[name])) for name in ("map_at_r", "precision_at_1")},
-                "validation_effective_rank": metrics.effective_rank(vectors)}
+                "validation_effective_rank": float(geometry.effective_rank(vectors).mean())}
 
     def write(record: EpochRecord, found: dict[str, float], seconds: float) -> None:
         directory.append_record(run, {**asdict(record), **found, "total_seconds": seconds, **note})

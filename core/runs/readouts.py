@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from core.analysis import metrics
+from core.analysis import metrics, retrieval
 from core.analysis.metrics import METRICS
 from core.config import ExperimentConfig, UntrainedConfig, arm_label
 from core.runs import directory
@@ -59,7 +59,7 @@ def score(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, refe
         values = {
             "knn_accuracy": metrics.knn_correct(vectors, label_id, reference, reference_label_id, neighbors, distance),
             "probe_accuracy": metrics.probe_correct(vectors, label_id, reference, reference_label_id),
-            "map_at_r": metrics.retrieval(vectors, label_id, distance)["map_at_r"],
+            "map_at_r": retrieval.retrieve(vectors, label_id, distance)["map_at_r"],
             "kmeans_accuracy": metrics.kmeans_correct(vectors, label_id, len(classes), KMEANS_SEEDS)}
     return Readout(place, is_unit, {name: float(np.nanmean(values[name])) for name in CELLS})
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core import config as configuration
-from core.analysis import chance, clustering, comparison, metrics
+from core.analysis import chance, clustering, comparison, metrics, retrieval
 from core.analysis import table as tables
 from core.analysis.chance import Chance
 from core.analysis.comparison import Values
@@ -127,7 +127,7 @@ def score_open(table: EmbeddingTable) -> Scores | None:
         cluster, _ = clustering.matched_kmeans(held_out.embedding, label_id, len(classes), seed)
         correct.append(cluster == label_id)
         clusters.append(classes[cluster].astype(np.int32))
-    found = metrics.measure_retrieval(held_out.embedding, label_id)
+    found = retrieval.measure(held_out.embedding, label_id)
     values = {**found.values, "kmeans_accuracy": np.mean(correct, axis=0)}
     return Scores(name=configuration.parse_run(config).name, sample_id=held_out.sample_id, group=held_out.group,
                   label=held_out.label, label_id=held_out.label_id,
