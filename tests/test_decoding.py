@@ -98,18 +98,17 @@ def test_grey_is_the_grey_of_the_same_image(kind, mode):
     exif = Image.Exif()
     exif[274] = 6  # lies on its side
     content = encoded(image, kind, **({} if kind == "TIFF" else {"exif": exif}))
-    grey = decoding.decode_grey(content, 16)
-    assert grey.mode == "L" and min(grey.size) >= 16
-    assert (grey.width < grey.height) == (kind != "TIFF")
-    expected = decoding.decode(content).convert("L").resize((8, 8), Image.Resampling.BOX)
-    assert np.abs(np.asarray(grey.resize((8, 8), Image.Resampling.BOX), int) - np.asarray(expected, int)).max() <= 1
+    grey = decoding.grey_square(content, 8)
+    assert grey.mode == "L" and grey.size == (8, 8)
+    expected = decoding.decode(content).convert("L").resize((8, 8), Image.Resampling.BILINEAR)
+    assert np.abs(np.asarray(grey, int) - np.asarray(expected, int)).max() <= 1
 
 
 @pytest.mark.parametrize("progressive", [False, True])
 def test_a_jpeg_cut_anywhere_is_refused_in_grey_as_in_colour(progressive):
     content = encoded(noise(0, 64, 64), "JPEG", progressive=progressive)
     refused = []
-    for decode in (decoding.decode, lambda cut: decoding.decode_grey(cut, 16)):
+    for decode in (decoding.decode, lambda cut: decoding.grey_square(cut, 16)):
         said = []
         for end in range(0, len(content), 41):
             try:
@@ -122,9 +121,18 @@ def test_a_jpeg_cut_anywhere_is_refused_in_grey_as_in_colour(progressive):
     assert all(refused[0][:-3]), "only the last bytes may be missing"
 
 
-def test_a_large_jpeg_is_made_small_in_grey_and_a_small_one_left():
-    assert decoding.decode_grey(encoded(noise(0, 400, 300), "JPEG"), 48).size in ((100, 75), (75, 100))
-    assert decoding.decode_grey(encoded(noise(0, 20, 20), "JPEG"), 48).size == (20, 20)
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("size", [(350, 197), (257, 401), (20, 20), (801, 803)])
+def test_a_jpeg_worked_out_small_keeps_its_edges_where_they_are(size, orientation):
+    """Eight pixels become one, and what is left over at the right and below is no whole pixel of the small image."""
+    width, height = size
+    checks = (np.arange(height)[:, None] * 7 // height + np.arange(width) * 5 // width) % 2 * 200 + 20
+    exif = Image.Exif()
+    exif[274] = orientation
+    content = encoded(Image.fromarray(checks.astype(np.uint8)), "JPEG", quality=95, exif=exif)
+    expected = decoding.decode(content).convert("L").resize((16, 16), Image.Resampling.BILINEAR)
+    difference = np.asarray(decoding.grey_square(content, 16), float) - np.asarray(expected, float)
+    assert np.sqrt((difference ** 2).mean()) < 3
 
 
 def test_a_reason_is_one_line_and_never_empty():

@@ -30,17 +30,29 @@ def decode(content: bytes) -> Image.Image:
     return _finished(_opened(content))
 
 
-def decode_grey(content: bytes, least: int) -> Image.Image:
-    """The same image in grey, both sides at least `least` where the file has as many.
+def grey_square(content: bytes, side: int) -> Image.Image:
+    """The same image in grey, squeezed to a small square.
 
-    A JPEG is read to its last byte, but only worked out in grey and as small as that: twice as fast on crops of 224 px.
+    A JPEG is read to its last byte, but only worked out in grey and a little larger than that: twice as fast on crops of
+    224 px.
+
+    Args:
+        content: an image file's bytes.
+        side: of the square, in pixels.
 
     Raises:
         OSError, ValueError: as `decode`.
     """
     image = _opened(content)
-    image.draft("L", (least, least))
-    return _finished(image, "L")
+    drafted = image.draft("L", (3 * side, 3 * side))
+    if drafted is None:
+        return _squeezed(_finished(image, "L"), side)
+    image.load()
+    return _finished(_squeezed(image, side, drafted[1]), "L")  # its last row and column may reach beyond the image
+
+
+def _squeezed(image: Image.Image, side: int, box: tuple[float, float, float, float] | None = None) -> Image.Image:
+    return image.resize((side, side), Image.Resampling.BILINEAR, box, reducing_gap=4.0)
 
 
 def _opened(content: bytes) -> Image.Image:

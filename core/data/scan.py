@@ -22,13 +22,12 @@ from PIL import Image
 from PIL import __version__ as pillow_version
 from scipy.spatial import cKDTree
 
-from core.data.decoding import MAX_PIXELS, UNREADABLE, decode, decode_grey, reason
+from core.data.decoding import MAX_PIXELS, UNREADABLE, decode, grey_square, reason
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 LOOK_SIDE = 16
-_LEAST_SIDE = 3 * LOOK_SIDE  # what a look is made of
 _CUT_OFF = 10.0  # levels that a block of a look loses at most, as the purest green does, when a JPEG's colours are cut off
-_VERSION = zlib.crc32(f"2 {pillow_version} {MAX_PIXELS} {LOOK_SIDE}".encode()) >> 1  # a signed number in SQLite
+_VERSION = zlib.crc32(f"3 {pillow_version} {MAX_PIXELS} {LOOK_SIDE}".encode()) >> 1  # a signed number in SQLite
 _CHUNK_FILES, _CHUNK_BYTES = 64, 1_000_000  # small files are handed over by the dozen, photographs one by one
 _COMMIT_SECONDS = 1.0
 
@@ -175,9 +174,7 @@ def _look_at(path: str) -> tuple[str, bytes, str]:
     try:
         with open(path, "rb") as file:
             content = file.read()
-        grey = decode_grey(content, _LEAST_SIDE)
-        look = grey.resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        return hashlib.sha256(content).hexdigest(), look.tobytes(), ""
+        return hashlib.sha256(content).hexdigest(), grey_square(content, LOOK_SIDE).tobytes(), ""
     except UNREADABLE as error:
         return "", b"", _why_not(error)
 
