@@ -191,9 +191,9 @@ def _conclude(folder: Path, options: argparse.Namespace) -> int:
                 verdict.get("open_rows"), verdict.get("open_comparisons"), "images of held-out classes, among themselves")):
             if rows:
                 print(_table(rows, of))
-            for item in comparisons or ():
-                count = item["images_per_class"]
-                print(f"{'All images' if count == 'all' else f'{count} images per class'}: {item['sentence']}.")
+            for count, said in [(item["images_per_class"], item["sentence"]) for item in comparisons or ()] + [
+                    (row["images_per_class"], row["not_improved"]) for row in rows or () if row["not_improved"]]:
+                print(f"{'All images' if count == 'all' else f'{count} images per class'}: {said}.")
         for pair in verdict["curve"]["pairs"] if verdict.get("curve") else ():
             print(f"{pair['sentence']}. {pair['crossing_sentence']}.")
         print(f"Look closer: streamlit run streamlit_app.py, then open {folder.name}.")

@@ -44,6 +44,13 @@ def chance(rows: list[dict], labels: tuple[str, ...]) -> None:
                         f"labels would score as much.]")
 
 
+def untrained(rows: list[dict], labels: tuple[str, ...]) -> None:
+    """Says which arms training has not made better than the encoder was before; nothing if it has made all so."""
+    for row in rows:
+        if row["objective"] in labels and row["not_improved"]:
+            st.markdown(f":orange[:material/trending_down: {row['not_improved']}.]")
+
+
 def details(compared: dict, agreement: dict | None) -> None:
     """Folded: classes, exact tests, measures of the whole spaces, and the settings that differ."""
     with st.expander("By class, exact tests, whole spaces, and what differs in the settings"):
@@ -92,6 +99,7 @@ def open_set(found: dict, images_per_class: int | str, a: str, b: str) -> None:
                  "other; they have no training images, so k-NN and the probe have nothing to learn from.")
     st.markdown(f"**{told['sentence']}.**")
     st.caption("The interval is over seeds and images of these classes alone: others held out may say otherwise.")
+    untrained(list(rows.values()), (a, b))
     table(told, {label: row["metrics"] for label, row in rows.items()},
           {"untrained": "untrained", f"A · {a}": a, f"B · {b}": b}, rows[b]["n_seeds"])
 

@@ -79,13 +79,17 @@ with headline:
     if len(seeds) < len(config.seeds):
         st.caption(f"{len(seeds)} of {len(config.seeds)} seeds are finished; this will change.")
 
-summaries = {row["objective"]: row["metrics"] for row in found["rows"] if row["images_per_class"] == count}
+rows = [row for row in found["rows"] if row["images_per_class"] == count]
+with headline:
+    if "untrained" not in (name_a, name_b):
+        _verdict.untrained(rows, (name_a, name_b))
+summaries = {row["objective"]: row["metrics"] for row in rows}
 _verdict.table(compared, summaries, {"untrained": "untrained", f"A · {name_a}": name_a, f"B · {name_b}": name_b}, len(seeds))
 n_test = compared["differences"][0]["n_samples"]
 over = f"mean ± sd over {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
 st.caption(f"Percent of {n_test:,} test images, {over}; the interval is a bootstrap over seeds and images, whole groups "
            f"at a time.")
-_verdict.chance([row for row in found["rows"] if row["images_per_class"] == count], (name_a, name_b))
+_verdict.chance(rows, (name_a, name_b))
 compared_runs = [done[f"{label}-{count}-seed{item}"] for label in (name_a, name_b) for item in seeds]
 st.caption(" ".join(filter(None, (openings.sentence(folder), trials.sentence(folder, compared_runs)))))
 

@@ -6,6 +6,7 @@ import pytest
 
 from core.runs import directory, openings
 from tests.conftest import put_into
+from tests.test_verdict import spoil
 
 
 def test_the_sentence_stands_on_top_and_the_table_agrees_with_the_verdict(screen, experiment: Path) -> None:
@@ -17,6 +18,14 @@ def test_the_sentence_stands_on_top_and_the_table_agrees_with_the_verdict(screen
     mean, sd = arms["supcon"]["map_at_r"]["mean"], arms["supcon"]["map_at_r"]["sd"]
     assert table.loc["MAP@R", "B · supcon"] == f"{100 * mean:.1f} ± {100 * sd:.1f}"
     assert table.columns[0] == "untrained"
+
+
+def test_training_that_did_not_help_is_said_below_the_sentence(screen, experiment: Path) -> None:
+    spoil(experiment, "supcon")
+    said = [item.value for item in screen("compare", experiment="tiny").markdown]
+    assert any("Cannot tell SupCon from the untrained encoder on MAP@R: " in text for text in said)
+    said = [item.value for item in screen("compare", experiment="tiny", a="untrained", b="supcon").markdown]
+    assert not any("from the untrained encoder on" in text for text in said), "the sentence itself says so"
 
 
 def test_an_address_with_a_selection_shows_its_images_and_neighbours(screen, experiment: Path) -> None:

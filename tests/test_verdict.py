@@ -54,3 +54,34 @@ def test_agreement_is_that_of_the_embeddings(finished: Path) -> None:
     assert alike["cka"][1] == pytest.approx(agreement.linear_cka(*spaces))
     assert alike["neighbors"] == 10 and alike["overlap_by_chance"] == pytest.approx(10 / (len(order) - 1))
     assert directory.read_json(finished / "verdict.json")["comparisons"][0]["agreement"] == alike
+
+
+def spoil(experiment: Path, label: str) -> None:
+    """Halves the MAP@R of an arm's runs."""
+    for run in experiment.glob(f"{label}-*"):
+        scores = scoring.read_scores(run)
+        for part in (scores.values, scores.gallery):
+            part["map_at_r"] = part["map_at_r"] / 2
+        scoring.write_scores(run, scores)
+    (experiment / "verdict.json").unlink()
+
+
+def test_training_that_did_not_help_is_said(finished: Path, experiment: Path) -> None:
+    spoil(experiment, "supcon")
+    for folder in (finished, experiment):
+        rows = {row["objective"]: row for row in verdict.read(folder)["rows"]}
+        assert rows["untrained"]["against_untrained"] is None and rows["untrained"]["not_improved"] == ""
+        for label in ("classification", "supcon"):
+            told, floor, arm = rows[label]["against_untrained"], rows["untrained"], rows[label]
+            assert told["difference"] == pytest.approx(
+                arm["metrics"]["map_at_r"]["mean"] - floor["metrics"]["map_at_r"]["mean"])
+            assert (arm["not_improved"] == "") == (told["verdict"] == "better")
+    assert rows["supcon"]["not_improved"].startswith("Cannot tell SupCon from the untrained encoder on MAP@R: ")
+
+
+def test_an_arm_tested_on_other_images_is_not_held_against_the_untrained_encoder(experiment: Path) -> None:
+    for run in experiment.glob("untrained-*"):
+        scores = scoring.read_scores(run)
+        scoring.write_scores(run, replace(scores, sample_id=np.roll(scores.sample_id, 1)))
+    rows = verdict.decide(experiment)["rows"]
+    assert [row["against_untrained"] for row in rows] == [None] * 3

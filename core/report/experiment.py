@@ -114,7 +114,10 @@ def _answer(report: Report) -> str:
     than = "no training" if report.title_a == "untrained" else f"training by {report.title_a}"
     return (f"<p class='note'>{escape(report.name)} · Does training by {escape(report.title_b)} give better embeddings than "
             f"{escape(than)}?</p><h1>{escape(report.comparison['sentence'])}.</h1>"
-            f"<p>With {_count(report.images_per_class)}.</p>{f'<ul>{others}</ul>' if others else ''}")
+            f"<p>With {_count(report.images_per_class)}.</p>{f'<ul>{others}</ul>' if others else ''}"
+            + "".join(f"<p><b>{escape(row['not_improved'])}.</b></p>" for row in report.rows
+                      if row["not_improved"] and row["objective"] in (report.comparison["label_a"],
+                                                                      report.comparison["label_b"])))
 
 
 def _fairness(report: Report) -> str:

@@ -133,7 +133,7 @@ def read(folder: Path) -> dict:
     if path.is_file():
         scored = [file.stat().st_mtime_ns for file in folder.glob(f"*/{SCORES}")]
         found = directory.read_json(path)
-        if path.stat().st_mtime_ns >= max(scored, default=0) and "open_comparisons" in found:
+        if path.stat().st_mtime_ns >= max(scored, default=0) and all("against_untrained" in row for row in found["rows"]):
             return found
     return decide(folder)
 
@@ -144,10 +144,11 @@ def decide(folder: Path) -> dict:
     Every arm is compared with the first, and every arm that leaks with the same arm without the leak.
 
     Returns:
-        JSON: 'rows' (objective, images_per_class, leaks, n_seeds, n_test, metrics, space, chance), 'comparisons' (each with
-        its 'agreement', None where no two test samples are shared) and 'sentence', the first comparison at the most images
-        per class; empty where nothing is completed. 'curve' as `curve.draw` has it; 'open_rows' and 'open_comparisons' are
-        the same of the held-out classes.
+        JSON: 'rows' (objective, images_per_class, leaks, n_seeds, n_test, metrics, space, chance; against_untrained, the
+        difference on MAP@R that training made, None for the untrained encoder itself and where it was tested on other images,
+        and not_improved, a sentence if that is not for the better), 'comparisons' (each with its 'agreement', None where no
+        two test samples are shared) and 'sentence', the first comparison at the most images per class; empty where nothing is
+        completed. 'curve' as `curve.draw` has it; 'open_rows' and 'open_comparisons' are the same of the held-out classes.
     """
     config = directory.read_config(folder)
     rows, comparisons = _tell(folder, config, SCORES)
@@ -164,12 +165,14 @@ def _tell(folder: Path, config: ExperimentConfig, file: str) -> tuple[list[dict]
     rows, comparisons = [], []
     for count in config.images_per_class:
         arms = {label: scoring.arm(folder, label, count, file) for label in (arm_label(UntrainedConfig()), *config.arms)}
+        floor = arms[arm_label(UntrainedConfig())]
         for label, found in arms.items():
             if found is not None:
                 rows.append({"objective": label, "images_per_class": count,
                              "leaks": list(configuration.parse_run(found.config).leaks),
                              "n_seeds": len(found.values[HEADLINE]), "n_test": len(found.sample_id),
                              "metrics": summarize(found, n_bootstrap), "space": summarize_space(found, n_bootstrap),
+                             **_against_untrained(floor, found, n_bootstrap),
                              "chance": {name: asdict(item) for name, item in chance_levels(found, n_bootstrap).items()}})
         for label_a, label_b in _pairs(config):
             a, b = arms[label_a], arms[label_b]
@@ -178,6 +181,16 @@ def _tell(folder: Path, config: ExperimentConfig, file: str) -> tuple[list[dict]
                 comparisons.append({"images_per_class": count, "label_a": label_a, "label_b": label_b,
                                     **compare(a, b, n_bootstrap).to_json(), "agreement": alike})
     return rows, comparisons
+
+
+def _against_untrained(floor: Scores | None, arm: Scores, n_bootstrap: int) -> dict:
+    """What training did to an encoder, on the headline's metric, for an arm's row."""
+    if floor is None or floor is arm or not np.array_equal(floor.sample_id, arm.sample_id) or (
+            len(floor.values[HEADLINE]) != len(arm.values[HEADLINE])):
+        return {"against_untrained": None, "not_improved": ""}
+    found = comparison.difference(HEADLINE, floor.drawn()[HEADLINE], arm.drawn()[HEADLINE], n_bootstrap, group=arm.group)
+    said = comparison.sentence(found, "the untrained encoder", arm.name)
+    return {"against_untrained": found.to_json(), "not_improved": "" if found.verdict == "better" else said}
 
 
 def _pairs(config: ExperimentConfig) -> list[tuple[str, str]]:
