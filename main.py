@@ -49,9 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     roots = argparse.ArgumentParser(add_help=False)
-    roots.add_argument("--data", type=Path, default=argparse.SUPPRESS, help="root of datasets (default: data)")
+    roots.add_argument("--data", type=Path, default=argparse.SUPPRESS, help="root of datasets (default: DUET_DATA, or data)")
     roots.add_argument("--checkpoints", type=Path, default=argparse.SUPPRESS,
-                       help="root of experiments (default: checkpoints)")
+                       help="root of experiments (default: DUET_CHECKPOINTS, or checkpoints)")
     device = argparse.ArgumentParser(add_help=False)
     device.add_argument("--device", default="auto", help="auto, cpu, cuda, or the number of a CUDA device")
     queue = argparse.ArgumentParser(add_help=False)
@@ -101,7 +101,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
                        help="override one field of the config; may be repeated")
     bench.add_argument("--rounds", type=int, default=5, help="rounds that count (default: 5)")
     bench.add_argument("--trace", type=Path, metavar="FILE.json", help="also write a profile of ten training steps")
-    defaults = argparse.Namespace(data=Path("data"), checkpoints=Path("checkpoints"), queue=True)
+    data, checkpoints = (Path(os.environ.get(f"DUET_{name.upper()}", name)) for name in ("data", "checkpoints"))  # as the app
+    defaults = argparse.Namespace(data=data, checkpoints=checkpoints, queue=True)
     return parser.parse_args(arguments, defaults)
 
 

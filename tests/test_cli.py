@@ -1,6 +1,7 @@
 """The command line as a person types it: output, exit codes, one line for every bad input and nothing left behind."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -58,6 +59,8 @@ def test_run_prints_a_table_and_a_sentence_and_json_says_the_same(tmp_path: Path
         means = [f"{100 * row['metrics'][name]['mean']:.1f}" for name in SHORT]
         assert [cells[place] for place in range(2, len(cells), 3)] == means
 
+    for row in found["rows"]:
+        assert row["not_improved"] in told.stdout, "training that did not help is said"
     listed = json.loads(duet("list", "--json", root=tmp_path).stdout)["experiments"]
     assert {item["experiment"]: item["state"] for item in listed} == {"tiny": "completed", "tiny-2": "completed"}
 
@@ -76,6 +79,12 @@ def test_run_prints_a_table_and_a_sentence_and_json_says_the_same(tmp_path: Path
 def test_bad_settings_are_refused(overrides: list[str], message: str, tmp_path: Path) -> None:
     arguments = [part for override in overrides for part in ("--set", override)]
     assert message in refused(duet("--config", DEMO, *arguments, root=tmp_path), tmp_path)
+
+
+def test_the_environment_moves_the_roots_as_it_moves_the_apps(tmp_path: Path) -> None:
+    told = subprocess.run([sys.executable, "main.py", "list"], cwd=PROJECT, capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "DUET_CHECKPOINTS": str(tmp_path / "elsewhere")})
+    assert f"no experiments in {tmp_path / 'elsewhere'}" in told.stdout + told.stderr
 
 
 def test_bad_files_are_refused(tmp_path: Path) -> None:

@@ -2,14 +2,13 @@
 a difference covers the truth. On spaces drawn from known populations, and on encoders really trained on digits.
 """
 
-import itertools
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from core.analysis import comparison
+from core.analysis import comparison, retrieval
 from core.analysis.metrics import METRICS
 from core.runs import scoring, verdict
 from tests.conftest import run_experiment, tiny
@@ -45,18 +44,18 @@ def test_200_pairs_that_differ_by_seed_alone(n_seeds: int) -> None:
 
 def gap_of(population: Population, more_noise: float, n: int) -> float:
     """How much P@1 falls with more noise, in a draw of n images."""
-    images, label_id = population.draw(2 * n)
-    a, b = (measured_arm(population, images[:n], label_id[:n], images[n:], label_id[n:], 1, 1, lambda _, extra=extra: extra)[0]
-            for extra in (0.0, more_noise))
-    return float(np.nanmean(a.values["precision_at_1"]) - np.nanmean(b.values["precision_at_1"]))
+    images, label_id = population.draw(n)
+    before, after = (retrieval.retrieve(population.space(images, extra), label_id)["precision_at_1"].mean()
+                     for extra in (0.0, more_noise))
+    return float(before - after)
 
 
 def found_gaps(n_seeds: int, n_pairs: int, n: int, points: float) -> tuple[Counter, float]:
     """How many of so many pairs with a gap in P@1 of so many points are told apart the right way, and the mean gap."""
     low, high = 0.0, 1.5
-    for _ in range(14):  # the noise that costs so many points
+    for _ in range(10):  # the noise that costs so many points, in the mean over the pairs' populations
         middle = (low + high) / 2
-        gap = np.mean([gap_of(Population(8, 24, seed, seed_noise=0.5), middle, 1500) for seed in range(2)])
+        gap = np.mean([gap_of(Population(8, 24, 1000 + trial, seed_noise=0.5), middle, n) for trial in range(n_pairs)])
         low, high = (low, middle) if gap > points / 100 else (middle, high)
     found: Counter = Counter()
     gaps = []
@@ -97,5 +96,6 @@ def test_twenty_pairs_trained_on_digits_that_differ_by_seed_alone(tmp_path: Path
     print(f"MAP@R {100 * means.mean():.1f} ± {100 * means.std(ddof=1):.1f} over 120 seeds; told apart of 20:", dict(found))
     assert max(found.values()) <= 1, found
     one_seed = sum(verdict.compare(*(scoring.scores_of_runs([run], "supcon") for run in pair), 2000).differences[0].verdict
-                   != "cannot tell" for pair in itertools.batched(runs[:40], 2)) if hasattr(itertools, "batched") else None
+                   != "cannot tell" for pair in zip(runs[:40:2], runs[1:40:2]))
     print("of 20 pairs of single seeds, told apart on MAP@R:", one_seed)
+    assert one_seed <= 3, one_seed
