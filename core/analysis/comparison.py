@@ -273,7 +273,7 @@ def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[st
         sign = 1 if result.verdict == "better" else -1
         low, high = sorted((sign * low, sign * high))
         text = (f"{name_b} is {result.verdict} than {name_a} on {title} by {abs(100 * result.difference):.1f} points "
-                f"(95 % {low:.1f} to {high:.1f}; {seeds})")
+                f"(95 % {low:.1f} to {high:.1f}; {seeds}){_of_one_seed(result)}")
     unfair = unfair_words(confounders)
     text = "; ".join(part for part in (warning, unfair, text) if part)
     return first_up(text)
@@ -299,12 +299,17 @@ def worth_sentence(result: Difference, leak: str, name: str) -> str:
                 f"{100 * result.a:.1f} without (difference 95 % {low:+.1f} to {high:+.1f}; {_seeds(result)})")
     else:
         text = (f"{leak} is worth {100 * result.difference:+.1f} points of {title} to {name} "
-                f"(95 % {low:+.1f} to {high:+.1f}; {_seeds(result)})")
+                f"(95 % {low:+.1f} to {high:+.1f}; {_seeds(result)}){_of_one_seed(result)}")
     return first_up(text)
 
 
 def _seeds(result: Difference) -> str:
     return f"{result.n_seeds} {'seed' if result.n_seeds == 1 else 'seeds'}, {result.n_samples:,} test images"
+
+
+def _of_one_seed(result: Difference) -> str:
+    """Of one seed the interval covers images alone: of encoders that differ by nothing else, most are told apart."""
+    return "; another seed may well say otherwise" if result.n_seeds == 1 else ""
 
 
 def _defined(values: np.ndarray) -> np.ndarray:
