@@ -86,9 +86,8 @@ with headline:
 summaries = {row["objective"]: row["metrics"] for row in rows}
 _verdict.table(compared, summaries, {"untrained": "untrained", f"A · {name_a}": name_a, f"B · {name_b}": name_b}, len(seeds))
 n_test = compared["differences"][0]["n_samples"]
-over = f"mean ± sd over {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
-st.caption(f"Percent of {n_test:,} test images, {over}; the interval is a bootstrap over seeds and images, whole groups "
-           f"at a time.")
+over, drawn = (f"mean ± sd over {len(seeds)} seeds", "seeds and images") if len(seeds) > 1 else ("one seed", "images alone")
+st.caption(f"Percent of {n_test:,} test images, {over}; the interval is a bootstrap over {drawn}, whole groups at a time.")
 _verdict.chance(rows, (name_a, name_b))
 compared_runs = [done[f"{label}-{count}-seed{item}"] for label in (name_a, name_b) for item in seeds]
 st.caption(" ".join(filter(None, (openings.sentence(folder), trials.sentence(folder, compared_runs)))))

@@ -139,8 +139,10 @@ def _fairness(report: Report) -> str:
 def _metrics(report: Report) -> str:
     floor = next((row["metrics"] for row in report.rows if row["objective"] == "untrained"), {})
     first = report.comparison["differences"][0]
-    note = (f"<p class='note'>Percent of {first['n_samples']:,} test images, mean over {first['n_seeds']} "
-            f"{'seed' if first['n_seeds'] == 1 else 'seeds'}; 95 % intervals by bootstrap over seeds and images.</p>")
+    seeds, drawn = ("one seed", "images alone") if first["n_seeds"] == 1 else (
+        f"mean over {first['n_seeds']} seeds", "seeds and images")
+    note = (f"<p class='note'>Percent of {first['n_samples']:,} test images, {seeds}; 95 % intervals by bootstrap over "
+            f"{drawn}.</p>")
     meanings = "".join(f"<li><b>{escape(METRICS[item['metric']].title)}</b>: {escape(METRICS[item['metric']].meaning)}</li>"
                        for item in report.comparison["differences"])
     return (f"<h2>Every metric</h2>{_differences(report.comparison, _names(report), floor)}{note}"
