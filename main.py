@@ -193,7 +193,7 @@ def _conclude(folder: Path, options: argparse.Namespace) -> int:
             if rows:
                 print(_table(rows, of))
             for count, said in [(item["images_per_class"], item["sentence"]) for item in comparisons or ()] + [
-                    (row["images_per_class"], row["not_improved"]) for row in rows or () if row["not_improved"]]:
+                    (row["images_per_class"], row["not_improved"]) for row in rows or () if row.get("not_improved")]:
                 print(f"{'All images' if count == 'all' else f'{count} images per class'}: {said}.")
         for pair in verdict["curve"]["pairs"] if verdict.get("curve") else ():
             print(f"{pair['sentence']}. {pair['crossing_sentence']}.")

@@ -135,15 +135,15 @@ def test_the_command_line_prints_the_open_sets_table_and_sentence(shown: Path, c
     import main
 
     main._conclude(shown, argparse.Namespace(json=False))
-    closed, open_set = capsys.readouterr().out.split("15 images per class: ")[:2]
+    closed, _, open_set = capsys.readouterr().out.partition("test images; ")
     found = directory.read_json(shown / "verdict.json")
-    open_set = open_set.partition("\n")[2]
     n_open = len(directory.read_manifest(shown).indices("open"))
-    assert f"Percent on {n_open} images of held-out classes, among themselves" in open_set and "test images" in closed
+    assert f"Percent on {n_open} images of held-out classes, among themselves" in open_set
     for rows, printed in ((found["rows"], closed), (found["open_rows"], open_set)):
         row, = (row for row in rows if row["objective"] == "supcon")
         values = [f"{100 * item['mean']:.1f} ± {100 * item['sd']:.1f}" for name, item in row["metrics"].items()
                   if name in ("map_at_r", "kmeans_accuracy")]
-        line = next(line for line in printed.splitlines() if line.startswith("supcon"))
+        line = next(line for line in printed.splitlines() if line.startswith("supcon "))
+        assert all(row["not_improved"] in open_set for row in rows)
         assert all(value in line for value in values)
     assert "probe" in closed and "probe" not in open_set

@@ -49,6 +49,7 @@ class Report:
         rows: every arm's entry at that images-per-class, untrained first.
         curve: the low-data curve's entry; None with one images-per-class.
         open_set: entries of the same pair among held-out classes; empty where none was held out.
+        open_rows: every arm's entry among them.
         readouts: rows of the table of readouts; empty where there are none.
         spaces: test images of both, the same rows, float32 vectors.
         layouts: their places, B turned onto A, each of shape (n, 2).
@@ -73,6 +74,7 @@ class Report:
     rows: list[dict]
     curve: dict | None
     open_set: list[dict]
+    open_rows: list[dict]
     readouts: list[dict]
     spaces: tuple[EmbeddingTable, EmbeddingTable]
     layouts: tuple[np.ndarray, np.ndarray]
@@ -115,9 +117,13 @@ def _answer(report: Report) -> str:
     return (f"<p class='note'>{escape(report.name)} · Does training by {escape(report.title_b)} give better embeddings than "
             f"{escape(than)}?</p><h1>{escape(report.comparison['sentence'])}.</h1>"
             f"<p>With {_count(report.images_per_class)}.</p>{f'<ul>{others}</ul>' if others else ''}"
-            + "".join(f"<p><b>{escape(row['not_improved'])}.</b></p>" for row in report.rows
-                      if row["not_improved"] and row["objective"] in (report.comparison["label_a"],
-                                                                      report.comparison["label_b"])))
+            + _not_improved(report.rows, report.comparison))
+
+
+def _not_improved(rows: list[dict], told: dict) -> str:
+    """Which of both arms training has not made better than the untrained encoder."""
+    return "".join(f"<p><b>{escape(row['not_improved'])}.</b></p>" for row in rows
+                   if row["not_improved"] and row["objective"] in (told["label_a"], told["label_b"]))
 
 
 def _fairness(report: Report) -> str:
@@ -209,7 +215,7 @@ def _open_set(report: Report) -> str:
         return ""
     told = report.open_set[0]
     return (f"<h2>Classes it never saw</h2><p><b>{escape(told['sentence'])}.</b></p>"
-            f"{_differences(told, _names(report), {})}<p class='note'>Held-out classes have no training images, so k-NN and "
+            f"{_not_improved(report.open_rows, told)}{_differences(told, _names(report), {})}<p class='note'>Held-out classes have no training images, so k-NN and "
             f"the probe have nothing to learn from.</p>")
 
 

@@ -48,6 +48,7 @@ def write(folder: Path, output: Path, pair: tuple[str, str, int | str] | None = 
         others=[item for item in found["comparisons"] if item["sentence"] != told["sentence"]],
         rows=rows, curve=found.get("curve"),
         open_set=[item for item in found["open_comparisons"] if _is_same_pair(item, told)],
+        open_rows=[row for row in found["open_rows"] if row["images_per_class"] == count],
         readouts=readouts.rows(folder, config, count), spaces=spaces, layouts=layouts, won=won, lost=lost,
         protocol=_protocol(folder, config), openings=openings.sentence(folder),
         trials=trials.sentence(folder, [directory.read_run(run) for side in "ab" for run in runs[side]]),
