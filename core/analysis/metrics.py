@@ -123,8 +123,9 @@ def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, re
     """
     with threadpool_limits(1):  # sums in one order, whatever the process
         unit = nearby.unit(vectors)
-        clusters = np.stack(list(parts.at_once(
-            [lambda seed=seed: clustering.matched_kmeans(vectors, label_id, n_classes, seed)[0] for seed in range(kmeans_seeds)])))
+        clusters = np.stack(list(parts.at_once([
+            lambda seed=seed: clustering.matched_kmeans(vectors, label_id, n_classes, seed)[0]
+            for seed in range(kmeans_seeds)])))
         found = retrieval.measure(vectors, label_id)
         ks = (neighbors, *_VOTERS)
         votes = _vote(unit, label_id, nearby.unit(reference), reference_label_id, ks)

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from PIL import __version__ as pillow_version
 from scipy.spatial import cKDTree
 

@@ -215,8 +215,8 @@ def _open_set(report: Report) -> str:
         return ""
     told = report.open_set[0]
     return (f"<h2>Classes it never saw</h2><p><b>{escape(told['sentence'])}.</b></p>"
-            f"{_not_improved(report.open_rows, told)}{_differences(told, _names(report), {})}<p class='note'>Held-out classes have no training images, so k-NN and "
-            f"the probe have nothing to learn from.</p>")
+            f"{_not_improved(report.open_rows, told)}{_differences(told, _names(report), {})}<p class='note'>Held-out classes "
+            f"have no training images, so k-NN and the probe have nothing to learn from.</p>")
 
 
 def _readouts(report: Report) -> str:

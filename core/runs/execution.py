@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from core.analysis import clustering, geometry, metrics, projection, retrieval
+from core.analysis import clustering, geometry, projection, retrieval
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.config import LEAKY_SAMPLER, EvaluationConfig, RunConfig
