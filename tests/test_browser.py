@@ -116,7 +116,7 @@ def test_a_run_goes_on_without_its_page_and_its_server(server: Server, page: Pag
     # killed: shown as lost, with the way on
     psutil.Process(worker["pid"]).kill()
     expect(page.get_by_role("heading", name="Lost: its process is gone.")).to_be_visible(timeout=30_000)
-    expect(page.get_by_role("button", name="Resume all")).to_be_visible()
+    expect(page.get_by_role("button", name="Resume all")).to_be_visible(timeout=30_000)
     page.goto(server.address)
     expect(page.get_by_text("resume, or delete it")).to_be_visible(timeout=30_000)
     page.get_by_role("button", name="Resume").click()
