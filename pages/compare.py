@@ -60,6 +60,7 @@ told = next((item for item in found["comparisons"] if len(seeds) == item["differ
     item["label_a"], item["label_b"], item["images_per_class"]) == (name_a, name_b, count)), None)
 compared = told or _compared(str(folder), tuple(f"{name_a}-{count}-seed{item}" for item in seeds),
                              tuple(f"{name_b}-{count}-seed{item}" for item in seeds), stamps)
+rows = [row for row in found["rows"] if row["images_per_class"] == count]
 with headline:
     st.header(f"{compared['sentence']}.")
     _shared.leak_note(run for run in done.values() if run.images_per_class == count and run.seed == seed
@@ -78,11 +79,9 @@ with headline:
                    "alone differs.")
     if len(seeds) < len(config.seeds):
         st.caption(f"{len(seeds)} of {len(config.seeds)} seeds are finished; this will change.")
-
-rows = [row for row in found["rows"] if row["images_per_class"] == count]
-with headline:
     if "untrained" not in (name_a, name_b):
         _verdict.untrained(rows, (name_a, name_b))
+
 summaries = {row["objective"]: row["metrics"] for row in rows}
 _verdict.table(compared, summaries, {"untrained": "untrained", f"A · {name_a}": name_a, f"B · {name_b}": name_b}, len(seeds))
 n_test = compared["differences"][0]["n_samples"]

@@ -96,9 +96,12 @@ def test_kmeans_of_separate_classes_is_all_right_and_of_two_swapped_labels_not()
 def test_all_metrics_of_a_space_are_the_ones_announced():
     vectors, label = random_space(5, n=40, n_classes=3)
     known, known_label = random_space(6, n=50, n_classes=3)
-    found = metrics.measure(vectors, label, known, known_label, n_classes=3, neighbors=5, kmeans_seeds=3).values
+    measured = metrics.measure(vectors, label, known, known_label, n_classes=3, neighbors=5, kmeans_seeds=3)
+    found = measured.values
     assert list(found) == list(metrics.METRICS)
     assert metrics.HEADLINE in found
+    for pull in measured.gallery.values():
+        assert pull.mean() == pytest.approx(0, abs=1e-12)
     for name, values in found.items():
         low, high = metrics.METRICS[name].bounds
         assert values.shape == (40,)

@@ -29,12 +29,12 @@ def kmeans(vectors: np.ndarray, n_clusters: int, seed: int) -> tuple[np.ndarray,
     if len(vectors) < n_clusters:
         raise ValueError(f"K-means with {n_clusters} clusters must have at least as many samples, got {len(vectors)}")
     n_part = max(_PART, _PART_PER_CLUSTER * n_clusters)
-    model = KMeans(n_clusters, n_init=10, random_state=seed)
-    if len(vectors) > n_part:
+    if len(vectors) <= n_part:
+        model = KMeans(n_clusters, n_init=10, random_state=seed).fit(vectors)
+    else:
         part = np.random.default_rng([seed, 8]).choice(len(vectors), n_part, replace=False)
-        model = KMeans(n_clusters, init=_draw_centers, n_init=10, random_state=seed).fit(vectors[np.sort(part)])
-        model = KMeans(n_clusters, init=model.cluster_centers_, n_init=1)
-    model.fit(vectors)
+        best = KMeans(n_clusters, init=_draw_centers, n_init=10, random_state=seed).fit(vectors[np.sort(part)])
+        model = KMeans(n_clusters, init=best.cluster_centers_, n_init=1).fit(vectors)
     return model.labels_.astype(np.int32), model.cluster_centers_
 
 

@@ -41,12 +41,11 @@ def write(folder: Path, output: Path, pair: tuple[str, str, int | str] | None = 
     spaces = tuple(tables.shared_rows([tables.read(runs[side][0] / "embeddings.parquet").of_split("test") for side in "ab"]))
     layouts = (spaces[0].layout, projection.align(spaces[1].layout, spaces[0].layout).astype(np.float32))
     won, lost = _examples(config, told, runs)
-    rows = [row for row in found["rows"] if row["images_per_class"] == count]
     experiment.write(experiment.Report(
         name=folder.name, title_a=told["a"], title_b=told["b"], arms=config.arms, images_per_class=count,
         seed=directory.read_run(runs["a"][0]).seed, comparison=told,
         others=[item for item in found["comparisons"] if item["sentence"] != told["sentence"]],
-        rows=rows, curve=found.get("curve"),
+        rows=[row for row in found["rows"] if row["images_per_class"] == count], curve=found.get("curve"),
         open_set=[item for item in found["open_comparisons"] if _is_same_pair(item, told)],
         open_rows=[row for row in found["open_rows"] if row["images_per_class"] == count],
         readouts=readouts.rows(folder, config, count), spaces=spaces, layouts=layouts, won=won, lost=lost,
