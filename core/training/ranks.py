@@ -9,8 +9,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+# `torch.distributed.nn` is imported for its own sake: an optimizer imports it, and where a group exists by then, it keeps
+# that group as a default argument; the group's threads outlive it, and one may crash the process while Python ends.
 import torch
 import torch.distributed as dist
+import torch.distributed.nn
 
 
 class Ranks:
