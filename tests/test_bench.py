@@ -2,14 +2,18 @@
 
 import json
 import math
+import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
+from core import config as configuration
 from core.runs import bench
 from tests.conftest import TINY
+from tests.lasting import until
 from tests.test_cli import DEMO, duet, refused
 
 
@@ -20,6 +24,40 @@ def test_a_ratio_is_taken_within_a_round() -> None:
         "plain": {"of": "train", "to": "plain", "median": 3.0, "low": 2.0, "high": 4.0, "goal": 3.5},
     }
     assert bench.ratios({"embed": [1.0], "embed_bound": [2.0]}, "cuda")["embed"]["median"] == 0.5
+
+
+def test_who_begins_changes_from_turn_to_turn_and_all_turns_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, seen = [0.0], []
+    monkeypatch.setattr(bench.time, "perf_counter", lambda: now[0])
+
+    def subject(name: str, pace: list[float]) -> bench.Subject:
+        def steps(n: int) -> None:
+            seen.append((name, n))
+            now[0] += n * pace.pop(0)
+
+        return bench.Subject(10, lambda: nullcontext(steps), lead_in=1)
+
+    subjects = {"a": subject("a", [9, 1, 2, 3]), "b": subject("b", [9, 4, 4, 4])}
+    assert bench._speeds(subjects, {"a": 2, "b": 3}, 3, torch.device("cpu")) == {"a": 60 / 12, "b": 90 / 36}
+    assert seen == [("a", 1), ("b", 1), ("a", 2), ("b", 3), ("b", 3), ("a", 2), ("a", 2), ("b", 3)]
+
+
+def test_a_turn_is_two_steps_at_least_and_a_round_two_turns() -> None:
+    subjects = {"fast": bench.Subject(10, nullcontext), "slow": bench.Subject(10, nullcontext)}
+    assert bench._turns({"fast": 1000, "slow": 20}, subjects, torch.device("cpu")) == ({"fast": 30, "slow": 2}, 3)
+    assert bench._turns({"fast": 1000, "slow": 1}, subjects, torch.device("cpu")) == ({"fast": 30, "slow": 2}, 2)
+    assert bench._turns({"fast": 1000, "slow": 20}, subjects, torch.device("cuda")) == ({"fast": 150, "slow": 3}, 2)
+
+
+def test_the_plain_pipeline_leaves_no_thread_that_slows_the_others(image_folder: Path, tmp_path: Path) -> None:
+    """OpenMP's threads no longer wait for each other awake once there are more of them than cores."""
+    config = configuration.parse({**TINY, "dataset": {"source": "folder", "root": str(image_folder)},
+                                  "training": {"batch": {"classes": 2, "samples": 4}}, "images_per_class": ["all"]})
+    case = bench.prepare(config, tmp_path, torch.device("cpu"))
+    plain = bench._plain(case)
+    before = set(threading.enumerate())
+    assert bench._speeds({"plain": plain}, {"plain": 2}, 1, case.device)["plain"] > 0
+    until(lambda: set(threading.enumerate()) <= before, 10)
 
 
 def test_a_folder_is_timed_against_both_and_traced(image_folder: Path, tmp_path: Path) -> None:

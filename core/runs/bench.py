@@ -1,7 +1,8 @@
 """How fast training and embedding are, against what the device alone can do and against a plain PyTorch pipeline.
 
-A process of its own, started by name with the worker's environment. Everything is timed in this one process, in turn,
-round after round; a ratio is taken within a round. Writes nothing but the trace it is asked for.
+A process of its own, started by name with the worker's environment. Everything is timed in this one process, round after
+round, and what is compared with its bound takes short turns with it within a round: a shared machine changes its pace from
+one second to the next. A ratio is taken within a round. Writes nothing but the trace it is asked for.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,8 @@ from core.wording import failure
 
 EMBED_BATCH = 256  # images per forward pass when embedding
 N_TRACED = 10
-_SECONDS = 1.5  # a measurement lasts at least that long, and three steps
+_TURN = {"cpu": 0.3, "cuda": 1.5}  # seconds a turn takes at least, or two steps; a GPU's pace is even, its steps are short
+_ROUND = 3.0  # seconds each gets in a round, in two turns at least
 _KEYS = {"train": "training, end to end", "train_bound": "training, compute only", "plain": "training, plain PyTorch",
          "embed": "embedding, end to end", "embed_bound": "embedding, forward only"}
 _GOALS = {"cpu": {"train": 0.95, "plain": 3.5, "embed": 0.95},  # plain: of MobileNetV2-0.35 at 224 px, batch 64
@@ -118,22 +120,22 @@ def measure(case: Case, n_rounds: int, progress: Callable[[str], None]) -> dict:
     Returns:
         `images_per_second`: medians by name; `ratios`; `left_out`: by name, why something was not timed.
     """
-    subjects = {"train": _training(case), "train_bound": _training_bound(case), "plain": _plain(case),
-                "embed": _embedding(case), "embed_bound": _embedding_bound(case)}
+    together = [{"train": _training(case), "train_bound": _training_bound(case)}, {"plain": _plain(case)},
+                {"embed": _embedding(case), "embed_bound": _embedding_bound(case)}]
     left_out = {}
     if case.config.dataset.source == "digits":
         left_out["plain"] = "the digits are no files that could be opened"
-        del subjects["plain"]
-    steps: dict[str, int] = {}
-    for name, subject in subjects.items():
-        progress(f"warming up: {_KEYS[name]}")
-        speed = _speed(subject, 2, case.device)
-        steps[name] = max(3, math.ceil(_SECONDS * speed / subject.images))
-    found: dict[str, list[float]] = {name: [] for name in subjects}
+        del together[1]
+    plans = []
+    for subjects in together:
+        progress(f"warming up: {', '.join(_KEYS[name] for name in subjects)}")
+        plans.append(_turns(_speeds(subjects, dict.fromkeys(subjects, 2), 1, case.device), subjects, case.device))
+    found: dict[str, list[float]] = {name: [] for subjects in together for name in subjects}
     for number in range(1, n_rounds + 1):
-        for name, subject in list(subjects.items())[::1 if number % 2 else -1]:  # there and back: a drift favours no one
-            progress(f"round {number} of {n_rounds}: {_KEYS[name]}")
-            found[name].append(_speed(subject, steps[name], case.device))
+        for subjects, plan in list(zip(together, plans))[::1 if number % 2 else -1]:  # there and back: no drift is favour
+            progress(f"round {number} of {n_rounds}: {', '.join(_KEYS[name] for name in subjects)}")
+            for name, speed in _speeds(subjects, *plan, case.device).items():
+                found[name].append(speed)
     return {"images_per_second": {name: statistics.median(speeds) for name, speeds in found.items()},
             "ratios": ratios(found, case.device.type), "left_out": left_out}
 
@@ -268,11 +270,9 @@ def _plain(case: Case) -> Subject:
     sampler = (TripletSampler if is_drawn(config.objective) else BatchSampler)(
         case.rows, case.manifest.label_id, config.training.batch, config.seed)
 
-    thread = ThreadPoolExecutor(1)
-
     @contextmanager
     def ready() -> Iterator[Callable[[int], None]]:
-        with _ordinary_process(largest):
+        with _ordinary_process(largest), ThreadPoolExecutor(1) as thread:  # a second team of OpenMP's would slow the others
             order = (np.tile(rows, config.training.views) for rows in sampler)
             batches = iter(DataLoader(dataset, batch_sampler=order, num_workers=os.cpu_count(),
                                       pin_memory=device.type == "cuda"))
@@ -392,14 +392,28 @@ def _autocast(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
-def _speed(subject: Subject, n_steps: int, device: torch.device) -> float:
-    with subject.ready() as steps:
-        steps(subject.lead_in)
-        _synchronize(device)
-        started = time.perf_counter()
-        steps(n_steps)
-        _synchronize(device)
-        return n_steps * subject.images / (time.perf_counter() - started)
+def _turns(speeds: dict[str, float], subjects: dict[str, Subject], device: torch.device) -> tuple[dict[str, int], int]:
+    """Steps of one turn by name, and how many turns each gets in a round, at these speeds in images/s."""
+    steps = {name: max(2, math.ceil(_TURN[device.type] * speed / subjects[name].images)) for name, speed in speeds.items()}
+    seconds = max(steps[name] * subjects[name].images / speed for name, speed in speeds.items())
+    return steps, max(2, round(_ROUND / seconds))
+
+
+def _speeds(subjects: dict[str, Subject], steps: dict[str, int], n_turns: int, device: torch.device) -> dict[str, float]:
+    """Images/s by name, over all turns; who begins changes from turn to turn."""
+    seconds = dict.fromkeys(subjects, 0.0)
+    with ExitStack() as stack:
+        work = {name: stack.enter_context(subject.ready()) for name, subject in subjects.items()}
+        for name, subject in subjects.items():
+            work[name](subject.lead_in)
+        for turn in range(n_turns):
+            for name in list(subjects)[::-1 if turn % 2 else 1]:
+                _synchronize(device)
+                started = time.perf_counter()
+                work[name](steps[name])
+                _synchronize(device)
+                seconds[name] += time.perf_counter() - started
+    return {name: n_turns * steps[name] * subjects[name].images / seconds[name] for name in subjects}
 
 
 def _synchronize(device: torch.device) -> None:

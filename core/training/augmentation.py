@@ -123,13 +123,16 @@ def _normalized(view: Callable[[slice], torch.Tensor], pixels: torch.Tensor, dat
 
 
 def _grid(window: torch.Tensor, size: int) -> torch.Tensor:
-    """Where to sample, as `F.affine_grid` says of windows that are not turned; shape (b, s, s, 2)."""
+    """Where to sample, as `F.affine_grid` says of windows that are not turned; shape (b, s, s, 2).
+
+    Columns and rows lie apart in memory: twice as fast to write, and as fast to sample by.
+    """
     steps = (2 * torch.arange(size, device=window.device) + 1) / size - 1
     column = window[:, 0, :1] * steps + window[:, 0, 2:]
     row = window[:, 1, 1:2] * steps + window[:, 1, 2:]
-    grid = torch.empty((len(window), size, size, 2), device=window.device)
-    grid[..., 0], grid[..., 1] = column[:, None, :], row[:, :, None]
-    return grid
+    grid = torch.empty((len(window), 2, size, size), device=window.device)
+    grid[:, 0], grid[:, 1] = column[:, None, :], row[:, :, None]
+    return grid.permute(0, 2, 3, 1)
 
 
 def _middle(pixels: torch.Tensor, data: DataConfig) -> torch.Tensor:

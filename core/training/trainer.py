@@ -202,7 +202,8 @@ class Trainer:
         drawn = augmentation.draw(len(rows), training.augmentation, torch.Generator().manual_seed(seed))
         target = torch.from_numpy(self._target[rows]).to(self._device, non_blocking=True)
         mine = self._ranks.share(len(rows))
-        self.encoder.train()
+        if not self.encoder.training:
+            self.encoder.train()  # a walk through all its modules
         while True:
             self._optimizer.zero_grad(set_to_none=True)
             try:
