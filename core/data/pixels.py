@@ -9,6 +9,7 @@ import math
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,7 @@ from core.data.scan import Progress
 from core.data.sources import Source
 
 _CHUNK = 32  # images a thread takes at a time
+_SYNC_SECONDS = 0.3  # between writings to the disk itself
 
 
 def cache_path(cache: Path, manifest: Manifest, size: int) -> Path:
@@ -63,9 +65,13 @@ def _decode(manifest: Manifest, source: Source, size: int, path: Path, progress:
             file.flush()
             start = file.tell()
             os.posix_fallocate(file.fileno(), 0, start + math.prod(shape))  # a disk too full is noticed before the work
+            synced = time.monotonic()
             for done in _filled(manifest, source, size, file.fileno(), start):
                 if progress:
                     progress(done, len(manifest))
+                if time.monotonic() > synced + _SYNC_SECONDS:
+                    os.fdatasync(file.fileno())  # while the others decode; at the end all would wait for it
+                    synced = time.monotonic()
             os.fsync(file.fileno())
             os.chmod(file.name, 0o644)
             os.replace(file.name, path)
