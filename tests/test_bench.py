@@ -11,7 +11,8 @@ import torch
 import yaml
 
 from core import config as configuration
-from core.runs import bench
+from core.runs import bench, bench_subjects
+from core.runs.bench_subjects import Subject
 from tests.conftest import TINY
 from tests.lasting import until
 from tests.test_cli import DEMO, duet, refused
@@ -30,12 +31,12 @@ def test_who_begins_changes_from_turn_to_turn_and_all_turns_count(monkeypatch: p
     now, seen = [0.0], []
     monkeypatch.setattr(bench.time, "perf_counter", lambda: now[0])
 
-    def subject(name: str, pace: list[float]) -> bench.Subject:
+    def subject(name: str, pace: list[float]) -> Subject:
         def steps(n: int) -> None:
             seen.append((name, n))
             now[0] += n * pace.pop(0)
 
-        return bench.Subject(10, lambda: nullcontext(steps), lead_in=1)
+        return Subject(10, lambda: nullcontext(steps), lead_in=1)
 
     subjects = {"a": subject("a", [9, 1, 2, 3]), "b": subject("b", [9, 4, 4, 4])}
     assert bench._speeds(subjects, {"a": 2, "b": 3}, 3, torch.device("cpu")) == {"a": 60 / 12, "b": 90 / 36}
@@ -43,7 +44,7 @@ def test_who_begins_changes_from_turn_to_turn_and_all_turns_count(monkeypatch: p
 
 
 def test_a_turn_is_two_steps_at_least_and_a_round_two_turns() -> None:
-    subjects = {"fast": bench.Subject(10, nullcontext), "slow": bench.Subject(10, nullcontext)}
+    subjects = {"fast": Subject(10, nullcontext), "slow": Subject(10, nullcontext)}
     assert bench._turns({"fast": 1000, "slow": 20}, subjects, torch.device("cpu")) == ({"fast": 30, "slow": 2}, 3)
     assert bench._turns({"fast": 1000, "slow": 1}, subjects, torch.device("cpu")) == ({"fast": 30, "slow": 2}, 2)
     assert bench._turns({"fast": 1000, "slow": 20}, subjects, torch.device("cuda")) == ({"fast": 150, "slow": 3}, 2)
@@ -53,8 +54,8 @@ def test_the_plain_pipeline_leaves_no_thread_that_slows_the_others(image_folder:
     """OpenMP's threads no longer wait for each other awake once there are more of them than cores."""
     config = configuration.parse({**TINY, "dataset": {"source": "folder", "root": str(image_folder)},
                                   "training": {"batch": {"classes": 2, "samples": 4}}, "images_per_class": ["all"]})
-    case = bench.prepare(config, tmp_path, torch.device("cpu"))
-    plain = bench._plain(case)
+    case = bench_subjects.prepare(config, tmp_path, torch.device("cpu"))
+    plain = bench_subjects.plain(case)
     before = set(threading.enumerate())
     assert bench._speeds({"plain": plain}, {"plain": 2}, 1, case.device)["plain"] > 0
     until(lambda: set(threading.enumerate()) <= before, 10)
