@@ -1,9 +1,6 @@
 """The loop: its budget, schedule, arithmetic, and that a stop changes nothing."""
 
 import math
-import subprocess
-import sys
-import threading
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,7 +15,6 @@ from core.config import EncoderConfig, RunConfig
 from core.training import checkpoint, encoder, objectives
 from core.training.encoder import DataConfig
 from core.training.trainer import MACHINE_FIELDS, EpochRecord, Trainer
-from tests.conftest import PROJECT
 
 CPU = torch.device("cpu")
 DATA = DataConfig(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), image_size=32, crop_pct=0.9)
@@ -365,55 +361,13 @@ def test_stop_before_the_first_step_changes_nothing() -> None:
     assert trainer.step == 0 and are_equal(before, weights(trainer))
 
 
-def readers() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("reader")]
-
-
 def test_going_on_after_a_stop_in_the_same_process_changes_nothing() -> None:
-    """A batch that was read ahead of the stop is trained on, not lost."""
+    """A batch that was drawn ahead of the stop is trained on, not lost."""
     pixels = RecordedPixels(noise())
     whole, stopped = make_trainer(run_config()), make_trainer(run_config(), pixels=pixels)
     assert without_time(train(stopped, stop_at=4) + train(stopped)) == without_time(train(whole))
     assert are_equal(weights(stopped), weights(whole))
     assert len(pixels.read) == 80, "each image once, none ahead of the last step"
-
-
-def test_no_thread_is_left_however_a_training_ends() -> None:
-    train(make_trainer(run_config()))
-    assert not readers(), "done"
-    kept = make_trainer(run_config())
-    train(kept, stop_at=3)
-    assert not readers(), "stopped"
-    begun = kept.epochs(lambda: False)
-    next(begun)
-    assert readers(), "it reads ahead while it trains"
-    begun.close()
-    assert not readers(), "left in the middle"
-
-
-class GonePixels(RecordedPixels):
-    """Images that can be read no more after the third batch."""
-
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        if len(self.read) == 3 * 8:
-            raise OSError("the images are gone")
-        return super().__getitem__(rows)
-
-
-def test_an_error_while_reading_ahead_is_raised_by_the_step_that_needs_the_batch() -> None:
-    trainer = make_trainer(run_config(), pixels=GonePixels(noise()))
-    with pytest.raises(OSError, match="the images are gone"):
-        train(trainer)
-    assert trainer.step == 3 and not readers()
-
-
-def test_a_batch_being_read_keeps_no_process_alive() -> None:
-    code = ("from tests.test_trainer import make_trainer, run_config\n"
-            "trainer = make_trainer(run_config())\n"
-            "trainer.train_step()\n"
-            "print(trainer.step, flush=True)")
-    ended = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, timeout=60)
-    assert (ended.returncode, ended.stdout.strip()) == (0, "1"), ended.stderr
 
 
 def test_loss_that_is_no_number_raises() -> None:

@@ -77,12 +77,15 @@ def augment(pixels: torch.Tensor, drawn: Drawn, data: DataConfig) -> torch.Tenso
     Returns:
         Normalised images, shape (b, 3, s, s), float32, channels last.
     """
+    columns, rows = (None, None) if drawn.window is None else _lines(
+        drawn.window.to(pixels.device, non_blocking=True), data.image_size)
+
     def view(part: slice) -> torch.Tensor:
         here = drawn.part(part)
         if here.window is not None:
             levels = pixels[part].permute(0, 3, 1, 2).float()
-            images = F.grid_sample(levels, _grid(here.window.to(pixels.device, non_blocking=True), data.image_size),
-                                   mode="bilinear", padding_mode="reflection", align_corners=False)
+            images = F.grid_sample(levels, _grid(columns[part], rows[part]), mode="bilinear", padding_mode="border",
+                                   align_corners=False)
         else:
             images = _middle(pixels[part], data).permute(0, 3, 1, 2).float()
             if here.is_mirrored is not None:
@@ -114,24 +117,28 @@ def _normalized(view: Callable[[slice], torch.Tensor], pixels: torch.Tensor, dat
     images = torch.empty((n, size, size, 3), device=pixels.device)
     rows = images.view(n, size, 3 * size)
     mean, std = (torch.tensor(values, device=pixels.device).repeat(size) for values in (data.mean, data.std))
+    scale, shift = 1 / (255 * std), -mean / std
     step = _PART if pixels.device.type == "cpu" else max(n, 1)
     for start in range(0, n, step):
         part = slice(start, start + step)
         images[part].copy_(view(part))
-        rows[part].div_(255).sub_(mean).div_(std)
+        torch.addcmul(shift, rows[part], scale, out=rows[part])
     return images.permute(0, 3, 1, 2)
 
 
-def _grid(window: torch.Tensor, size: int) -> torch.Tensor:
-    """Where to sample, as `F.affine_grid` says of windows that are not turned; shape (b, s, s, 2).
+def _lines(window: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Columns and rows to sample at, as `F.affine_grid` says of windows that are not turned; shape (b, s) each."""
+    steps = (2 * torch.arange(size, device=window.device) + 1) / size - 1
+    return window[:, 0, :1] * steps + window[:, 0, 2:], window[:, 1, 1:2] * steps + window[:, 1, 2:]
+
+
+def _grid(columns: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Where to sample, for `F.grid_sample`; shape (b, s, s, 2).
 
     Columns and rows lie apart in memory: twice as fast to write, and as fast to sample by.
     """
-    steps = (2 * torch.arange(size, device=window.device) + 1) / size - 1
-    column = window[:, 0, :1] * steps + window[:, 0, 2:]
-    row = window[:, 1, 1:2] * steps + window[:, 1, 2:]
-    grid = torch.empty((len(window), 2, size, size), device=window.device)
-    grid[:, 0], grid[:, 1] = column[:, None, :], row[:, :, None]
+    grid = torch.empty((len(columns), 2, rows.shape[1], columns.shape[1]), device=columns.device)
+    grid[:, 0], grid[:, 1] = columns[:, None, :], rows[:, :, None]
     return grid.permute(0, 2, 3, 1)
 
 

@@ -1,5 +1,7 @@
 """Stored images on their way to the device: all of them there where they fit, else a batch at a time."""
 
+import mmap
+
 import numpy as np
 import torch
 
@@ -34,3 +36,13 @@ class Images:
             return self._resident.index_select(0, place)
         batch = torch.from_numpy(np.ascontiguousarray(self._pixels[rows]))
         return batch.pin_memory().to(self._device, non_blocking=True) if self._device.type == "cuda" else batch
+
+    def expect(self, rows: np.ndarray) -> None:
+        """Has the disk read what is not in memory yet of the images of some rows, without waiting for it."""
+        if self._resident is None and isinstance(self._pixels, np.memmap) and isinstance(self._pixels.base, mmap.mmap):
+            n_bytes = self._pixels[0].nbytes
+            first = self._pixels.offset % mmap.ALLOCATIONGRANULARITY  # the map begins with the page that holds the first byte
+            for row in rows.tolist():
+                start = first + row * n_bytes
+                page = start % mmap.PAGESIZE
+                self._pixels.base.madvise(mmap.MADV_WILLNEED, start - page, n_bytes + page)

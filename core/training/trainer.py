@@ -9,7 +9,6 @@ import math
 import resource
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
@@ -78,6 +77,23 @@ class _Running:
     compute: float = 0.0
 
 
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """What one step trains on.
+
+    Attributes:
+        seed: of the step's random numbers.
+        rows: of the whole batch, shape (b,), int64.
+        pixels: this process's part of their images, shape (m, S, S, 3), uint8, on the device.
+        drawn: what chance decided for that part.
+    """
+
+    seed: int
+    rows: np.ndarray
+    pixels: torch.Tensor
+    drawn: Drawn
+
+
 class Trainer:
     """Trains an encoder in place.
 
@@ -115,8 +131,7 @@ class Trainer:
         self._optimizer = _optimizer(self.encoder, self.objective, config)
         self._micro_batch = config.training.micro_batch
         self._clock = Clock(device)
-        self._reader: ThreadPoolExecutor | None = None  # started with the first step, ended with `epochs`
-        self._coming: Future[tuple[np.ndarray, torch.Tensor]] | None = None
+        self._coming: np.ndarray | None = None  # rows of the next step, once the one before it has begun
         self._step = 0
         self._running = _Running()
         self._sums = torch.zeros(4, dtype=torch.float64, device=device)  # loss, gradient norm, mean cosine, active triplets
@@ -139,21 +154,18 @@ class Trainer:
         """
         n_steps, n_epochs = self._config.n_steps, self._config.budget.epochs
         ends = [round(n_steps * epoch / n_epochs) for epoch in range(1, n_epochs + 1)]
-        try:
-            for epoch, end in enumerate(ends, start=1):
-                if self._step > end or (self._step == end and self._running.steps == 0):
-                    continue
-                while self._step < end:
-                    if should_stop():
-                        return
-                    started = time.perf_counter()
-                    self.train_step()
-                    if self._step == end:
-                        self._running.compute += self._clock.read()
-                    self._running.seconds += time.perf_counter() - started
-                yield self._finish_epoch(epoch)
-        finally:
-            self._end_reader()
+        for epoch, end in enumerate(ends, start=1):
+            if self._step > end or (self._step == end and self._running.steps == 0):
+                continue
+            while self._step < end:
+                if should_stop():
+                    return
+                started = time.perf_counter()
+                self.train_step()
+                if self._step == end:
+                    self._running.compute += self._clock.read()
+                self._running.seconds += time.perf_counter() - started
+            yield self._finish_epoch(epoch)
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict]:
         """Everything needed to go on exactly: tensors by name, and JSON values."""
@@ -196,21 +208,17 @@ class Trainer:
         Raises:
             torch.OutOfMemoryError, RuntimeError: if a single image at a time is too much for the device's memory.
         """
-        training = self._config.training
-        seed = self._config.seed * 1_000_003 + self._step  # a prime apart: runs of nearby seeds share no step
-        rows, pixels = self._next_batch()
-        drawn = augmentation.draw(len(rows), training.augmentation, torch.Generator().manual_seed(seed))
-        target = torch.from_numpy(self._target[rows]).to(self._device, non_blocking=True)
-        mine = self._ranks.share(len(rows))
+        batch = self._next_batch()
+        target = torch.from_numpy(self._target[batch.rows]).to(self._device, non_blocking=True)
         if not self.encoder.training:
             self.encoder.train()  # a walk through all its modules
         while True:
             self._optimizer.zero_grad(set_to_none=True)
             try:
-                features, loss = self._backward(pixels, drawn.part(mine), target, seed)
+                features, loss = self._backward(batch, target)
                 break
             except RuntimeError as error:  # torch.OutOfMemoryError is one
-                self._halve_micro_batch(len(pixels), error)
+                self._halve_micro_batch(len(batch.pixels), error)
         with self._clock.measure():
             self._ranks.add_up(p.grad for p in self.encoder.parameters() if p.grad is not None)
             norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
@@ -218,29 +226,28 @@ class Trainer:
             self._optimizer.step()
         self._step += 1
         self._running.steps += 1
-        self._positives = _positives_per_anchor(self._target[rows]) if not is_drawn(self._config.objective) else 1.0
+        self._positives = _positives_per_anchor(self._target[batch.rows]) if not is_drawn(self._config.objective) else 1.0
         self._take_in(loss, features, norm)
 
-    def _next_batch(self) -> tuple[np.ndarray, torch.Tensor]:
-        """Rows of the whole batch, and this process's part of their images; the batch after it is read meanwhile."""
-        self._reader = self._reader or ThreadPoolExecutor(1, "reader")
-        coming = self._coming or self._reader.submit(self._read_batch)
-        rows, pixels = coming.result()
-        self._coming = self._reader.submit(self._read_batch) if self._step + 1 < self._config.n_steps else None
-        return rows, pixels
+    def _next_batch(self) -> _Batch:
+        """What this step trains on; the disk is told what the next will need."""
+        training = self._config.training
+        rows = self._draw_rows() if self._coming is None else self._coming
+        if self._step + 1 < self._config.n_steps:
+            self._coming = self._draw_rows()
+            self._images.expect(self._mine(self._coming))
+        seed = self._config.seed * 1_000_003 + self._step  # a prime apart: runs of nearby seeds share no step
+        drawn = augmentation.draw(len(rows), training.augmentation, torch.Generator().manual_seed(seed))
+        return _Batch(seed, rows, self._images.take(self._mine(rows)), drawn.part(self._ranks.share(len(rows))))
 
-    def _end_reader(self) -> None:
-        """Ends the thread; a batch that it has read is kept for the next step, if there is to be one."""
-        if self._reader is not None:
-            self._reader.shutdown()
-            self._reader = None
+    def _draw_rows(self) -> np.ndarray:
+        return np.tile(self._sampler.draw(), self._config.training.views)
 
-    def _read_batch(self) -> tuple[np.ndarray, torch.Tensor]:
-        rows = np.tile(self._sampler.draw(), self._config.training.views)
-        return rows, self._images.take(rows[self._ranks.share(len(rows))])
+    def _mine(self, rows: np.ndarray) -> np.ndarray:
+        """This process's part of a batch."""
+        return rows[self._ranks.share(len(rows))]
 
-    def _backward(self, pixels: torch.Tensor, drawn: Drawn, target: torch.Tensor,
-                  seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _backward(self, batch: _Batch, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Gradients of the whole batch's loss, with the encoder's activations of one micro-batch at a time.
 
         More than one micro-batch are embedded twice, first without gradients: gradient caching (Gao et al., 2021,
@@ -249,13 +256,13 @@ class Trainer:
         Returns:
             Features of the whole batch, shape (b, D), and the loss, a scalar.
         """
-        n = len(pixels)
+        n = len(batch.pixels)
         size = min(self._micro_batch or n, n)
         parts = [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
         def embed(part: slice) -> torch.Tensor:
-            images = augmentation.augment(pixels[part], drawn.part(part), self._data)
-            torch.manual_seed((seed * self._ranks.n + self._ranks.rank) * 1009 + part.start)  # the same at either time
+            images = augmentation.augment(batch.pixels[part], batch.drawn.part(part), self._data)
+            self._set_seed((batch.seed * self._ranks.n + self._ranks.rank) * 1009 + part.start)  # the same at either time
             with self._clock.measure(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
                 return self._model(images).float()
 
@@ -266,7 +273,7 @@ class Trainer:
                 own = torch.cat([embed(part) for part in parts])
             own.requires_grad_()
         with self._clock.measure():
-            torch.manual_seed(seed)
+            self._set_seed(batch.seed)
             features = self._ranks.gather(own, len(target))
             loss = self.objective(features, target)
             loss.backward()
@@ -276,6 +283,10 @@ class Trainer:
                 with self._clock.measure():
                     again.backward(own.grad[part])
         return features.detach(), loss.detach()
+
+    def _set_seed(self, seed: int) -> None:
+        """As `torch.manual_seed`, which on a machine without a GPU takes half a millisecond to tell the GPUs."""
+        (torch.default_generator if self._device.type == "cpu" else torch).manual_seed(seed)
 
     def _halve_micro_batch(self, n: int, error: RuntimeError) -> None:
         size = min(self._micro_batch or n, n)
