@@ -50,6 +50,11 @@ def test_core_never_loads_streamlit_and_plotly_only_in_report() -> None:
     assert "torch" in loaded and "plotly" not in loaded
 
 
+def test_a_process_that_helps_to_read_images_starts_with_little() -> None:
+    loaded = loaded_after("import core.data.processes, core.data.reading")
+    assert not {"numpy", "scipy", "pandas", "pyarrow"} & loaded
+
+
 def test_umap_is_never_imported_with_a_module() -> None:
     assert "umap" not in loaded_after("import " + ", ".join(MODULES))
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from core.config import DatasetConfig
-from core.data import pixels
+from core.data import pixels, processes
 from core.data.manifest import Manifest
 from core.data.sources import open_source
 
@@ -26,6 +26,7 @@ class Shades:
     """Sample i is a plain image of shade 10 × i; raises at the sample told to."""
 
     def __init__(self, raises_at: int | None = None, error: type[BaseException] = OSError):
+        self.root = None
         self.raises_at = raises_at
         self.error = error
 
@@ -39,7 +40,9 @@ class Shades:
         return Image.new("RGB", (5 + index, 9), (10 * index % 256,) * 3)
 
 
-def test_a_changed_file_is_noticed_while_decoding(image_folder, tmp_path):
+@pytest.mark.parametrize("many", [1, 1000], ids=["processes", "threads"])
+def test_a_changed_file_is_noticed_while_decoding(image_folder, tmp_path, monkeypatch, many):
+    monkeypatch.setattr(processes, "MANY", many)
     source = open_source(DatasetConfig(source="folder", root=str(image_folder)))
     manifest = source.scan()
     changed = image_folder / "light" / "light_1_3.png"
@@ -75,6 +78,15 @@ def test_row_i_is_sample_i(tmp_path):
     assert found.dtype == np.uint8
     for index in range(4):
         assert (found[index] == 10 * index).all()
+
+
+def test_processes_store_what_threads_do(image_folder, tmp_path, monkeypatch):
+    source = open_source(DatasetConfig(source="folder", root=str(image_folder)))
+    manifest = source.scan()
+    of_threads = pixels.load(manifest, source, 16, tmp_path / "threads")
+    monkeypatch.setattr(processes, "MANY", 1)
+    assert np.array_equal(pixels.load(manifest, source, 16, tmp_path / "processes"), of_threads)
+    assert of_threads.std() > 0
 
 
 def test_pixels_cannot_be_written_to(tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from core.data import scan
+from core.data import processes, scan
 from core.data.decoding import decode
 from tests.images import encoded, noise, png_header
 
@@ -97,8 +97,14 @@ def zoo(tmp_path: Path) -> Path:
     return folder
 
 
+in_processes_and_threads = pytest.mark.parametrize("many", [1, 1000], ids=["processes", "threads"])
+
+
 @pytest.mark.filterwarnings("ignore:Image size:PIL.Image.DecompressionBombWarning")
-def test_thirty_kinds_of_broken_file_are_each_listed_and_no_good_one_is_lost(zoo: Path, tmp_path: Path) -> None:
+@in_processes_and_threads
+def test_thirty_kinds_of_broken_file_are_each_listed_and_no_good_one_is_lost(
+        zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    monkeypatch.setattr(processes, "MANY", many)
     paths = listed(zoo)
     others = {"loop.jpg": "symbolic links", "gone.jpg": "No such file", "pipe.jpg": "not a regular file",
               "socket.png": "not a regular file", os.fsdecode(b"not-\xff-text.jpg"): "not text"}
@@ -146,7 +152,9 @@ def test_a_changed_a_new_and_a_deleted_file_are_noticed(tmp_path: Path) -> None:
     assert [name for name in second if second[name] != first.get(name)] == ["001.png", "new.png"]
 
 
-def test_an_interrupted_scan_goes_on_where_it_stopped(tmp_path: Path) -> None:
+@in_processes_and_threads
+def test_an_interrupted_scan_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    monkeypatch.setattr(processes, "MANY", many)
     root, cache = tmp_path / "a", tmp_path / "cache"
     paths = folder_of(root, 200)
 
@@ -159,6 +167,17 @@ def test_an_interrupted_scan_goes_on_where_it_stopped(tmp_path: Path) -> None:
     calls: list[int] = []
     scan.scan(root, paths, cache, lambda done, total: calls.append(done))
     assert calls[0] >= 100 and calls[-1] == 200, "what was read before is not read again"
+
+
+def test_processes_find_what_threads_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "a"
+    folder_of(root, 100)
+    (root / "twin.bmp").write_bytes(encoded(noise(7), "BMP"))  # its content and its twin's are asked for too
+    paths = listed(root)
+    of_threads = scan.scan(root, paths)
+    assert of_threads["twin.bmp"].content == of_threads["007.png"].content != ""
+    monkeypatch.setattr(processes, "MANY", 1)
+    assert scan.scan(root, paths) == of_threads
 
 
 def test_the_same_pixels_in_another_file_format_have_the_same_content(tmp_path: Path) -> None:

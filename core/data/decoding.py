@@ -6,7 +6,6 @@ Reads no files and keeps nothing.
 import io
 import struct
 
-import numpy as np
 from PIL import Image, ImageOps
 
 MAX_PIXELS = 100_000_000  # larger files are listed as unreadable; Pillow warns of a bomb near here too
@@ -81,6 +80,8 @@ def _finished(image: Image.Image, mode: str = "RGB") -> Image.Image:
     if image.mode == mode and "transparency" not in image.info:
         return image
     if image.mode.startswith("I"):
+        import numpy as np  # 60 ms, for rare images alone: processes that help start with this module
+
         levels = np.asarray(image).astype(np.float32)
         image = Image.fromarray((levels / 257).clip(0, 255).astype(np.uint8))
     if image.mode == "F":

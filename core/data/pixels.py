@@ -11,18 +11,19 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
-from PIL import Image, ImageOps
+from PIL import Image
 
+from core.data import processes, reading
 from core.data.manifest import Manifest
 from core.data.scan import Progress
 from core.data.sources import Source
 
-_CHUNK = 32  # images a thread takes at a time
+_CHUNK = 32  # images handed over at a time
 _SYNC_SECONDS = 0.3  # between writings to the disk itself
 
 
@@ -66,7 +67,7 @@ def _decode(manifest: Manifest, source: Source, size: int, path: Path, progress:
             start = file.tell()
             os.posix_fallocate(file.fileno(), 0, start + math.prod(shape))  # a disk too full is noticed before the work
             synced = time.monotonic()
-            for done in _filled(manifest, source, size, file.fileno(), start):
+            for done in _filled(manifest, source, size, file.name, start):
                 if progress:
                     progress(done, len(manifest))
                 if time.monotonic() > synced + _SYNC_SECONDS:
@@ -82,20 +83,15 @@ def _decode(manifest: Manifest, source: Source, size: int, path: Path, progress:
             raise
 
 
-def _filled(manifest: Manifest, source: Source, size: int, file: int, start: int) -> Iterator[int]:
+def _filled(manifest: Manifest, source: Source, size: int, file: str, start: int) -> Iterator[int]:
     """Writes each square to its place behind `start`; yields how many are done."""
-    def fill(rows: range) -> int:
-        for row in rows:
-            content = square(source.image(manifest.sample_id[row], manifest.digest[row]), size)
-            _write(file, content, start + row * content.nbytes)
-        return rows.stop
-
-    pool = ThreadPoolExecutor(os.cpu_count())  # Pillow releases the GIL while it decodes and resizes
-    try:
-        yield from pool.map(fill, (range(first, min(first + _CHUNK, len(manifest)))
-                                   for first in range(0, len(manifest), _CHUNK)))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    samples = list(zip(range(len(manifest)), manifest.sample_id, manifest.digest))
+    chunks = [samples[first:first + _CHUNK] for first in range(0, len(samples), _CHUNK)]
+    done = 0
+    for n in processes.in_parallel(partial(reading.store, source.image, size, file, start), chunks,
+                                 in_processes=source.root is not None and len(samples) >= processes.MANY):
+        done += n
+        yield done
 
 
 def _check_space(folder: Path, needed: int) -> None:
@@ -105,22 +101,6 @@ def _check_space(folder: Path, needed: int) -> None:
                       str(folder))
 
 
-def _write(file: int, content: np.ndarray, place: int) -> None:
-    """Writes all of it: one call may write less, and says that the disk is full only at the next."""
-    rest = memoryview(content).cast("B")
-    while len(rest):
-        written = os.pwrite(file, rest, place)
-        rest, place = rest[written:], place + written
-
-
 def square(image: Image.Image, size: int) -> np.ndarray:
-    """Shorter side to `size` (bicubic, antialiased), middle square; shape (size, size, 3), uint8."""
-    if max(image.size) > 4 * min(image.size):  # a strip: most of it is cut off anyway, so it is never enlarged whole
-        image = ImageOps.fit(image, tuple(min(side, 4 * min(image.size)) for side in image.size))
-    scale = size / min(image.size)
-    width, height = (max(size, round(side * scale)) for side in image.size)
-    left, top = (width - size) // 2, (height - size) // 2
-    resized = image.resize((width, height), Image.Resampling.BICUBIC)
-    if width != height:
-        resized = resized.crop((left, top, left + size, top + size))
-    return np.asarray(resized)
+    """An image as it is stored: shorter side to `size` (bicubic, antialiased), middle square; shape (size, size, 3), uint8."""
+    return np.asarray(reading.square(image, size))

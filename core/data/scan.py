@@ -12,19 +12,20 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import __version__ as pillow_version
 from scipy.spatial import cKDTree
 
-from core.data.decoding import MAX_PIXELS, UNREADABLE, decode, grey_square, reason
+from core.data import processes, reading
+from core.data.decoding import MAX_PIXELS
+from core.data.reading import LOOK_SIDE
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
-LOOK_SIDE = 16
 _CUT_OFF = 10.0  # levels that a block of a look loses at most, as the purest green does, when a JPEG's colours are cut off
 _VERSION = zlib.crc32(f"3 {pillow_version} {MAX_PIXELS} {LOOK_SIDE}".encode()) >> 1  # a signed number in SQLite
 _CHUNK_FILES, _CHUNK_BYTES = 64, 1_000_000  # small files are handed over by the dozen, photographs one by one
@@ -39,7 +40,7 @@ class Seen:
 
     Attributes:
         digest: SHA-256 of the file's bytes, hex; '' if it is left out.
-        look: a perceptual hash, 16 × 16 grey levels of the upright image, row by row; b'' if it is left out.
+        look: a perceptual hash, as `reading.looks` gives it; b'' if it is left out.
         content: SHA-256 of the decoded pixels, hex, where another file looks nearly the same; else ''.
         reason: why it is left out, in one line; '' if it is not.
     """
@@ -74,7 +75,7 @@ def scan(root: Path, paths: list[str], cache: Path | None = None, progress: Prog
                 path.encode()  # a name that is no text could not be written down
                 status = os.stat(os.path.join(root, path))
             except (OSError, ValueError) as error:
-                found[path] = Seen(reason=_why_not(error))
+                found[path] = Seen(reason=reading.why_not(error))
                 continue
             if not stat.S_ISREG(status.st_mode):
                 found[path] = Seen(reason="not a regular file")
@@ -86,13 +87,13 @@ def scan(root: Path, paths: list[str], cache: Path | None = None, progress: Prog
                 missing.append((path, status.st_size, status.st_mtime_ns))
         if progress:
             progress(len(found), len(paths))
-        for row in _in_parallel(missing, lambda item: (*item, *_look_at(os.path.join(root, item[0]))), kept, _INSERT):
-            found[row[0]] = Seen(row[3], row[4], "", row[5])
+        for (path, *_), (digest, look, reason) in _read(missing, partial(reading.looks, root), kept, _INSERT):
+            found[path] = Seen(digest, look, "", reason)
             if progress:
                 progress(len(found), len(paths))
         alike = _alike(found)
         unsure = [(path,) for path, seen in found.items() if seen.digest in alike and not seen.content]
-        for path, content in _in_parallel(unsure, lambda item: (*item, _content(os.path.join(root, *item))), kept, _UPDATE):
+        for (path,), (content,) in _read(unsure, partial(reading.contents, root), kept, _UPDATE):
             found[path] = Seen(found[path].digest, found[path].look, content)
         gone = [(path,) for path in known.keys() - found.keys()]
         kept.executemany("DELETE FROM file WHERE path = ?", gone)
@@ -140,24 +141,27 @@ def _opened(cache: Path | None, root: Path) -> Iterator[sqlite3.Connection]:
         raise OSError(f"what a scan finds must be kept in {name}, got: {error}; free some space, or delete it") from None
 
 
-def _in_parallel(items: list[tuple], work: Callable[[tuple], tuple], kept: sqlite3.Connection, sql: str) -> Iterator[tuple]:
-    """What `work` makes of each item, in order, written down as it comes, even if whoever asks has had enough."""
-    pool = ThreadPoolExecutor(os.cpu_count())  # Pillow releases the GIL while it decodes
+def _read(items: list[tuple], work: Callable[[list[str]], list[tuple]], kept: sqlite3.Connection,
+          sql: str) -> Iterator[tuple[tuple, tuple]]:
+    """Each item, which begins with a path, with what `work` makes of it; in order, and written down as it comes."""
+    chunks = _chunks(items)
     written = time.monotonic()
+    results = processes.in_parallel(work, [[item[0] for item in chunk] for chunk in chunks],
+                                    in_processes=len(items) >= processes.MANY)
     try:
-        for rows in pool.map(lambda chunk: [work(item) for item in chunk], _chunks(items)):
-            kept.executemany(sql, rows)
+        for chunk, found in zip(chunks, results):
+            kept.executemany(sql, [(*item, *values) for item, values in zip(chunk, found)])
             if time.monotonic() > written + _COMMIT_SECONDS:
                 kept.commit()
                 written = time.monotonic()
-            yield from rows
+            yield from zip(chunk, found)
     finally:
-        pool.shutdown(cancel_futures=True)
+        results.close()
         kept.commit()
 
 
 def _chunks(items: list[tuple]) -> list[list[tuple]]:
-    chunks: list[list[tuple]] = [[]]
+    chunks: list[list[tuple]] = [[]] if items else []
     size = 0
     for item in items:
         if len(chunks[-1]) == _CHUNK_FILES or size > _CHUNK_BYTES:
@@ -166,16 +170,6 @@ def _chunks(items: list[tuple]) -> list[list[tuple]]:
         chunks[-1].append(item)
         size += item[1] if len(item) > 1 else _CHUNK_BYTES
     return chunks
-
-
-def _look_at(path: str) -> tuple[str, bytes, str]:
-    """Digest, look, and the reason if there are none."""
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-        return hashlib.sha256(content).hexdigest(), grey_square(content, LOOK_SIDE).tobytes(), ""
-    except UNREADABLE as error:
-        return "", b"", _why_not(error)
 
 
 def _alike(found: dict[str, Seen]) -> set[str]:
@@ -201,17 +195,3 @@ def _tree(looks: Iterable[bytes]) -> cKDTree:
     side = LOOK_SIDE // 4
     levels = np.frombuffer(b"".join(looks), np.uint8).reshape(-1, side, 4, side, 4)
     return cKDTree(levels.mean(axis=(2, 4), dtype=np.float32).reshape(-1, side * side))
-
-
-def _content(path: str) -> str:
-    try:
-        image = decode(Path(path).read_bytes())
-    except UNREADABLE:  # gone or changed within the second since it was read: decoding for training will say so
-        return ""
-    return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
-
-
-def _why_not(error: Exception) -> str:
-    if isinstance(error, UnicodeEncodeError):
-        return "its name is not text"
-    return error.strerror if isinstance(error, OSError) and error.strerror else reason(error)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache as remember
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -18,9 +19,8 @@ import pyarrow as pa
 from PIL import Image
 
 from core.config import DatasetConfig
-from core.data import duplicates
+from core.data import duplicates, reading
 from core.data import scan as scanner
-from core.data.decoding import decode
 from core.data.manifest import SPLITS, Manifest, Unreadable
 from core.data.scan import Progress
 
@@ -40,14 +40,20 @@ class Entry:
 
 
 class Source(Protocol):
-    """Where images come from: scanned once into a manifest, then read sample by sample."""
+    """Where images come from: scanned once into a manifest, then read sample by sample.
+
+    Attributes:
+        root: folder that sample ids start from; None where images are no files.
+        image: one sample as an RGB image, upright, by its sample_id and digest; refused with a ValueError if its bytes are
+            not those of the digest. Of files, one that another process can be handed.
+    """
+
+    root: Path | None
+    image: reading.Reader
 
     def scan(self, progress: Progress | None = None, cache: Path | None = None) -> Manifest:
         """All samples, without a split. `progress(done, total)` is called as files are read; what was read is kept
         in the folder `cache`."""
-
-    def image(self, sample_id: str, digest: str | None = None) -> Image.Image:
-        """One sample as an RGB image, upright; refused with a ValueError if its bytes are not those of `digest`."""
 
 
 def open_source(config: DatasetConfig) -> Source:
@@ -90,6 +96,8 @@ def has_pets(root: Path) -> bool:
 class Digits:
     """scikit-learn's 1,797 handwritten digits, 8 × 8 grey levels, 10 classes (Alpaydin & Kaynak, 1998, UCI)."""
 
+    root = None
+
     def scan(self, progress: Progress | None = None, cache: Path | None = None) -> Manifest:
         _, labels = _digits()
         ids = [f"{label}/{index:04d}" for index, label in enumerate(labels)]
@@ -126,7 +134,8 @@ class Files:
 
     def __init__(self, root: Path, entries: Callable[[], list[Entry]], config: DatasetConfig,
                  group_by: str | None = None) -> None:
-        self._root = root
+        self.root = root
+        self.image = partial(reading.image, root)
         self._entries = entries
         self._group_by = re.compile(config.group_by or group_by) if config.group_by or group_by else None
         self._max_per_class = config.max_per_class
@@ -140,28 +149,20 @@ class Files:
         """
         entries = self._entries()
         if not entries:
-            raise ValueError(f"dataset.root must hold one folder of images per class, found no images in {self._root}")
-        seen = scanner.scan(self._root, [entry.path for entry in entries], cache, progress)
+            raise ValueError(f"dataset.root must hold one folder of images per class, found no images in {self.root}")
+        seen = scanner.scan(self.root, [entry.path for entry in entries], cache, progress)
         unreadable = tuple(Unreadable(_shown(path), item.reason) for path, item in seen.items() if item.reason)
         readable = [entry for entry in entries if not seen[entry.path].reason]
         labels = sorted({entry.label for entry in readable})
         if len(labels) < 2:
             raise ValueError(f"dataset.root must hold at least two class folders with images, "
-                             f"found {', '.join(labels) or 'none readable'} in {self._root}")
+                             f"found {', '.join(labels) or 'none readable'} in {self.root}")
         if self._group_by:
             readable = [Entry(entry.path, entry.label, self._group(entry.path), entry.official) for entry in readable]
         if self._max_per_class:
             readable = _at_most(readable, self._max_per_class)
         kept = {entry.path: seen[entry.path] for entry in readable}
         return _manifest(readable, [item.digest for item in kept.values()], unreadable, duplicates.find(kept))
-
-    def image(self, sample_id: str, digest: str | None = None) -> Image.Image:
-        path = self._root / sample_id
-        content = path.read_bytes()
-        if digest is not None and hashlib.sha256(content).hexdigest() != digest:
-            raise ValueError(f"{path} must be the file that was scanned, got another: it was changed since; put the old one "
-                             f"back, or start a new experiment")
-        return decode(content)
 
     def _group(self, path: str) -> str:
         match = self._group_by.search(path)

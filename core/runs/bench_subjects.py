@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from core.config import BudgetConfig, DatasetConfig, ExperimentConfig, RunConfig, is_drawn
+from core.config import BudgetConfig, ExperimentConfig, RunConfig, is_drawn
 from core.data import pixels as pixel_store
 from core.data import sources
 from core.data.manifest import Manifest
@@ -190,7 +190,7 @@ class _Files(Dataset):
     """Image files, each decoded anew and turned into a random view."""
 
     def __init__(self, case: Case) -> None:
-        root = _folder(case.config.dataset)
+        root = sources.open_source(case.config.dataset).root
         self._paths = [root / name for name in case.manifest.sample_id.tolist()]
         self._target = np.searchsorted(np.unique(case.manifest.label_id[case.rows]), case.manifest.label_id)
         data, augmentation = case.data_config, case.config.training.augmentation
@@ -206,12 +206,6 @@ class _Files(Dataset):
     def __getitem__(self, row: int) -> tuple[torch.Tensor, int]:
         with Image.open(self._paths[row]) as image:
             return self._view(image.convert("RGB")), int(self._target[row])
-
-
-def _folder(config: DatasetConfig) -> Path:
-    """The folder that sample ids start from."""
-    root = Path(config.root or "")
-    return root.parent if config.source == "table" else root
 
 
 def _largest_block(module: nn.Module, objective: nn.Module, case: Case) -> int:

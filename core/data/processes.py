@@ -1,0 +1,117 @@
+"""Work on many small files spread over processes beside this one: threads would wait for each other.
+
+Most of what opening a small image takes is Python's own work, which one thread of a process does at a time. A helper is
+`python -m core.data.processes`; it works until its standard input ends, so it never outlives whom it works for.
+"""
+
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TypeVar
+
+Chunk = TypeVar("Chunk")
+Result = TypeVar("Result")
+
+MANY = 1_000  # files from which on processes are worth their start
+
+_PROJECT = Path(__file__).resolve().parents[2]
+
+
+def in_parallel(work: Callable[[Chunk], Result], chunks: list[Chunk], in_processes: bool) -> Iterator[Result]:
+    """What `work` makes of each chunk, in order, on every core. When whoever asks has had enough, chunks that were begun are
+    finished, the others left.
+
+    Args:
+        work: a function; in processes, of a module that imports little, or `functools.partial` of one.
+        chunks: what to work on.
+        in_processes: else in threads.
+
+    Raises:
+        ChildProcessError: if a helper ends before its work does.
+        Exception: what `work` raises.
+    """
+    n = min(os.cpu_count() or 1, len(chunks))
+    if n == 0:
+        return
+    with ExitStack() as stack:
+        call = work
+        if in_processes:
+            idle: queue.SimpleQueue[_Helper] = queue.SimpleQueue()
+            for _ in range(n):
+                helper = _Helper()
+                stack.callback(helper.close)
+                idle.put(helper)
+
+            def call(chunk: Chunk) -> Result:
+                helper = idle.get()
+                try:
+                    return helper.call(work, chunk)
+                finally:
+                    idle.put(helper)
+
+        pool = ThreadPoolExecutor(n)
+        stack.callback(pool.shutdown, cancel_futures=True)
+        yield from pool.map(call, chunks)
+
+
+class _Helper:
+    """A process that does what it is told, one thing at a time."""
+
+    def __init__(self) -> None:
+        path = os.pathsep.join([str(_PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        self._process = subprocess.Popen([sys.executable, "-m", "core.data.processes"], stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path},
+                                         start_new_session=True)  # Ctrl-C is this process's to hear
+
+    def call(self, work: Callable[[Chunk], Result], chunk: Chunk) -> Result:
+        try:
+            pickle.dump((work, chunk), self._process.stdin)
+            self._process.stdin.flush()
+            is_done, result = pickle.load(self._process.stdout)
+        except (EOFError, BrokenPipeError, pickle.UnpicklingError):
+            self._process.kill()  # if it is not dead but talks nonsense
+            raise ChildProcessError(f"a process that helped to read images must not end, it ended with code "
+                                    f"{self._process.wait()}; if memory is short, free some, and start again") from None
+        if not is_done:
+            raise result
+        return result
+
+    def close(self) -> None:
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+
+
+def main() -> None:
+    """A helper's whole life: takes (function, chunk), gives (True, result) or (False, the exception it raised)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    asked, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is no answer
+    while True:
+        try:
+            work, chunk = pickle.load(asked)
+        except (EOFError, pickle.UnpicklingError):
+            os._exit(0)  # at once: nothing is left to tidy up, and somebody waits
+        try:
+            answer = (True, work(chunk))
+        except Exception as error:
+            error.add_note(traceback.format_exc())
+            answer = (False, error)
+        try:
+            pickle.dump(answer, answers)
+            answers.flush()
+        except BrokenPipeError:
+            os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
