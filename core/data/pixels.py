@@ -89,7 +89,7 @@ def _filled(manifest: Manifest, source: Source, size: int, file: str, start: int
     chunks = [samples[first:first + _CHUNK] for first in range(0, len(samples), _CHUNK)]
     done = 0
     for n in processes.in_parallel(partial(reading.store, source.image, size, file, start), chunks,
-                                 in_processes=source.root is not None and len(samples) >= processes.MANY):
+                                   in_processes=source.root is not None and len(samples) >= processes.MANY):
         done += n
         yield done
 

@@ -13,7 +13,7 @@ from torch import nn
 from core.analysis import projection
 from core.analysis.table import EmbeddingTable
 from core.config import RunConfig
-from core.data import decoding, pixels
+from core.data import decoding, pixels, reading
 from core.data.scan import walk_images
 from core.runs import directory
 from core.training import checkpoint, embed, encoder
@@ -73,7 +73,7 @@ def embed_folder(run: Path, folder: Path, device: torch.device,
             names.append(name)
             content.update(f"{name} {hashlib.sha256(file).hexdigest()}\n".encode())
         except decoding.UNREADABLE as error:
-            left_out.append((name, decoding.reason(error)))
+            left_out.append((name, reading.why_not(error)))
         if progress:
             progress(done, len(paths))
     if not names:

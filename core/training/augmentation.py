@@ -77,8 +77,8 @@ def augment(pixels: torch.Tensor, drawn: Drawn, data: DataConfig) -> torch.Tenso
     Returns:
         Normalised images, shape (b, 3, s, s), float32, channels last.
     """
-    columns, rows = (None, None) if drawn.window is None else _lines(
-        drawn.window.to(pixels.device, non_blocking=True), data.image_size)
+    if drawn.window is not None:
+        columns, rows = _lines(drawn.window.to(pixels.device, non_blocking=True), data.image_size)
 
     def view(part: slice) -> torch.Tensor:
         here = drawn.part(part)
