@@ -442,7 +442,7 @@ def _bench(options: argparse.Namespace) -> int:
     quiet = {"KINETO_LOG_LEVEL": "99"}  # to torch's profiler a machine without a GPU is an error
     try:
         return subprocess.run([sys.executable, "-m", "core.runs.bench", experiment, *arguments], cwd=PROJECT,
-                              env={**os.environ, **jobs._ENVIRONMENT, **quiet}).returncode
+                              env={**os.environ, **jobs.ENVIRONMENT, **quiet}).returncode
     except KeyboardInterrupt:  # its process was interrupted too
         return 1
 

@@ -2,16 +2,17 @@
 
 import json
 import math
-import threading
+import os
 from contextlib import nullcontext
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 import yaml
 
 from core import config as configuration
-from core.runs import bench, bench_subjects
+from core.runs import bench, bench_plain, bench_subjects, jobs
 from core.runs.bench_subjects import Subject
 from tests.conftest import TINY
 from tests.lasting import until
@@ -43,22 +44,31 @@ def test_who_begins_changes_from_turn_to_turn_and_all_turns_count(monkeypatch: p
     assert seen == [("a", 1), ("b", 1), ("a", 2), ("b", 3), ("b", 3), ("a", 2), ("a", 2), ("b", 3)]
 
 
-def test_a_turn_is_two_steps_at_least_and_a_round_two_turns() -> None:
+def test_a_turn_is_one_step_at_least_and_a_round_two_turns() -> None:
     subjects = {"fast": Subject(10, nullcontext), "slow": Subject(10, nullcontext)}
-    assert bench._turns({"fast": 1000, "slow": 20}, subjects, torch.device("cpu")) == ({"fast": 30, "slow": 2}, 3)
-    assert bench._turns({"fast": 1000, "slow": 1}, subjects, torch.device("cpu")) == ({"fast": 30, "slow": 2}, 2)
-    assert bench._turns({"fast": 1000, "slow": 20}, subjects, torch.device("cuda")) == ({"fast": 150, "slow": 3}, 2)
+    assert bench._turns({"fast": 1000, "slow": 20}, subjects, torch.device("cpu")) == ({"fast": 30, "slow": 1}, 12)
+    assert bench._turns({"fast": 1000, "slow": 1}, subjects, torch.device("cpu")) == ({"fast": 30, "slow": 1}, 2)
+    assert bench._turns({"fast": 1000, "slow": 20}, subjects, torch.device("cuda")) == ({"fast": 150, "slow": 3}, 4)
 
 
-def test_the_plain_pipeline_leaves_no_thread_that_slows_the_others(image_folder: Path, tmp_path: Path) -> None:
-    """OpenMP's threads no longer wait for each other awake once there are more of them than cores."""
+def test_the_plain_pipeline_is_a_process_told_nothing_that_rests_between_its_turns(
+        image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MALLOC_TOP_PAD_", "268435456")
     config = configuration.parse({**TINY, "dataset": {"source": "folder", "root": str(image_folder)},
                                   "training": {"batch": {"classes": 2, "samples": 4}}, "images_per_class": ["all"]})
     case = bench_subjects.prepare(config, tmp_path, torch.device("cpu"))
-    plain = bench_subjects.plain(case)
-    before = set(threading.enumerate())
-    assert bench._speeds({"plain": plain}, {"plain": 2}, 1, case.device)["plain"] > 0
-    until(lambda: set(threading.enumerate()) <= before, 10)
+    with bench_plain.process(case) as plain:
+        assert bench._speeds({"plain": plain}, {"plain": 2}, 2, case.device)["plain"] > 0
+        child, = psutil.Process().children()
+        assert not jobs.ENVIRONMENT.keys() & child.environ().keys()
+        until(lambda: not child.children(), 10)
+        with plain.ready() as steps:
+            steps(1)
+            assert len(child.children()) == os.cpu_count(), "the files are opened by as many processes"
+        child.kill()
+        with pytest.raises(ChildProcessError, match="has ended"):
+            steps(1)
+    assert not child.is_running()
 
 
 def test_a_folder_is_timed_against_both_and_traced(image_folder: Path, tmp_path: Path) -> None:
@@ -67,12 +77,12 @@ def test_a_folder_is_timed_against_both_and_traced(image_folder: Path, tmp_path:
                                       "training": {"batch": {"classes": 2, "samples": 4}}, "images_per_class": ["all"],
                                       "objectives": ["supcon"]}))
     trace = tmp_path / "trace.json"
-    told = duet("bench", "--config", config, "--device", "cpu", "--rounds", 2, "--json", "--trace", trace, root=tmp_path)
+    told = duet("bench", "--config", config, "--device", "cpu", "--rounds", 1, "--json", "--trace", trace, root=tmp_path)
     assert told.returncode == 0, told.stderr
     found = json.loads(told.stdout)
     assert found.keys() == {"machine", "case", "rounds", "images_per_second", "ratios", "left_out", "trace"}
     assert found["images_per_second"].keys() == {"train", "train_bound", "plain", "embed", "embed_bound"}
-    assert found["left_out"] == {} and found["rounds"] == 2
+    assert found["left_out"] == {} and found["rounds"] == 1
     assert found["machine"]["kind"] == "cpu" and found["machine"]["torch"] == torch.__version__
     assert (found["case"]["encoder"], found["case"]["objective"], found["case"]["batch"]) == ("test_resnet", "supcon", 8)
     assert found["ratios"].keys() == {"train", "plain", "embed"}

@@ -1,8 +1,8 @@
 """How fast training and embedding are, against what the device alone can do and against a plain PyTorch pipeline.
 
-A process of its own, started by name with the worker's environment. Everything is timed in this one process, round after
-round, and what is compared with its bound takes short turns with it within a round: a shared machine changes its pace from
-one second to the next. A ratio is taken within a round. Writes nothing but the trace it is asked for.
+A process of its own, started by name with the worker's environment. Everything takes turns, round after round; what has a
+bound takes the shortest turns with it, in this one process: a shared machine changes its pace from one second to the next. A
+ratio is taken within a round. Writes nothing but the trace it is asked for.
 """
 
 import argparse
@@ -20,14 +20,14 @@ from pathlib import Path
 import torch
 
 from core import config as configuration
-from core.runs import bench_subjects
+from core.runs import bench_plain, bench_subjects
 from core.runs.bench_subjects import Case, Subject
 from core.runs.worker import resolve_device
 from core.wording import failure
 
 N_TRACED = 10
-_TURN = {"cpu": 0.3, "cuda": 1.5}  # seconds a turn takes at least, or two steps; a GPU's pace is even, its steps are short
-_ROUND = 3.0  # seconds each gets in a round, in two turns at least
+_TURN = {"cpu": 0.3, "cuda": 1.5}  # seconds a turn takes at least, or one step; a GPU's pace is even, its steps are short
+_ROUND = 6.0  # seconds each gets in a round, in two turns at least
 _KEYS = {"train": "training, end to end", "train_bound": "training, compute only", "plain": "training, plain PyTorch",
          "embed": "embedding, end to end", "embed_bound": "embedding, forward only"}
 _GOALS = {"cpu": {"train": 0.95, "plain": 3.5, "embed": 0.95},  # plain: of MobileNetV2-0.35 at 224 px, batch 64
@@ -49,20 +49,21 @@ def measure(case: Case, n_rounds: int, progress: Callable[[str], None]) -> dict:
     together = [{"train": bench_subjects.training(case), "train_bound": bench_subjects.training_bound(case)},
                 {"embed": bench_subjects.embedding(case), "embed_bound": bench_subjects.embedding_bound(case)}]
     left_out = {}
-    if case.config.dataset.source == "digits":
-        left_out["plain"] = "the digits are no files that could be opened"
-    else:
-        together.insert(1, {"plain": bench_subjects.plain(case)})
-    plans = []
-    for subjects in together:
-        progress(f"warming up: {', '.join(_KEYS[name] for name in subjects)}")
-        plans.append(_turns(_speeds(subjects, dict.fromkeys(subjects, 2), 1, case.device), subjects, case.device))
-    found: dict[str, list[float]] = {name: [] for subjects in together for name in subjects}
-    for number in range(1, n_rounds + 1):
-        for subjects, plan in list(zip(together, plans))[::1 if number % 2 else -1]:  # there and back: no drift is favour
-            progress(f"round {number} of {n_rounds}: {', '.join(_KEYS[name] for name in subjects)}")
-            for name, speed in _speeds(subjects, *plan, case.device).items():
-                found[name].append(speed)
+    with ExitStack() as stack:
+        if case.config.dataset.source == "digits":
+            left_out["plain"] = "the digits are no files that could be opened"
+        else:
+            together.insert(1, {"plain": stack.enter_context(bench_plain.process(case))})
+        plans = []
+        for subjects in together:
+            progress(f"warming up: {', '.join(_KEYS[name] for name in subjects)}")
+            plans.append(_turns(_speeds(subjects, dict.fromkeys(subjects, 2), 1, case.device), subjects, case.device))
+        found: dict[str, list[float]] = {name: [] for subjects in together for name in subjects}
+        for number in range(1, n_rounds + 1):
+            for subjects, plan in list(zip(together, plans))[::1 if number % 2 else -1]:  # there and back: no drift is favour
+                progress(f"round {number} of {n_rounds}: {', '.join(_KEYS[name] for name in subjects)}")
+                for name, speed in _speeds(subjects, *plan, case.device).items():
+                    found[name].append(speed)
     return {"images_per_second": {name: statistics.median(speeds) for name, speeds in found.items()},
             "ratios": ratios(found, case.device.type), "left_out": left_out}
 
@@ -127,7 +128,7 @@ def describe(case: Case) -> dict:
 
 def _turns(speeds: dict[str, float], subjects: dict[str, Subject], device: torch.device) -> tuple[dict[str, int], int]:
     """Steps of one turn by name, and how many turns each gets in a round, at these speeds in images/s."""
-    steps = {name: max(2, math.ceil(_TURN[device.type] * speed / subjects[name].images)) for name, speed in speeds.items()}
+    steps = {name: max(1, math.ceil(_TURN[device.type] * speed / subjects[name].images)) for name, speed in speeds.items()}
     seconds = max(steps[name] * subjects[name].images / speed for name, speed in speeds.items())
     return steps, max(2, round(_ROUND / seconds))
 

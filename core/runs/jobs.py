@@ -30,8 +30,8 @@ RESUMABLE = ("stopped", "failed", "lost")
 
 # Freed memory is kept: with glibc's defaults page faults take much of a CPU step. NumPy's own threads are held to one:
 # beside torch's they cost the demo a third of its time (43 s against 30 s on two cores).
-_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_MMAP_THRESHOLD_": "4294967296",
-                "MALLOC_TOP_PAD_": "268435456", "OPENBLAS_NUM_THREADS": "1"}
+ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_MMAP_THRESHOLD_": "4294967296",
+               "MALLOC_TOP_PAD_": "268435456", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def start(folder: Path, data: Path, device: str = "auto", queue: bool = True) ->
 def start_module(module: str, arguments: list[str], log: BinaryIO) -> dict[str, float]:
     """Starts `python -m module` as a process that outlives this one; returns its 'pid' and 'pid_created'."""
     process = subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=log,
-                               stderr=log, start_new_session=True, env={**os.environ, **_ENVIRONMENT})
+                               stderr=log, start_new_session=True, env={**os.environ, **ENVIRONMENT})
     threading.Thread(target=process.wait, daemon=True).start()  # takes leave of it when it ends, so that no zombie stays
     return {"pid": process.pid, "pid_created": psutil.Process(process.pid).create_time()}
 
