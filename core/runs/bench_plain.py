@@ -72,7 +72,8 @@ def _pipeline(case: Case) -> Callable[[int], None]:
     def steps(n: int) -> None:
         nonlocal batches
         if n == 0:
-            batches._shutdown_workers()
+            if batches is not None:
+                batches._shutdown_workers()
             batches = None
             return
         if batches is None:
