@@ -26,19 +26,19 @@ from core.runs import bench_subjects, jobs
 from core.runs.bench_subjects import Case, Subject
 from core.training.batches import BatchSampler, TripletSampler
 
-_PROJECT = Path(__file__).parents[2]
+_REST = 0  # instead of a number of steps: the processes that read are ended, or they would disturb the others' turns
 
 
 @contextmanager
 def process(case: Case) -> Iterator[Subject]:
-    """Starts it; it ends with the block. Between turns nothing of it runs.
+    """Starts it and waits until it can begin; it ends with the block. Between turns nothing of it runs.
 
     Raises:
-        ChildProcessError: if it has ended.
+        ChildProcessError: if it ends before that.
     """
     arguments = [json.dumps(case.experiment.to_json()), "--data", str(case.data), "--device", str(case.device)]
     told_nothing = {name: value for name, value in os.environ.items() if name not in jobs.ENVIRONMENT}
-    with subprocess.Popen([sys.executable, "-m", __name__, *arguments], cwd=_PROJECT, env=told_nothing, bufsize=0,
+    with subprocess.Popen([sys.executable, "-m", __name__, *arguments], cwd=jobs.PROJECT, env=told_nothing, bufsize=0,
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
 
         def steps(n: int) -> None:
@@ -53,16 +53,17 @@ def process(case: Case) -> Iterator[Subject]:
         @contextmanager
         def ready() -> Iterator[Callable[[int], None]]:
             yield steps
-            steps(0)
+            steps(_REST)
 
+        steps(_REST)  # its start would slow what is timed meanwhile
         yield Subject(case.config.images_per_step, ready, lead_in=2)  # by then its queue is as full as it stays
 
 
 def _pipeline(case: Case) -> Callable[[int], None]:
-    """Does n steps; none: ends the processes that read, or they would go on and disturb the others' turns."""
+    """What does n steps, or rests."""
     config, device = case.config, case.device
     module, objective = (part.to(device).train() for part in case.model())
-    optimizer = bench_subjects.optimizer([*module.parameters(), *objective.parameters()], config, fused=None)
+    optimizer = bench_subjects.build_optimizer([*module.parameters(), *objective.parameters()], config, fused=None)
     sampler = (TripletSampler if is_drawn(config.objective) else BatchSampler)(
         case.rows, case.manifest.label_id, config.training.batch, config.seed)
     order = (np.tile(rows, config.training.views) for rows in sampler)
@@ -71,12 +72,11 @@ def _pipeline(case: Case) -> Callable[[int], None]:
 
     def steps(n: int) -> None:
         nonlocal batches
-        if n == 0:
+        if n == _REST:
             if batches is not None:
                 batches._shutdown_workers()
             batches = None
-            return
-        if batches is None:
+        elif batches is None:
             batches = iter(loader)
         for _ in range(n):
             images, target = next(batches)

@@ -26,8 +26,10 @@ EMBED_BATCH = 256  # images per forward pass when embedding
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """What is timed: the first trained run of an experiment, its samples, their decoded images (n, S, S, 3) below `data`, the
-    device."""
+    """What is timed: the first trained run of an experiment, its samples, their decoded images (n, S, S, 3), the device.
+
+    `experiment` and `data` are what it was prepared from; another process prepares the same from them.
+    """
 
     experiment: ExperimentConfig
     data: Path
@@ -102,17 +104,17 @@ def training_bound(case: Case) -> Subject:
     config, device = case.config, case.device
     module, objective = (part.to(device, memory_format=torch.channels_last).train() for part in case.model())
     parameters = [*module.parameters(), *objective.parameters()]
-    update = optimizer(parameters, config, fused=True)
+    optimizer = build_optimizer(parameters, config, fused=True)
     images, target = _synthetic(config.images_per_step, case), _labels(config).to(device)
     forward = torch.compile(module) if config.training.compile else module
 
     def steps(n: int) -> None:
         for _ in range(n):
-            update.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=True)
             with _autocast(device):
                 features = forward(images)
             objective(features.float(), target).backward()
-            update.step()
+            optimizer.step()
 
     return Subject(config.images_per_step, lambda: nullcontext(steps))
 
@@ -141,8 +143,8 @@ def embedding_bound(case: Case) -> Subject:
     return Subject(EMBED_BATCH, lambda: nullcontext(steps))
 
 
-def optimizer(parameters: list[nn.Parameter], config: RunConfig, fused: bool | None) -> torch.optim.Optimizer:
-    """The run's, apart from the trainer's."""
+def build_optimizer(parameters: list[nn.Parameter], config: RunConfig, fused: bool | None) -> torch.optim.Optimizer:
+    """The optimizer a run names, written plainly: what the trainer adds to it is among what is timed."""
     training = config.training
     shared = {"lr": training.lr, "weight_decay": training.weight_decay, "fused": fused}
     match training.optimizer:
