@@ -250,13 +250,19 @@ def _table(rows: list[dict], of: str) -> str:
         cells = [f"{100 * item['mean']:.1f}" + (f" ± {100 * item['sd']:.1f}" if row["n_seeds"] > 1 else "") for item in found]
         leaks = f" (leaks: {' and '.join(row['leaks'])})" if row["leaks"] else ""
         lines.append([row["objective"] + leaks, str(row["images_per_class"]), *cells])
-    widths = [max(len(line[place]) for line in lines) for place in range(len(head))]
-    text = ["  ".join(cell.ljust(width) if place < 2 else cell.rjust(width)
-                      for place, (cell, width) in enumerate(zip(line, widths))) for line in lines]
-    text.insert(1, "  ".join("─" * width for width in widths))
+    text = [_aligned(lines, to_left=(0, 1))]
     n_seeds = max(row["n_seeds"] for row in rows)
     over = "one seed" if n_seeds == 1 else f"mean ± sd over {n_seeds} seeds"
     text.append(f"Percent on {rows[0]['n_test']} {of}; {over}.")
+    return "\n".join(text)
+
+
+def _aligned(lines: list[list[str]], to_left: tuple[int, ...]) -> str:
+    """Lines of cells as a table, the first line its head; the named columns to the left, the others to the right."""
+    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
+    text = ["  ".join(cell.ljust(width) if place in to_left else cell.rjust(width)
+                      for place, (cell, width) in enumerate(zip(line, widths))).rstrip() for line in lines]
+    text.insert(1, "  ".join("─" * width for width in widths))
     return "\n".join(text)
 
 
@@ -329,28 +335,31 @@ def _embed(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     if {Path(name).suffix for name in (options.a, options.b)} <= {".yaml", ".yml"}:
         return _compare_files(options)
-    from core.runs import scoring, verdict  # scikit-learn takes a second to import: only here
+    from core.analysis import comparison
+    from core.runs import pairs, verdict  # scikit-learn takes a second to import: only here
 
     if options.output:
         _check_output(options.output, (".html",))
-    a, b = (scoring.find_scores(options.checkpoints, name) for name in (options.a, options.b))
-    found = verdict.compare(a, b, n_bootstrap=2000)
+    a, b = pairs.find(options.checkpoints, options.a, options.b)
+    found = verdict.compare(a, b)
     if options.output:
+        from core.analysis import table as tables
         from core.report import html
 
-        tables = [scoring.find_table(options.checkpoints, name) for name in (options.a, options.b)]
-        html.write_comparison(found, tables, options.output)
+        html.write_comparison(found, [tables.read(side.files[0]) for side in (a, b)], options.output)
     if options.json:
         print(json.dumps(found.to_json()))
         return 0
     print(f"{found.sentence}.")
     if found.n_dropped:
         print(f"{found.n_dropped} test images stand in only one of the two and were left out.")
-    for item in found.differences:
-        from core.analysis.metrics import METRICS
-
-        print(f"{METRICS[item.metric].title:<12} A {100 * item.a:5.1f}   B {100 * item.b:5.1f}   B − A "
-              f"{100 * item.difference:+5.1f} [{100 * item.low:+.1f}, {100 * item.high:+.1f}]   {item.verdict}")
+    rows = [comparison.row(item.to_json()) for item in found.differences]
+    print(_aligned([["metric", "A", "B", "B − A", "95 % interval", "can we tell?"],
+                    *([row.title, row.a, row.b, row.difference, f"{row.low} to {row.high}", row.answer] for row in rows)],
+                   to_left=(0, 5)))
+    note = f" ({found.draws_note})" if found.draws_note else ""
+    print(f"A is {found.name_a} ({options.a}), B {found.name_b} ({options.b}).\nPercent; intervals from "
+          f"{found.n_bootstrap:,} bootstrap draws{note}.")
     return 0
 
 

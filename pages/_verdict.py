@@ -3,9 +3,9 @@
 import pandas as pd
 import streamlit as st
 
+from core.analysis import comparison
+from core.analysis.comparison import Row
 from core.analysis.metrics import METRICS, SHORT, SPACE_METRICS, WHY_NOT_KMEANS_ALONE
-
-TELLS = {"better": "B is better", "worse": "A is better"}
 
 
 def table(compared: dict, summaries: dict[str, dict], arms: dict[str, str], n_seeds: int) -> None:
@@ -21,9 +21,12 @@ def table(compared: dict, summaries: dict[str, dict], arms: dict[str, str], n_se
     for item in compared["differences"]:
         line = {"metric": METRICS[item["metric"]].title}
         for column, label in arms.items():
-            line[column] = _cell(summaries.get(label, {}).get(item["metric"]), n_seeds)
-        line["B − A, 95 % interval"] = _difference(item)
-        line["can we tell?"] = TELLS.get(item["verdict"], "cannot tell")
+            side = {"A · ": "a", "B · ": "b"}.get(column[:4])
+            line[column] = (_cell(summaries.get(label, {}).get(item["metric"]), n_seeds)
+                            if item.get(f"sd_{side}") is None else getattr(comparison.row(item), side))
+        row = comparison.row(item)
+        line["B − A, 95 % interval"] = _difference(row)
+        line["can we tell?"] = row.answer
         lines.append(line)
     st.dataframe(pd.DataFrame(lines), hide_index=True, width="stretch", height="content", column_config={
         "metric": st.column_config.TextColumn(help=_meanings(METRICS)),
@@ -64,9 +67,9 @@ def details(compared: dict, agreement: dict | None) -> None:
             metric = st.segmented_control("Metric", SHORT, format_func=lambda name: METRICS[name].title, default=SHORT[0],
                                           required=True, key="per-class-metric", label_visibility="collapsed")
             st.dataframe(pd.DataFrame([{
-                "class": item["label"], "A": f"{100 * item['a']:.1f}", "B": f"{100 * item['b']:.1f}",
-                "B − A, 95 % interval": _difference(item), "can we tell?": TELLS.get(item["verdict"], "cannot tell"),
-                "images": item["n_samples"]} for item in compared["per_class"] if item["metric"] == metric]),
+                "class": item["label"], "A": row.a, "B": row.b, "B − A, 95 % interval": _difference(row),
+                "can we tell?": row.answer, "images": item["n_samples"]}
+                for item in compared["per_class"] if item["metric"] == metric for row in [comparison.row(item)]]),
                 hide_index=True, width="stretch")
             st.caption("Whether one can tell is corrected for all classes (Holm, 1979).")
         if compared["mcnemar"]:
@@ -110,8 +113,8 @@ def _cell(summary: dict | None, n_seeds: int) -> str:
     return f"{100 * summary['mean']:.1f}" + (f" ± {100 * summary['sd']:.1f}" if n_seeds > 1 else "")
 
 
-def _difference(item: dict) -> str:
-    return f"{100 * item['difference']:+.1f}  [{100 * item['low']:+.1f}, {100 * item['high']:+.1f}]"
+def _difference(row: Row) -> str:
+    return f"{row.difference}  [{row.low}, {row.high}]"
 
 
 def _meanings(registry: dict) -> str:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.analysis.comparison import first_up, unfair_words
 from core.config import arm_label
-from core.runs import directory, openings, reporting, scoring, trials, verdict
+from core.runs import directory, openings, pairs, reporting, trials, verdict
 from pages import _confusion, _curve, _look_first, _pair, _query, _readouts, _shared, _verdict, _won_lost
 
 _shared.enter(__file__)
@@ -50,16 +50,11 @@ with pickers[4]:
 
 
 @st.cache_data(max_entries=32, show_spinner="Comparing …")
-def _compared(experiment: str, a: tuple[str, ...], b: tuple[str, ...], stamps: tuple) -> dict:
-    arms = [scoring.scores_of_runs([Path(experiment) / name for name in names], scoring.title_of(Path(experiment) / names[0]))
-            for names in (a, b)]
-    return verdict.compare(*arms, config.evaluation.bootstrap).to_json() | {"agreement": verdict.agree(*arms)}
+def _compared(experiment: str, a: str, b: str, images_per_class: int | str, stamps: tuple) -> dict:
+    return pairs.said(Path(experiment), _found(experiment, stamps), a, b, images_per_class)
 
 
-told = next((item for item in found["comparisons"] if len(seeds) == item["differences"][0]["n_seeds"] and (
-    item["label_a"], item["label_b"], item["images_per_class"]) == (name_a, name_b, count)), None)
-compared = told or _compared(str(folder), tuple(f"{name_a}-{count}-seed{item}" for item in seeds),
-                             tuple(f"{name_b}-{count}-seed{item}" for item in seeds), stamps)
+compared = _compared(str(folder), name_a, name_b, count, stamps)
 rows = [row for row in found["rows"] if row["images_per_class"] == count]
 with headline:
     st.header(f"{compared['sentence']}.")
@@ -86,7 +81,9 @@ summaries = {row["objective"]: row["metrics"] for row in rows}
 _verdict.table(compared, summaries, {"untrained": "untrained", f"A · {name_a}": name_a, f"B · {name_b}": name_b}, len(seeds))
 n_test = compared["differences"][0]["n_samples"]
 over, drawn = (f"mean ± sd over {len(seeds)} seeds", "seeds and images") if len(seeds) > 1 else ("one seed", "images alone")
-st.caption(f"Percent of {n_test:,} test images, {over}; the interval is a bootstrap over {drawn}, whole groups at a time.")
+n_draws, note = compared.get("n_bootstrap") or config.evaluation.bootstrap, compared.get("draws_note")
+st.caption(f"Percent of {n_test:,} test images, {over}; the interval is a bootstrap over {drawn}, whole groups at a time, "
+           f"{n_draws:,} draws{f' ({note})' if note else ''}.")
 _verdict.chance(rows, (name_a, name_b))
 compared_runs = [done[f"{label}-{count}-seed{item}"] for label in (name_a, name_b) for item in seeds]
 st.caption(" ".join(filter(None, (openings.sentence(folder), trials.sentence(folder, compared_runs)))))

@@ -33,7 +33,8 @@ class Difference:
     `p_value` is that of the same draws; `p_holm` the same, corrected for all metrics that were compared at once (or all
     classes, in a difference of one class). `verdict` is 'better', 'worse' or 'cannot tell', said of B. `settles_at` is about
     how many test samples would bring a gap this large out of doubt; None when it is already decided, no gap to speak of, or
-    seeds that differ by more than the gap, so that no number of images would (`seeds_decide`).
+    seeds that differ by more than the gap, so that no number of images would (`seeds_decide`). `sd_a` and `sd_b` are the
+    standard deviations of A and B over seeds, 0 with one; None where an earlier version wrote the difference down.
     """
 
     metric: str
@@ -49,9 +50,25 @@ class Difference:
     p_value: float = 1.0
     p_holm: float = 1.0
     seeds_decide: bool = False
+    sd_a: float | None = None
+    sd_b: float | None = None
 
     def to_json(self) -> dict:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A difference as every table shows it: percent with one decimal, means with their sd over seeds, and whether one can
+    tell."""
+
+    title: str
+    a: str
+    b: str
+    difference: str
+    low: str
+    high: str
+    answer: str
 
 
 @dataclass(frozen=True)
@@ -69,7 +86,8 @@ class ClassDifference:
 class Comparison:
     """B against A on every metric. `n_dropped` test samples stand in one of them only and were left out; `settings` are those
     in which they differ, and `confounders` name the unfair ones; the leaks of each are in words, and `is_worth_of_leak` says
-    that they alone set B and A apart.
+    that they alone set B and A apart. `n_bootstrap` is the number of draws behind every interval; `draws_note` says whose
+    config it is where A's and B's differ.
 
     `space` holds the differences on `SPACE_METRICS`, which have an interval and no verdict; `mcnemar` exact tests of what
     single seeds got right; both `mcnemar` and `per_class` are empty where A and B were tested on different samples."""
@@ -87,9 +105,12 @@ class Comparison:
     space: tuple[Difference, ...] = ()
     mcnemar: tuple[McNemar, ...] = ()
     per_class: tuple[ClassDifference, ...] = ()
+    n_bootstrap: int = 0
+    draws_note: str = ""
 
     def to_json(self) -> dict:
         return {"a": self.name_a, "b": self.name_b, "sentence": self.sentence, "n_dropped": self.n_dropped,
+                "n_bootstrap": self.n_bootstrap, "draws_note": self.draws_note,
                 "confounders": list(self.confounders), "settings": [item.to_json() for item in self.settings],
                 "leaks_a": list(self.leaks_a), "leaks_b": list(self.leaks_b), "is_worth_of_leak": self.is_worth_of_leak,
                 "differences": [item.to_json() for item in self.differences],
@@ -154,9 +175,15 @@ def _paired(a: Values, b: Values, n_bootstrap: int, seed: int, group: np.ndarray
     result = []
     for place, (name, column) in enumerate(a.items()):
         keep = ~np.isnan(b[name] - column).any(axis=0)
-        result.append(_judge(name, float(column[:, keep].mean()), float(b[name][:, keep].mean()), float(found.mean[place]),
-                             found, place, (len(column), int(keep.sum()))))
+        judged = _judge(name, float(column[:, keep].mean()), float(b[name][:, keep].mean()), float(found.mean[place]),
+                        found, place, (len(column), int(keep.sum())))
+        result.append(replace(judged, sd_a=_sd(column[:, keep]), sd_b=_sd(b[name][:, keep])))
     return result
+
+
+def _sd(values: np.ndarray) -> float:
+    """Over seeds, of the means over samples; 0 with one seed."""
+    return float(values.mean(axis=1).std(ddof=1)) if len(values) > 1 else 0.0
 
 
 def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed: int = 0,
@@ -181,7 +208,8 @@ def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: 
     share = (of_a.seed_share * spread_a + of_b.seed_share * spread_b) / total if total > 0 else np.zeros(1)
     found = Bootstrap(of_b.mean - of_a.mean, of_b.draws - of_a.draws, share)
     shape = (min(len(a), len(b)), min(_defined(a).shape[1], _defined(b).shape[1]))
-    return _judge(metric, float(of_a.mean[0]), float(of_b.mean[0]), float(found.mean[0]), found, 0, shape)
+    judged = _judge(metric, float(of_a.mean[0]), float(of_b.mean[0]), float(found.mean[0]), found, 0, shape)
+    return replace(judged, sd_a=_sd(_defined(a)), sd_b=_sd(_defined(b)))
 
 
 def _judge(metric: str, a: float, b: float, gap: float, found: Bootstrap, place: int, shape: tuple[int, int]) -> Difference:
@@ -255,6 +283,26 @@ def correct(differences: list[Difference]) -> list[Difference]:
     p_holm = holm(np.array([item.p_value for item in differences]))
     return [replace(item, p_holm=float(p), verdict=item.verdict if p < 0.05 else "cannot tell")
             for item, p in zip(differences, p_holm)]
+
+
+def row(item: dict) -> Row:
+    """A difference in the words and digits of every table: on a screen, on the command line and in a report.
+
+    An interval without zero and 'cannot tell' stand side by side where Holm's correction is not met: the row says so.
+
+    Args:
+        item: a `Difference` as JSON, of `METRICS`.
+    """
+    answer = {"better": "B is better", "worse": "A is better"}.get(item["verdict"], "cannot tell")
+    if item["verdict"] == "cannot tell" and (item["low"] > 0 or item["high"] < 0):
+        answer = "cannot tell: not after Holm"
+    gap, low, high = (f"{100 * item[key]:+.1f}" for key in ("difference", "low", "high"))
+    return Row(METRICS[item["metric"]].title, _mean(item, "a"), _mean(item, "b"), gap, low, high, answer)
+
+
+def _mean(item: dict, side: str) -> str:
+    sd = item.get(f"sd_{side}")
+    return f"{100 * item[side]:.1f}" + (f" ± {100 * sd:.1f}" if item["n_seeds"] > 1 and sd is not None else "")
 
 
 def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[str, ...] = (), warning: str = "") -> str:

@@ -159,12 +159,10 @@ def _differences(told: dict, names: tuple[str, str], floor: dict[str, dict]) -> 
     """A pair's metrics as a table, with the untrained encoder's where they are given."""
     rows = []
     for item in told["differences"]:
-        info = METRICS[item["metric"]]
+        info, row = METRICS[item["metric"]], comparison.row(item)
         below = [f"{100 * floor[item['metric']]['mean']:.1f}" if item["metric"] in floor else "–"] if floor else []
         rows.append([f"<span title='{escape(info.meaning, quote=True)}'>{escape(info.title)}</span>", *below,
-                     f"{100 * item['a']:.1f}", f"{100 * item['b']:.1f}", f"{100 * item['difference']:+.1f}",
-                     f"{100 * item['low']:+.1f} to {100 * item['high']:+.1f}",
-                     {"better": "B is better", "worse": "A is better"}.get(item["verdict"], "cannot tell")])
+                     row.a, row.b, row.difference, f"{row.low} to {row.high}", row.answer])
     return page.table(["metric", *(["untrained"] if floor else []), *names, "B − A", "95 % interval", "can we tell?"], rows)
 
 

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from core.analysis import clustering
 from core.analysis.comparison import Comparison, first_up, unfair_words
+from core.analysis.comparison import row as row_of
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
 from core.report import figures, page
@@ -21,9 +22,9 @@ def write_comparison(comparison: Comparison, tables: list[EmbeddingTable], path:
         path: the .html file.
     """
     rows = "".join(
-        f"<tr><td title='{escape(METRICS[item.metric].meaning)}'>{METRICS[item.metric].title}</td><td>{100 * item.a:.1f}</td>"
-        f"<td>{100 * item.b:.1f}</td><td>{100 * item.difference:+.1f}</td><td>{100 * item.low:+.1f} to "
-        f"{100 * item.high:+.1f}</td><td>{item.verdict}</td></tr>" for item in comparison.differences)
+        f"<tr><td title='{escape(METRICS[item.metric].meaning)}'>{row.title}</td><td>{row.a}</td><td>{row.b}</td>"
+        f"<td>{row.difference}</td><td>{row.low} to {row.high}</td><td>{row.answer}</td></tr>"
+        for item in comparison.differences for row in [row_of(item.to_json())])
     unfair = "".join(_leaks(table, f"{place}: ") for place, table in zip("AB", tables))
     if comparison.confounders:
         unfair += f"<p class='unfair'>{escape(first_up(unfair_words(comparison.confounders)))}.</p>"

@@ -11,9 +11,9 @@ import numpy as np
 
 from core.analysis import projection
 from core.analysis import table as tables
-from core.config import ExperimentConfig, arm_label, arm_title
+from core.config import ExperimentConfig, arm_title
 from core.data import sources, split
-from core.runs import directory, openings, readouts, scoring, trials, verdict
+from core.runs import directory, openings, pairs, readouts, scoring, trials, verdict
 
 MOST_EXAMPLES = 12
 _THUMBNAIL = 128  # pixels
@@ -35,9 +35,9 @@ def write(folder: Path, output: Path, pair: tuple[str, str, int | str] | None = 
     from core.report import experiment  # plotly takes half a second to import: only here
 
     config, found = directory.read_config(folder), found or verdict.read(folder)
-    told = _told(folder, config, found, pair)
+    told = _told(folder, found, pair)
     count = told["images_per_class"]
-    runs = {side: _runs(folder, config, told[f"label_{side}"], count) for side in "ab"}
+    runs = dict(zip("ab", pairs.common_seeds(folder, told["label_a"], told["label_b"], count)))
     spaces = tuple(tables.shared_rows([tables.read(runs[side][0] / "embeddings.parquet").of_split("test") for side in "ab"]))
     layouts = (spaces[0].layout, projection.align(spaces[1].layout, spaces[0].layout).astype(np.float32))
     won, lost = _examples(config, told, runs)
@@ -59,7 +59,7 @@ def _is_same_pair(item: dict, told: dict) -> bool:
     return all(item[key] == told[key] for key in ("label_a", "label_b", "images_per_class"))
 
 
-def _told(folder: Path, config: ExperimentConfig, found: dict, pair: tuple[str, str, int | str] | None) -> dict:
+def _told(folder: Path, found: dict, pair: tuple[str, str, int | str] | None) -> dict:
     """The entry of the pair to tell of in full; compared here if the experiment's verdict has none of it."""
     if pair is None:
         entry = next((item for item in found["comparisons"] if item["sentence"] == found["sentence"]), None)
@@ -67,22 +67,7 @@ def _told(folder: Path, config: ExperimentConfig, found: dict, pair: tuple[str, 
             raise ValueError(f"an experiment to report must have two finished objectives to compare, got none in "
                              f"{folder.name!r}")
         return entry
-    label_a, label_b, count = pair
-    for item in found["comparisons"]:
-        if (item["label_a"], item["label_b"], item["images_per_class"]) == pair:
-            return item
-    a, b = (scoring.arm(folder, label, count) for label in (label_a, label_b))
-    if a is None or b is None:
-        raise ValueError(f"arms to report must have finished, got {label_a} and {label_b} at {count} images per class in "
-                         f"{folder.name!r}")
-    return {"images_per_class": count, "label_a": label_a, "label_b": label_b,
-            **verdict.compare(a, b, config.evaluation.bootstrap).to_json()}
-
-
-def _runs(folder: Path, config: ExperimentConfig, label: str, count: int | str) -> list[Path]:
-    """The finished runs of an arm, a seed each."""
-    return [folder / run.name for run in config.runs() if arm_label(run.objective) == label and run.images_per_class == count
-            and (folder / run.name / "scores.parquet").is_file()]
+    return pairs.said(folder, found, *pair)
 
 
 def _examples(config: ExperimentConfig, told: dict, runs: dict[str, list[Path]]) -> tuple[list, list]:

@@ -282,11 +282,6 @@ def find_scores(root: Path, name: str) -> Scores:
     return scores_of_runs(_runs_named(root, name), name.partition("/")[2])
 
 
-def find_table(root: Path, name: str) -> EmbeddingTable:
-    """The embedding table of such a name; of an arm, its first seed's."""
-    return tables.read(Path(name) if name.endswith(".parquet") else _runs_named(root, name)[0] / "embeddings.parquet")
-
-
 def _runs_named(root: Path, name: str) -> list[Path]:
     experiment, _, rest = name.partition("/")
     if not rest:

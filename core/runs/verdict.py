@@ -18,12 +18,29 @@ from core.runs import curve, directory, scoring
 from core.runs.scoring import OPEN_SCORES, SCORES, Scores, chance_levels, summarize, summarize_space
 
 
-def compare(a: Scores, b: Scores, n_bootstrap: int) -> Comparison:
+def draws(a: Scores, b: Scores) -> tuple[int, str]:
+    """How many bootstrap draws a comparison takes, as the configs of A and B ask; where they differ, the more of the two,
+    and a note that says whose."""
+    n_a, n_b = (configuration.parse_run(side.config).evaluation.bootstrap for side in (a, b))
+    if n_a == n_b:
+        return n_a, ""
+    more, other = ("A", "B") if n_a > n_b else ("B", "A")
+    return max(n_a, n_b), f"{more}'s evaluation.bootstrap; {other}'s is {min(n_a, n_b):,}"
+
+
+def compare(a: Scores, b: Scores, n_bootstrap: int | None = None) -> Comparison:
     """B against A: on the test samples both have, or, where their splits differ by design, each on its own.
+
+    Args:
+        a, b: the arms, with as many seeds as each other.
+        n_bootstrap: draws; None for what their configs ask (`draws`).
 
     Raises:
         ValueError: if they share no test sample, or differ in their number of seeds.
     """
+    draws_note = ""
+    if n_bootstrap is None:
+        n_bootstrap, draws_note = draws(a, b)
     n_seeds = (len(a.values[HEADLINE]), len(b.values[HEADLINE]))
     if n_seeds[0] != n_seeds[1]:
         raise ValueError(f"spaces to compare must have as many seeds as each other, got {n_seeds[0]} of {a.name} and "
@@ -67,7 +84,8 @@ def compare(a: Scores, b: Scores, n_bootstrap: int) -> Comparison:
         said = f"Among {len(set(a.label.tolist()))} held-out classes: {said}"
     return Comparison(name_a=a.name, name_b=b.name, differences=tuple(differences), confounders=unfair, n_dropped=n_dropped,
                       sentence=said, settings=settings, leaks_a=leaks_a, leaks_b=leaks_b, is_worth_of_leak=is_worth,
-                      space=tuple(space), mcnemar=tuple(mcnemar), per_class=tuple(per_class))
+                      space=tuple(space), mcnemar=tuple(mcnemar), per_class=tuple(per_class), n_bootstrap=n_bootstrap,
+                      draws_note=draws_note)
 
 
 def overlap(a: Scores, b: Scores) -> np.ndarray:
@@ -176,7 +194,7 @@ def _tell(folder: Path, config: ExperimentConfig, file: str) -> tuple[list[dict]
                              "chance": {name: asdict(item) for name, item in chance_levels(found, n_bootstrap).items()}})
         for label_a, label_b in _pairs(config):
             a, b = arms[label_a], arms[label_b]
-            if a is not None and b is not None and len(a.values[HEADLINE]) == len(b.values[HEADLINE]):
+            if a is not None and b is not None and a.settings["seeds"] == b.settings["seeds"]:
                 alike = agree(a, b)
                 comparisons.append({"images_per_class": count, "label_a": label_a, "label_b": label_b,
                                     **compare(a, b, n_bootstrap).to_json(), "agreement": alike})
