@@ -1,32 +1,53 @@
 """An image file's bytes to an upright RGB image: every mode the same way, or the reason why not.
 
-Reads no files and keeps nothing.
+Reads no files and keeps nothing. The formats meant are listed here, and no other decoder of Pillow's is ever asked: some
+start other programs.
 """
 
 import io
 import struct
+import subprocess
+import zlib
+from collections.abc import Iterator
 
 from PIL import Image, ImageOps
 
-MAX_PIXELS = 100_000_000  # larger files are listed as unreadable; Pillow warns of a bomb near here too
+from core.data import memory
 
-# What `decode` and Pillow raise on files that are not what they seem.
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, TypeError, IndexError, KeyError, OverflowError,
-              ZeroDivisionError, Image.DecompressionBombError, Image.DecompressionBombWarning)
+MAX_PIXELS = 100_000_000  # larger files are listed as unreadable; Pillow warns of a bomb near here too
+MAX_BYTES = 2_000_000_000  # of a file: what so many pixels of 16 bits and four channels take, and as much again
+
+# Pillow's name of each format that is read -> the endings of its files. Common ones first: they are tried in this order.
+ENDINGS: dict[str, tuple[str, ...]] = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), "PNG": (".png", ".apng"), "BMP": (".bmp",), "GIF": (".gif",),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"), "TIFF": (".tif", ".tiff"), "WEBP": (".webp",), "AVIF": (".avif",),
+    "JPEG2000": (".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc")}
+FORMATS = tuple(ENDINGS)
+IMAGE_SUFFIXES = frozenset(ending for endings in ENDINGS.values() for ending in endings)
+
+# What `decode` and Pillow's decoders raise on files that are not what they seem.
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, TypeError, LookupError, ArithmeticError,
+              AttributeError, AssertionError, BufferError, RuntimeError, MemoryError, subprocess.SubprocessError, Warning,
+              Image.DecompressionBombError)
 
 _TRANSPARENT = ("LA", "PA", "RGBA", "La", "RGBa")
+_BAND_PIXELS = 1_000_000  # worked on at a time where an image takes more than one copy
 
 
 def decode(content: bytes) -> Image.Image:
     """An image file's bytes as an upright RGB image.
 
-    EXIF orientation is applied, transparency is laid on white, 16-bit levels are scaled to 8 bits.
+    EXIF orientation is applied, transparency is laid on white, 16-bit levels are scaled to 8 bits. A large image waits until
+    others leave it the memory; inside `memory.one_image` it has it until that ends.
 
     Raises:
         OSError: if the bytes are not a whole image.
         ValueError: if there are none, more pixels than `MAX_PIXELS`, several frames, or levels without a fixed range.
     """
-    return _finished(_opened(content))
+    with memory.one_image():
+        image = opened(content)
+        memory.reserve(_decoded_bytes(image, len(content)))
+        return _finished(image)
 
 
 def grey_square(content: bytes, side: int) -> Image.Image:
@@ -42,27 +63,33 @@ def grey_square(content: bytes, side: int) -> Image.Image:
     Raises:
         OSError, ValueError: as `decode`.
     """
-    image = _opened(content)
-    drafted = image.draft("L", (3 * side, 3 * side))
-    if drafted is None:
-        return _squeezed(_finished(image, "L"), side)
-    image.load()
-    return _finished(_squeezed(image, side, drafted[1]), "L")  # its last row and column may reach beyond the image
+    with memory.one_image():
+        image = opened(content)
+        drafted = image.draft("L", (3 * side, 3 * side))
+        memory.reserve(_decoded_bytes(image, len(content)))
+        if drafted is None:
+            return _squeezed(_finished(image, "L"), side)
+        image.load()
+        return _finished(_squeezed(image, side, drafted[1]), "L")  # its last row and column may reach beyond the image
 
 
 def _squeezed(image: Image.Image, side: int, box: tuple[float, float, float, float] | None = None) -> Image.Image:
     return image.resize((side, side), Image.Resampling.BILINEAR, box, reducing_gap=4.0)
 
 
-def _opened(content: bytes) -> Image.Image:
-    """One image that may be decoded, not yet decoded."""
+def opened(content: bytes) -> Image.Image:
+    """One image that may be decoded, not yet decoded.
+
+    Raises:
+        OSError, ValueError: as `decode`.
+    """
     if not content:
         raise ValueError("the file is empty")
     try:
-        image = Image.open(io.BytesIO(content))
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
     except OSError:
         raise ValueError("not an image file that can be read") from None
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ValueError(f"more than {MAX_PIXELS:,} pixels") from None
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"{image.width} × {image.height} pixels are more than {MAX_PIXELS:,}")
@@ -72,20 +99,46 @@ def _opened(content: bytes) -> Image.Image:
     return image
 
 
+def _decoded_bytes(image: Image.Image, n_content: int) -> int:
+    """Memory that an image takes while it is decoded, roughly; the file's own bytes are part of it."""
+    width, height = image.size
+    channels = 4 if len(image.getbands()) > 1 or image.mode in ("I", "F") else 2
+    copies = {"JPEG2000": 20, "AVIF": 12, "WEBP": 8}.get(image.format, channels)  # bytes a pixel, of the decoder's own too
+    is_plain = image.mode in ("RGB", "L") and "transparency" not in image.info
+    return n_content + width * height * (copies if is_plain else copies + 4)
+
+
 def _finished(image: Image.Image, mode: str = "RGB") -> Image.Image:
     """Decoded, upright, in a mode of 8-bit levels."""
     image.load()
     if "exif" in image.info or image.format in ("TIFF", "PNG", "WEBP", "MPO"):
-        image = ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
     if image.mode == mode and "transparency" not in image.info:
         return image
+    if image.mode == "F":
+        raise ValueError("floating-point levels have no fixed range; save it with 8 or 16 bits")
+    if image.width * image.height <= _BAND_PIXELS:
+        return _converted(image, mode)
+    finished = Image.new(mode, image.size)
+    for top, bottom in _bands(image):
+        finished.paste(_converted(image.crop((0, top, image.width, bottom)), mode), (0, top))
+    return finished
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[int, int]]:
+    """First and last row of bands of rows, so that a large image's conversions need no whole copies."""
+    rows = max(1, _BAND_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        yield top, min(top + rows, image.height)
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    """An upright image in a mode of 8-bit levels, laid on white."""
     if image.mode.startswith("I"):
         import numpy as np  # 60 ms, for rare images alone: processes that help start with this module
 
         levels = np.asarray(image).astype(np.float32)
         image = Image.fromarray((levels / 257).clip(0, 255).astype(np.uint8))
-    if image.mode == "F":
-        raise ValueError("floating-point levels have no fixed range; save it with 8 or 16 bits")
     if image.mode in _TRANSPARENT or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -94,4 +147,6 @@ def _finished(image: Image.Image, mode: str = "RGB") -> Image.Image:
 
 def reason(error: Exception) -> str:
     """Why a file was left out, in one line."""
+    if isinstance(error, MemoryError):
+        return "it takes more memory than there is"
     return " ".join(str(error).split()) or type(error).__name__

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from core.data.decoding import UNREADABLE, decode, grey_square, reason
+from core.data import memory
+from core.data.decoding import MAX_BYTES, UNREADABLE, decode, grey_square, reason
 
 LOOK_SIDE = 16
+_BAND_PIXELS = 1_000_000  # hashed at a time
 
 Reader = Callable[[str, str | None], Image.Image]
 
@@ -27,8 +29,9 @@ def looks(root: Path, paths: list[str]) -> list[tuple[str, bytes, str]]:
 
 def _look(path: str) -> tuple[str, bytes, str]:
     try:
-        content = _bytes(path)
-        return hashlib.sha256(content).hexdigest(), grey_square(content, LOOK_SIDE).tobytes(), ""
+        with memory.one_image():
+            content = _bytes(path)
+            return hashlib.sha256(content).hexdigest(), grey_square(content, LOOK_SIDE).tobytes(), ""
     except UNREADABLE as error:
         return "", b"", why_not(error)
 
@@ -40,10 +43,19 @@ def contents(root: Path, paths: list[str]) -> list[tuple[str]]:
 
 def _content(path: str) -> str:
     try:
-        image = decode(_bytes(path))
+        with memory.one_image():
+            return _hash(decode(_bytes(path)))
     except UNREADABLE:  # within the second since it was read: decoding for training will say so
         return ""
-    return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
+
+
+def _hash(image: Image.Image) -> str:
+    """SHA-256 of an image's size and pixels, hex; a band of rows at a time."""
+    content = hashlib.sha256(f"{image.size}".encode())
+    rows = max(1, _BAND_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        content.update(image.crop((0, top, image.width, min(top + rows, image.height))).tobytes())
+    return content.hexdigest()
 
 
 def image(root: Path, sample_id: str, digest: str | None = None) -> Image.Image:
@@ -81,7 +93,8 @@ def store(read: Reader, size: int, file: str, start: int, samples: list[tuple[in
     """
     with open(file, "r+b", buffering=0) as opened:
         for row, sample_id, digest in samples:
-            content = square(read(sample_id, digest), size).tobytes()
+            with memory.one_image():
+                content = square(read(sample_id, digest), size).tobytes()
             _write(opened.fileno(), content, start + row * len(content))
     return len(samples)
 
@@ -107,8 +120,19 @@ def why_not(error: Exception) -> str:
 
 
 def _bytes(path: str | Path) -> bytes:
-    """All of a file; unbuffered, which gives up the GIL half as often."""
+    """All of a file; unbuffered, which gives up the GIL half as often.
+
+    Raises:
+        ValueError: if it is larger than an image within the limits could be.
+    """
     with open(path, "rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_BYTES:
+            raise ValueError(f"{size / 1e9:.1f} GB are more than {MAX_BYTES / 1e9:.0f} GB")
+        if size > memory.FREE:
+            with memory.one_image():
+                memory.reserve(memory.ALL)
+                return file.readall()
         return file.readall()
 
 

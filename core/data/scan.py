@@ -22,12 +22,11 @@ from PIL import __version__ as pillow_version
 from scipy.spatial import cKDTree
 
 from core.data import processes, reading
-from core.data.decoding import MAX_PIXELS
+from core.data.decoding import IMAGE_SUFFIXES, MAX_PIXELS
 from core.data.reading import LOOK_SIDE
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 _CUT_OFF = 10.0  # levels that a block of a look loses at most, as the purest green does, when a JPEG's colours are cut off
-_VERSION = zlib.crc32(f"3 {pillow_version} {MAX_PIXELS} {LOOK_SIDE}".encode()) >> 1  # a signed number in SQLite
+_VERSION = zlib.crc32(f"4 {pillow_version} {MAX_PIXELS} {LOOK_SIDE}".encode()) >> 1  # a signed number in SQLite
 _CHUNK_FILES, _CHUNK_BYTES = 64, 1_000_000  # small files are handed over by the dozen, photographs one by one
 _COMMIT_SECONDS = 1.0
 

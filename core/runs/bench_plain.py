@@ -21,7 +21,7 @@ from torchvision import transforms
 
 from core import config as configuration
 from core.config import is_drawn
-from core.data import sources
+from core.data import decoding, sources
 from core.runs import bench_subjects, jobs
 from core.runs.bench_subjects import Case, Subject
 from core.training.batches import BatchSampler, TripletSampler
@@ -108,7 +108,7 @@ class _Files(Dataset):
         return len(self._paths)
 
     def __getitem__(self, row: int) -> tuple[torch.Tensor, int]:
-        with Image.open(self._paths[row]) as image:
+        with Image.open(self._paths[row], formats=decoding.FORMATS) as image:
             return self._view(image.convert("RGB")), int(self._target[row])
 
 

@@ -1,0 +1,107 @@
+"""Large images take turns: what all processes of this user decode at a time is bounded, whatever the number of cores.
+
+An image of at most `FREE` bytes waits for nobody. A larger one takes as many of the `SHARES` as it needs; one that needs all
+of them is decoded alone. Shares are locked files, so those of a process that dies are free again.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
+from pathlib import Path
+
+FREE = 128_000_000  # bytes: a photograph of 32 megapixels, in the four bytes a pixel that Pillow takes
+SHARES = 4
+SHARE = 256_000_000  # bytes; 1 GB in all
+ALL = SHARES * SHARE
+
+_WAIT_SECONDS = 0.01
+
+
+class _Image:
+    """What one image has reserved."""
+
+    def __init__(self) -> None:
+        self.locks = ExitStack()
+        self.has_reserved = False
+
+
+_current: ContextVar[_Image | None] = ContextVar("current", default=None)
+
+
+@contextmanager
+def one_image() -> Iterator[None]:
+    """One image, from its file to the small square that is left of it; what was reserved for it is given back at the end.
+
+    Inside another, it is the same image.
+    """
+    if _current.get() is not None:
+        yield
+        return
+    image = _Image()
+    token = _current.set(image)
+    try:
+        with image.locks:
+            yield
+            if image.has_reserved:
+                _give_back()
+    finally:
+        _current.reset(token)
+
+
+def reserve(n_bytes: int) -> None:
+    """Waits until the image at hand may take so many bytes. It waits once: what it asks for later belongs to it.
+
+    Raises:
+        RuntimeError: outside of `one_image`.
+    """
+    image = _current.get()
+    if image is None:
+        raise RuntimeError("memory must be reserved inside of one_image")
+    if n_bytes <= FREE or image.has_reserved:
+        return
+    image.has_reserved = True
+    folder = _folder()
+    if folder is not None:
+        _take(min(SHARES, -(-n_bytes // SHARE)), folder, image.locks)
+
+
+def _give_back() -> None:
+    """Lets the system have what was freed: glibc keeps it for each thread apart, as much as each thread's largest image."""
+    import ctypes
+
+    with suppress(OSError, AttributeError, TypeError):  # no such function outside of glibc
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _folder() -> Path | None:
+    """Where the locks of this user lie; None where there is no such place."""
+    user = os.getuid() if hasattr(os, "getuid") else ""
+    folder = Path(tempfile.gettempdir(), f"duet-decoding-{user}")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        is_own = not folder.is_symlink() and (user == "" or folder.stat().st_uid == user)
+    except OSError:
+        return None
+    return folder if is_own and os.access(folder, os.W_OK) else None
+
+
+def _take(n_shares: int, folder: Path, locks: ExitStack) -> None:
+    """Takes shares as they become free; who came first is served first."""
+    from filelock import FileLock, Timeout  # for rare images alone: processes that help start with this module
+
+    with FileLock(folder / "gate.lock"):
+        free = [FileLock(folder / f"share-{number}.lock") for number in range(SHARES)]
+        while n_shares:
+            for lock in list(free):
+                try:
+                    locks.enter_context(lock.acquire(timeout=0))
+                except Timeout:
+                    continue
+                free.remove(lock)
+                n_shares -= 1
+                if not n_shares:
+                    return
+            time.sleep(_WAIT_SECONDS)
