@@ -10,6 +10,7 @@ from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.report import figures, palette
 from pages import _spaces
+from pages._text import LONGEST, plain
 
 FEW = 12  # classes up to which three matrices stand side by side
 MOST = 24  # images shown of a cell
@@ -77,7 +78,8 @@ def _matrix(place: str, runs: tuple[Path, Path], names: tuple[str, str], tested:
         number = _VIEWS.index(place)
         space = tested[number]
         counts = clustering.confusion(space.cluster, space.label_id, len(classes))
-        st.markdown(f"**{place} · {names[number]}** · {100 * np.trace(counts) / counts.sum():.1f} % in the right cluster")
+        st.markdown(f"**{place} · {plain(names[number])}** · {100 * np.trace(counts) / counts.sum():.1f} % in the right "
+                    f"cluster")
         color = (palette.ARM_A, palette.ARM_B)[number]
         figure = figures.confusion(counts, classes, as_share, height, framed, color, ink)
     chart = f"confusion-{place}-{_pair(runs)}"
@@ -115,7 +117,7 @@ def _below(folder: Path, names: tuple[str, str], tested: list[EmbeddingTable], s
                    "they are the images that moved.")
         return
     _, place, row, column = chosen
-    label, matched = (tested[0].classes[index] for index in (row, column))
+    label, matched = (plain(tested[0].classes[index], LONGEST) for index in (row, column))
     parts = _images(place, tested, shared, row, column)
     if not any(parts):
         st.caption(f"No image of class {label} {'moved into or out of' if place == 'B − A' else 'lies in'} the cluster of "
@@ -126,7 +128,7 @@ def _below(folder: Path, names: tuple[str, str], tested: list[EmbeddingTable], s
                   for part, word, inside, outside in zip(parts, ("came into", "left"), ("B", "A"), ("A", "B"))]
     else:
         titles = [f"**{len(parts[0]):,} of class {label}** in the cluster of {matched}, {place} · "
-                  f"{names[_VIEWS.index(place)]}"]
+                  f"{plain(names[_VIEWS.index(place)])}"]
     labels = [dict(zip(space.sample_id.tolist(), space.cluster.tolist())) for space in tested]
     for title, part in zip(titles, parts):
         st.markdown(title)

@@ -7,6 +7,7 @@ import streamlit as st
 from core.analysis.metrics import METRICS
 from core.config import ExperimentConfig
 from core.report import figures, palette
+from pages._text import plain
 
 
 def draw(folder: Path, config: ExperimentConfig, found: dict) -> None:
@@ -31,10 +32,11 @@ def draw(folder: Path, config: ExperimentConfig, found: dict) -> None:
     left.plotly_chart(figures.low_data_curve(curve, colors, title), key="low-data-curve", config={"displayModeBar": False})
     with right:
         for pair in curve["pairs"]:
-            st.markdown(f"**{pair['sentence']}.**" if len(curve["pairs"]) == 1 else f"{pair['sentence']}.")
-            st.markdown(f"{pair['crossing_sentence']}.")
+            told = f"{plain(pair['sentence'])}."
+            st.markdown(f"**{told}**" if len(curve["pairs"]) == 1 else told)
+            st.markdown(f"{plain(pair['crossing_sentence'])}.")
         if curve["floor_sentence"]:
-            st.caption(f"{curve['floor_sentence']}.")
+            st.caption(f"{plain(curve['floor_sentence'])}.")
         st.caption("Intervals hold for each point alone; where many points are read together, one of twenty may mislead.")
         if curve["left_out"]:
             st.caption(f"Not complete yet: {', '.join(str(count) for count in curve['left_out'])} images per class.")

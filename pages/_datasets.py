@@ -11,6 +11,7 @@ from core.data import sources
 from core.data.manifest import Manifest
 from core.runs import planning
 from pages import _shared
+from pages._text import plain
 
 TITLES = {"digits": "Digits (built in)", "folder": "Class folders", "table": "Table",
           "oxford_pet": "Oxford-IIIT Pet", "defungi": "DeFungi"}
@@ -51,7 +52,7 @@ def pick_dataset() -> DatasetConfig | None:
                  icon=":material/error:")
         return None
     if source == "oxford_pet" and not sources.has_pets(Path(config.root)):
-        st.info(f"The folders images and annotations do not lie in {config.root}.", icon=":material/folder_open:")
+        st.info(f"The folders images and annotations do not lie in {plain(config.root)}.", icon=":material/folder_open:")
         _offer_download(config.root)
         return None
     return config
@@ -63,7 +64,7 @@ def scan(config: DatasetConfig) -> Manifest | None:
     try:
         return _scan(config.model_dump_json(), modified)
     except (ValueError, OSError) as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(error), icon=":material/error:")
         return None
 
 
@@ -81,10 +82,10 @@ def _offer_download(root: str) -> None:
             for line in process.stderr:
                 what, _, percent = line.strip().removesuffix(" %").rpartition(": ")
                 if percent.isdecimal():
-                    bar.progress(int(percent) / 100, f"{what}: {percent} %")
+                    bar.progress(int(percent) / 100, f"{plain(what)}: {percent} %")
                 else:
                     bar.empty()
-                    st.error(line.strip().removeprefix("error: "), icon=":material/error:")
+                    st.error(plain(line.strip().removeprefix("error: ")), icon=":material/error:")
         finally:
             process.terminate()
     if process.returncode == 0:

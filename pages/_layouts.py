@@ -11,6 +11,7 @@ from core.analysis.table import EmbeddingTable
 from core.runs import layout
 from core.runs.layout import Layouts, Settings
 from pages import _shared, _spaces
+from pages._text import LONGEST, plain
 
 NAMES = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 _CHOSEN = "layout-settings"
@@ -107,7 +108,8 @@ def say(paths: list[Path], split: str, found: Layouts) -> None:
         if pairs:
             worst = pairs[0]
             more = f" So do {len(pairs) - 1:,} more pairs." if len(pairs) > 1 else ""
-            st.caption(f":material/warning: {classes[worst.label]} and {classes[worst.other]} touch here{place}, but their "
+            pair = " and ".join(plain(classes[item], LONGEST) for item in (worst.label, worst.other))
+            st.caption(f":material/warning: {pair} touch here{place}, but their "
                        f"images are not neighbours in full dimension: {_share(worst.here)} of the smaller class's neighbours "
                        f"here, {_share(worst.there)} there.{more}")
 
@@ -122,9 +124,9 @@ def _wait(output: Path, name: str) -> None:
     if output.is_file():
         st.rerun()
     if not status.is_running:
-        st.error(f"The layout could not be computed: {status.error or 'it was cancelled'}", icon=":material/error:")
+        st.error(f"The layout could not be computed: {plain(status.error or 'it was cancelled')}", icon=":material/error:")
         return
-    st.progress(status.share, f"{name}: {status.phase} …")
+    st.progress(status.share, f"{name}: {plain(status.phase)} …")
     if st.button("Cancel", icon=":material/close:"):
         layout.cancel(output)
 

@@ -9,6 +9,7 @@ from core.analysis import changes, suggestions
 from core.analysis import table as tables
 from core.analysis.suggestions import ChangedPair, Doubts
 from pages import _confusion, _shared, _spaces, _strips
+from pages._text import LONGEST, plain
 
 PAIRS = 5  # suggested of each kind
 IMAGES = 12
@@ -24,7 +25,7 @@ def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
         names: what A and B are called.
     """
     stamps = tuple(_shared.stamp(run / "embeddings.parquet") for run in runs)
-    st.subheader("Where to look first", help=f"A is {names[0]}, B {names[1]}. From the full dimension; "
+    st.subheader("Where to look first", help=f"A is {plain(names[0])}, B {plain(names[1])}. From the full dimension; "
                  "suggestions, no verdicts.")
     left, middle, right = st.columns(3)
     with left, st.container(border=True):
@@ -43,7 +44,7 @@ def _pairs(folder: Path, runs: tuple[Path, Path], stamps: tuple) -> None:
     if not found:
         st.caption("No pair of classes is confused more in one space than in the other.")
     for number, pair in enumerate(found[:PAIRS]):
-        label, other = a.classes[pair.label], a.classes[pair.other]
+        label, other = (plain(a.classes[item], LONGEST) for item in (pair.label, pair.other))
         moved = np.unique(np.concatenate([part for row, column in ((pair.label, pair.other), (pair.other, pair.label))
                                           for part in changes.moved(a.cluster, b.cluster, a.label_id, row, column)]))
         first = max(((pair.label, pair.other), (pair.other, pair.label)),

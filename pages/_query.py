@@ -12,6 +12,7 @@ from core.data import decoding
 from core.report import figures
 from core.runs import query
 from pages import _layouts, _shared, _spaces, _strips
+from pages._text import LONGEST, plain
 
 MOST = 8  # images at a time
 NEAREST = 8  # neighbours shown
@@ -49,7 +50,8 @@ def draw(folder: Path, runs: tuple[Path, ...], names: tuple[str, ...], split: st
     for number, (name, content) in enumerate(readable):
         columns = st.columns([2, *[10 // len(runs)] * len(runs)])
         with columns[0]:
-            st.image(_strips.square(decoding.decode(content)), caption=f"{number + 1} · {name}", width=_strips.SIDE)
+            caption = f"{number + 1} · {plain(name, LONGEST)}"
+            st.image(_strips.square(decoding.decode(content)), caption=caption, width=_strips.SIDE)
         for column, letter, space, (rows, cosines) in zip(columns[1:], letters, spaces, nearest):
             with column:
                 _answer(folder, letter, space, rows[number], cosines[number])
@@ -57,7 +59,8 @@ def draw(folder: Path, runs: tuple[Path, ...], names: tuple[str, ...], split: st
 
 def _answer(folder: Path, letter: str, space: EmbeddingTable, rows: np.ndarray, cosines: np.ndarray) -> None:
     called, share = neighbors.vote(space.label_id[rows[:_VOTERS]][None], len(space.classes))
-    st.markdown(f"**{letter}**: {space.classes[called[0]]}, as {round(share[0] * min(_VOTERS, len(rows)))} of the "
+    st.markdown(f"**{plain(letter)}**: {plain(space.classes[called[0]], LONGEST)}, as "
+                f"{round(share[0] * min(_VOTERS, len(rows)))} of the "
                 f"{min(_VOTERS, len(rows))} nearest say; cosine {cosines[0]:.2f} to the nearest")
     _strips.strip(folder, space.sample_id[rows].tolist(), space.label[rows].tolist(), width=50)
 
@@ -66,7 +69,7 @@ def _is_readable(name: str, content: bytes) -> bool:
     try:
         decoding.decode(content)
     except decoding.UNREADABLE as error:
-        st.error(f"{name} must be an image file, got one that cannot be read: {decoding.reason(error)}",
+        st.error(f"{plain(name, LONGEST)} must be an image file, got one that cannot be read: {plain(decoding.reason(error))}",
                  icon=":material/broken_image:")
         return False
     return True
@@ -86,7 +89,7 @@ def _vectors(runs: tuple[Path, ...], images: list[bytes]) -> list[np.ndarray] | 
         try:
             kept[key] = query.embed(list(runs), images, _shared.checkpoints_root() / ".query", wait)
         except (ValueError, RuntimeError, OSError) as error:
-            place.error(str(error), icon=":material/error:")
+            place.error(plain(error), icon=":material/error:")
             return None
         place.empty()
     return kept[key]
@@ -107,7 +110,7 @@ def _places(runs: tuple[Path, ...], split: str, spaces: list[EmbeddingTable], fo
         figure = figures.space(points, space.label_id, space.classes, space.sample_id, height=330,
                                extent=np.concatenate([extent, places]))
         with column, st.container(border=True):
-            st.markdown(f"**{letters[number]}**")
+            st.markdown(f"**{plain(letters[number])}**")
             st.plotly_chart(figures.with_landed(figure, places, names), key=f"landed-{number}",
                             config={"displayModeBar": False})
     st.caption("Stars: where your images land. " + (

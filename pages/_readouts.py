@@ -8,6 +8,7 @@ import streamlit as st
 from core.analysis.metrics import METRICS
 from core.config import ExperimentConfig
 from core.runs import readouts
+from pages._text import plain
 
 
 def draw(folder: Path, config: ExperimentConfig, images_per_class: int | str, a: str, b: str) -> None:
@@ -25,7 +26,7 @@ def draw(folder: Path, config: ExperimentConfig, images_per_class: int | str, a:
     with st.expander("The same readout, all ways"):
         metric = st.segmented_control("Metric", readouts.CELLS, format_func=lambda name: METRICS[name].title, required=True,
                                       default="map_at_r", key=f"readout-metric-{folder.name}", label_visibility="collapsed")
-        st.markdown(f"{readouts.sentence(rows, a, b, metric)}.")
+        st.markdown(f"{plain(readouts.sentence(rows, a, b, metric))}.")
         names = list(dict.fromkeys(readouts.name_of(item) for row in rows for item in sorted(
             row["readouts"], key=lambda item: (readouts.PLACES.index(item["place"]), not item["is_unit"]))))
         order = sorted(names, key=lambda name: (readouts.PLACES.index(name.partition(",")[0]), name.endswith("raw")))

@@ -15,6 +15,7 @@ import numpy as np
 import streamlit as st
 
 from core.report import palette
+from core.visible import visible
 
 MOST = 1_000_000  # points drawn in a space; an even draw of more, which the plot says
 MANY = 50_000  # points from which one asks whether all are drawn
@@ -218,8 +219,10 @@ def _packed(points: Cloud, color: Color, titles: tuple[str, ...], selected: np.n
         start += len(content)
     header = json.dumps({
         "seq": slot["seq"], "points": points.fingerprint, "n": len(points.label_id), "titles": titles, "parts": parts,
-        "classes": points.classes, "shapes": len(points.classes) >= SHAPES_FROM, "note": points.note, "file": file,
-        "color": {"fingerprint": color_fingerprint, "title": color.title, "kind": color.kind, "names": color.names,
+        "classes": [visible(name) for name in points.classes],
+        "shapes": len(points.classes) >= SHAPES_FROM, "note": points.note, "file": file,
+        "color": {"fingerprint": color_fingerprint, "title": color.title, "kind": color.kind,
+                  "names": [visible(name) for name in color.names],
                   "colors": color.colors, "low": color.low, "high": color.high, "is_label": color.is_label},
         "selection": {"stamp": stamp, "n": len(selected)}, "isolated": isolated, "height": height,
         "cards": slot["cards"], "near": slot["near"]}).encode()

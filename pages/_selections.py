@@ -6,6 +6,7 @@ import streamlit as st
 
 from core.runs import selections
 from pages import _spaces
+from pages._text import plain
 
 
 def bar(folder: Path, tables: dict[str, Path]) -> None:
@@ -18,7 +19,7 @@ def bar(folder: Path, tables: dict[str, Path]) -> None:
     chosen = _spaces.selected(folder)
     saved = _spaces.saved_name(folder)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{len(chosen):,} selected**{f' · saved as {saved}' if saved else ''}" if chosen else
+        st.markdown(f"**{len(chosen):,} selected**{f' · saved as {plain(saved)}' if saved else ''}" if chosen else
                     "Nothing selected", width="content")
         with st.popover("Save", icon=":material/bookmark_add:", disabled=not chosen):
             _save(folder, chosen)
@@ -37,7 +38,7 @@ def _save(folder: Path, chosen: list[str]) -> None:
         try:
             selections.save(folder, name.strip(), chosen)
         except (ValueError, OSError) as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(plain(error), icon=":material/error:")
             return
         _spaces.select(folder, chosen, saved=name.strip())
         st.rerun(scope="fragment")
@@ -66,7 +67,7 @@ def _saved(folder: Path) -> None:
         try:
             selections.rename(folder, name, new.strip())
         except (ValueError, OSError) as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(plain(error), icon=":material/error:")
             return
         if _spaces.saved_name(folder) == name:
             _spaces.select(folder, _spaces.selected(folder), saved=new.strip())
@@ -109,7 +110,7 @@ def take_along(folder: Path, tables: dict[str, Path], chosen: list[str], name: s
     """
     word = name or "selection"
     for title, path in tables.items():
-        st.download_button(f"Parquet · {title}", lambda path=path: selections.to_parquet(_spaces.table(path), chosen),
+        st.download_button(f"Parquet · {plain(title)}", lambda path=path: selections.to_parquet(_spaces.table(path), chosen),
                            f"{folder.name}-{path.parent.name}-{word}.parquet", "application/vnd.apache.parquet",
                            icon=":material/download:", on_click="ignore", key=f"take-{path.parent.name}", width="stretch")
     path = next(iter(tables.values()))

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import streamlit as st
 
+from pages._text import plain
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -121,7 +123,7 @@ def demo_button() -> None:
                 checked = planning.plan(demo.model_copy(update={"name": name}), data_root())
                 folder = planning.launch(checked, checkpoints_root(), data_root())
         except (ValueError, OSError) as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(plain(error), icon=":material/error:")
             return
         st.switch_page("pages/watch.py", query_params={"experiment": folder.name})
 
@@ -133,7 +135,7 @@ def state_text(state: str) -> str:
 
 def leak_mark(run: RunConfig) -> str:
     """In red, after a run's name: that it leaks; nothing for one that does not."""
-    return f" :red[:material/warning: leaks: {' and '.join(run.leaks)}]" if run.leaks else ""
+    return f" :red[:material/warning: leaks: {plain(' and '.join(run.leaks))}]" if run.leaks else ""
 
 
 def leak_note(runs: Iterable[RunConfig]) -> None:
@@ -147,7 +149,7 @@ def leak_note(runs: Iterable[RunConfig]) -> None:
     if arms:
         text = "; ".join(f"{words}: {', '.join(labels)}" for words, labels in arms.items())
         st.markdown(f":red[:material/warning: A leak was asked for, and numbers with it are too good. "
-                    f"{text[0].upper()}{text[1:]}.]")
+                    f"{plain(text[0].upper() + text[1:])}.]")
 
 
 def duration(seconds: float) -> str:

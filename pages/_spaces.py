@@ -13,8 +13,10 @@ from core.analysis.neighbors import largest
 from core.analysis.table import EmbeddingTable
 from core.data import sources
 from core.runs import directory, selections
+from core.visible import visible
 from pages import _scatter, _shared
 from pages._scatter import Card, Cloud, Color
+from pages._text import LONGEST, plain
 
 IN_ADDRESS = 20  # samples that an address names one by one
 _PLACES: WeakKeyDictionary[EmbeddingTable, dict[str, int]] = WeakKeyDictionary()  # sample_id -> row; gone with its table
@@ -81,13 +83,13 @@ def card(folder: Path, spaces: list[EmbeddingTable], row: int) -> Card:
     """What a plot shows of a sample: image, class, and its cluster in each space."""
     sample_id, label = spaces[0].sample_id[row], spaces[0].label[row]
     named = [(place if len(spaces) > 1 else "cluster", _cluster(space, row)) for place, space in zip("AB", spaces)]
-    found: Card = {"id": sample_id, "label": label, "image": "", "error": "",
-                   "clusters": " · ".join(f"{place}: {cluster or 'none'}" for place, cluster in named),
+    found: Card = {"id": visible(sample_id), "label": visible(label), "image": "", "error": "",
+                   "clusters": " · ".join(f"{place}: {visible(cluster) or 'none'}" for place, cluster in named),
                    "marks": " ".join(f"{place} {'✓' if cluster == label else '✗'}" for place, cluster in named if cluster)}
     try:
         found["image"] = _picture(*_shared.stamp(folder / "experiment.json"), sample_id)
     except OSError as error:
-        found["error"] = f"{sample_id}: {error}"
+        found["error"] = visible(f"{sample_id}: {error}")
     return found
 
 
@@ -102,10 +104,10 @@ def gallery(folder: Path, sample_ids: list[str], captions: list[str], columns: i
         for place, (sample_id, caption) in zip(st.columns(columns, gap="small"), shown[start:start + columns]):
             with place:
                 try:
-                    st.image(image(folder, sample_id), width="stretch", alt=caption)
+                    st.image(image(folder, sample_id), width="stretch", alt=visible(caption))
                 except OSError as error:
-                    st.caption(f":material/broken_image: {sample_id}: {error}")
-                st.caption(caption)
+                    st.caption(f":material/broken_image: {plain(sample_id, LONGEST)}: {plain(error)}", help=plain(sample_id))
+                st.caption(plain(caption, LONGEST), help=plain(caption) if len(caption) > LONGEST else None)
     if len(sample_ids) > most:
         st.caption(f"{most} of {len(sample_ids):,} shown.")
 

@@ -6,9 +6,11 @@ import streamlit as st
 from PIL import Image, ImageOps
 
 from pages import _spaces
+from pages._text import plain
 
 SIDE = 72  # pixels
 _FRAME = 4
+_CAPTION = 14  # letters below an image
 RIGHT, WRONG, PLAIN = "#009E73", "#D55E00", "#8b949e"  # Okabe & Ito's green and vermilion, told apart by everyone
 
 
@@ -27,7 +29,7 @@ def strip(folder: Path, sample_ids: list[str], labels: list[str], wanted: str | 
         color = PLAIN if wanted is None else RIGHT if label == wanted else WRONG
         sign = "" if wanted is None else "✓ " if label == wanted else "✗ "
         found.append(framed(folder, sample_id, color))
-        captions.append(f"{sign}{label if len(label) <= 14 else label[:13] + '…'}")
+        captions.append(sign + plain(label, _CAPTION))
     if found:
         st.image(found, caption=captions, width=width)
 

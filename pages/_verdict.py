@@ -6,6 +6,8 @@ import streamlit as st
 from core.analysis import comparison
 from core.analysis.comparison import Row
 from core.analysis.metrics import METRICS, SHORT, SPACE_METRICS, WHY_NOT_KMEANS_ALONE
+from core.visible import visible
+from pages._text import plain
 
 
 def table(compared: dict, summaries: dict[str, dict], arms: dict[str, str], n_seeds: int) -> None:
@@ -43,15 +45,15 @@ def chance(rows: list[dict], labels: tuple[str, ...]) -> None:
     for row in rows:
         at_chance = [METRICS[name].title for name, item in row.get("chance", {}).items() if item["is_at_chance"]]
         if row["objective"] in labels and at_chance:
-            st.markdown(f":orange[:material/casino: {row['objective']} is at chance on {', '.join(at_chance)}: permuted "
-                        f"labels would score as much.]")
+            st.markdown(f":orange[:material/casino: {plain(row['objective'])} is at chance on {', '.join(at_chance)}: "
+                        f"permuted labels would score as much.]")
 
 
 def untrained(rows: list[dict], labels: tuple[str, ...]) -> None:
     """Says which arms training has not made better than the encoder was before; nothing if it has made all so."""
     for row in rows:
         if row["objective"] in labels and row["not_improved"]:
-            st.markdown(f":orange[:material/trending_down: {row['not_improved']}.]")
+            st.markdown(f":orange[:material/trending_down: {plain(row['not_improved'])}.]")
 
 
 def details(compared: dict, agreement: dict | None) -> None:
@@ -67,7 +69,7 @@ def details(compared: dict, agreement: dict | None) -> None:
             metric = st.segmented_control("Metric", SHORT, format_func=lambda name: METRICS[name].title, default=SHORT[0],
                                           required=True, key="per-class-metric", label_visibility="collapsed")
             st.dataframe(pd.DataFrame([{
-                "class": item["label"], "A": row.a, "B": row.b, "B − A, 95 % interval": _difference(row),
+                "class": visible(item["label"]), "A": row.a, "B": row.b, "B − A, 95 % interval": _difference(row),
                 "can we tell?": row.answer, "images": item["n_samples"]}
                 for item in compared["per_class"] if item["metric"] == metric for row in [comparison.row(item)]]),
                 hide_index=True, width="stretch")
@@ -86,9 +88,9 @@ def details(compared: dict, agreement: dict | None) -> None:
                 for item in compared["space"]]), hide_index=True, width="stretch", column_config={
                     "whole space": st.column_config.TextColumn(help=_meanings(SPACE_METRICS))})
         if compared["settings"]:
-            st.dataframe(pd.DataFrame([{"setting": item["name"], "A": item["a"], "B": item["b"], "judged": item["kind"],
-                                        "why": item["why"]} for item in compared["settings"]]),
-                         hide_index=True, width="stretch")
+            st.dataframe(pd.DataFrame([{
+                "setting": item["name"], "A": visible(item["a"]), "B": visible(item["b"]), "judged": item["kind"],
+                "why": item["why"]} for item in compared["settings"]]), hide_index=True, width="stretch")
 
 
 def open_set(found: dict, images_per_class: int | str, a: str, b: str) -> None:
@@ -100,7 +102,7 @@ def open_set(found: dict, images_per_class: int | str, a: str, b: str) -> None:
     rows = {row["objective"]: row for row in found["open_rows"] if row["images_per_class"] == images_per_class}
     st.subheader("Classes it never saw", help="Held-out classes are never trained on. Their images are retrieved among each "
                  "other; they have no training images, so k-NN and the probe have nothing to learn from.")
-    st.markdown(f"**{told['sentence']}.**")
+    st.markdown(f"**{plain(told['sentence'])}.**")
     st.caption("The interval is over seeds and images of these classes alone: others held out may say otherwise.")
     untrained(list(rows.values()), (a, b))
     table(told, {label: row["metrics"] for label, row in rows.items()},

@@ -11,6 +11,7 @@ from core.analysis.changes import Quadrants
 from core.analysis.table import EmbeddingTable
 from core.runs import scoring
 from pages import _shared, _spaces, _strips
+from pages._text import LONGEST, plain
 
 A_PAGE = 6
 _ORDER = {"only_b": "only B right", "only_a": "only A right", "neither": "both wrong", "both": "both right"}
@@ -48,8 +49,8 @@ def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
     found, k = judged.found, judged.voters[0].shape[1]
     st.subheader("Won and lost", help=f"Each test image is judged by its {k} nearest training images, in the full dimension. "
                  "The two counts of images that one space alone gets right are those of McNemar's test.")
-    st.markdown(f"Of {found.n:,} test images A · {names[0]} gets **{found.right_a:,}** right "
-                f"({_percent(found.right_a, found)}) and B · {names[1]} **{found.right_b:,}** "
+    st.markdown(f"Of {found.n:,} test images A · {plain(names[0])} gets **{found.right_a:,}** right "
+                f"({_percent(found.right_a, found)}) and B · {plain(names[1])} **{found.right_b:,}** "
                 f"({_percent(found.right_b, found)}): **{len(found.only_b):,} won** by B, **{len(found.only_a):,} lost**.")
     options = {key: f"{words} · {len(getattr(found, key)):,}" for key, words in _ORDER.items()}
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
@@ -65,7 +66,7 @@ def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
         return
     heads = st.columns([2, 5, 5])
     for place, head, name in zip("AB", heads[1:], names):
-        head.markdown(f"**{place} · {name}**: nearest training images")
+        head.markdown(f"**{place} · {plain(name)}**: nearest training images")
     for row in rows[number * A_PAGE:(number + 1) * A_PAGE]:
         _case(folder, judged, row)
     st.caption("Sorted by how clear the case is: the share of neighbours with the right class, B against A. "
@@ -76,7 +77,7 @@ def _case(folder: Path, judged: Judged, row: int) -> None:
     columns = st.columns([2, 5, 5], vertical_alignment="top")
     with columns[0], st.container(horizontal=True, gap="small"):
         _strips.strip(folder, [judged.sample_id[row]], [judged.label[row]])
-        st.caption(judged.sample_id[row].rpartition("/")[2], help=judged.sample_id[row])
+        st.caption(plain(judged.sample_id[row].rpartition("/")[2], LONGEST), help=plain(judged.sample_id[row]))
     for column, voters, known in zip(columns[1:], judged.voters, judged.known):
         with column:
             near = voters[row]

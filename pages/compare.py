@@ -9,6 +9,7 @@ from core.analysis.comparison import first_up, unfair_words
 from core.config import arm_label
 from core.runs import directory, openings, pairs, reporting, trials, verdict
 from pages import _confusion, _curve, _look_first, _pair, _query, _readouts, _shared, _verdict, _won_lost
+from pages._text import plain
 
 _shared.enter(__file__)
 
@@ -57,14 +58,14 @@ def _compared(experiment: str, a: str, b: str, images_per_class: int | str, stam
 compared = _compared(str(folder), name_a, name_b, count, stamps)
 rows = [row for row in found["rows"] if row["images_per_class"] == count]
 with headline:
-    st.header(f"{compared['sentence']}.")
+    st.header(f"{plain(compared['sentence'])}.")
     _shared.leak_note(run for run in done.values() if run.images_per_class == count and run.seed == seed
                       and arm_label(run.objective) in (name_a, name_b))
     if compared["is_worth_of_leak"]:
         st.caption("The leak alone sets B apart from A. Tested on different images where the split differs, so the interval "
                    "is wider.")
     elif compared["confounders"]:
-        st.markdown(f":red[:material/warning: {first_up(unfair_words(compared['confounders']))}.]")
+        st.markdown(f":red[:material/warning: {plain(first_up(unfair_words(compared['confounders'])))}.]")
     elif compared["leaks_a"] or compared["leaks_b"]:
         pass  # said above, in red
     elif "untrained" in (name_a, name_b):
@@ -86,7 +87,7 @@ st.caption(f"Percent of {n_test:,} test images, {over}; the interval is a bootst
            f"{n_draws:,} draws{f' ({note})' if note else ''}.")
 _verdict.chance(rows, (name_a, name_b))
 compared_runs = [done[f"{label}-{count}-seed{item}"] for label in (name_a, name_b) for item in seeds]
-st.caption(" ".join(filter(None, (openings.sentence(folder), trials.sentence(folder, compared_runs)))))
+st.caption(plain(" ".join(filter(None, (openings.sentence(folder), trials.sentence(folder, compared_runs))))))
 
 _curve.draw(folder, config, found)
 

@@ -9,7 +9,9 @@ from core.data import sources, split
 from core.data.duplicates import Pair
 from core.data.manifest import LEFT_OUT, OPEN, SPLITS
 from core.runs import directory
+from core.visible import visible
 from pages import _datasets, _shared
+from pages._text import LONGEST, plain
 
 _shared.enter(__file__)
 
@@ -37,7 +39,7 @@ else:
     try:
         manifest = split.assign(scanned, split_config, seeds=(0,))
     except ValueError as error:
-        st.error(f"These images cannot be split: {error}", icon=":material/error:")
+        st.error(f"These images cannot be split: {plain(error)}", icon=":material/error:")
         st.stop()
 
 proof = split.prove(manifest)
@@ -51,16 +53,16 @@ if chosen:
         _shared.leak_note(config.runs())
 if manifest.unreadable:
     with headline.expander(f":orange[{len(manifest.unreadable):,} files could not be read and are left out]"):
-        st.dataframe(pd.DataFrame([{"file": item.path, "reason": item.reason} for item in manifest.unreadable]),
-                     hide_index=True)
+        st.dataframe(pd.DataFrame([{"file": visible(item.path), "reason": visible(item.reason)}
+                                   for item in manifest.unreadable]), hide_index=True)
 
 
 def _image(row: int) -> None:
     try:
         pixels = _thumbnail(dataset.model_dump_json(), manifest.sample_id[row], manifest.digest[row])
-        st.image(pixels, width="stretch", alt=manifest.sample_id[row])
+        st.image(pixels, width="stretch", alt=visible(manifest.sample_id[row]))
     except (OSError, ValueError) as error:
-        st.caption(f":material/broken_image: {error}")
+        st.caption(f":material/broken_image: {plain(error)}")
 
 
 def _pair(pair: Pair) -> None:
@@ -69,7 +71,8 @@ def _pair(pair: Pair) -> None:
         row = row_of[sample_id]
         with place:
             _image(row)
-            st.caption(f"{manifest.label[row]} · {manifest.split[row]} · {sample_id.rpartition('/')[2]}")
+            st.caption(f"{plain(manifest.label[row], LONGEST)} · {manifest.split[row]} · "
+                       f"{plain(sample_id.rpartition('/')[2], LONGEST)}", help=plain(sample_id))
 
 
 def _pairs(pairs: list[Pair]) -> None:
@@ -104,7 +107,7 @@ if manifest.duplicates:
 st.subheader("Images per class and split")
 held_out = [name for name in manifest.classes if name not in manifest.closed_classes]
 shown = (*SPLITS, OPEN) if held_out else SPLITS
-table = pd.DataFrame({"class": manifest.classes,
+table = pd.DataFrame({"class": [visible(name) for name in manifest.classes],
                       **{name: list(manifest.counts(manifest.indices(name)).values()) for name in shown}})
 table["all"] = table[list(shown)].sum(axis=1)
 left, right = st.columns([3, 4])
@@ -118,7 +121,8 @@ with right:
     n_left_out = int((manifest.split == LEFT_OUT).sum())
     where = " or ".join((["the official test split"] if is_official else []) + (["a held-out class"] if held_out else []))
     left_out = f"- {n_left_out:,} images are left out: their group or picture stands in {where}.\n" if n_left_out else ""
-    open_set = (f"- **{len(held_out)} classes are held out**, {len(manifest.indices(OPEN)):,} images: {', '.join(held_out)}. "
+    names = plain(", ".join(held_out))
+    open_set = (f"- **{len(held_out)} classes are held out**, {len(manifest.indices(OPEN)):,} images: {names}. "
                 f"They are never trained on, and are retrieved among each other.\n" if held_out else "")
     st.markdown(f"- {how}, seed {split_config.seed}.\n{open_set}"
                 f"- Shared across splits: **{proof.shared_samples:,}** images, **{proof.shared_groups:,}** groups, "
@@ -142,7 +146,8 @@ if st.button("Others", icon=":material/shuffle:"):
     st.session_state["samples-seed"] = seed = seed + 1
 for label in manifest.classes[:MOST_CLASSES]:
     columns = st.columns([2] + [1] * PER_CLASS, vertical_alignment="center")
-    columns[0].markdown(f"**{label}** · {manifest.counts()[label]:,}")
+    columns[0].markdown(f"**{plain(label, LONGEST)}** · {manifest.counts()[label]:,}",
+                        help=plain(label) if len(label) > LONGEST else None)
     rows = np.random.default_rng(seed).permutation(np.flatnonzero(manifest.label == label))
     for column, row in zip(columns[1:], rows):
         with column:

@@ -6,7 +6,9 @@ import streamlit as st
 
 from core.data.manifest import OPEN
 from core.runs import directory
+from core.visible import visible
 from pages import _colors, _layouts, _query, _shared, _spaces, _strips
+from pages._text import LONGEST, plain
 
 NEAREST = 10
 
@@ -31,13 +33,14 @@ space = _spaces.of_split(path, split)
 with pickers[3]:
     title = _shared.pick("Colour by", _colors.choices([space]), "color")
 with pickers[4]:
-    isolated = st.selectbox("Isolate a class", space.classes, index=None, placeholder="all classes",
+    isolated = st.selectbox("Isolate a class", space.classes, index=None, placeholder="all classes", format_func=visible,
                             help="A click on a class in the plot's legend does it too.")
 
 is_right = space.cluster == space.label_id
 wrong = ~is_right & (space.cluster >= 0)
 counts = Counter(zip(space.label[wrong].tolist(), (space.classes[item] for item in space.cluster[wrong])))
-confused = f"; most often {counts.most_common(1)[0][0][0]} lies with {counts.most_common(1)[0][0][1]}" if counts else ""
+pair = [plain(name, LONGEST) for name in counts.most_common(1)[0][0]] if counts else []
+confused = f"; most often {pair[0]} lies with {pair[1]}" if pair else ""
 headline.header(f"{100 * is_right.mean():.1f} % of {len(space):,} {'' if split == 'all' else split + ' '}images lie in their "
                 f"class's cluster{confused}.")
 
@@ -55,7 +58,8 @@ with left, st.container(border=True):
 
 place_of = {sample_id: row for row, sample_id in enumerate(space.sample_id.tolist())}
 with right:
-    wanted = st.selectbox("Find an image", space.sample_id.tolist(), index=None, placeholder="type part of its name")
+    wanted = st.selectbox("Find an image", space.sample_id.tolist(), index=None, placeholder="type part of its name",
+                          format_func=visible)
     chosen = [wanted] if wanted else [item for item in _spaces.selected(folder) if item in place_of]
     if not chosen:
         st.caption(":material/lasso_select: Lasso or click points, or find an image by name: it and its nearest neighbours "
@@ -63,11 +67,11 @@ with right:
     else:
         st.markdown(f"**{len(chosen):,} selected**")
         with st.container(height=520, border=False):
-            looked_at = st.selectbox("Neighbours of", chosen)
+            looked_at = st.selectbox("Neighbours of", chosen, format_func=visible)
             row = place_of[looked_at]
             near = _spaces.neighbors(space, row, NEAREST)
             n_same = sum(space.label[item] == space.label[row] for item in near)
-            st.caption(f"{n_same} of the {len(near)} nearest are {space.label[row]} too.")
+            st.caption(f"{n_same} of the {len(near)} nearest are {plain(space.label[row], LONGEST)} too.")
             _strips.strip(folder, space.sample_id[near].tolist(), space.label[near].tolist(), space.label[row])
             captions = [" · cluster ".join([space.label[place_of[item]], *([space.classes[space.cluster[place_of[item]]]]
                                                                             if space.cluster[place_of[item]] >= 0 else [])])

@@ -5,6 +5,7 @@ import streamlit as st
 from core.analysis import table as tables
 from core.runs import directory
 from pages import _selections, _shared
+from pages._text import plain
 
 _shared.enter(__file__)
 
@@ -29,7 +30,7 @@ def _described(path_: str, modified: int, size: int) -> tuple[int, int, str]:
 try:
     n_rows, width, normalization = _described(*_shared.stamp(path))
 except ValueError as error:
-    st.error(f"{error}; run it again to make it anew.", icon=":material/error:")
+    st.error(f"{plain(error)}; run it again to make it anew.", icon=":material/error:")
     st.stop()
 with headline:
     _shared.leak_note([directory.read_run(folder / name)])

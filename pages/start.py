@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages import _shared
+from pages._text import plain
 
 _shared.enter(__file__)
 
@@ -31,7 +32,7 @@ def _row(folder) -> None:
     progress = jobs.progress(folder)
     name, state, said, act = st.columns([2, 1.6, 6, 3], vertical_alignment="center")
     target = "watch" if progress.state in ("running", "queued") or progress.n_done < progress.n_runs else "compare"
-    name.page_link(f"pages/{target}.py", label=f"**{folder.name}**", query_params={"experiment": folder.name})
+    name.page_link(f"pages/{target}.py", label=f"**{plain(folder.name)}**", query_params={"experiment": folder.name})
     if any(run.leaks for run in directory.read_config(folder).runs()):
         name.markdown(":red[:material/warning: holds runs that leak]")
     state.write(_shared.state_text(progress.state))
@@ -45,9 +46,9 @@ def _row(folder) -> None:
                 st.rerun()
             return
         if progress.state == "completed":
-            said.write(_sentence(folder))
+            said.write(plain(_sentence(folder)))
         elif progress.state == "failed":
-            said.write(f":red[{progress.message}]")
+            said.write(f":red[{plain(progress.message)}]")
         else:
             said.write(f"{progress.n_done} of {progress.n_runs} runs finished. Its process "
                        f"{'is gone' if progress.state == 'lost' else 'was stopped'}: resume, or delete it.")
@@ -55,7 +56,7 @@ def _row(folder) -> None:
             jobs.resume(runs, _shared.data_root())
             st.rerun()
         with st.popover("Delete", icon=":material/delete:"):
-            st.write(f"Delete {folder.name} with all its runs and embeddings?")
+            st.write(f"Delete {plain(folder.name)} with all its runs and embeddings?")
             if st.button("Delete for good", key=f"delete-{folder.name}", type="primary"):
                 directory.delete(folder)
                 st.rerun()

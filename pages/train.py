@@ -12,6 +12,7 @@ from core.data.manifest import OPEN
 from core.objectives import OBJECTIVES, Objective
 from core.runs import directory, planning, preflight
 from pages import _datasets, _shared
+from pages._text import plain
 
 _shared.enter(__file__)
 
@@ -63,14 +64,14 @@ def _base() -> ExperimentConfig | None:
     try:
         return directory.read_config(directory.find(_shared.checkpoints_root(), name)) if name else None
     except (ConfigError, ValueError, OSError) as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(error), icon=":material/error:")
         return None
 
 
 def _form_like(base: ExperimentConfig) -> dict | None:
     """What may change of an earlier experiment; the rest stays as it was there."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"Images, split, encoder, objectives and training as in **{base.name}**.")
+        st.markdown(f"Images, split, encoder, objectives and training as in **{plain(base.name)}**.")
         if st.button("Begin afresh", icon=":material/close:"):
             st.query_params.clear()
             st.rerun()
@@ -81,7 +82,7 @@ def _form_like(base: ExperimentConfig) -> dict | None:
         try:
             base = planning.low_data(base, scanned)
         except ValueError as error:
-            st.error(f"Cannot work: {error}.", icon=":material/error:")
+            st.error(f"Cannot work: {plain(error)}.", icon=":material/error:")
             return None
     name = st.text_input("Name", directory.free_name(_shared.checkpoints_root(), f"{base.name[:57]}-curve"), key="like-name")
     first, second, third = st.columns(3)
@@ -222,7 +223,7 @@ def _form() -> dict | None:
     curve.button("Low-data curve", icon=":material/show_chart:", on_click=_fill_in_curve, args=(values, is_digits),
                  help="Fills in the images per class, from one to all, that the dataset can carry, and what they need.")
     if refused := st.session_state.pop("curve-refused", ""):
-        curve.caption(f":red[{refused}.]")
+        curve.caption(f":red[{plain(refused)}.]")
     return values
 
 
@@ -242,8 +243,8 @@ def _show_plan(checked: planning.Plan) -> None:
                     f"{ahead.trial_images:,} images more, and takes the best on validation.")
     if ahead.seconds:
         memory = f" and {ahead.memory / 1e9:.1f} GB of memory" if ahead.memory else ""
-        st.markdown(f"About **{_shared.duration(ahead.seconds)}** on this machine{memory}, by {ahead.measured_on}, which had "
-                    f"this encoder.")
+        st.markdown(f"About **{_shared.duration(ahead.seconds)}** on this machine{memory}, by {plain(ahead.measured_on)}, "
+                    f"which had this encoder.")
     else:
         st.markdown("How long it takes shows after the first epoch: this encoder has not run here yet.")
     few, many = (f"{value:.1f}" if value < 10 else f"{value:.0f}" for value in ahead.passes)
@@ -278,7 +279,7 @@ with plan:
             scanned = _datasets.scan(config.dataset)
             checked = planning.plan(config, scanned=scanned) if scanned is not None else None
         except (ConfigError, ValueError, OSError) as error:
-            st.error(f"Cannot work: {error}.", icon=":material/error:")
+            st.error(f"Cannot work: {plain(error)}.", icon=":material/error:")
     if checked is not None:
         _show_plan(checked)
         if st.button("Start", type="primary", icon=":material/play_arrow:", width="stretch"):
@@ -286,7 +287,7 @@ with plan:
                 with st.spinner("Checking the encoder …"):
                     folder = planning.launch(checked, _shared.checkpoints_root(), _shared.data_root())
             except (ValueError, OSError) as error:
-                st.error(str(error), icon=":material/error:")
+                st.error(plain(error), icon=":material/error:")
             else:
                 st.switch_page("pages/watch.py", query_params={"experiment": folder.name})
         with st.expander("As a file (YAML)"):

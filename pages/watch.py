@@ -9,6 +9,7 @@ from core.config import RunConfig, arm_label
 from core.report import figures, palette
 from core.runs import device_queue, directory, film, jobs, trials
 from pages import _shared
+from pages._text import lines, plain
 
 _shared.enter(__file__)
 
@@ -40,9 +41,9 @@ def _headline(progress: jobs.Progress) -> str:
             return "Starting" if position is None else f"Waiting for the device: number {position} in the queue"
         case "completed":
             verdict = directory.read_json(folder / "verdict.json")["sentence"]
-            return f"{verdict}." if verdict else "Finished."
+            return f"{plain(verdict)}." if verdict else "Finished."
         case "failed":
-            return f"Failed: {progress.message}"
+            return f"Failed: {plain(progress.message)}"
         case "lost":
             return "Lost: its process is gone. Resume it from its last checkpoint, or delete it"
     return f"Stopped after {progress.n_done} of {progress.n_runs} runs"
@@ -100,9 +101,9 @@ def _draw_film(run: RunConfig, frame: tuple[int, dict[str, np.ndarray]] | None, 
                extent: np.ndarray | None) -> None:
     number = config.arms.index(arm_label(run.objective))
     status = jobs.derived_status(folder / run.name)
-    st.markdown(f"**{LETTERS[number]} · {arm_label(run.objective)}**{_shared.leak_mark(run)}")
+    st.markdown(f"**{LETTERS[number]} · {plain(arm_label(run.objective))}**{_shared.leak_mark(run)}")
     if frame is None:
-        st.caption(f"{_shared.state_text(status.state)} · Its space will be here in a moment. {status.phase}")
+        st.caption(f"{_shared.state_text(status.state)} · Its space will be here in a moment. {plain(status.phase)}")
         return
     shown, columns = frame
     score = next((f" · MAP@R {100 * record['validation_map_at_r']:.1f}"
@@ -122,7 +123,7 @@ def _lr_note(run: RunConfig) -> str:
 def _draw_alarms() -> None:
     alarms = [(run.name, alarm) for run in config.runs() for alarm in directory.read_alarms(folder / run.name)]
     for name, alarm in alarms[-MOST_ALARMS:]:
-        st.warning(f"**{name}**, step {alarm['step']}: {alarm['message']}.", icon=":material/warning:")
+        st.warning(f"**{plain(name)}**, step {alarm['step']}: {plain(alarm['message'])}.", icon=":material/warning:")
     if len(alarms) > MOST_ALARMS:
         st.caption(f"{MOST_ALARMS} of {len(alarms)} alarms shown; each run's alarms.jsonl has its own.")
 
@@ -155,8 +156,8 @@ def _draw_runs() -> None:
     for run in config.runs():
         status = jobs.derived_status(folder / run.name)
         text, act = st.columns([8, 2], vertical_alignment="center")
-        name = f"{run.name}{_shared.leak_mark(run)}"
-        text.markdown(f"{_shared.state_text(status.state)} · {name} · {status.message or status.phase}".rstrip(" ·"))
+        name = f"{plain(run.name)}{_shared.leak_mark(run)}"
+        text.markdown(f"{_shared.state_text(status.state)} · {name} · {plain(status.message or status.phase)}".rstrip(" ·"))
         with act:
             if status.state in ("queued", "running") and run.is_trained:
                 if st.button("Stop", key=f"stop-{run.name}", icon=":material/stop:"):
@@ -170,8 +171,8 @@ def _draw_log() -> None:
     for path in (folder / "worker.log", *(folder / run.name / "worker.log" for run in config.runs())):
         if path.is_file() and (path.name != "worker.log" or path.parent == folder
                                or jobs.derived_status(path.parent).state == "failed"):
-            st.caption(path.relative_to(folder.parent).as_posix())
-            st.code("\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-30:]), language=None)
+            st.caption(plain(path.relative_to(folder.parent).as_posix()))
+            st.code(lines("\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-30:])), language=None)
 
 
 def _draw_actions(state: str) -> None:

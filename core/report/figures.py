@@ -6,12 +6,24 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.report import palette
+from core.visible import visible
 
 WEBGL_FROM = 5000  # points from which WebGL beats SVG; fewer stay sharp and need no GPU
 _MODE_BAR = 34  # pixels at the top for Plotly's buttons, which would else hide the first row and take its clicks
 _EMPTY = "rgba(127,127,127,0.06)"  # of a cell: light on light themes, dark on dark ones
 _STRONG = 0.6  # share of the scale from which a cell's number needs a colour of its own
+_LONGEST = 40  # letters of a name in a legend or on a plot; hovering shows the whole
 SELECTED_SIZE = 1.4  # a selected point is larger, as colour alone is not enough
+
+
+def text_of(text: object, most: int | None = None) -> str:
+    """A user's text for Plotly, which reads a subset of HTML, templates and, between dollars, formulas in most of its texts.
+
+    Args:
+        text: as it is.
+        most: characters after which it is cut with an ellipsis; None for no limit.
+    """
+    return escape(visible(text, most), quote=False).replace("%{", "&#37;{").replace("$", "&#36;")
 
 
 def space(layout: np.ndarray, label_id: np.ndarray, classes: tuple[str, ...], sample_id: np.ndarray,
@@ -37,10 +49,11 @@ def space(layout: np.ndarray, label_id: np.ndarray, classes: tuple[str, ...], sa
     figure = go.Figure()
     for index, name in enumerate(classes):
         mine = np.flatnonzero(label_id == index)
-        text = hover[mine] if hover is not None else np.array([f"{name} · {item}" for item in sample_id[mine]])
+        text = hover[mine] if hover is not None else np.array([text_of(f"{name} · {item}") for item in sample_id[mine]])
         trace = draw(
-            x=layout[mine, 0], y=layout[mine, 1], mode="markers", name=name, customdata=sample_id[mine], text=text,
-            hovertemplate="%{text}<extra></extra>", marker={"size": size, "color": colors[index]},
+            x=layout[mine, 0], y=layout[mine, 1], mode="markers", name=text_of(name, _LONGEST),
+            customdata=sample_id[mine], text=text, hovertemplate="%{text}<extra></extra>",
+            marker={"size": size, "color": colors[index]},
             selected={"marker": {"size": size * SELECTED_SIZE, "opacity": 1.0}}, unselected={"marker": {"opacity": 0.12}})
         if selected:
             trace.selectedpoints = np.flatnonzero(chosen[mine]).tolist()
@@ -49,7 +62,7 @@ def space(layout: np.ndarray, label_id: np.ndarray, classes: tuple[str, ...], sa
         figure.add_trace(trace)
         if len(mine) and only in (None, index):
             x, y = np.median(layout[mine], axis=0)
-            figure.add_annotation(x=x, y=y, text=f"<b>{escape(name)}</b>", showarrow=False, yshift=14,
+            figure.add_annotation(x=x, y=y, text=f"<b>{text_of(name, _LONGEST)}</b>", showarrow=False, yshift=14,
                                   font={"size": 11, "color": "#ffffff"}, bgcolor="rgba(30,30,30,0.7)", borderpad=2)
     fitted = layout if extent is None else extent
     low, high = fitted.min(axis=0), fitted.max(axis=0)
@@ -73,7 +86,7 @@ def with_landed(figure: go.Figure, places: np.ndarray, names: list[str]) -> go.F
     """
     figure.add_trace(go.Scatter(
         x=places[:, 0], y=places[:, 1], mode="markers+text", text=[str(number + 1) for number in range(len(places))],
-        textposition="top center", textfont={"size": 14}, hovertext=[escape(name) for name in names],
+        textposition="top center", textfont={"size": 14}, hovertext=[text_of(name) for name in names],
         hovertemplate="%{hovertext}<extra></extra>", showlegend=False,
         marker={"symbol": "star", "size": 17, "color": "#ffffff", "line": {"width": 2.5, "color": "#111111"}}))
     return figure
@@ -93,9 +106,9 @@ def curves(series: dict[str, list[dict]], colors: dict[str, str], column: str, t
     figure = go.Figure()
     for name, records in series.items():
         points = [(record["images_seen"], record[column]) for record in records if record.get(column) is not None]
-        figure.add_trace(go.Scatter(x=[x for x, _ in points], y=[y for _, y in points], name=name,
+        figure.add_trace(go.Scatter(x=[x for x, _ in points], y=[y for _, y in points], name=text_of(name),
                                     mode="lines+markers", line={"color": colors[name], "width": 2},
-                                    hovertemplate=f"%{{x:,}} images: %{{y:.3f}}<extra>{name}</extra>"))
+                                    hovertemplate=f"%{{x:,}} images: %{{y:.3f}}<extra>{text_of(name)}</extra>"))
     figure.update_layout(height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8}, hovermode="x unified",
                          xaxis={"title": "images seen", "rangemode": "tozero"}, yaxis={"title": title},
                          legend={"orientation": "h", "yanchor": "bottom", "y": 1.0}, uirevision="curves")
@@ -120,10 +133,10 @@ def low_data_curve(curve: dict, colors: dict[str, str], title: str, height: int 
                                 line={"width": 0}, fillcolor=_translucent(color), hoverinfo="skip", showlegend=False,
                                 legendgroup=label))
         lines.append(go.Scatter(
-            x=x, y=mean, name=name, mode="lines" if is_floor else "lines+markers", legendgroup=label,
+            x=x, y=mean, name=text_of(name), mode="lines" if is_floor else "lines+markers", legendgroup=label,
             line={"color": color, "width": 2.5, "dash": "dash" if is_floor else "solid"}, marker={"size": 8},
             customdata=np.stack([low, high], axis=1),
-            hovertemplate=f"{escape(name)}: %{{y:.1f}} [%{{customdata[0]:.1f}}, %{{customdata[1]:.1f}}]<extra></extra>"))
+            hovertemplate=f"{text_of(name)}: %{{y:.1f}} [%{{customdata[0]:.1f}}, %{{customdata[1]:.1f}}]<extra></extra>"))
     figure = go.Figure([*bands, *lines])  # no band over a line
     for pair in curve["pairs"]:
         for crossing in pair["crossings"] if pair["crosses"] == "yes" else ():
@@ -166,8 +179,8 @@ def confusion(counts: np.ndarray, classes: tuple[str, ...], as_share: bool = Tru
     shares = 100 * counts / np.maximum(sizes, 1)
     values = shares if as_share else counts
     text = np.where(counts > 0, np.round(values).astype(int).astype(str), "")
-    hover = [[f"<b>{counts[i, j]}</b> of {int(sizes[i, 0])} {escape(classes[i])} ({shares[i, j]:.0f} %)<br>in the cluster "
-              f"matched to {escape(classes[j])}" for j in range(len(classes))] for i in range(len(classes))]
+    hover = [[f"<b>{counts[i, j]}</b> of {int(sizes[i, 0])} {text_of(classes[i])} ({shares[i, j]:.0f} %)<br>in the cluster "
+              f"matched to {text_of(classes[j])}" for j in range(len(classes))] for i in range(len(classes))]
     scale = [[0, _EMPTY], [1, color]]
     return _matrix(shares, text, hover, counts.sum(axis=1), counts.sum(axis=0), classes, kept, scale, (0, 100), height,
                    chosen, ink)
@@ -194,8 +207,8 @@ def difference(counts_a: np.ndarray, counts_b: np.ndarray, classes: tuple[str, .
     values = 100 * change / np.maximum(sizes[:, None], 1)
     shown = np.round(values if as_share else change).astype(int)
     text = np.where(change != 0, np.char.replace(np.char.mod("%+d", shown), "-", "−"), "")
-    hover = [[f"<b>{change[i, j]:+d}</b> of {sizes[i]} {escape(classes[i])} ({values[i, j]:+.0f} points)<br>in the cluster "
-              f"matched to {escape(classes[j])}:<br>{counts_a[i, j]} in A, {counts_b[i, j]} in B"
+    hover = [[f"<b>{change[i, j]:+d}</b> of {sizes[i]} {text_of(classes[i])} ({values[i, j]:+.0f} points)<br>in the cluster "
+              f"matched to {text_of(classes[j])}:<br>{counts_a[i, j]} in A, {counts_b[i, j]} in B"
               for j in range(len(classes))] for i in range(len(classes))]
     scale = [[0, palette.ARM_A], [0.5, _EMPTY], [1, palette.ARM_B]]
     most = max(float(np.abs(values).max()), 1.0)
@@ -264,6 +277,6 @@ def cell_of(customdata: str | list[str]) -> tuple[int, int]:
 
 def _tick(name: str, size: str, in_one_line: bool) -> str:
     """A class's name, cut where it is long, and its size."""
-    short = escape(name if len(name) <= 16 else f"{name[:15]}…")
+    short = text_of(name, 16)
     size = size.replace("-", "−")
     return f"{short} <i>({size})</i>" if in_one_line else f"{short}<br><i>{size}</i>"
