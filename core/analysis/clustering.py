@@ -3,6 +3,9 @@
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans, kmeans_plusplus
+from threadpoolctl import threadpool_limits
+
+from core.analysis import neighbors
 
 _PART = 20_000  # vectors that all ten starts are run on, where there are more
 _PART_PER_CLUSTER = 64
@@ -10,6 +13,9 @@ _PART_PER_CLUSTER = 64
 
 def kmeans(vectors: np.ndarray, n_clusters: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """K-means, the best of ten starts (Lloyd, 1982, doi:10.1109/TIT.1982.1056489; k-means++: Arthur & Vassilvitskii, 2007).
+
+    The same vectors give the same bits on one machine, on any number of threads; another processor rounds the steps otherwise,
+    and a few vectors in a thousand may fall to another cluster.
 
     Of more than 20,000 vectors (or 64 a cluster, where that is more) the ten are run to their ends on as many drawn at random,
     from centres of a fifth of these, and the best is run on to its end on all vectors (as the refined starts of Bradley &
@@ -28,6 +34,12 @@ def kmeans(vectors: np.ndarray, n_clusters: int, seed: int) -> tuple[np.ndarray,
     """
     if len(vectors) < n_clusters:
         raise ValueError(f"K-means with {n_clusters} clusters must have at least as many samples, got {len(vectors)}")
+    vectors = np.ascontiguousarray(vectors)
+    with threadpool_limits(1):  # each thread sums its own part, and their number would show
+        return _kmeans(vectors, n_clusters, seed)
+
+
+def _kmeans(vectors: np.ndarray, n_clusters: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     n_part = max(_PART, _PART_PER_CLUSTER * n_clusters)
     if len(vectors) <= n_part:
         model = KMeans(n_clusters, n_init=10, random_state=seed).fit(vectors)
@@ -70,8 +82,8 @@ def confusion(cluster: np.ndarray, label_id: np.ndarray, n_classes: int) -> np.n
 
 def nearest_center(vectors: np.ndarray, centers: np.ndarray) -> np.ndarray:
     """Index of the nearest centre (Euclidean) for vectors that took no part in the clustering; shape (n,), int32."""
-    distance = (centers ** 2).sum(axis=1) - 2 * vectors @ centers.T
-    return distance.argmin(axis=1).astype(np.int32)
+    queries, known = neighbors.sides(vectors, centers, "euclidean")
+    return (queries @ known.T).argmax(axis=1).astype(np.int32)
 
 
 def matched_kmeans(vectors: np.ndarray, label_id: np.ndarray, n_classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,24 +4,33 @@ Each measure is one value a sample whose mean is the measure. Where a measure is
 measure would change by if there were more of that sample (a pseudo-value), so that intervals are had the same way for all.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
+from threadpoolctl import threadpool_limits
+
+from core.analysis import neighbors
 
 _ROUNDING = 1e-6  # float32 tells no smaller distance from none
 _ROWS = 8192  # rows in float64 at a time: 50 MB of 768 dimensions
 
 
-def by_class(unit: np.ndarray, label_id: np.ndarray) -> dict[str, np.ndarray]:
-    """Distances within and between classes, each pair of samples counted, without looking at pairs one by one.
+def by_class(vectors: np.ndarray, label_id: np.ndarray, group: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """Distances within and between classes, each pair of samples of different groups counted, without looking at pairs one by
+    one.
 
     The distance is 1 − cosine, half the squared Euclidean distance of vectors of length 1; the mean distance to a class is
-    one minus the product with the sum of its vectors.
+    one minus the product with the mean of its vectors. Products are exact and sums in one order, so the same vectors have the
+    same bits on any machine.
 
     Args:
-        unit: shape (n, D), float32, length 1.
+        vectors: shape (n, D), float32; their directions count.
         label_id: shape (n,), int.
+        group: samples that belong together, shape (n,), which are not counted among each other; None: each alone.
 
     Returns:
-        Each of shape (n,), float64, nan where the class has no other sample, or there is no other class. Pseudo-values:
+        Each of shape (n,), float64, nan where no other sample of its class, or none of another class, is left outside its
+        group. Pseudo-values:
         'intra_distance', mean distance to the others of its class, 0 to 2;
         'inter_distance', mean distance to the samples of other classes, 0 to 2;
         'alignment', mean squared Euclidean distance to the others of its class, 0 to 4 (Wang & Isola, 2020,
@@ -29,46 +38,96 @@ def by_class(unit: np.ndarray, label_id: np.ndarray) -> dict[str, np.ndarray]:
         A value a sample: 'silhouette', −1 to 1 (Rousseeuw, 1987, doi:10.1016/0377-0427(87)90125-7), of the classes, not of
         clusters; and 'gallery silhouette', what each sample does to the silhouettes of the others.
     """
+    unit = neighbors.unit(vectors)
     n, (names, place, size) = len(unit), np.unique(label_id, return_inverse=True, return_counts=True)
-    is_member = np.zeros((n, len(names)), unit.dtype)
-    is_member[np.arange(n), place] = 1
-    product = (unit @ (is_member.T @ unit).T).astype(np.float64)  # (n, classes): with the sum of each class's vectors
-    rows, n_others, n_rest = np.arange(n), size[place] - 1, n - size[place]
-    itself = np.einsum("nd,nd->n", unit, unit, dtype=np.float64)
+    rows, width = np.arange(n), len(names)
+    places, cell = neighbors.cells(place, group)
+    is_alone = np.bincount(places)[places] == 1
+    means = neighbors.mean_direction(_sums(unit, place, width), size)
+    total, count = (unit @ means.T) * size, np.broadcast_to(size, (n, width)).copy()  # cosines with each class: sum, how many
+    itself = _products(unit, unit)
+    total[rows[is_alone], place[is_alone]] -= itself[is_alone]
+    count[rows[is_alone], place[is_alone]] -= 1
+    for row, of_class, cosines, how_many in _own_group(unit, place, cell, places, ~is_alone):
+        total[row, of_class] -= cosines
+        count[row, of_class] -= how_many
+    n_others = count[rows, place]
+    n_rest = count.sum(axis=1) - n_others
     with np.errstate(divide="ignore", invalid="ignore"):
-        intra = np.where(n_others > 0, 1 - (product[rows, place] - itself) / n_others, np.nan)
-        inter = np.where(n_rest > 0, 1 - (product.sum(axis=1) - product[rows, place]) / n_rest, np.nan)
-        distance = 1 - product / size
-    distance[rows, place] = np.inf
-    rival = distance.argmin(axis=1)
-    other = distance[rows, rival] if len(names) > 1 else np.full(n, np.nan)
+        distance = np.where(count > 0, 1 - total / count, np.nan)
+        intra = distance[rows, place]
+        inter = np.where(n_rest > 0, 1 - (total.sum(axis=1) - total[rows, place]) / n_rest, np.nan)
+    rivals = np.where(np.isnan(distance), np.inf, distance)
+    rivals[rows, place] = np.inf
+    rival = rivals.argmin(axis=1)
+    other = np.where(n_rest > 0, rivals[rows, rival], np.nan)
     larger = np.maximum(intra, other)
     is_point = larger < _ROUNDING  # 0 / 0 where all is one point: neither near nor far
     larger = np.where(is_point, 1.0, larger)
     silhouette = np.where(is_point, 0.0, (other - intra) / larger)
 
     # What a sample does to the others, to first order: it is one of those that their mean distances are made of.
-    def pull(slope: np.ndarray, mean: np.ndarray, towards: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    def pull(slope: np.ndarray, mean: np.ndarray, towards: np.ndarray) -> np.ndarray:
         """Σ over others of slope × (their distance to the sample − their mean distance) / how many that mean is of."""
-        weight = np.nan_to_num(np.where(is_point, 0.0, slope) / np.maximum(counted, 1))
-        towards_class = np.zeros((n, len(names)))
-        towards_class[rows, towards] = weight
-        sums = towards_class.T.astype(unit.dtype) @ unit
-        total = np.bincount(towards, weights=weight * (1 - np.nan_to_num(mean)), minlength=len(names))
-        return total[place] - np.einsum("nd,nd->n", unit, sums[place], dtype=np.float64)
+        weight = np.nan_to_num(np.where(is_point, 0.0, slope) / np.maximum(count[rows, towards], 1))
+        offset = weight * (1 - np.nan_to_num(mean))
+        sums = _sums(unit, towards, width, weight)
+        found = np.bincount(towards, weights=offset, minlength=width)[place] - _products(unit, sums[place])
+        is_own = is_alone & (towards == place)
+        found -= np.where(is_own, offset - weight * itself, 0.0)  # it is none of the others
+        crowd = np.flatnonzero(~is_alone)  # nor is any of its group
+        if len(crowd):
+            keys = places[crowd].astype(np.int64) * width
+            known, looked_up = np.unique(keys + towards[crowd], return_inverse=True)
+            wanted = np.minimum(np.searchsorted(known, keys + place[crowd]), len(known) - 1)
+            is_there = known[wanted] == keys + place[crowd]
+            own_offset = np.bincount(looked_up, weights=offset[crowd], minlength=len(known))[wanted]
+            own_sums = _sums(unit[crowd], looked_up, len(known), weight[crowd])[wanted]
+            found[crowd] -= np.where(is_there, own_offset - _products(unit[crowd], own_sums), 0.0)
+        return found
 
     is_near = intra < other
     with np.errstate(divide="ignore", invalid="ignore"):
         slope_intra = np.where(is_near, -1 / larger, -other / larger ** 2)
         slope_other = np.where(is_near, intra / larger ** 2, 1 / larger)
-    own = pull(slope_intra, intra, place, n_others)
-    itself = np.where(is_point, 0.0, slope_intra) * (1 - intra - itself) / np.maximum(n_others, 1)
-    own -= np.nan_to_num(itself)  # it is none of the others
-    gallery = own + pull(slope_other, other, rival, size[rival])
-    within, between = np.nan_to_num(intra), np.nan_to_num(inter)
-    of_class = np.bincount(place, weights=within)[place] / size[place]
+    is_defined = ~np.isnan(silhouette)
+    gallery = (pull(np.where(is_defined, slope_intra, 0.0), intra, place)
+               + pull(np.where(is_defined, slope_other, 0.0), other, rival))
+    of_class = np.bincount(place, weights=np.nan_to_num(intra))[place] / size[place]  # of a class, all or none is defined
+    between = inter[~np.isnan(inter)]
     return {"intra_distance": 2 * intra - of_class, "alignment": 2 * (2 * intra - of_class),
-            "inter_distance": 2 * inter - between.mean(), "silhouette": silhouette, "gallery silhouette": gallery}
+            "inter_distance": 2 * inter - (between.mean() if len(between) else 0.0), "silhouette": silhouette,
+            "gallery silhouette": gallery}
+
+
+def _own_group(unit: np.ndarray, place: np.ndarray, cell: np.ndarray, places: np.ndarray,
+               is_crowd: np.ndarray) -> Iterator[tuple[np.ndarray, int, np.ndarray, int]]:
+    """What each group that is more than one sample holds of each class: rows of the group, the class, the sum of their
+    cosines with its samples of that class, themselves among them, and how many these are."""
+    crowd = np.flatnonzero(is_crowd)
+    order = crowd[np.argsort(places[crowd], kind="stable")]
+    for group in np.split(order, np.flatnonzero(np.diff(places[order])) + 1):
+        for number in np.unique(cell[group]):
+            members = group[cell[group] == number]
+            mean = neighbors.mean_direction(unit[members].sum(axis=0)[None], np.array([len(members)]))
+            yield group, int(place[members[0]]), (unit[group] @ mean[0]) * len(members), len(members)
+
+
+def _sums(unit: np.ndarray, code: np.ndarray, n_codes: int, weight: np.ndarray | None = None) -> np.ndarray:
+    """Sums of the vectors of each code, or of their weighted ones, in the order of the rows; shape (n_codes, D)."""
+    result = np.zeros((n_codes, unit.shape[1]))
+    order = np.argsort(code, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(code[order])) + 1):
+        if len(rows):
+            part = unit[rows] if weight is None else unit[rows] * weight[rows, None]
+            result[code[rows[0]]] = part.sum(axis=0)
+    return result
+
+
+def _products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Products of the vectors in the same rows, each summed in one order; shape (n,)."""
+    return np.concatenate([(a[start:start + _ROWS] * b[start:start + _ROWS]).sum(axis=1)
+                           for start in range(0, max(1, len(a)), _ROWS)])
 
 
 def uniformity(kernel: np.ndarray) -> np.ndarray:
@@ -78,19 +137,22 @@ def uniformity(kernel: np.ndarray) -> np.ndarray:
     many dimensions.
 
     Args:
-        kernel: mean over the other samples of exp(−2 × squared distance), shape (n,), 0 to 1.
+        kernel: mean over the samples outside its group of exp(−2 × squared distance), shape (n,), 0 to 1; nan without any.
 
     Returns:
-        Pseudo-values, shape (n,); their mean is the uniformity.
+        Pseudo-values, shape (n,); their mean is the uniformity; nan where the kernel is.
     """
-    mean = kernel.mean()
+    if np.isnan(kernel).all():
+        return kernel
+    mean = np.nanmean(kernel)
     return np.log(mean) + 2 * (kernel - mean) / mean  # each pair holds two samples, so a sample moves the mean twice
 
 
 def effective_rank(vectors: np.ndarray) -> np.ndarray:
     """How many directions a space really uses: the exponential of the entropy of its singular values' shares.
 
-    Roy & Vetterli (2007), EUSIPCO. Of the vectors as they are, not centred: 1 if all point the same way.
+    Roy & Vetterli (2007), EUSIPCO. Of the vectors as they are, not centred: 1 if all point the same way. The same vectors give
+    the same bits on one machine, on any number of threads; between processors they are the same to about 10⁻⁹, as LAPACK is.
 
     Args:
         vectors: shape (n, D).
@@ -98,6 +160,11 @@ def effective_rank(vectors: np.ndarray) -> np.ndarray:
     Returns:
         Pseudo-values, shape (n,); their mean is the effective rank, 1 to min(n, D).
     """
+    with threadpool_limits(1):
+        return _effective_rank(vectors)
+
+
+def _effective_rank(vectors: np.ndarray) -> np.ndarray:
     n, width = vectors.shape
     gram = np.zeros((width, width))
     for start in range(0, n, _ROWS):

@@ -1,6 +1,6 @@
 """How good one space is: every metric in the full dimension, sample by sample, so that two spaces can be paired.
 
-Similarity is the cosine unless asked otherwise. Rows are queries; a query never finds itself.
+Similarity is the cosine unless asked otherwise. Rows are queries; a query never finds itself or its own group.
 """
 
 from collections.abc import Callable
@@ -28,13 +28,15 @@ class MetricInfo:
 
 
 METRICS: dict[str, MetricInfo] = {
-    "map_at_r": MetricInfo("MAP@R", "Mean average precision over a query's R nearest, R being the number of other "
-                           "samples of its class (Musgrave et al., 2020). 0 to 1, best 1. Sees the order of all "
-                           "neighbours; undefined for a class with one sample."),
-    "precision_at_1": MetricInfo("P@1", "Share of samples whose nearest neighbour has the same class. 0 to 1, best 1. "
-                                 "Misses everything beyond the first neighbour; undefined for a class with one sample."),
-    "r_precision": MetricInfo("R-Precision", "Share of the R nearest that have the query's class. 0 to 1, best 1. "
-                              "Misses their order; undefined for a class with one sample."),
+    "map_at_r": MetricInfo("MAP@R", "Mean average precision over a query's R nearest outside its own group, R being the "
+                           "number of samples of its class there (Musgrave et al., 2020). 0 to 1, best 1. Sees the order of "
+                           "all neighbours; undefined where the class has no sample outside the query's group."),
+    "precision_at_1": MetricInfo("P@1", "Share of samples whose nearest neighbour outside their own group has the same class. "
+                                 "0 to 1, best 1. Misses everything beyond the first neighbour; undefined where the class has "
+                                 "no sample outside the query's group."),
+    "r_precision": MetricInfo("R-Precision", "Share of the R nearest outside the query's own group that have its class, R "
+                              "being how many of its class are there. 0 to 1, best 1. Misses their order; undefined where "
+                              "there is none."),
     "knn_accuracy": MetricInfo("k-NN", "Share of test samples that their nearest training samples, five unless set "
                                "otherwise, classify rightly. 0 to 1, best 1. Misses how far apart the classes lie."),
     "probe_accuracy": MetricInfo("probe", "Share of test samples that a logistic regression fitted on the training samples "
@@ -48,8 +50,9 @@ METRICS: dict[str, MetricInfo] = {
     "knn_20": MetricInfo("20-NN", "Share of test samples that their 20 nearest training samples classify rightly. 0 to 1, "
                          "best 1. Misses classes with few training samples, which others outvote."),
     "silhouette": MetricInfo("silhouette", "How much nearer a sample lies to its own class than to the nearest other one, "
-                             "as a share of the larger distance (Rousseeuw, 1987), cosine. −1 to 1, best 1. Misses classes "
-                             "of several clusters; undefined for a class with one sample.", (-1.0, 1.0)),
+                             "as a share of the larger distance (Rousseeuw, 1987), cosine, samples of its own group left out. "
+                             "−1 to 1, best 1. Misses classes of several clusters; undefined where its class has no sample "
+                             "outside its group.", (-1.0, 1.0)),
 }
 HEADLINE = "map_at_r"
 GALLERY = (*retrieval.NAMES, "silhouette")  # metrics in which test samples are found by others
@@ -63,18 +66,18 @@ SPACE_METRICS: dict[str, MetricInfo] = {
     "effective_rank": MetricInfo("effective rank", "How many directions the vectors use (Roy & Vetterli, 2007). 1 to the "
                                  "dimension; neither end is best: 1 is a collapse, and noise uses all directions.",
                                  (1.0, np.inf)),
-    "alignment": MetricInfo("alignment", "Mean squared distance to the others of one's class on the unit sphere (Wang & "
-                            "Isola, 2020). 0 to 4, best 0, which a collapsed space has too; undefined for a class with one "
-                            "sample.", (0.0, 4.0)),
-    "uniformity": MetricInfo("uniformity", "Logarithm of the mean of exp(−2 × squared distance) over all pairs (Wang & "
-                             "Isola, 2020). −8 to 0, lower is more evenly spread, which noise is too; 0 is a collapse.",
-                             (-8.0, 0.0)),
-    "intra_distance": MetricInfo("distance within classes", "Mean cosine distance to the others of one's class. 0 to 2, "
-                                 "lower is tighter; to be read against the distance between classes. Half the alignment.",
-                                 (0.0, 2.0)),
-    "inter_distance": MetricInfo("distance between classes", "Mean cosine distance to the samples of other classes. 0 to 2, "
-                                 "higher is farther apart; misses the one class that lies near. Undefined for one class.",
-                                 (0.0, 2.0)),
+    "alignment": MetricInfo("alignment", "Mean squared distance to the others of one's class outside one's own group, on the "
+                            "unit sphere (Wang & Isola, 2020). 0 to 4, best 0, which a collapsed space has too; undefined "
+                            "where there are none.", (0.0, 4.0)),
+    "uniformity": MetricInfo("uniformity", "Logarithm of the mean of exp(−2 × squared distance) over all pairs of different "
+                             "groups (Wang & Isola, 2020). −8 to 0, lower is more evenly spread, which noise is too; 0 is a "
+                             "collapse.", (-8.0, 0.0)),
+    "intra_distance": MetricInfo("distance within classes", "Mean cosine distance to the others of one's class outside one's "
+                                 "own group. 0 to 2, lower is tighter; to be read against the distance between classes. Half "
+                                 "the alignment.", (0.0, 2.0)),
+    "inter_distance": MetricInfo("distance between classes", "Mean cosine distance to the samples of other classes outside "
+                                 "one's own group. 0 to 2, higher is farther apart; misses the one class that lies near. "
+                                 "Undefined for one class.", (0.0, 2.0)),
 }
 
 WHY_NOT_KMEANS_ALONE = (
@@ -95,7 +98,9 @@ class Measures:
             that is drawn brings with it.
         space: metric of `SPACE_METRICS` -> shape (n,), float64, nan where undefined; pseudo-values whose mean is the metric.
         clusters: K-means clusterings, matched to the classes, shape (kmeans_seeds, n), int32.
-        neighbors: rows of the nearest test samples, nearest first, shape (n, `retrieval.N_NEIGHBORS` or n − 1), int64.
+        neighbors: rows of the nearest test samples, nearest first, shape (n, `retrieval.N_NEIGHBORS` or n − 1), int64;
+            `neighbors.NOBODY` where fewer are left.
+        with_own_group: metric of `retrieval.NAMES` -> the values with samples of the query's own group counted, shape (n,).
     """
 
     values: dict[str, np.ndarray]
@@ -103,11 +108,15 @@ class Measures:
     space: dict[str, np.ndarray]
     clusters: np.ndarray
     neighbors: np.ndarray
+    with_own_group: dict[str, np.ndarray]
 
 
 def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, reference_label_id: np.ndarray,
-            n_classes: int, neighbors: int, kmeans_seeds: int) -> Measures:
+            n_classes: int, neighbors: int, kmeans_seeds: int, group: np.ndarray | None = None) -> Measures:
     """Every metric of `METRICS` and `SPACE_METRICS`; the same vectors give the same bits on any number of cores.
+
+    On another processor, too, what neighbours, votes and distances decide is the same to the bit. K-means, the probe and the
+    effective rank are solved step by step in rounded arithmetic: there a few samples in a thousand may fall to the other side.
 
     Args:
         vectors: test samples, shape (n, D), float32.
@@ -117,19 +126,19 @@ def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, re
         n_classes: number of classes.
         neighbors: k of k-NN.
         kmeans_seeds: K-means runs, each the best of ten initialisations, whose mean is taken.
+        group: test samples that belong together, shape (n,), which do not find or stand near each other; None: each alone.
 
     Raises:
         ValueError: if there are fewer than two test samples, or fewer than classes.
     """
     with threadpool_limits(1):  # sums in one order, whatever the process
-        unit = nearby.unit(vectors)
         clusters = np.stack(list(parts.at_once([
             lambda seed=seed: clustering.matched_kmeans(vectors, label_id, n_classes, seed)[0]
             for seed in range(kmeans_seeds)])))
-        found = retrieval.measure(vectors, label_id)
+        found = retrieval.measure(vectors, label_id, group)
         ks = (neighbors, *_VOTERS)
-        votes = _vote(unit, label_id, nearby.unit(reference), reference_label_id, ks)
-        distances = geometry.by_class(unit, label_id)
+        votes = _vote(*nearby.sides(vectors, reference, "cosine"), label_id, reference_label_id, ks)
+        distances = geometry.by_class(vectors, label_id, group)
         values = {**found.values, "silhouette": distances["silhouette"],
                   **{name: votes[k] for name, k in zip(("knn_accuracy", "knn_1", "knn_20"), ks)},
                   "probe_accuracy": probe_correct(vectors, label_id, reference, reference_label_id),
@@ -144,7 +153,7 @@ def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, re
                  "effective_rank": geometry.effective_rank(vectors), "uniformity": geometry.uniformity(found.kernel),
                  **distances}
     return Measures({name: values[name] for name in METRICS}, gallery, {name: space[name] for name in SPACE_METRICS}, clusters,
-                    found.neighbors)
+                    found.neighbors, found.with_own_group)
 
 
 def knn_correct(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, reference_label_id: np.ndarray,
@@ -163,10 +172,10 @@ def knn_correct(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray
         1.0 where right, 0.0 where wrong, shape (n,), float64.
     """
     queries, known = nearby.sides(vectors, reference, distance)
-    return _vote(queries, label_id, known, reference_label_id, (k,))[k]
+    return _vote(queries, known, label_id, reference_label_id, (k,))[k]
 
 
-def _vote(queries: np.ndarray, label_id: np.ndarray, known: np.ndarray, known_label_id: np.ndarray,
+def _vote(queries: np.ndarray, known: np.ndarray, label_id: np.ndarray, known_label_id: np.ndarray,
           ks: tuple[int, ...]) -> dict[int, np.ndarray]:
     """`knn_correct` for several k at once."""
     n_classes = int(max(label_id.max(), known_label_id.max())) + 1

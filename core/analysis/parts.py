@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-_NUMBERS = 50_000_000  # products at a time: 0.2 GB
+_NUMBERS = 25_000_000  # products at a time: 0.2 GB in float64
 _ROWS = 1024
 
 _Result = TypeVar("_Result")

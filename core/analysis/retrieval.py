@@ -1,6 +1,7 @@
-"""Leave-one-out retrieval within one set of samples: what each finds, and what each does to the others as one that is found.
+"""Retrieval within one set of samples: what each finds, and what each does to the others as one that is found.
 
-Musgrave et al., 2020, arXiv:2003.08505. A query never finds itself.
+Musgrave et al., 2020, arXiv:2003.08505. A query never finds itself or its own group: crops of its own photograph would answer
+for it.
 """
 
 from dataclasses import dataclass
@@ -19,93 +20,130 @@ class Retrieval:
     """Retrieval among n samples.
 
     Attributes:
-        values: metric of `NAMES` -> shape (n,), float64, 0 to 1; nan where the class has no other sample.
+        values: metric of `NAMES` -> shape (n,), float64, 0 to 1; nan where no other sample of the class is left.
         gallery: metric of `NAMES` -> shape (n,), float64: by how much the sum of all values is higher with this sample among
             those that are found.
-        kernel: mean over the other samples of exp(−2 × squared distance) on the unit sphere, shape (n,), float64, 0 to 1.
-        neighbors: rows of the nearest, nearest first, shape (n, `N_NEIGHBORS` or n − 1), int64.
+        kernel: mean over the gallery of exp(−2 × squared distance) on the unit sphere, shape (n,), float64, 0 to 1; nan where
+            it is empty.
+        neighbors: rows of the nearest, nearest first, shape (n, `N_NEIGHBORS` or n − 1), int64; `neighbors.NOBODY` where
+            fewer are left.
+        with_own_group: the values with samples of the query's own group counted; the same where each is a group of its own.
     """
 
     values: dict[str, np.ndarray]
     gallery: dict[str, np.ndarray]
     kernel: np.ndarray
     neighbors: np.ndarray
+    with_own_group: dict[str, np.ndarray]
 
 
-def measure(vectors: np.ndarray, label_id: np.ndarray) -> Retrieval:
-    """All there is to retrieval by cosine; arguments and `Raises` as of `retrieve`. The same bits on any number of cores."""
-    with threadpool_limits(1):  # sums in one order, whatever the process
+def measure(vectors: np.ndarray, label_id: np.ndarray, group: np.ndarray | None = None) -> Retrieval:
+    """All there is to retrieval by cosine; arguments and `Raises` as of `retrieve`. The same bits on any number of cores,
+    but for the kernel, which exp rounds: between processors it is the same to 10⁻¹⁴."""
+    with threadpool_limits(1):  # `parts` has a block for each core
         unit = neighbors.unit(vectors)
-        return _search(unit, unit, label_id, has_all=True)
+        return _search(unit, unit, label_id, group, has_all=True)
 
 
-def retrieve(vectors: np.ndarray, label_id: np.ndarray, distance: neighbors.Distance = "cosine") -> dict[str, np.ndarray]:
-    """How well each sample finds its class.
+def retrieve(vectors: np.ndarray, label_id: np.ndarray, distance: neighbors.Distance = "cosine",
+             group: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """How well each sample finds its class among the samples that are not of its own group.
 
     Args:
         vectors: shape (n, D), float32.
         label_id: shape (n,), int.
         distance: 'cosine', to which length does not matter, or 'euclidean'.
+        group: samples that belong together, such as crops of one photograph, shape (n,): none finds another. None: each
+            alone, so that a query leaves out itself.
 
     Returns:
-        'precision_at_1', 'r_precision' and 'map_at_r', each of shape (n,), float64, 0 to 1; nan where the class has
-        no other sample.
+        'precision_at_1', 'r_precision' and 'map_at_r', each of shape (n,), float64, 0 to 1; nan where no other sample of
+        the class is left.
 
     Raises:
         ValueError: if there are fewer than two samples.
     """
     queries, known = neighbors.sides(vectors, vectors, distance)
-    return _search(queries, known, label_id, has_all=False).values
+    return _search(queries, known, label_id, group, has_all=False).values
 
 
-def _search(queries: np.ndarray, known: np.ndarray, label_id: np.ndarray, has_all: bool) -> Retrieval:
+def n_relevant(label_id: np.ndarray, group: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """How many samples of its class each query may find (its R), and how many of all classes; each shape (n,), int64.
+
+    Args:
+        label_id: shape (n,), int.
+        group: as of `retrieve`.
+    """
+    places, cell = neighbors.cells(label_id, group)
+    return (np.bincount(label_id)[label_id] - np.bincount(cell)[cell],
+            len(label_id) - np.bincount(places)[places])
+
+
+def _search(queries: np.ndarray, known: np.ndarray, label_id: np.ndarray, group: np.ndarray | None,
+            has_all: bool) -> Retrieval:
     """One pass over all pairs of the same samples as queries and as known ones, whose products fall as their distance grows;
-    without `has_all`, gallery and kernel are void."""
+    without `has_all`, gallery, kernel and the values with the own group are void."""
     n = len(queries)
     if n < 2:
         raise ValueError(f"retrieval must have at least 2 samples, got {n}")
-    n_relevant = np.bincount(label_id)[label_id] - 1
+    relevant, n_left = n_relevant(label_id, group)
+    own = neighbors.own_groups(np.arange(n) if group is None else group)
+    itself, n_of_class = neighbors.own_groups(np.arange(n)), n_relevant(label_id)[0]
+    has_groups = has_all and int(own.size.max()) > 1
     n_kept = min(N_NEIGHBORS, n - 1)
-    deepest = min(n - 1, max(n_kept, 16 * has_all, int(n_relevant.max()) + has_all))
-    result = Retrieval({name: np.full(n, np.nan) for name in NAMES}, {name: np.zeros(n) for name in NAMES if has_all},
-                       np.full(n, np.nan), np.empty((n, n_kept), np.int64))
+    deepest = min(n - 1, max(n_kept, 16 * has_all, int(relevant.max()) + has_all))
+    values, with_own_group = ({name: np.full(n, np.nan) for name in NAMES} for _ in range(2))
+    kernel, kept = np.full(n, np.nan), np.empty((n, n_kept), np.int64)
 
-    def work(rows: np.ndarray) -> list[np.ndarray]:
+    def score(near: np.ndarray, is_left: np.ndarray, rows: np.ndarray, r: np.ndarray, into: dict[str, np.ndarray],
+              has_pulls: bool) -> list[tuple[np.ndarray, np.ndarray]]:
+        hit = (label_id[near] == label_id[rows, None]) & is_left
+        scores, pulls = _query(hit, is_left, r, has_pulls)
+        for name, column in zip(NAMES, scores):
+            into[name][rows[r > 0]] = column[r > 0]
+        return pulls
+
+    def work(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
         similarity = queries[rows] @ known.T
-        similarity[np.arange(len(rows)), rows] = -np.inf
+        itself.leave_out(similarity, rows)
+        if has_groups:
+            near = neighbors.largest(similarity, min(n - 1, max(1, int(n_of_class.max()))))
+            score(near, np.ones(near.shape, bool), rows, n_of_class[rows], with_own_group, has_pulls=False)
+        own.leave_out(similarity, rows)
         near = neighbors.largest(similarity, deepest)
-        hit = label_id[near] == label_id[rows, None]
-        r = n_relevant[rows]
-        defined = r > 0
-        values, pulls = _query(hit, r, has_all)
-        for name, column in zip(NAMES, values):
-            result.values[name][rows[defined]] = column[defined]
-        result.neighbors[rows] = near[:, :n_kept]
-        if not has_all:
-            return []
-        similarity -= 1  # exp(−2 |x − y|²) = exp(4 cos − 4); itself is exp(−inf) = 0
-        similarity *= 4
-        result.kernel[rows] = np.exp(similarity, out=similarity).sum(axis=1, dtype=np.float64) / (n - 1)
-        found = []
-        for of_found, of_missed in pulls:
-            of_found[~defined], of_missed[~defined] = 0, 0
-            to_class = np.bincount(label_id[rows], weights=of_missed, minlength=label_id.max() + 1)[label_id]
-            to_class[rows] -= of_missed  # a query is not its own gallery
-            found.append(to_class + np.bincount(near.reshape(-1), weights=of_found.reshape(-1), minlength=n))
-        return found
+        is_left = np.arange(deepest) < n_left[rows, None]
+        pulls = score(near, is_left, rows, relevant[rows], values, has_all)
+        kept[rows] = np.where(is_left, near, neighbors.NOBODY)[:, :n_kept]
+        if has_all:
+            similarity -= 1  # exp(−2 |x − y|²) = exp(4 cos − 4); what is left out is exp(−∞) = 0
+            similarity *= 4
+            count = np.where(n_left[rows] > 0, n_left[rows], np.nan)
+            kernel[rows] = np.exp(similarity, out=similarity).sum(axis=1) / count
+            for of_found, of_missed in pulls:
+                of_found[relevant[rows] == 0], of_missed[relevant[rows] == 0] = 0, 0
+        return rows, near, pulls
 
-    for found in parts.at_once([lambda rows=rows: work(rows) for rows in parts.of_rows(n, n)]):
-        for name, pull in zip(NAMES, found):
-            result.gallery[name] += pull
-    return result
+    # Query by query in their order, whatever the blocks: a class's members lose the second, but for those of the query's own
+    # group, who are none of its gallery.
+    _, cell = neighbors.cells(label_id, group)
+    found, of_class, of_cell = (np.zeros((len(NAMES), size)) for size in (n, int(label_id.max()) + 1, n))
+    for rows, near, pulls in parts.at_once([lambda rows=rows: work(rows) for rows in parts.of_rows(n, n)]):
+        for place, (of_found, of_missed) in enumerate(pulls):
+            np.add.at(found[place], near.reshape(-1), of_found.reshape(-1))
+            np.add.at(of_class[place], label_id[rows], of_missed)
+            np.add.at(of_cell[place], cell[rows], of_missed)
+    gallery = {name: of_class[place, label_id] - of_cell[place, cell] + found[place] for place, name in enumerate(NAMES)}
+    return Retrieval(values, gallery if has_all else {}, kernel, kept, with_own_group if has_groups else values)
 
 
-def _query(hit: np.ndarray, r: np.ndarray, has_all: bool) -> tuple[list[np.ndarray], list[tuple[np.ndarray, np.ndarray]]]:
+def _query(hit: np.ndarray, is_left: np.ndarray, r: np.ndarray,
+           has_all: bool) -> tuple[list[np.ndarray], list[tuple[np.ndarray, np.ndarray]]]:
     """Retrieval metrics of queries, and how much each would lose without one sample of the gallery.
 
     Args:
         hit: whether each of the nearest is of the query's class, nearest first, shape (q, depth), one more than r if it can.
-        r: how many others the class has, shape (q,).
+        is_left: whether there is one, or all that the query may find stand before, shape (q, depth).
+        r: how many others of its class the query may find, shape (q,).
         has_all: whether the second is wanted.
 
     Returns:
@@ -145,13 +183,13 @@ def _query(hit: np.ndarray, r: np.ndarray, has_all: bool) -> tuple[list[np.ndarr
         return np.where(reach, change, 0), value - missed
 
     return [first, precision, mean], [
-        (_pull_of_first(hit), np.zeros(q)),
+        (_pull_of_first(hit, is_left), np.zeros(q)),
         pull(precision, np.broadcast_to(own_precision[:, None], hit.shape),
              np.broadcast_to(other_precision[:, None], hit.shape), missed_precision, is_within),
         pull(mean, without_own, without_other, missed_mean, is_within)]
 
 
-def _pull_of_first(hit: np.ndarray) -> np.ndarray:
+def _pull_of_first(hit: np.ndarray, is_left: np.ndarray) -> np.ndarray:
     """By how much P@1 is higher with the sample at each place, had only a random quarter of the gallery been there.
 
     Which sample is nearest is decided by two others as much as by itself, and taking each away in turn counts such chance
@@ -160,11 +198,14 @@ def _pull_of_first(hit: np.ndarray) -> np.ndarray:
 
     Args:
         hit: whether each of the nearest is of the query's class, nearest first, shape (q, depth).
+        is_left: whether there is one, shape (q, depth).
     """
     result = np.zeros(hit.shape)
     looked_at = min(hit.shape[1], 16)  # the chance that no quarter holds any of them: 1 in 100
-    following = hit[:, :looked_at].mean(axis=1)  # what is nearest if none of the nearer ones is there
+    n_there = np.maximum(is_left[:, :looked_at].sum(axis=1), 1)
+    following = hit[:, :looked_at].sum(axis=1) / n_there  # what is nearest if none of the nearer ones is there
     for place in range(looked_at - 1, -1, -1):
-        result[:, place] = 0.25 * 0.75 ** place * (hit[:, place] - following)
-        following = 0.25 * hit[:, place] + 0.75 * following
+        there = is_left[:, place]
+        result[there, place] = (0.25 * 0.75 ** place * (hit[:, place] - following))[there]
+        following = np.where(there, 0.25 * hit[:, place] + 0.75 * following, following)
     return result

@@ -51,28 +51,34 @@ def changed_pairs(cluster_a: np.ndarray, cluster_b: np.ndarray, label_id: np.nda
     return sorted(pairs, key=lambda pair: -abs(pair.in_b - pair.in_a))
 
 
-def moved_neighborhoods(a: np.ndarray, b: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def moved_neighborhoods(a: np.ndarray, b: np.ndarray, k: int, group: np.ndarray | None = None,
+                        names: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Samples by how few of their k nearest they kept from A to B, the most changed first.
 
     Args:
         a: vectors of A, shape (n, D), float32.
         b: vectors of B, shape (n, E), float32.
         k: how many neighbours.
+        group: samples of which none is another's neighbour, shape (n,); None: each alone.
+        names: sample_id, in whose order equal ones stand, shape (n,); None: in that of the rows.
 
     Returns:
-        Rows, shape (n,), int64, and the share each kept, shape (n,), 0 to 1.
+        Rows of the samples that have neighbours, shape (m,), int64, and the share each kept, shape (m,), 0 to 1.
     """
-    overlap = agreement.neighborhood_overlap(a, b, k)
-    rows = np.argsort(overlap, kind="stable")
+    overlap = agreement.neighborhood_overlap(a, b, k, group, names)
+    order = np.arange(len(overlap)) if names is None else np.argsort(names.astype(str), kind="stable")
+    rows = order[np.argsort(overlap[order], kind="stable")]
+    rows = rows[~np.isnan(overlap[rows])]
     return rows, overlap[rows]
 
 
-def doubtful_labels(a: np.ndarray, b: np.ndarray, label_id: np.ndarray, n_classes: int, k: int) -> Doubts:
+def doubtful_labels(a: np.ndarray, b: np.ndarray, label_id: np.ndarray, n_classes: int, k: int,
+                    group: np.ndarray | None = None, names: np.ndarray | None = None) -> Doubts:
     """Likely label errors: the nearest others in both spaces call a sample something else, and the same.
 
     Leave-one-out k-NN, each of the k nearest with one vote, is Wilson's editing rule (1972, doi:10.1109/TSMC.1972.4309137),
-    here asked of two spaces that must agree. A space that was trained on a wrong label may have learnt it: such errors are
-    found less often.
+    here asked of two spaces that must agree. Samples of its own group, which likely bear the same wrong label, have no vote. A
+    space that was trained on a wrong label may have learnt it: such errors are found less often.
 
     Args:
         a: vectors of A, shape (n, D), float32.
@@ -80,13 +86,19 @@ def doubtful_labels(a: np.ndarray, b: np.ndarray, label_id: np.ndarray, n_classe
         label_id: shape (n,), int.
         n_classes: number of classes.
         k: how many vote.
+        group: samples of which none votes for another, shape (n,); None: each alone.
+        names: sample_id, in whose order equal ones stand, shape (n,); None: in that of the rows.
     """
     called, confidence = [], np.zeros(len(label_id))
     for vectors in (a, b):
-        voters = label_id[neighbors.nearest(vectors, vectors, k, is_same=True)[0]]
-        name, share = neighbors.vote(voters, n_classes)
+        near, _ = neighbors.nearest(vectors, vectors, k, True, group, names)
+        voters, is_voter = label_id[near], near != neighbors.NOBODY
+        name, share = neighbors.vote(voters, n_classes, is_voter)
         called.append(name)
-        confidence += (share - (voters == label_id[:, None]).mean(axis=1)) / 2
-    doubted = np.flatnonzero((called[0] == called[1]) & (called[0] != label_id))
+        agreeing = ((voters == label_id[:, None]) & is_voter).sum(axis=1) / np.maximum(is_voter.sum(axis=1), 1)
+        confidence += (share - agreeing) / 2
+    doubted = np.flatnonzero((called[0] == called[1]) & (called[0] != label_id) & (called[0] >= 0))
+    if names is not None:
+        doubted = doubted[np.argsort(names[doubted].astype(str), kind="stable")]
     rows = doubted[np.argsort(-confidence[doubted], kind="stable")]
     return Doubts(rows, called[0][rows], confidence[rows])
