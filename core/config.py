@@ -32,10 +32,12 @@ from core.objectives import (
     UntrainedConfig,
     is_drawn,
 )
-from core.wording import describe
+from core.wording import cut, describe
 
 RANDOM_SPLIT = "a random split"
 LEAKY_SAMPLER = "a sampler that draws from every split"
+_MOST_SAID = 1000  # letters of a refusal
+MOST_SEEDS, MOST_OBJECTIVES, MOST_COUNTS, MOST_RUNS = 1000, 100, 100, 10_000
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -65,7 +67,7 @@ class DatasetConfig(_Config):
 
     source: Literal["digits", "folder", "table", "oxford_pet", "defungi"] = "digits"
     root: str | None = None
-    group_by: str | None = None
+    group_by: str | None = Field(None, max_length=1000)
     max_per_class: int | None = Field(None, ge=2)
     download: bool = False
 
@@ -131,9 +133,9 @@ class SplitConfig(_Config):
 class EncoderConfig(_Config):
     """A timm backbone. `weights` is 'random', 'hub' (timm's pretrained weights) or a local file's path."""
 
-    name: str = "test_convnext"
+    name: str = Field("test_convnext", max_length=200)
     weights: str = Field("random", min_length=1)
-    options: dict[str, bool | int | float | str] = {}
+    options: dict[str, bool | int | float | str] = Field({}, max_length=100)
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     image_size: int | None = Field(None, ge=16, le=1024)
@@ -249,7 +251,7 @@ class TuningConfig(_Config):
     seeds, and no run waits for another's.
     """
 
-    learning_rates: tuple[Annotated[float, Field(gt=0, le=10)], ...]
+    learning_rates: tuple[Annotated[float, Field(gt=0, le=10)], ...] = Field(max_length=100)
     share: float = Field(0.25, gt=0, le=1)
 
     @field_validator("learning_rates")
@@ -354,9 +356,9 @@ class ExperimentConfig(_Config):
     dataset: DatasetConfig
     split: SplitConfig = SplitConfig()
     encoder: EncoderConfig = EncoderConfig()
-    objectives: tuple[ListedObjective, ...] = (ClassificationConfig(), SupConConfig())
-    images_per_class: tuple[ImagesPerClass, ...] = ("all",)
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2)
+    objectives: tuple[ListedObjective, ...] = Field((ClassificationConfig(), SupConConfig()), max_length=MOST_OBJECTIVES)
+    images_per_class: tuple[ImagesPerClass, ...] = Field(("all",), max_length=MOST_COUNTS)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2), max_length=MOST_SEEDS)
     budget: BudgetConfig = BudgetConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -381,6 +383,14 @@ class ExperimentConfig(_Config):
             if labels.count(label) > 1:
                 raise ValueError(f"must be different from each other, got {label!r} twice{advice}")
         return value
+
+    @model_validator(mode="after")
+    def _runs_are_bounded(self) -> "ExperimentConfig":
+        count = (len(self.objectives) + 1) * len(self.images_per_class) * len(self.seeds)
+        if count > MOST_RUNS:
+            raise ValueError(f"objectives × images_per_class × seeds must make at most {MOST_RUNS:,} runs, the untrained "
+                             f"encoder's among them, got {count:,}")
+        return self
 
     @model_validator(mode="after")
     def _drawn_triplets_have_one_view(self) -> "ExperimentConfig":
@@ -492,7 +502,7 @@ def parse(values: object) -> ExperimentConfig:
     try:
         return ExperimentConfig.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(describe(error, ExperimentConfig, OBJECTIVES)) from None
+        raise ConfigError(cut(describe(error, ExperimentConfig, OBJECTIVES), _MOST_SAID)) from None
 
 
 def parse_run(values: object) -> RunConfig:
@@ -504,4 +514,4 @@ def parse_run(values: object) -> RunConfig:
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(describe(error, RunConfig, OBJECTIVES)) from None
+        raise ConfigError(cut(describe(error, RunConfig, OBJECTIVES), _MOST_SAID)) from None

@@ -5,9 +5,9 @@ Knows where values come from; what they may be is `core.config`'s.
 
 from pathlib import Path
 
-import yaml
-
+from core import bounded_yaml
 from core.config import ConfigError, ExperimentConfig, parse
+from core.wording import cut
 
 
 def load(path: Path, overrides: tuple[str, ...] = ()) -> ExperimentConfig:
@@ -28,9 +28,10 @@ def load_all(path: Path, overrides: tuple[str, ...] = ()) -> list[ExperimentConf
     if not path.is_file():
         raise FileNotFoundError(f"config must be an experiment file, found none at {path}")
     try:
-        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, ValueError) as error:  # a ValueError for bytes that are no text and for days that are none
-        raise ConfigError(f"{path} must be YAML, got: {' '.join(str(error).split())}") from None
+        with open(path, "rb") as file:
+            documents = bounded_yaml.documents(file.read(bounded_yaml.MOST_BYTES + 1))
+    except ValueError as error:
+        raise ConfigError(f"{path} must be YAML, got: {error}") from None
     for values in documents or [None]:
         if not isinstance(values, dict):
             raise ConfigError(f"{path} must hold a mapping of keys to values, got {type(values).__name__}")
@@ -42,15 +43,15 @@ def load_all(path: Path, overrides: tuple[str, ...] = ()) -> list[ExperimentConf
 def _override(values: dict, override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
-        raise ConfigError(f"--set must be key.sub=value, got {override!r}")
+        raise ConfigError(f"--set must be key.sub=value, got {cut(override)!r}")
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
-        raise ConfigError(f"--set {key} must be a YAML value, got {text!r}") from None
+        value = bounded_yaml.value(text)
+    except ValueError as error:
+        raise ConfigError(f"--set {key} must be a YAML value, got {cut(text)!r} ({error})") from None
     *parents, last = key.split(".")
     place = values
     for parent in parents:
         place = place.setdefault(parent, {})
         if not isinstance(place, dict):
-            raise ConfigError(f"--set {key}: {parent!r} must be a group of settings, got {place!r}")
+            raise ConfigError(f"--set {key}: {parent!r} must be a group of settings, got {cut(repr(place))}")
     place[last] = value

@@ -8,6 +8,8 @@ from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 
+_MOST_SHOWN = 200  # letters of a value
+
 # Beginnings of messages that name their parameter themselves.
 _COMPLETE = ("a name must", "root", "budget.epochs", "download", "objectives", "group_by", "training.", "tuning.",
              "images_per_class")
@@ -44,6 +46,13 @@ def describe(error: ValidationError, model: type[BaseModel], tagged: dict[str, t
         message = "a group of settings"
     if first["type"] == "tuple_type":
         message = "a list"
+    if first["type"] in ("too_long", "too_short") and isinstance(given, (list, tuple, dict)):
+        bound = f"at most {context['max_length']:,}" if "max_length" in context else f"at least {context['min_length']:,}"
+        return f"{where} must list {bound}, got {len(given):,}"
+    if first["type"] == "string_too_long":
+        return f"{where} must have at most {context['max_length']:,} letters, got {len(given):,}"
+    if first["type"] == "string_type" and isinstance(given, bool):
+        return f"{where} must be text, got {_shown(given)}; YAML reads yes, no, on and off so: quote it"
     return f"{where} must be {message}, got {_shown(given)}"
 
 
@@ -55,12 +64,18 @@ def failure(error: Exception) -> str:
     return " ".join(text.split()) or type(error).__name__
 
 
+def cut(text: str, most: int = 60) -> str:
+    """A text that may be long, as far as a message shows it."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def _shown(value: object) -> str:
     """A value as YAML and JSON would have it; Python's own way for what they cannot say."""
     try:
-        return json.dumps(value, default=str, ensure_ascii=False)
-    except TypeError:
-        return repr(value)
+        text = json.dumps(value, default=str, ensure_ascii=False)
+    except (TypeError, ValueError):
+        text = repr(value)
+    return cut(text, _MOST_SHOWN)
 
 
 def _fields_at(location: tuple, model: type[BaseModel], tagged: dict[str, type[BaseModel]]) -> list[str]:

@@ -5,8 +5,8 @@ from typing import Literal, get_args, get_origin
 
 import streamlit as st
 
+from core import bounded_yaml, encoders
 from core import config as configuration
-from core import encoders
 from core.config import ConfigError, ExperimentConfig
 from core.data.manifest import OPEN
 from core.objectives import OBJECTIVES, Objective
@@ -204,13 +204,10 @@ def _form() -> dict | None:
                                       "number lets the split's seed draw as many.")
     if dataset is None:
         return None
-    import yaml
-
     values = {"name": name, "dataset": dataset.model_dump(),
             "split": {"seed": split_seed, "held_out_classes": _classes(held_out)},
             "encoder": {"name": encoder, "weights": weights, "image_size": size,
-                        "options": {key.strip(): yaml.safe_load(value) for key, _, value in
-                                    (item.partition("=") for item in options.split(",") if item.strip())},
+                        "options": _options(options),
                         **{key: [float(part) for part in text.split(",")] for key, text in
                            (("mean", mean), ("std", std)) if text.strip()}},
             "objectives": objectives, "images_per_class": _numbers(counts, ("all",)), "seeds": _numbers(seeds),
@@ -225,6 +222,16 @@ def _form() -> dict | None:
     if refused := st.session_state.pop("curve-refused", ""):
         curve.caption(f":red[{plain(refused)}.]")
     return values
+
+
+def _options(text: str) -> dict[str, object]:
+    """Encoder options as `key=value`, with commas between them; the page ends with the reason where they are none."""
+    try:
+        return {key.strip(): bounded_yaml.value(value) for key, _, value in
+                (item.partition("=") for item in text.split(",") if item.strip())}
+    except ValueError as error:
+        st.error(f"Encoder options must be key=value with commas between them: {error}", icon=":material/error:")
+        st.stop()
 
 
 def _show_plan(checked: planning.Plan) -> None:
