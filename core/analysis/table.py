@@ -5,13 +5,15 @@ Writing is whole or not at all; reading checks that the content is what was writ
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from core import files
+from core.files import Damaged
 
 _TEXT = ("sample_id", "path", "label", "split", "group")
 _NUMBERS = {"label_id": pa.int32(), "cluster": pa.int32(), "x": pa.float32(), "y": pa.float32()}
@@ -96,12 +98,8 @@ def write(table: EmbeddingTable, path: Path) -> None:
         "embedding": pa.FixedSizeListArray.from_arrays(flat, width),
     })
     metadata = {**table.metadata, "content_sha256": _digest(table)}
-    temporary = path.with_name(path.name + ".tmp")
-    try:
+    with files.replacing(path) as temporary:
         pq.write_table(arrow.replace_schema_metadata({"duet": json.dumps(metadata)}), temporary, compression="zstd")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read(path: Path) -> EmbeddingTable:
@@ -109,27 +107,28 @@ def read(path: Path) -> EmbeddingTable:
 
     Raises:
         FileNotFoundError: if there is none.
-        ValueError: if it is not an embedding table, or is not the content that was written.
+        Damaged: if it is not an embedding table, or is not the content that was written.
     """
     if not path.is_file():
         raise FileNotFoundError(f"embedding table must exist, found none at {path}")
-    try:
-        arrow = pq.read_table(path)
-        metadata = json.loads(arrow.schema.metadata[b"duet"])
-        expected = metadata.pop("content_sha256")
-        _check_schema(arrow.schema)
-        text = {name: np.array(arrow[name].to_pylist(), dtype=object) for name in _TEXT}
-        numbers = {name: arrow[name].to_numpy() for name in _NUMBERS}
-        vectors = arrow["embedding"].combine_chunks()
-        embedding = vectors.flatten().to_numpy().reshape(len(arrow), vectors.type.list_size)
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path} must be an embedding table, got {type(error).__name__}: {reason}") from None
-    table = EmbeddingTable(**text, **numbers, embedding=embedding, metadata=metadata)
+    table, expected = files.read(path, _read, "an embedding table")
     if _digest(table) != expected:
-        raise ValueError(f"{path} must match its checksum; it was changed after it was written")
+        raise Damaged(path, "must match its checksum; it was changed after it was written")
     _verify(table, path)
     return table
+
+
+def _read(path: Path) -> tuple[EmbeddingTable, str]:
+    """What a file holds, and the checksum it was written with."""
+    arrow = pq.read_table(path)
+    metadata = json.loads(arrow.schema.metadata[b"duet"])
+    expected = metadata.pop("content_sha256")
+    _check_schema(arrow.schema)
+    text = {name: np.array(arrow[name].to_pylist(), dtype=object) for name in _TEXT}
+    numbers = {name: arrow[name].to_numpy() for name in _NUMBERS}
+    vectors = arrow["embedding"].combine_chunks()
+    embedding = vectors.flatten().to_numpy().reshape(len(arrow), vectors.type.list_size)
+    return EmbeddingTable(**text, **numbers, embedding=embedding, metadata=metadata), expected
 
 
 def read_header(path: Path) -> tuple[dict, int]:
@@ -137,17 +136,17 @@ def read_header(path: Path) -> tuple[dict, int]:
 
     Raises:
         FileNotFoundError: if there is none.
-        ValueError: if it is not an embedding table.
+        Damaged: if it is not an embedding table.
     """
     if not path.is_file():
         raise FileNotFoundError(f"embedding table must exist, found none at {path}")
-    try:
-        schema = pq.read_schema(path)
-        _check_schema(schema)
-        metadata = json.loads(schema.metadata[b"duet"])
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path} must be an embedding table, got {type(error).__name__}: {reason}") from None
+    return files.read(path, _read_header, "an embedding table")
+
+
+def _read_header(path: Path) -> tuple[dict, int]:
+    schema = pq.read_schema(path)
+    _check_schema(schema)
+    metadata = json.loads(schema.metadata[b"duet"])
     metadata.pop("content_sha256", None)
     return metadata, schema.field("embedding").type.list_size
 

@@ -5,7 +5,6 @@ A manifest is made by `core.data.sources`, given its splits by `core.data.split`
 
 import hashlib
 import json
-import os
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from core import files
 from core.data.duplicates import Pair
+from core.files import Damaged
 
 SPLITS = ("train", "validation", "test")
 OPEN = "open"  # the split of held-out classes: never trained on, retrieved among each other
@@ -129,9 +130,8 @@ class Manifest:
         columns |= {f"rank_{seed}": pa.array(rank, pa.int32()) for seed, rank in self.rank.items()}
         meta = {"fingerprint": self.fingerprint, "content_sha256": self._content_digest(), **self._lists()}
         table = pa.table(columns).replace_schema_metadata({"duet": json.dumps(meta)})
-        temporary = path.with_name(path.name + ".tmp")
-        pq.write_table(table, temporary, compression="zstd")
-        os.replace(temporary, path)
+        with files.replacing(path) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
 
     def _lists(self) -> dict[str, list[list[str]]]:
         return {"unreadable": [[item.path, item.reason] for item in self.unreadable],
@@ -149,21 +149,24 @@ def read(path: Path) -> Manifest:
 
     Raises:
         FileNotFoundError: if there is none.
-        ValueError: if it is no manifest, or its content is not what was written.
+        Damaged: if it is no manifest, or its content is not what was written.
     """
     if not path.is_file():
         raise FileNotFoundError(f"manifest must exist, found none at {path}")
-    try:
-        table = pq.read_table(path)
-        meta = json.loads(table.schema.metadata[b"duet"])
-        text = {name: np.array(table[name].to_pylist(), dtype=object) for name in _TEXT}
-        rank = {int(name.removeprefix("rank_")): table[name].to_numpy()
-                for name in table.column_names if name.startswith("rank_")}
-        manifest = Manifest(**text, rank=rank, unreadable=tuple(Unreadable(*item) for item in meta["unreadable"]),
-                            duplicates=tuple(Pair(*item) for item in meta["duplicates"]))
-        found, expected = (manifest.fingerprint, manifest._content_digest()), (meta["fingerprint"], meta["content_sha256"])
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path} must be a manifest, got {type(error).__name__}: {' '.join(str(error).split())}") from None
-    if found != expected:
-        raise ValueError(f"{path} must match its fingerprint {expected[0]}; it was changed after it was written")
+    manifest, expected = files.read(path, _read, "a manifest")
+    if (manifest.fingerprint, manifest._content_digest()) != expected:
+        raise Damaged(path, f"must match its fingerprint {expected[0]}; it was changed after it was written")
     return manifest
+
+
+def _read(path: Path) -> tuple[Manifest, tuple[str, str]]:
+    """What a file holds, and the fingerprint and checksum it was written with."""
+    table = pq.read_table(path)
+    meta = json.loads(table.schema.metadata[b"duet"])
+    text = {name: np.array(table[name].to_pylist(), dtype=object) for name in _TEXT}
+    rank = {int(name.removeprefix("rank_")): table[name].to_numpy()
+            for name in table.column_names if name.startswith("rank_")}
+    manifest = Manifest(**text, rank=rank, unreadable=tuple(Unreadable(*item) for item in meta["unreadable"]),
+                        duplicates=tuple(Pair(*item) for item in meta["duplicates"]))
+    manifest.fingerprint, manifest._content_digest()  # what they stumble over is damage too
+    return manifest, (meta["fingerprint"], meta["content_sha256"])

@@ -6,9 +6,7 @@ evaluation transform; the last crop to the encoder's input size happens on the d
 
 import errno
 import math
-import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -18,6 +16,7 @@ import numpy as np
 from filelock import FileLock
 from PIL import Image
 
+from core import files
 from core.data import processes, reading
 from core.data.manifest import Manifest
 from core.data.scan import Progress
@@ -60,25 +59,23 @@ def load(manifest: Manifest, source: Source, size: int, cache: Path, progress: P
 def _decode(manifest: Manifest, source: Source, size: int, path: Path, progress: Progress | None) -> None:
     shape = (len(manifest), size, size, 3)
     _check_space(path.parent, math.prod(shape))
-    with tempfile.NamedTemporaryFile(suffix=".tmp", dir=path.parent, delete=False) as file:
+    files.sweep(path.parent)  # what a kill left, as large as this
+    with files.replacing(path) as temporary, temporary.open("w+b") as file:
         try:
             np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
             file.flush()
             start = file.tell()
-            os.posix_fallocate(file.fileno(), 0, start + math.prod(shape))  # a disk too full is noticed before the work
+            files.reserve_space(file.fileno(), start + math.prod(shape))  # a disk too full is noticed before the work
             synced = time.monotonic()
             for done in _filled(manifest, source, size, file.name, start):
                 if progress:
                     progress(done, len(manifest))
                 if time.monotonic() > synced + _SYNC_SECONDS:
-                    os.fdatasync(file.fileno())  # while the others decode; at the end all would wait for it
+                    files.sync_content(file.fileno())  # while the others decode; at the end all would wait for it
                     synced = time.monotonic()
-            os.fsync(file.fileno())
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, path)
-        except BaseException as error:
-            Path(file.name).unlink(missing_ok=True)
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                file.truncate(0)
                 _check_space(path.parent, math.prod(shape))  # says how much is lacking
             raise
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from core import files
 from core.data import memory
 from core.data.decoding import MAX_BYTES, UNREADABLE, decode, grey_square, reason
 
@@ -140,5 +141,5 @@ def _write(file: int, content: bytes, place: int) -> None:
     """Writes all of it: one call may write less, and says that the disk is full only at the next."""
     rest = memoryview(content)
     while len(rest):
-        written = os.pwrite(file, rest, place)
+        written = files.write_at(file, rest, place)
         rest, place = rest[written:], place + written

@@ -12,6 +12,8 @@ from pathlib import Path
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from core import files
+
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:1080px;margin:2rem auto;padding:0 1rem;color:#1f2328;background:#fff}
 h1{line-height:1.25}h2{margin-top:2.2rem}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
@@ -73,9 +75,7 @@ def write(title: str, body: str, path: Path) -> None:
     page = (f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title>"
             f"<style>{_STYLE}</style></head><body>{body}<script type='text/plain' id='plotly'>{_packed_plotly()}</script>"
             f"<script>{_DRAW}</script></body></html>")
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
+    files.write_bytes(path, page.encode())
 
 
 @cache

@@ -4,16 +4,18 @@ Files alone, in `.queue` beside the experiments; no server. A ticket counts whil
 dies with the process that holds it, so nothing has to be put right after a crash. Loads nothing heavy: a worker waits here.
 """
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-import psutil
 from filelock import FileLock, Timeout
+
+from core import files
+from core.files import Damaged
+from core.identity import is_alive
 
 _POLL = 0.3  # seconds between two looks at the queue
 _GPU_FILES = ("/dev/nvidia0", "/dev/dxg")  # Linux; Windows' Linux
@@ -29,6 +31,7 @@ class Ticket:
         devices: what it needs, as `devices` names them.
         pid: the process that waits or works.
         pid_created: when that process was created (s since 1970).
+        pid_started: the same whatever the clock, as `identity.started` has it; '' of older versions.
     """
 
     number: int
@@ -36,6 +39,12 @@ class Ticket:
     devices: tuple[str, ...]
     pid: int
     pid_created: float
+    pid_started: str = ""
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether its process lives."""
+        return is_alive(self.pid, self.pid_created, self.pid_started)
 
 
 def devices(name: str, n_devices: int = 1) -> tuple[str, ...]:
@@ -65,14 +74,9 @@ def enter(root: Path, ticket: Ticket) -> None:
     folder = _folder(root)
     for path in folder.glob("*.json"):
         found = _read(path)
-        if found is not None and not is_alive(found.pid, found.pid_created):
+        if found is not None and not found.is_valid:
             path.unlink(missing_ok=True)
-    temporary = folder / f"{ticket.experiment}.{os.getpid()}.tmp"
-    try:
-        temporary.write_text(json.dumps(asdict(ticket)), encoding="utf-8")
-        os.replace(temporary, folder / f"{ticket.experiment}.json")
-    finally:
-        temporary.unlink(missing_ok=True)
+    files.write_json(folder / f"{ticket.experiment}.json", asdict(ticket))
 
 
 def leave(folder: Path) -> None:
@@ -108,13 +112,17 @@ def turn(folder: Path, wanted: tuple[str, ...], give_up: Callable[[], bool]) -> 
         yield True
 
 
-def is_alive(pid: int, pid_created: float) -> bool:
-    """Whether the very process that had this pid at that time still runs; a zombie is dead."""
-    try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - pid_created) < 1 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+def damaged(root: Path) -> list[Damaged]:
+    """What is wrong with tickets that cannot be read; they count for nothing, and the queue goes on without them."""
+    found = []
+    for path in sorted((root / ".queue").glob("*.json")):
+        try:
+            _parse(path)
+        except FileNotFoundError:
+            continue
+        except Damaged as error:
+            found.append(error)
+    return found
 
 
 def _is_first(folder: Path) -> bool:
@@ -143,16 +151,30 @@ def _hold(root: Path, wanted: tuple[str, ...], held: ExitStack) -> bool:
 def _tickets(root: Path) -> list[Ticket]:
     """Tickets of living processes, in order."""
     found = [_read(path) for path in (root / ".queue").glob("*.json")]
-    return sorted((ticket for ticket in found if ticket is not None and is_alive(ticket.pid, ticket.pid_created)),
+    return sorted((ticket for ticket in found if ticket is not None and ticket.is_valid),
                   key=lambda ticket: (ticket.number, ticket.experiment))
 
 
 def _read(path: Path) -> Ticket | None:
+    """A ticket; None of one that left the queue between two looks, or that cannot be read."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:  # left the queue between two looks
+        return _parse(path)
+    except (FileNotFoundError, Damaged):
         return None
-    return Ticket(**{**values, "devices": tuple(values["devices"])})
+
+
+def _parse(path: Path) -> Ticket:
+    values = files.read_json(path)
+    try:
+        known = {field.name: values[field.name] for field in fields(Ticket) if field.name in values}
+        ticket = Ticket(**{**known, "devices": tuple(known["devices"])})
+        kinds = {"number": int, "experiment": str, "pid": int, "pid_created": (int, float), "pid_started": str}
+        if not all(isinstance(getattr(ticket, name), kind) for name, kind in kinds.items()):
+            raise TypeError("a field of another type")
+    except (KeyError, TypeError) as error:
+        raise Damaged(path, f"must be a ticket of the queue, got {type(error).__name__}: {error}",
+                      "it is passed over; delete it") from None
+    return ticket
 
 
 def _folder(root: Path) -> Path:

@@ -1,32 +1,45 @@
 """Experiments and runs as folders: create, list, read, delete; states and records.
 
 The only thing that passes between training and screens. Every JSON file is replaced whole; JSON lines are appended,
-and a reader ignores a half line at the end. Starts no process and asks none whether it lives.
+and a reader ignores a half line at the end. What cannot be read is `Damaged`: one error, whichever file it is. Starts no
+process and asks none whether it lives.
 """
 
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
-import tempfile
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, get_args
 
 import core
 from core import config as configuration
+from core import files
 from core.config import ConfigError, ExperimentConfig, RunConfig, SplitConfig
+from core.files import Damaged, read_json, write_json
 
 if TYPE_CHECKING:  # pyarrow, 80 MB, is loaded where a manifest is: a worker that waits its turn needs none
     from core.data.manifest import Manifest
 
+__all__ = ["Damaged", "read_json", "write_json"]  # what others know as this module's
+
 State = Literal["queued", "running", "completed", "failed", "stopped"]
+Config = TypeVar("Config", ExperimentConfig, RunConfig)
+FORMAT = 1  # of an experiment's folder; files without one are older
+DELETE = "delete the experiment, or put the file back"
+RESUME = "resume the run to make it anew, or delete the experiment"
 _PACKAGES = ("torch", "timm", "scikit-learn", "umap-learn", "pytorch-metric-learning", "numpy", "pyarrow")
 _RANDOM_SPLIT = "manifest-random-split.parquet"
 _BALLAST = 256 * 1024  # bytes: room for some forty tracebacks and states
+_TRACES = ("experiment.json", "manifest.parquet")  # by which a folder is an experiment, whole or damaged
+_RECORD = {"epoch": int}
+_ALARM = {"kind": str, "step": int, "message": str}
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,7 @@ class RunStatus:
         message: of a failure, one sentence.
         pid: process that runs it.
         pid_created: when that process was created (s since 1970), so that a reused pid is not taken for it.
+        pid_started: the same whatever the clock; as `identity.started` has it.
         changed: when this was written (s since 1970).
     """
 
@@ -50,6 +64,14 @@ class RunStatus:
     pid: int | None = None
     pid_created: float | None = None
     changed: float = 0.0
+    pid_started: str = ""
+
+
+class Lines(NamedTuple):
+    """A file of JSON lines: those that are good, and how many are not."""
+
+    good: list[dict]
+    n_bad: int
 
 
 def create(config: ExperimentConfig, manifest: "Manifest", root: Path, random_split: "Manifest | None" = None) -> Path:
@@ -69,44 +91,81 @@ def create(config: ExperimentConfig, manifest: "Manifest", root: Path, random_sp
     """
     folder = root / config.name
     root.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
+    staging = root / f".new-{files.mark()}"
+    staging.mkdir(mode=0o755)
     try:
         write_json(staging / "experiment.json", {
-            "config": config.to_json(), "fingerprint": manifest.fingerprint, "classes": list(manifest.classes),
+            "format": FORMAT, "config": config.to_json(), "fingerprint": manifest.fingerprint,
+            "classes": list(manifest.classes),
             "versions": versions(), "git_commit": _git_commit(), "created": time.time(),
         })
         manifest.write(staging / "manifest.parquet")
         if random_split is not None:
             random_split.write(staging / _RANDOM_SPLIT)
         for run in config.runs():
-            (staging / run.name / "snapshots").mkdir(parents=True)
-            write_json(staging / run.name / "run.json", {"config": run.to_json(), "fingerprint": manifest.fingerprint})
+            _lay_out_run(staging / run.name, run, manifest.fingerprint)
             write_status(staging / run.name, RunStatus("queued"))
-        staging.chmod(0o755)
-        if folder.exists():
+        if os.path.lexists(folder):
             raise FileExistsError(f"name must be new, got {config.name!r}, which exists in {root}")
         os.rename(staging, folder)
+        files.sync_folder(root)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
     return folder
 
 
+def _lay_out_run(folder: Path, run: RunConfig, fingerprint: str) -> None:
+    (folder / "snapshots").mkdir(parents=True, exist_ok=True)
+    write_json(folder / "run.json", {"format": FORMAT, "config": run.to_json(), "fingerprint": fingerprint})
+
+
+def restore_run(run: Path) -> None:
+    """Lays out a run's folder and `run.json` again if they are damaged or gone, as the experiment says they were.
+
+    Raises:
+        Damaged: if the experiment's own file is damaged too, or a newer version wrote the run.
+    """
+    try:
+        read_run(run)
+    except Damaged as error:
+        if error.is_newer:
+            raise
+        configs = {config.name: config for config in read_config(run.parent).runs()}
+        if run.is_symlink() or (run.exists() and not run.is_dir()):
+            run.unlink()
+        _lay_out_run(run, configs[run.name], experiment(run.parent).get("fingerprint", ""))
+    (run / "snapshots").mkdir(exist_ok=True)
+
+
 def free_name(root: Path, name: str) -> str:
     """The name itself, or the first of name-2, name-3, … that no experiment has."""
     candidate, number = name, 1
-    while (root / candidate).exists():
+    while os.path.lexists(root / candidate):
         number += 1
         candidate = f"{name}-{number}"
     return candidate
 
 
 def experiments(root: Path) -> list[Path]:
-    """Folders of all experiments, the newest first."""
-    if not root.is_dir():
+    """Folders of all experiments, damaged ones too, the newest first; what else lies there is passed over."""
+    found = []
+    try:
+        entries = list(os.scandir(root))
+    except OSError:
         return []
-    found = [path.parent for path in root.glob("*/experiment.json") if not path.parent.name.startswith(".")]
-    return sorted(found, key=lambda folder: (folder / "experiment.json").stat().st_mtime, reverse=True)
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        for name in _TRACES:
+            try:
+                found.append((os.stat(os.path.join(entry.path, name)).st_mtime_ns, Path(entry.path)))
+            except PermissionError:  # of the folder: an experiment or not, nobody can tell
+                found.append((entry.stat(follow_symlinks=False).st_mtime_ns, Path(entry.path)))
+            except (OSError, ValueError):  # no such file, a link that leads to itself, a file and no folder
+                continue
+            break
+    return [folder for _, folder in sorted(found, reverse=True)]
 
 
 def runs(folder: Path) -> list[Path]:
@@ -127,7 +186,10 @@ def find(root: Path, name: str) -> Path:
     for part in parts:
         configuration.check_name(part)
     folder = root.joinpath(*parts)
-    if not (folder / ("run.json" if len(parts) == 2 else "experiment.json")).is_file():
+    is_there = root / parts[0] in experiments(root)
+    if is_there and len(parts) == 2 and not (folder / "run.json").is_file():
+        is_there = folder in runs(folder.parent)  # a run whose folder is damaged or gone is one still
+    if not is_there:
         known = ", ".join(path.name for path in experiments(root)) or "none yet"
         raise FileNotFoundError(f"no {'run' if len(parts) == 2 else 'experiment'} {name!r} in {root}; "
                                 f"experiments there: {known}")
@@ -136,32 +198,133 @@ def find(root: Path, name: str) -> Path:
 
 def delete(folder: Path) -> None:
     """Removes an experiment with all its runs; the caller has made sure that no process writes it."""
-    hidden = folder.with_name(f".deleted-{folder.name}-{time.time_ns()}")
+    hidden = folder.with_name(f".deleted-{files.mark()}")
     os.rename(folder, hidden)  # gone at once for every reader, also if the removal is cut short
-    shutil.rmtree(hidden, ignore_errors=True)
+    if hidden.is_symlink():
+        hidden.unlink()
+    else:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def experiment(folder: Path) -> dict:
+    """An experiment's `experiment.json`: 'config', 'classes', 'fingerprint', 'versions' and more.
+
+    Raises:
+        Damaged: if it is missing, cannot be read, or is of a newer version.
+    """
+    return _described(folder / "experiment.json", ("config", "classes"), DELETE)
 
 
 def read_config(folder: Path) -> ExperimentConfig:
-    """The config of an experiment folder."""
-    return configuration.parse(read_json(folder / "experiment.json")["config"])
+    """The config of an experiment folder.
+
+    Raises:
+        Damaged: if it is missing, cannot be read, or is of a newer version.
+    """
+    return _config(folder / "experiment.json", experiment(folder), configuration.parse, DELETE)
 
 
 def read_run(run: Path) -> RunConfig:
-    """The config of a run folder."""
-    return configuration.parse_run(read_json(run / "run.json")["config"])
+    """The config of a run folder.
+
+    Raises:
+        Damaged: as `read_config`.
+    """
+    path = run / "run.json"
+    return _config(path, _described(path, ("config",), RESUME), configuration.parse_run, RESUME)
+
+
+def _described(path: Path, keys: tuple[str, ...], remedy: str) -> dict:
+    """A file that says how something was made, if this version can read it."""
+    try:
+        values = read_json(path)
+    except FileNotFoundError:
+        raise Damaged(path, "must exist, it is missing", remedy) from None
+    except Damaged as error:
+        raise Damaged(path, error.what, remedy) from None
+    form = values.get("format", FORMAT)
+    if not isinstance(form, int) or form > FORMAT:
+        raise Damaged(path, f"was written by a newer Duet (format {form}; this one reads up to {FORMAT})",
+                      "update Duet to open it, or delete it", is_newer=True)
+    if lacking := [key for key in keys if key not in values]:
+        raise Damaged(path, f"must hold {' and '.join(keys)}, got none of {' and '.join(lacking)}", remedy)
+    if "classes" in keys and not (isinstance(values["classes"], list) and all(isinstance(x, str) for x in values["classes"])):
+        raise Damaged(path, "must hold a list of classes' names under classes", remedy)
+    return values
+
+
+def _config(path: Path, values: dict, parse: Callable[[object], Config], remedy: str) -> Config:
+    try:
+        return parse(values["config"])
+    except (ConfigError, TypeError, AttributeError, RecursionError) as error:
+        if str(error).startswith("unknown key"):
+            written = values.get("versions", {}).get("duet", "") if isinstance(values.get("versions"), dict) else ""
+            raise Damaged(path, f"was written by a newer Duet, or changed by hand (this is {core.__version__}"
+                                f"{f', it says {written}' if written else ''}): {error}",
+                          "update Duet to open it, or delete it", is_newer=True) from None
+        raise Damaged(path, f"must hold a config, got: {error}", remedy) from None
+
+
+def read_verdict(folder: Path) -> dict:
+    """What an experiment's last run wrote down in `verdict.json`.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        Damaged: if it cannot be read.
+    """
+    path = folder / "verdict.json"
+    remedy = "Compare makes it anew"
+    try:
+        found = read_json(path)
+    except Damaged as error:
+        raise Damaged(path, error.what, remedy) from None
+    kinds = {"rows": list, "comparisons": list, "sentence": str}
+    if not all(isinstance(found.get(name), kind) for name, kind in kinds.items()):
+        raise Damaged(path, f"must hold {', '.join(kinds)}, got {', '.join(found) or 'an empty object'}", remedy)
+    if not all(isinstance(row, dict) for row in (*found["rows"], *found["comparisons"])):
+        raise Damaged(path, "must hold objects in rows and comparisons", remedy)
+    return found
 
 
 def read_manifest(folder: Path, split: SplitConfig | None = None) -> "Manifest":
-    """The samples of an experiment folder in its own split, or in that of one of its runs."""
+    """The samples of an experiment folder in its own split, or in that of one of its runs.
+
+    Raises:
+        Damaged: if the file is missing or cannot be read.
+    """
     from core.data import manifest as manifests
 
     is_random = split is not None and split.group == "none" and (folder / _RANDOM_SPLIT).is_file()
-    return manifests.read(folder / (_RANDOM_SPLIT if is_random else "manifest.parquet"))
+    path = folder / (_RANDOM_SPLIT if is_random else "manifest.parquet")
+    remedy = "put the file back, or delete the experiment; runs that are finished can still be explored and exported"
+    try:
+        return manifests.read(path)
+    except FileNotFoundError:
+        raise Damaged(path, "must exist, it is missing", remedy) from None
+    except Damaged as error:
+        raise Damaged(path, error.what, remedy) from None
 
 
 def read_status(run: Path) -> RunStatus:
-    """What the worker last wrote about a run."""
-    return RunStatus(**read_json(run / "state.json"))
+    """What the worker last wrote about a run; what a newer version added is passed over.
+
+    Raises:
+        Damaged: if the file is missing, cannot be read, or its state is none that this version knows.
+    """
+    path = run / "state.json"
+    try:
+        values = read_json(path)
+    except FileNotFoundError:
+        raise Damaged(path, "must exist, it is missing", RESUME) from None
+    except Damaged as error:
+        raise Damaged(path, error.what, RESUME) from None
+    known = {field.name: values[field.name] for field in fields(RunStatus) if field.name in values}
+    if known.get("state") not in get_args(State):
+        raise Damaged(path, f"must hold a state of {', '.join(get_args(State))}, got {known.get('state')!r}: "
+                            "of a newer Duet, or changed by hand", RESUME)
+    if not all(isinstance(known.get(name, ""), str) for name in ("phase", "kind", "message", "pid_started")):
+        raise Damaged(path, "must hold text under phase, kind and message", RESUME)
+    return RunStatus(**known)
 
 
 def write_status(run: Path, status: RunStatus) -> None:
@@ -177,15 +340,13 @@ def reserve(folder: Path) -> None:
     """
     path = folder / ".reserve"
     if not path.is_file():
-        temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(os.urandom(_BALLAST))  # random: some file systems store zeros in no space
-        os.replace(temporary, path)
+        files.write_bytes(path, os.urandom(_BALLAST))  # random: some file systems store zeros in no space
 
 
 def release(folder: Path) -> None:
     """Gives back the space that `reserve` kept."""
     (folder / ".reserve").unlink(missing_ok=True)
-    (folder / ".reserve.tmp").unlink(missing_ok=True)
+    files.sweep(folder)
 
 
 def append_record(run: Path, record: dict) -> None:
@@ -201,7 +362,7 @@ def append_alarm(run: Path, alarm: dict) -> None:
 def append_line(path: Path, record: dict) -> None:
     """Adds a line of JSON and flushes it to the disk; a half line that a crash or a full disk left is dropped first."""
     if path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n"):
-        _replace_lines(path, read_lines(path))
+        _replace_lines(path, read_lines(path).good)
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record, allow_nan=False) + "\n")
         file.flush()
@@ -209,25 +370,52 @@ def append_line(path: Path, record: dict) -> None:
 
 
 def read_records(run: Path) -> list[dict]:
-    """All whole lines of a run's `records.jsonl`."""
-    return read_lines(run / "records.jsonl")
+    """The good lines of a run's `records.jsonl`."""
+    return read_lines(run / "records.jsonl", _RECORD).good
 
 
 def read_alarms(run: Path) -> list[dict]:
-    """All whole lines of a run's `alarms.jsonl`."""
-    return read_lines(run / "alarms.jsonl")
+    """The good lines of a run's `alarms.jsonl`."""
+    return read_lines(run / "alarms.jsonl", _ALARM).good
 
 
-def read_lines(path: Path) -> list[dict]:
-    """All whole lines of a file of JSON lines; none if there is no file."""
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines(keepends=True)
-            if line.endswith("\n")]
+def bad_lines(run: Path) -> dict[str, int]:
+    """Of a run's files of lines, how many whole lines cannot be used; only those that have some."""
+    asked = {"records.jsonl": _RECORD, "alarms.jsonl": _ALARM}
+    counts = {name: read_lines(run / name, keys).n_bad for name, keys in asked.items()}
+    return {name: count for name, count in counts.items() if count}
+
+
+def read_lines(path: Path, keys: dict[str, type | tuple[type, ...]] | None = None) -> Lines:
+    """The whole lines of a file of JSON lines; none if there is no file, one bad if it is none that can be read.
+
+    Args:
+        path: the file.
+        keys: what a good line has, and of which type; None asks for a JSON object alone.
+    """
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except FileNotFoundError:
+        return Lines([], 0)
+    except OSError:
+        return Lines([], int(os.path.lexists(path)))
+    good, n_bad = [], 0
+    for line in lines:
+        if not line.endswith(b"\n"):  # being written, or what a crash left of it
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        if isinstance(record, dict) and all(isinstance(record.get(key), kind) for key, kind in (keys or {}).items()):
+            good.append(record)
+        else:
+            n_bad += 1
+    return Lines(good, n_bad)
 
 
 def keep_records(run: Path, last_epoch: int) -> None:
-    """Drops records later than an epoch: those that a resumed run will write again."""
+    """Drops records later than an epoch: those that a resumed run will write again; and lines that cannot be used."""
     _replace_lines(run / "records.jsonl", [record for record in read_records(run) if record["epoch"] <= last_epoch])
 
 
@@ -238,38 +426,14 @@ def keep_alarms(run: Path, last_step: int) -> None:
 
 
 def _replace_lines(path: Path, records: list[dict]) -> None:
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-    os.replace(temporary, path)
+    files.write_bytes(path, "".join(json.dumps(record) + "\n" for record in records).encode())
 
 
 def snapshots(run: Path) -> dict[int, Path]:
     """Epoch -> snapshot file, in order."""
-    found = {int(path.stem.removeprefix("epoch_")): path for path in (run / "snapshots").glob("epoch_*.parquet")}
+    found = {int(match[1]): path for path in (run / "snapshots").glob("epoch_*.parquet")
+             if (match := re.fullmatch(r"epoch_(\d+)\.parquet", path.name))}
     return dict(sorted(found.items()))
-
-
-def read_json(path: Path) -> dict:
-    """A JSON file of an experiment.
-
-    Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if it is not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} must be JSON, got: {error}") from None
-
-
-def write_json(path: Path, values: dict) -> None:
-    """Replaces a JSON file whole."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(json.dumps(values, indent=1, allow_nan=False), encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def versions() -> dict[str, str]:

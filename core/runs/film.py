@@ -4,7 +4,6 @@ The probe is drawn from validation, so that nobody watches test images while tra
 before and so does not jump.
 """
 
-import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,9 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from core import files
 from core.analysis import clustering, projection
 from core.data.manifest import Manifest
+from core.files import Damaged
 from core.runs import directory
+
+_SHOWN = ("sample_id", "label_id", "cluster", "x", "y")
 
 
 def probe_rows(manifest: Manifest, most: int) -> np.ndarray:
@@ -67,9 +70,8 @@ class Film:
             "x": pa.array(self._layout[:, 0], pa.float32()), "y": pa.array(self._layout[:, 1], pa.float32()),
             "embedding": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])})
         path = self._folder / f"epoch_{epoch:04d}.parquet"
-        temporary = path.with_suffix(".tmp")
-        pq.write_table(frame, temporary)
-        os.replace(temporary, path)
+        with files.replacing(path) as temporary:
+            pq.write_table(frame, temporary)
 
     def rewind(self, epoch: int) -> None:
         """Drops frames later than an epoch and goes on from its layout."""
@@ -77,7 +79,11 @@ class Film:
             if later > epoch:
                 path.unlink()
             elif later == epoch:
-                frame = read_frame(path)
+                try:
+                    frame = read_frame(path)
+                except Damaged:  # the next frame begins a layout of its own
+                    path.unlink()
+                    continue
                 self._layout = np.stack([frame["x"], frame["y"]], axis=1)
 
 
@@ -88,6 +94,14 @@ def _first_layout(content: bytes, width: int) -> np.ndarray:
 
 
 def read_frame(path: Path) -> dict[str, np.ndarray]:
-    """A frame's columns but for its vectors: sample_id, label_id, cluster, x, y; each of shape (m,)."""
-    frame = pq.read_table(path, columns=["sample_id", "label_id", "cluster", "x", "y"])
-    return {name: frame[name].to_numpy() for name in frame.column_names}
+    """A frame's columns but for its vectors: sample_id, label_id, cluster, x, y; each of shape (m,).
+
+    Raises:
+        FileNotFoundError: if there is none.
+        Damaged: if it cannot be read.
+    """
+    def columns(file: Path) -> dict[str, np.ndarray]:
+        frame = pq.read_table(file, columns=list(_SHOWN))
+        return {name: frame[name].to_numpy() for name in _SHOWN}
+
+    return files.read(path, columns, "a frame of the film")

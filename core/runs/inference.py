@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from core import files
 from core.analysis import projection
 from core.analysis.table import EmbeddingTable
 from core.config import RunConfig
@@ -106,8 +107,7 @@ def export_onnx(run: Path, output: Path) -> None:
                          "install them with: pip install onnx onnxscript")
     module, data, _, _ = load_encoder(run)
     size = data.image_size
-    temporary = output.with_name(output.name + ".tmp")
     batch = torch.export.Dim("batch", min=1)
-    torch.onnx.export(module.eval(), (torch.zeros(2, 3, size, size),), temporary, input_names=["images"],
-                      output_names=["features"], dynamic_shapes=({0: batch},), external_data=False, verbose=False)
-    temporary.replace(output)
+    with files.replacing(output) as temporary:
+        torch.onnx.export(module.eval(), (torch.zeros(2, 3, size, size),), temporary, input_names=["images"],
+                          output_names=["features"], dynamic_shapes=({0: batch},), external_data=False, verbose=False)

@@ -15,18 +15,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-import psutil
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
+from core import files, identity
 from core.config import EncoderConfig
+from core.files import Damaged
+from core.identity import is_alive
 from core.runs import device_queue, directory, trials
-from core.runs.device_queue import Ticket, is_alive
+from core.runs.device_queue import Ticket
 from core.runs.directory import RunStatus
 
-DerivedState = Literal["queued", "running", "completed", "failed", "stopped", "lost"]
+DerivedState = Literal["queued", "running", "completed", "failed", "stopped", "lost", "damaged"]
 PROJECT = Path(__file__).resolve().parents[2]
 UNFINISHED = ("queued", "running")
-RESUMABLE = ("stopped", "failed", "lost")
+RESUMABLE = ("stopped", "failed", "lost", "damaged")
+_GRACE = 10.0  # seconds in which whoever only looks whether a lock is free has let go of it again
+_held: dict[Path, FileLock] = {}  # the locks of experiments that this process is the worker of
 
 # Freed memory is kept: with glibc's defaults page faults take much of a CPU step. NumPy's own threads are held to one:
 # beside torch's they cost the demo a third of its time (43 s against 30 s on two cores).
@@ -77,12 +81,13 @@ def start(folder: Path, data: Path, device: str = "auto", queue: bool = True) ->
         directory.write_json(folder / "worker.json", {**process, "device": device})
 
 
-def start_module(module: str, arguments: list[str], log: BinaryIO) -> dict[str, float]:
-    """Starts `python -m module` as a process that outlives this one; returns its 'pid' and 'pid_created'."""
+def start_module(module: str, arguments: list[str], log: BinaryIO) -> dict[str, int | float | str]:
+    """Starts `python -m module` as a process that outlives this one; returns what `identity.of` says of it."""
     process = subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=log,
                                stderr=log, start_new_session=True, env={**os.environ, **ENVIRONMENT})
-    threading.Thread(target=process.wait, daemon=True).start()  # takes leave of it when it ends, so that no zombie stays
-    return {"pid": process.pid, "pid_created": psutil.Process(process.pid).create_time()}
+    found = identity.of(process.pid)
+    threading.Thread(target=process.wait, daemon=True).start()  # reaps the child when it ends, so that no zombie is left
+    return found
 
 
 def claim(folder: Path, device: str) -> bool:
@@ -90,12 +95,18 @@ def claim(folder: Path, device: str) -> bool:
 
     Whoever started it may have died before writing that down.
     """
-    me = psutil.Process()
     with _lock(folder):
-        if is_worker_alive(folder) and directory.read_json(folder / "worker.json")["pid"] != me.pid:
+        if _worker(folder) != os.getpid() and is_worker_alive(folder):
             return False
-        directory.write_json(folder / "worker.json", {"pid": me.pid, "pid_created": me.create_time(), "device": device})
-        return True
+        lock = FileLock(folder / ".worker.lock")
+        try:
+            lock.acquire(timeout=_GRACE)
+        except Timeout:
+            return False
+        _held[folder.resolve()] = lock
+        directory.write_json(folder / "worker.json", {**identity.of(os.getpid()), "device": device})
+    files.sweep(folder, depth=2)
+    return True
 
 
 def leave(folder: Path) -> bool:
@@ -105,12 +116,29 @@ def leave(folder: Path) -> bool:
             return False
         device_queue.leave(folder)
         (folder / "worker.json").unlink(missing_ok=True)
+        if lock := _held.pop(folder.resolve(), None):
+            lock.release()
         return True
+
+
+def delete(folder: Path) -> None:
+    """Removes an experiment with all its runs, however damaged it is.
+
+    Raises:
+        ValueError: if a process is at it, as the locks say that it holds.
+        OSError: if it cannot be removed.
+    """
+    locks = [folder / name for name in (".worker.lock", ".series.lock")]
+    if os.path.isdir(folder) and (is_worker_alive(folder) or any(_is_held(lock) for lock in locks)):
+        raise ValueError(f"an experiment to delete must have no process at work on it, got {folder.name!r}, which has one; "
+                         "stop it first")
+    device_queue.leave(folder)
+    directory.delete(folder)
 
 
 def has_queued(folder: Path) -> bool:
     """Whether a run of an experiment waits to be worked on."""
-    return any(directory.read_status(run).state == "queued" and not is_stop_requested(run) for run in directory.runs(folder))
+    return any(last_state(run) == "queued" and not is_stop_requested(run) for run in directory.runs(folder))
 
 
 def stop(runs: list[Path]) -> None:
@@ -124,14 +152,26 @@ def stop(runs: list[Path]) -> None:
 
 
 def resume(runs: list[Path], data: Path, device: str = "auto", queue: bool = True) -> list[Path]:
-    """Queues stopped, failed and lost runs again and starts a worker; returns those that were queued."""
-    again = [run for run in runs if derived_status(run).state in RESUMABLE]
+    """Queues stopped, failed, lost and damaged runs again and starts a worker; returns those that were queued.
+
+    A run that is completed but whose results are damaged or gone counts as damaged: it makes them anew from its last
+    checkpoint.
+    """
+    again = [run for run in runs if derived_status(run).state in RESUMABLE or has_damaged_results(run)]
     for run in again:
+        directory.restore_run(run)
         (run / "stop").unlink(missing_ok=True)
         directory.write_status(run, RunStatus("queued"))
     for folder in {run.parent for run in again}:
         start(folder, data, device, queue)
     return again
+
+
+def has_damaged_results(run: Path) -> bool:
+    """Whether what a completed run left behind cannot be read; reads all of it."""
+    from core.runs import examination
+
+    return last_state(run) == "completed" and bool(examination.results(run))
 
 
 def is_stop_requested(run: Path) -> bool:
@@ -140,20 +180,34 @@ def is_stop_requested(run: Path) -> bool:
 
 
 def is_worker_alive(folder: Path) -> bool:
-    """Whether a worker is at this experiment."""
+    """Whether a worker is at this experiment: the process that is written down lives, or one holds the worker's lock."""
     try:
         worker = directory.read_json(folder / "worker.json")
-    except FileNotFoundError:
-        return False
-    return is_alive(worker["pid"], worker["pid_created"])
+        if is_alive(worker["pid"], worker["pid_created"], worker.get("pid_started", "")):
+            return True
+    except (FileNotFoundError, NotADirectoryError, Damaged, KeyError, TypeError):
+        pass  # none is written down, or not so that anyone can tell: the lock can
+    return _is_held(folder / ".worker.lock")
+
+
+def last_state(run: Path) -> DerivedState:
+    """The state that a run's worker last wrote; 'damaged' if it cannot be read."""
+    try:
+        return directory.read_status(run).state
+    except Damaged:
+        return "damaged"
 
 
 def derived_status(run: Path) -> RunStatus:
-    """A run's status as it really is: 'lost' if it says running, or queued, and no worker lives."""
-    status = directory.read_status(run)
-    if status.state not in UNFINISHED or is_worker_alive(run.parent):
-        return status
-    status = directory.read_status(run)  # again: it may have ended between the two looks
+    """A run's status as it really is: 'lost' if it says running, or queued, and no worker lives; 'damaged' if its own files
+    cannot be read, with what is wrong as the message."""
+    try:
+        status = directory.read_status(run)
+        if status.state not in UNFINISHED or is_worker_alive(run.parent):
+            return status
+        status = directory.read_status(run)  # again: it may have ended between the two looks
+    except Damaged as error:
+        return RunStatus("damaged", message=f"{error.path.name} {error.what}")
     if status.state not in UNFINISHED:
         return status
     return replace(status, state="lost", message="its process is gone; resume it from its last checkpoint, or delete it")
@@ -167,20 +221,21 @@ def progress(folder: Path) -> Progress:
     for run in directory.read_config(folder).runs():
         status = derived_status(folder / run.name)
         states.append(status.state)
-        if status.state == "failed":
-            messages.append(status.message)
+        if status.state in ("failed", "damaged"):
+            messages.append(status.message if status.state == "failed" else f"{run.name}: {status.message}")
         if not run.is_trained:
             continue
         records = directory.read_records(folder / run.name)
         tried = trials.read(folder / run.name)
-        done = (records[-1]["images_seen"] if records else 0) + sum(trial.images_seen for trial in tried)
+        done = (records[-1].get("images_seen", 0) if records else 0) + sum(trial.images_seen for trial in tried)
         trained += run.n_images
         seen += run.n_images if status.state == "completed" else done
         if len(records) > 1 or tried:
             rate_images += done
-            rate_seconds += sum(record["total_seconds"] for record in records[1:]) + sum(trial.seconds for trial in tried)
+            rate_seconds += sum(record.get("total_seconds", 0.0) for record in records[1:])
+            rate_seconds += sum(trial.seconds for trial in tried)
     left = (trained - seen) * rate_seconds / rate_images if rate_images else None
-    order: tuple[DerivedState, ...] = ("running", "lost", "failed", "stopped", "queued", "completed")
+    order: tuple[DerivedState, ...] = ("running", "damaged", "lost", "failed", "stopped", "queued", "completed")
     state = next(state for state in order if state in states)
     if state != "running" and "queued" in states:
         state = "queued"
@@ -229,9 +284,9 @@ def check_device(name: str) -> None:
     _ask("from core.runs.worker import resolve_device; resolve_device(sys.argv[1])", name)
 
 
-def kill(pid: int, pid_created: float) -> None:
+def kill(pid: int, pid_created: float, pid_started: str = "") -> None:
     """Ends a process that may be ended at any moment, such as a layout's."""
-    if is_alive(pid, pid_created):
+    if is_alive(pid, pid_created, pid_started):
         os.kill(pid, signal.SIGTERM)
 
 
@@ -245,6 +300,27 @@ def _ask(question: str, argument: str) -> None:
         raise ValueError(result.stdout.rpartition("refused: ")[2].strip())
     if result.returncode:
         raise ValueError(f"could not be checked: {' '.join(result.stderr.strip().splitlines()[-1:])}")
+
+
+def _worker(folder: Path) -> int | None:
+    """The pid that is written down as the worker's."""
+    try:
+        return directory.read_json(folder / "worker.json").get("pid")
+    except (FileNotFoundError, Damaged):
+        return None
+
+
+def _is_held(lock: Path) -> bool:
+    """Whether a living process holds a lock; the system takes it from one that dies."""
+    if not lock.is_file():
+        return False
+    try:
+        with FileLock(lock).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # a folder that cannot be written: nobody here can tell, and nobody here can write it either
+        return False
 
 
 def _lock(folder: Path) -> FileLock:

@@ -5,7 +5,6 @@ The light half (`request`, `state`, `read`, `cancel`) is for pages; the process 
 
 import hashlib
 import json
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -15,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from core import files
 from core.analysis import projection, trust
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.analysis.trust import Touch
+from core.files import Damaged
 from core.runs import directory, jobs
 
 _FORMAT = 2  # of the files; a change of it or of what is computed makes old ones anew
@@ -146,29 +147,55 @@ def request(paths: list[Path], settings: Settings, split: str, cache: Path) -> P
 
 def state(output: Path) -> LayoutState:
     """Whether a layout is being computed, how far it is, and what went wrong."""
-    try:
-        process = directory.read_json(output.with_suffix(".json"))
-    except FileNotFoundError:
+    process = _process(output)
+    if process is None:
         return LayoutState(is_running=False)
-    log = output.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
-    if jobs.is_alive(process["pid"], process["pid_created"]):
-        return LayoutState(True, *_progress(log, process["method"]))
+    try:
+        log = output.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        log = ""
+    if _is_running(process):
+        return LayoutState(True, *_progress(log, process.get("method", "pca")))
     lines = log.strip().splitlines()
     return LayoutState(False, error="" if output.is_file() else lines[-1] if lines else "its process was ended")
 
 
 def cancel(output: Path) -> None:
     """Ends the process that computes a layout, and forgets it."""
-    try:
-        process = directory.read_json(output.with_suffix(".json"))
-    except FileNotFoundError:  # cancelled by another session
+    process = _process(output)
+    if process is None:  # cancelled by another session
         return
-    jobs.kill(process["pid"], process["pid_created"])
+    jobs.kill(process["pid"], process["pid_created"], process.get("pid_started", ""))
     output.with_suffix(".json").unlink(missing_ok=True)
 
 
+def _process(output: Path) -> dict | None:
+    """What is written down of the process that computes a layout; None if nothing is, or nothing that can be used."""
+    try:
+        process = directory.read_json(output.with_suffix(".json"))
+    except (FileNotFoundError, Damaged):
+        return None
+    return process if {"pid", "pid_created"} <= process.keys() else None
+
+
+def _is_running(process: dict) -> bool:
+    return jobs.is_alive(process["pid"], process["pid_created"], process.get("pid_started", ""))
+
+
 def read(output: Path) -> Layouts:
-    """What a process computed."""
+    """What a process computed.
+
+    Raises:
+        Damaged: if the file cannot be read; it is removed, so that the layout is computed again.
+    """
+    try:
+        return files.read(output, _read, "a layout")
+    except Damaged as error:
+        output.unlink(missing_ok=True)
+        raise Damaged(output, error.what, "it was removed; open the page again and it is computed anew") from None
+
+
+def _read(output: Path) -> Layouts:
     with np.load(output, allow_pickle=False) as found:
         columns = {name: [found[key] for key in sorted(found.files) if key.startswith(f"{name}_")]
                    for name in ("points", "trustworthiness", "continuity")}
@@ -183,14 +210,14 @@ def write(layouts: Layouts, output: Path) -> None:
                for number, item in enumerate(getattr(layouts, name))}
     more = {"touches": [[asdict(item) for item in pairs] for pairs in layouts.touches], "moved": layouts.moved,
             "floor": layouts.floor}
-    temporary = output.with_suffix(f".{os.getpid()}.tmp.npz")
-    np.savez(temporary, **columns, more=np.array(json.dumps(more)))
-    os.replace(temporary, output)
+    with files.replacing(output) as temporary, temporary.open("wb") as file:
+        np.savez(file, **columns, more=np.array(json.dumps(more)))
 
 
 def _content(path: Path) -> str:
     """A table's own checksum: the same wherever it lies."""
-    return json.loads(pq.read_schema(path).metadata[b"duet"])["content_sha256"]
+    return files.read(path, lambda file: json.loads(pq.read_schema(file).metadata[b"duet"])["content_sha256"],
+                      "an embedding table")
 
 
 def _progress(log: str, method: projection.Method) -> tuple[str, float]:

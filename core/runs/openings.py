@@ -14,6 +14,7 @@ from pathlib import Path
 from core.runs import directory
 
 _NAME = "openings.jsonl"
+_KEYS = {"run": str, "why": str, "when": (int, float)}
 END_OF_RUN = "end of the run"
 AGAIN = "end of the run once more: it was interrupted, or its results were gone"
 
@@ -35,19 +36,22 @@ class Opening:
 
 def openings(folder: Path) -> list[Opening]:
     """Every opening in an experiment, in order; one a trained run unless a run's end was interrupted or repeated."""
-    return [Opening(**line) for line in directory.read_lines(folder / _NAME)]
+    lines = directory.read_lines(folder / _NAME, _KEYS).good
+    return [Opening(line["run"], line["why"], line["when"]) for line in lines]
 
 
 def sentence(folder: Path) -> str:
     """How often the test set was opened, and by how many runs more than once."""
     times = Counter(opening.run for opening in openings(folder))
     n, repeated = times.total(), sum(count > 1 for count in times.values())
+    n_bad = directory.read_lines(folder / _NAME, _KEYS).n_bad
+    lost = f" {n_bad} line{'s' if n_bad > 1 else ''} of {_NAME} cannot be read and may be an opening each." if n_bad else ""
     if not n:
-        return ""
+        return lost.strip()
     often = {1: "once", 2: "twice"}.get(n, f"{n} times")
     by = "by one trained run" if len(times) == 1 else f"by {len(times)} trained runs"
     each = f"; {repeated} of them more than once" if repeated else (", once each" if len(times) > 1 else "")
-    return f"The test set was opened {often}, {by}{each}."
+    return f"The test set was opened {often}, {by}{each}.{lost}"
 
 
 def add(run: Path) -> None:

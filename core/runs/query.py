@@ -15,9 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import psutil
 from filelock import FileLock
 
+from core import files, identity
+from core.files import Damaged
 from core.runs import directory, jobs
 
 IDLE = 300.0  # seconds without a question after which the process ends
@@ -85,9 +86,9 @@ def _ask(runs: list[Path], images: list[bytes], cache: Path) -> Path:
 def _is_alive(cache: Path) -> bool:
     try:
         process = directory.read_json(cache / "process.json")
-    except FileNotFoundError:
+        return jobs.is_alive(process["pid"], process["pid_created"], process.get("pid_started", ""))
+    except (FileNotFoundError, Damaged, KeyError):
         return False
-    return jobs.is_alive(process["pid"], process["pid_created"])
 
 
 def _start(cache: Path) -> bool:
@@ -95,9 +96,9 @@ def _start(cache: Path) -> bool:
     with FileLock(cache / "lock"):
         if _is_alive(cache):
             return False
-        me = psutil.Process()
+        me = identity.of(os.getpid())
         with (cache / "process.log").open("wb") as log:
-            process = jobs.start_module("core.runs.query", [str(cache.resolve()), str(me.pid), str(me.create_time())], log)
+            process = jobs.start_module("core.runs.query", [str(cache.resolve()), *map(str, me.values())], log)
         directory.write_json(cache / "process.json", process)
     return True
 
@@ -145,15 +146,15 @@ def answer(question: Path, encoders: Encoders, answers: Path) -> None:
         found = {f"run_{number}": encoders.vectors(Path(run), images) for number, run in enumerate(asked["runs"])}
     except (ValueError, OSError) as error:
         found = {"refused": np.array(failure(error))}
-    temporary = answers / f".{question.name}.npz"
-    np.savez(temporary, **found)
-    os.replace(temporary, answers / f"{question.name}.npz")
+    with files.replacing(answers / f"{question.name}.npz") as temporary, temporary.open("wb") as file:
+        np.savez(file, **found)
     shutil.rmtree(question, ignore_errors=True)
 
 
 def main(arguments: list[str]) -> None:
-    """Entry point of `python -m core.runs.query CACHE PARENT_PID PARENT_CREATED`: answers until idle or orphaned."""
-    cache, parent, created = Path(arguments[0]), int(arguments[1]), float(arguments[2])
+    """Entry point of `python -m core.runs.query CACHE PID CREATED [STARTED]`, the last three of the parent as `identity.of`
+    has them: answers until idle or orphaned."""
+    cache, parent = Path(arguments[0]), (int(arguments[1]), float(arguments[2]), *arguments[3:])
     encoders, answers = Encoders(), cache / "answers"
     last, looked = time.monotonic(), 0.0
     while time.monotonic() - last < IDLE:
@@ -165,7 +166,7 @@ def main(arguments: list[str]) -> None:
             last = time.monotonic()
         if time.monotonic() - looked > 2:
             looked = time.monotonic()
-            if not jobs.is_alive(parent, created):
+            if not jobs.is_alive(*parent):
                 return
             for path in answers.iterdir():
                 if time.time() - path.stat().st_mtime > _STALE:

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from core import files
 from core.analysis import metrics, retrieval
 from core.analysis.metrics import METRICS
 from core.config import ExperimentConfig, UntrainedConfig, arm_label
+from core.files import Damaged
 from core.runs import directory
 
 PLACES = ("pooled", "projection", "logits")  # from the encoder towards the loss
@@ -70,9 +72,23 @@ def write(run: Path, found: list[Readout]) -> None:
 
 
 def read(run: Path) -> list[Readout]:
-    """A run's readouts; none of one that is not completed, or that an earlier version completed."""
-    path = run / _NAME
-    return [Readout(**item) for item in directory.read_json(path)["readouts"]] if path.is_file() else []
+    """A run's readouts; none of one that is not completed, or that an earlier version completed.
+
+    Raises:
+        Damaged: if they cannot be read.
+    """
+    def parse(path: Path) -> list[Readout]:
+        found = [Readout(**item) for item in files.read_json(path)["readouts"]]
+        if not all(set(CELLS) <= item.scores.keys() for item in found):
+            raise KeyError(f"scores of {', '.join(CELLS)}")
+        return found
+
+    try:
+        return files.read(run / _NAME, parse, "a run's readouts")
+    except FileNotFoundError:
+        return []
+    except Damaged as error:
+        raise Damaged(error.path, error.what, directory.RESUME) from None
 
 
 def rows(folder: Path, config: ExperimentConfig, images_per_class: int | str) -> list[dict]:

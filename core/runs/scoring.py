@@ -5,6 +5,7 @@ say is `core.runs.verdict`'s.
 """
 
 import warnings
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core import config as configuration
+from core import files
 from core.analysis import chance, clustering, comparison, metrics, retrieval
 from core.analysis import table as tables
 from core.analysis.chance import Chance
@@ -21,8 +23,10 @@ from core.analysis.metrics import GALLERY, METRICS, SPACE_METRICS, MetricInfo
 from core.analysis.table import EmbeddingTable
 from core.config import arm_label, arm_title
 from core.data.manifest import OPEN
+from core.files import Damaged
 from core.runs import directory, protocol
 
+EMBEDDINGS = "embeddings.parquet"
 SCORES, OPEN_SCORES = "scores.parquet", "open_scores.parquet"  # of a run: of the test samples, and of held-out classes
 
 
@@ -150,13 +154,12 @@ def write_scores(run: Path, scores: Scores, file: str = SCORES) -> None:
                       **{f"gallery_{name}": pa.array(column[0], pa.float64()) for name, column in scores.gallery.items()},
                       **{name: pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1), pa.int32()), rows.shape[1])
                          for name, rows in lists.items()}})
-    temporary = run / f"{file}.tmp"
-    pq.write_table(arrow, temporary, compression="zstd")
-    temporary.replace(run / file)
+    with files.replacing(run / file) as temporary:
+        pq.write_table(arrow, temporary, compression="zstd")
 
 
 def read_scores(run: Path, file: str = SCORES) -> Scores:
-    """The scores of one completed run; of one that an earlier version scored, computed anew from its embeddings.
+    """The scores of one completed run; damaged, gone or an earlier version's, they are computed anew from its embeddings.
 
     Args:
         run: its folder.
@@ -164,10 +167,43 @@ def read_scores(run: Path, file: str = SCORES) -> Scores:
 
     Raises:
         ValueError: if the run is not completed.
+        Damaged: if neither its scores nor its embeddings can be read.
     """
+    if not (run / file).is_file() and not (run / EMBEDDINGS).is_file():
+        raise ValueError(f"{run.parent.name}/{run.name} must be completed to be compared, got "
+                         f"{directory.read_status(run).state}")
+    try:
+        return files.read(run / file, lambda path: _read_scores(run, path.name), "a table of scores")
+    except (FileNotFoundError, Damaged):
+        found = (score_open if file == OPEN_SCORES else score)(read_embeddings(run))
+        if found is None:
+            raise
+        with suppress(OSError):  # a disk that is full or only to be read: they are computed again next time
+            write_scores(run, found, file)
+        return _named(run, found)
+
+
+def read_embeddings(run: Path) -> EmbeddingTable:
+    """A completed run's embedding table.
+
+    Raises:
+        Damaged: if it is gone or cannot be read.
+    """
+    path = run / EMBEDDINGS
+    try:
+        return tables.read(path)
+    except FileNotFoundError:
+        raise Damaged(path, "must exist, it is missing", directory.RESUME) from None
+    except Damaged as error:
+        raise Damaged(path, error.what, directory.RESUME) from None
+
+
+def _named(run: Path, found: Scores) -> Scores:
+    return replace(found, name=f"{run.parent.name}/{run.name}", files=(run / EMBEDDINGS,))
+
+
+def _read_scores(run: Path, file: str) -> Scores:
     name = f"{run.parent.name}/{run.name}"
-    if not (run / file).is_file():
-        raise ValueError(f"{name} must be completed to be compared, got {directory.read_status(run).state}")
     arrow = pq.read_table(run / file)
     embeddings = run / "embeddings.parquet"
     galleries = {name: f"gallery_{name}" for name in GALLERY if file == SCORES or f"gallery_{name}" in arrow.column_names}

@@ -17,15 +17,27 @@ from filelock import FileLock
 from core import config as configuration
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
+from core.files import Damaged
 from core.runs import directory
 
 
 def read(folder: Path) -> dict[str, list[str]]:
-    """Name -> sample_ids, in the order they were saved; empty where nothing was."""
+    """Name -> sample_ids, in the order they were saved; empty where nothing was.
+
+    Raises:
+        Damaged: if the file cannot be read.
+    """
+    path = folder / "selections.json"
+    remedy = "delete this file to save selections again"
     try:
-        return directory.read_json(folder / "selections.json")
+        found = directory.read_json(path)
     except FileNotFoundError:
         return {}
+    except Damaged as error:
+        raise Damaged(path, error.what, remedy) from None
+    if not all(isinstance(ids, list) and all(isinstance(item, str) for item in ids) for ids in found.values()):
+        raise Damaged(path, "must hold lists of samples by name", remedy)
+    return found
 
 
 def save(folder: Path, name: str, sample_ids: list[str]) -> None:

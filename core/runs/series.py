@@ -17,10 +17,10 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-import psutil
 import torch
 from filelock import FileLock
 
+from core import identity
 from core.config import RunConfig
 from core.data import pixels as pixel_store
 from core.data import sources
@@ -94,14 +94,14 @@ def work_through(folder: Path, data: Path, device: str, ranks: Ranks) -> None:
             place = _prepare(folder, data, own_device(device), ranks, waiting)
             for _, group in groupby(waiting, key=lambda run: (run.images_per_class, run.seed)):
                 _train_in_step(folder, list(group), place)
-        if any(directory.read_status(run).state != "completed" for run in directory.runs(folder)):
+        if any(jobs.last_state(run) != "completed" for run in directory.runs(folder)):
             _write_verdict(folder)  # else the last run to complete has
     except Stopped:
         pass
     except Exception as error:  # what strikes all runs alike: device, data, encoder, a full disk
         log.exception("could not go on")
         for run in waiting:
-            if directory.read_status(folder / run.name).state in jobs.UNFINISHED:
+            if jobs.last_state(folder / run.name) in jobs.UNFINISHED:
                 failures.record(folder / run.name, error, log)
 
 
@@ -109,7 +109,7 @@ def _queued(folder: Path) -> list[RunConfig]:
     """Runs that wait to be worked on; one that was asked to stop meanwhile is marked stopped."""
     waiting = []
     for run in directory.read_config(folder).runs():
-        if directory.read_status(folder / run.name).state == "queued":
+        if jobs.last_state(folder / run.name) == "queued":
             if jobs.is_stop_requested(folder / run.name):
                 _say(folder / run.name, "stopped")
             else:
@@ -129,7 +129,7 @@ def _prepare(folder: Path, data: Path, device: torch.device, ranks: Ranks, waiti
     def say(phase: str) -> None:
         """Tells it of the first run that still waits; those asked to stop end here."""
         for run in (folder / config.name for config in waiting):
-            if directory.read_status(run).state not in jobs.UNFINISHED:
+            if jobs.last_state(run) not in jobs.UNFINISHED:
                 continue
             if not jobs.is_stop_requested(run):
                 _say(run, "running", phase)
@@ -195,7 +195,7 @@ def _train_in_step(folder: Path, group: list[RunConfig], place: Workplace) -> No
 
     for config in group:
         run = folder / config.name
-        if directory.read_status(run).state in jobs.UNFINISHED:
+        if jobs.last_state(run) in jobs.UNFINISHED:
             its_place = replace(place, manifest=directory.read_manifest(folder, config.split))
             working[run] = execute(run, config, its_place, should_stop=lambda run=run: should_stop(run),
                                    say=lambda phase, run=run: _say(run, "running", phase))
@@ -216,7 +216,7 @@ def _go_on(run: Path, work: Iterator[None], ranks: Ranks) -> bool:
             next(work)
             return True
         except StopIteration:
-            if all(directory.read_status(other).state == "completed" for other in directory.runs(run.parent) if other != run):
+            if all(jobs.last_state(other) == "completed" for other in directory.runs(run.parent) if other != run):
                 _write_verdict(run.parent)  # first: a completed experiment always has one
             _end(run, "completed")
     except Stopped:
@@ -226,7 +226,7 @@ def _go_on(run: Path, work: Iterator[None], ranks: Ranks) -> bool:
         (run / "stop").unlink(missing_ok=True)
         if ranks.n > 1:  # the others may wait for a step that never comes: all begin anew, with what else is queued
             for other in directory.runs(run.parent):
-                if directory.read_status(other).state == "running":
+                if jobs.last_state(other) == "running":
                     directory.write_status(other, RunStatus("queued"))
             os._exit(1)
     return False
@@ -242,9 +242,8 @@ def _write_verdict(folder: Path) -> None:
 
 
 def _say(run: Path, state: str, phase: str = "") -> None:
-    me = psutil.Process()
     log.info("%s %s %s", run.name, state, phase)
-    directory.write_status(run, RunStatus(state, phase=phase, pid=me.pid, pid_created=me.create_time()))
+    directory.write_status(run, RunStatus(state, phase=phase, **identity.of(os.getpid())))
 
 
 def _end(run: Path, state: str) -> None:

@@ -6,7 +6,9 @@ Reads and writes `trials.json` in the run's folder; trains nothing.
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from core import files
 from core.config import RunConfig, arm_label
+from core.files import Damaged
 from core.runs import directory
 
 SELECTED_ON = "validation MAP@R"
@@ -31,10 +33,36 @@ class Trial:
 
 
 def read(run: Path) -> list[Trial]:
-    """A run's finished trials, in the order they were tried; none where nothing is tuned or none is finished."""
-    if not (run / _NAME).is_file():
+    """A run's finished trials, in the order they were tried; none where nothing is tuned, none is finished, or the file cannot
+    be read: then `damage` says why, and they are tried again."""
+    try:
+        return _read(run)
+    except Damaged:
         return []
-    return [Trial(**trial) for trial in directory.read_json(run / _NAME)["trials"]]
+
+
+def damage(run: Path) -> Damaged | None:
+    """What is wrong with a run's trials, if anything."""
+    try:
+        _read(run)
+    except Damaged as error:
+        return Damaged(error.path, error.what, "the trials are made again when the run is resumed")
+    return None
+
+
+def _read(run: Path) -> list[Trial]:
+    try:
+        return files.read(run / _NAME, _parse, "a run's trials")
+    except FileNotFoundError:
+        return []
+
+
+def _parse(path: Path) -> list[Trial]:
+    found = [Trial(**trial) for trial in files.read_json(path)["trials"]]
+    for trial in found:
+        for value in (trial.lr, trial.images_seen, trial.seconds, trial.validation_map_at_r or 0.0):
+            float(value)  # text and lists are no numbers
+    return found
 
 
 def add(run: Path, trial: Trial) -> None:

@@ -3,6 +3,7 @@
 Scores are `core.runs.scoring`'s.
 """
 
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from core.analysis import table as tables
 from core.analysis.comparison import Comparison
 from core.analysis.metrics import HEADLINE
 from core.config import ExperimentConfig, Objective, UntrainedConfig, arm_label
+from core.files import Damaged
 from core.runs import curve, directory, scoring
 from core.runs.scoring import OPEN_SCORES, SCORES, Scores, chance_levels, summarize, summarize_space
 
@@ -148,9 +150,9 @@ def _leak_warning(name_a: str, leaks_a: tuple[str, ...], name_b: str, leaks_b: t
 def read(folder: Path) -> dict:
     """What an experiment allows one to say: what its last run wrote down if nothing came after, else decided anew."""
     path = folder / "verdict.json"
-    if path.is_file():
+    with suppress(FileNotFoundError, Damaged, KeyError):  # made anew below
+        found = directory.read_verdict(folder)
         scored = [file.stat().st_mtime_ns for file in folder.glob(f"*/{SCORES}")]
-        found = directory.read_json(path)
         if path.stat().st_mtime_ns >= max(scored, default=0) and all("against_untrained" in row for row in found["rows"]):
             return found
     return decide(folder)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from core import identity
 from core.runs import device_queue, directory, failures, jobs
 from core.runs.device_queue import Ticket
 from core.runs.directory import RunStatus
@@ -83,9 +84,8 @@ def _work(folder: Path, data: Path, device: str, ticket: int | None) -> None:
 
 def _enter(folder: Path, device: str, number: int) -> tuple[str, ...]:
     """Makes sure of the ticket: whoever started this process may have died before writing it."""
-    me = psutil.Process()
     wanted = device_queue.devices(device, directory.read_config(folder).training.devices)
-    device_queue.enter(folder.parent, Ticket(number, folder.name, wanted, me.pid, me.create_time()))
+    device_queue.enter(folder.parent, Ticket(number, folder.name, wanted, **identity.of(os.getpid())))
     return wanted
 
 
@@ -118,7 +118,7 @@ def _is_overdue(runs: list[Path], asked: dict[Path, float]) -> bool:
     """Whether a run works on although it was asked to stop long ago; `asked` keeps since when."""
     now = time.monotonic()
     for run in runs:
-        if jobs.is_stop_requested(run) and directory.read_status(run).state == "running":
+        if jobs.is_stop_requested(run) and jobs.last_state(run) == "running":
             asked.setdefault(run, now)
         else:
             asked.pop(run, None)
@@ -135,9 +135,9 @@ def _kill(pid: int) -> None:
 
 def _clear_up(runs: list[Path], error: ProcessEnded | None) -> None:
     """Says of each run how the process that is gone left it; without an error, it was ended for the sake of a stop."""
-    running = [run for run in runs if directory.read_status(run).state == "running"]
+    running = [run for run in runs if jobs.last_state(run) == "running"]
     if error and not running:  # it died before it began: so would the next
-        running = [run for run in runs if directory.read_status(run).state == "queued"]
+        running = [run for run in runs if jobs.last_state(run) == "queued"]
     for run in running:
         if jobs.is_stop_requested(run):
             directory.write_status(run, RunStatus("stopped"))

@@ -14,6 +14,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors import torch as safetensors_torch
 
+from core import files
+
 # Where a file keeps the SHA-256 of itself with these 64 digits as zeros: in the safetensors header or in the JSON copy.
 # Quotes inside the values are escaped in the header, so nothing else looks like it.
 _SEAL = re.compile(rb'"checksum": ?"([0-9a-f]{64})"')
@@ -40,7 +42,7 @@ def save(path: Path, tensors: dict[str, torch.Tensor], values: dict, keep: Path 
     header = {"duet": json.dumps(values), "checksum": _BLANK}
     contents = {path: _seal(safetensors_torch.save(tensors, metadata=header)),
                 _copy(path): _seal(json.dumps({**values, "checksum": _BLANK}, indent=1).encode())}
-    temporaries = {target: target.with_name(target.name + ".tmp") for target in contents}
+    temporaries = {target: target.with_name(f"{target.name}.{files.mark()}.tmp") for target in contents}
     try:
         for target, content in contents.items():
             _write(temporaries[target], content)
@@ -51,7 +53,7 @@ def save(path: Path, tensors: dict[str, torch.Tensor], values: dict, keep: Path 
     finally:
         for temporary in temporaries.values():
             temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    files.sync_folder(path.parent)
 
 
 def load(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
@@ -128,16 +130,6 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # Windows cannot open a folder, and writes its names through
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _digest(tensors: dict[str, torch.Tensor]) -> str:

@@ -37,3 +37,16 @@ class Clock:
             self._events.clear()
         seconds, self._seconds = self._seconds, 0.0
         return seconds
+
+
+def peak_memory() -> int:
+    """The most memory this process has held, in bytes; where the system does not keep that, what it holds now."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        import psutil
+
+        found = psutil.Process().memory_info()
+        return getattr(found, "peak_wset", found.rss)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB, macOS in bytes

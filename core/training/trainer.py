@@ -6,7 +6,6 @@ nothing about folders, validation or how its process was started.
 """
 
 import math
-import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -347,7 +346,7 @@ def _positives_per_anchor(target: np.ndarray) -> float:
 def _peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+    return clock.peak_memory()
 
 
 def _optimizer(encoder: nn.Module, objective: Objective, config: RunConfig) -> torch.optim.Optimizer:
