@@ -19,7 +19,8 @@ from tqdm import tqdm
 from core import config as configuration
 from core import experiment_file
 from core.config import ExperimentConfig
-from core.runs import device_queue, directory, jobs, planning
+from core.files import Damaged
+from core.runs import device_queue, directory, jobs, leftovers, overview, planning
 from core.wording import failure
 
 PROJECT = Path(__file__).resolve().parent
@@ -34,6 +35,7 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     options = _parse(arguments)
+    leftovers.sweep(options.checkpoints, options.data)
     try:
         return options.command(options)
     except BrokenPipeError:  # whoever read the output has had enough
@@ -183,7 +185,12 @@ def _follow(folder: Path, options: argparse.Namespace) -> int:
 def _conclude(folder: Path, options: argparse.Namespace) -> int:
     """Prints what an experiment that has ended found, and how its runs did; returns the exit code."""
     statuses = {run.name: jobs.derived_status(run) for run in directory.runs(folder)}
-    verdict = directory.read_json(folder / "verdict.json") if (folder / "verdict.json").is_file() else {}
+    try:
+        verdict = directory.read_verdict(folder)
+    except (FileNotFoundError, Damaged) as error:
+        verdict = {}
+        if isinstance(error, Damaged):
+            print(str(error), file=sys.stderr)
     if options.json:
         print(json.dumps({"experiment": folder.name, "states": {name: item.state for name, item in statuses.items()},
                           **verdict}))
@@ -236,7 +243,8 @@ def _queued(folder: Path) -> str:
 
 def _last_score(run: Path) -> str:
     records = directory.read_records(run)
-    return f", validation MAP@R {100 * records[-1]['validation_map_at_r']:.1f}" if records else ""
+    return f", validation MAP@R {100 * records[-1]['validation_map_at_r']:.1f}" if (
+        records and "validation_map_at_r" in records[-1]) else ""
 
 
 def _table(rows: list[dict], of: str) -> str:
@@ -267,22 +275,26 @@ def _aligned(lines: list[list[str]], to_left: tuple[int, ...]) -> str:
 
 
 def _list(options: argparse.Namespace) -> int:
-    found = []
-    for folder in directory.experiments(options.checkpoints):
-        progress = jobs.progress(folder)
-        states = {run.name: jobs.derived_status(run) for run in directory.runs(folder)}
-        sentence = directory.read_json(folder / "verdict.json")["sentence"] if (folder / "verdict.json").is_file() else ""
-        found.append({"experiment": folder.name, "state": progress.state, "share": progress.share, "sentence": sentence,
-                      "runs": {name: item.state for name, item in states.items()}})
+    found = [overview.read(folder) for folder in directory.experiments(options.checkpoints)]
+    tickets = [str(error) for error in device_queue.damaged(options.checkpoints)]
     if options.json:
-        print(json.dumps({"experiments": found}))
+        print(json.dumps({"experiments": [
+            {"experiment": item.name, "state": item.state, "share": item.progress.share if item.progress else None,
+             "sentence": item.sentence, "runs": item.runs, "damage": list(item.damage)} for item in found],
+            **({"queue_damage": tickets} if tickets else {})}))
         return 0
     for item in found:
-        n_done = sum(state == "completed" for state in item["runs"].values())
-        print(f"{item['experiment']}  {item['state']}  {n_done} of {len(item['runs'])} runs  "
-              f"{_queued(options.checkpoints / item['experiment']) or item['sentence']}".rstrip())
-        for name, state in item["runs"].items():
-            print(f"  {item['experiment']}/{name}  {state}")
+        n_done = sum(state == "completed" for state in item.runs.values())
+        waits = overview.position(item)
+        said = item.sentence if waits is None else f"number {waits} in the queue"
+        print(f"{item.name}  {item.state}  " + (f"{n_done} of {len(item.runs)} runs  {said}".rstrip() if item.is_readable else
+                                                "; ".join(item.damage)))
+        for sentence in item.damage if item.is_readable else ():
+            print(f"  damaged: {sentence}")
+        for name, state in item.runs.items():
+            print(f"  {item.name}/{name}  {state}")
+    for sentence in tickets:
+        print(f"damaged: {sentence}")
     if not found:
         print(f"no experiments in {options.checkpoints}; start one with: python main.py --config configs/demo.yaml")
     return 0

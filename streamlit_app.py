@@ -1,13 +1,15 @@
-"""The frame: page config and navigation, nothing else. Start with: streamlit run streamlit_app.py"""
+"""The frame: page config, navigation, and words for what is damaged. Start with: streamlit run streamlit_app.py"""
 
 from pathlib import Path
 
 import streamlit as st
 
+from pages import _shared
+
 st.set_page_config(page_title="Duet", page_icon=str(Path(__file__).with_name("docs") / "icon.png"), layout="wide")
 st.html("<style>.stMainBlockContainer {padding-top: 4.5rem; padding-bottom: 3rem}</style>")  # the theme has no say in it
 st.session_state["is_framed"] = True
-st.navigation([
+page = st.navigation([
     st.Page("pages/start.py", title="Start", icon=":material/home:", default=True),
     st.Page("pages/data.py", title="Data", icon=":material/photo_library:"),
     st.Page("pages/train.py", title="Train", icon=":material/play_circle:"),
@@ -15,4 +17,7 @@ st.navigation([
     st.Page("pages/compare.py", title="Compare", icon=":material/compare:"),
     st.Page("pages/explore.py", title="Explore", icon=":material/travel_explore:"),
     st.Page("pages/export.py", title="Export", icon=":material/download:"),
-], position="top").run()
+], position="top")
+_shared.sweep()
+with _shared.in_words():
+    page.run()

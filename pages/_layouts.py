@@ -118,7 +118,7 @@ def _share(value: float) -> str:
     return f"{100 * value:.0f} %"
 
 
-@st.fragment(run_every=0.5)
+@_shared.fragment(run_every=0.5)
 def _wait(output: Path, name: str) -> None:
     status = layout.state(output)
     if output.is_file():

@@ -46,7 +46,7 @@ def draw(folder: Path, paths: list[Path], names: tuple[str, str]) -> None:
     _layouts.say(paths, "test", laid_out)
 
 
-@st.fragment
+@_shared.fragment()
 def _linked(folder: Path, paths: list[Path], names: tuple[str, str], spaces: list[EmbeddingTable], points: Cloud,
             color: Color) -> None:
     """Plots, panel and what a selection can be used for: picking redraws this part of the screen alone."""

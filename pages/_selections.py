@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.runs import selections
-from pages import _spaces
+from pages import _shared, _spaces
 from pages._text import plain
 
 
@@ -45,7 +45,9 @@ def _save(folder: Path, chosen: list[str]) -> None:
 
 
 def _saved(folder: Path) -> None:
-    found = selections.read(folder)
+    found: dict[str, list[str]] = {}
+    with _shared.in_words():
+        found = selections.read(folder)
     if not found:
         st.caption("No selection of this experiment is saved yet.")
         return
@@ -84,7 +86,10 @@ def pick(folder: Path, n_all: int) -> tuple[list[str] | None, str]:
     Returns:
         Sample_ids, None for all; and the saved name, empty where there is none.
     """
-    chosen, saved, found = _spaces.selected(folder), _spaces.saved_name(folder), selections.read(folder)
+    found: dict[str, list[str]] = {}
+    with _shared.in_words():
+        found = selections.read(folder)
+    chosen, saved = _spaces.selected(folder), _spaces.saved_name(folder)
     titles = {"": f"all {n_all:,}"}
     if chosen and not saved:
         titles["/now"] = f"the {len(chosen):,} selected now"  # a saved name has no slash

@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -18,13 +21,15 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from core.config import RunConfig
+    from core.files import Damaged
     from core.runs import jobs
 
 Choice = TypeVar("Choice")
 PROJECT = Path(__file__).resolve().parents[1]
 THUMBNAIL = 96  # pixels
 STATE_ICONS = {"queued": ":material/schedule:", "running": ":material/play_circle:", "lost": ":material/help:",
-               "completed": ":material/check_circle:", "failed": ":material/error:", "stopped": ":material/stop_circle:"}
+               "completed": ":material/check_circle:", "failed": ":material/error:", "stopped": ":material/stop_circle:",
+               "damaged": ":material/report:"}
 STATE_WORDS = {"completed": "finished"}
 
 
@@ -40,6 +45,109 @@ def enter(page: str) -> None:
         st.rerun()
 
 
+@st.cache_resource(show_spinner=False)
+def sweep() -> None:
+    """Once a server: removes what killed processes left behind, beside whatever else is done."""
+    def work() -> None:
+        from core.runs import leftovers
+
+        leftovers.sweep(checkpoints_root(), data_root())
+
+    threading.Timer(5.0, work).start()  # not before the first screen
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Whatever part of a screen comes upon a damaged file: says so there, with what can be done; the rest is drawn.
+
+    An error that does not name a file is looked for in the experiment's folder. If all is whole there, it is no damage.
+    """
+    try:
+        yield
+    except Exception as error:
+        damage = _damage_behind(error)
+        if not damage:
+            raise
+        for item in damage:
+            _say_damaged(item)
+
+
+def fragment(run_every: float | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """`st.fragment` with `in_words` around what it draws."""
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @wraps(function)
+        def guarded(*arguments: object, **named: object) -> None:
+            with in_words():
+                function(*arguments, **named)
+
+        return st.fragment(guarded, run_every=run_every)
+
+    return decorate
+
+
+def _damage_behind(error: Exception) -> list[Damaged]:
+    from core.files import Damaged
+    from core.runs import directory, examination
+
+    if isinstance(error, Damaged):
+        return [error]
+    folder = checkpoints_root() / str(st.session_state.get("experiment", ""))
+    return examination.examine(folder) if folder in directory.experiments(checkpoints_root()) else []
+
+
+def _say_damaged(error: Damaged) -> None:
+    """What is wrong, and a button for each thing that can be done."""
+    from core.files import printable
+
+    root = checkpoints_root()
+    inside = error.path.relative_to(root) if error.path.is_relative_to(root) else error.path
+    remedy = f" What can be done: {error.remedy}." if error.remedy else ""
+    st.error(plain(f"Damaged: {printable(str(inside))} {error.what}.{remedy}"), icon=":material/report:")
+    if not error.path.is_relative_to(root) or len(inside.parts) < 2:
+        return
+    folder = root / inside.parts[0]
+    with st.container(horizontal=True):
+        if "resume" in error.remedy and len(inside.parts) > 2 and st.button(
+                f"Resume {inside.parts[1]}", key=f"resume-damaged-{inside}", icon=":material/replay:"):
+            resume([folder / inside.parts[1]])
+        delete_button(folder, printable(f"damaged-{inside}"))
+
+
+def resume(runs: list[Path]) -> None:
+    """Queues runs again and draws the screen anew; says why where that cannot be."""
+    from core.runs import jobs
+
+    try:
+        jobs.resume(runs, data_root())
+    except (ValueError, OSError) as error:
+        st.error(plain(str(error)), icon=":material/error:")
+        return
+    st.rerun()
+
+
+def delete_button(folder: Path, key: str) -> None:
+    """Deletes an experiment, asked twice; says why where a process is at it."""
+    from core.files import printable
+    from core.runs import jobs
+
+    with st.popover("Delete", icon=":material/delete:"):
+        st.write(plain(f"Delete {printable(folder.name)} with all its runs and embeddings?"))
+        if st.button("Delete for good", key=f"delete-{key}", type="primary"):
+            try:
+                jobs.delete(folder)
+            except (ValueError, OSError) as error:
+                st.error(plain(str(error)), icon=":material/error:")
+                return
+            st.rerun()
+
+
+def as_key(folder: Path) -> str:
+    """A folder's name as a widget's key, which must be text."""
+    from core.files import printable
+
+    return printable(folder.name)
+
+
 def checkpoints_root() -> Path:
     """Root of experiments; the environment variable DUET_CHECKPOINTS moves it."""
     return Path(os.environ.get("DUET_CHECKPOINTS", PROJECT / "checkpoints"))
@@ -52,7 +160,7 @@ def data_root() -> Path:
 
 def has_experiments() -> bool:
     """Whether anything was ever trained here."""
-    return any(checkpoints_root().glob("[!.]*/experiment.json"))
+    return any(any(checkpoints_root().glob(f"[!.]*/{name}")) for name in ("experiment.json", "manifest.parquet"))
 
 
 def require_experiment(needs: str) -> None:
@@ -66,9 +174,7 @@ def require_experiment(needs: str) -> None:
 
 def pick_experiment() -> Path:
     """The experiment this screen is about, kept in the address and from screen to screen."""
-    from core.runs import directory
-
-    names = [folder.name for folder in directory.experiments(checkpoints_root())]
+    names = experiment_names()
     wanted = st.query_params.get("experiment", st.session_state.get("experiment"))
     chosen = st.selectbox("Experiment", names, index=names.index(wanted) if wanted in names else 0,
                           key=f"pick-experiment-{wanted}")
@@ -76,6 +182,14 @@ def pick_experiment() -> Path:
     if st.query_params.get("experiment") != chosen:
         st.query_params["experiment"] = chosen
     return checkpoints_root() / chosen
+
+
+def experiment_names() -> list[str]:
+    """Names of all experiments, the newest first; one that is not text cannot stand in an address and is left to Start."""
+    from core.files import printable
+    from core.runs import directory
+
+    return [folder.name for folder in directory.experiments(checkpoints_root()) if printable(folder.name) == folder.name]
 
 
 def finished_runs(folder: Path, needs: str) -> list[str]:
@@ -173,6 +287,9 @@ def thumbnail(image: Image.Image) -> Image.Image:
 
 
 def stamp(path: Path) -> tuple[str, int, int]:
-    """A file as a cache key: where it is, when it was written, how large it is."""
-    found = path.stat()
+    """A file as a cache key: where it is, when it was written, how large it is; zeros of one that is missing."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return str(path), 0, 0
     return str(path), found.st_mtime_ns, found.st_size

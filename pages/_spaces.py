@@ -12,7 +12,7 @@ from core.analysis import table as tables
 from core.analysis.neighbors import largest
 from core.analysis.table import EmbeddingTable
 from core.data import sources
-from core.runs import directory, selections
+from core.runs import directory, scoring, selections
 from core.visible import visible
 from pages import _scatter, _shared
 from pages._scatter import Card, Cloud, Color
@@ -29,7 +29,7 @@ def table(path: Path) -> EmbeddingTable:
 
 @st.cache_resource(max_entries=8, show_spinner="Reading embeddings …")
 def _table(path: str, modified: int, size: int) -> EmbeddingTable:
-    return tables.read(Path(path))
+    return scoring.read_embeddings(Path(path).parent)
 
 
 def of_split(path: Path, split: str) -> EmbeddingTable:
@@ -127,7 +127,9 @@ def selected(folder: Path) -> list[str]:
     if key not in st.session_state:
         is_own = st.session_state.get("selection-in-address", folder.name) == folder.name
         saved = st.query_params.get("saved", "") if is_own else ""
-        found = selections.read(folder).get(saved, []) if saved else []
+        found: list[str] = []
+        with _shared.in_words():
+            found = selections.read(folder).get(saved, []) if saved else []
         asked = [item for item in st.query_params.get_all("select") if item] if is_own else []
         _remember(folder, found or asked, "", saved if found else "")
     _write_address(folder)
@@ -217,7 +219,7 @@ def space_chart(folder: Path, place: str, layout: np.ndarray, space: EmbeddingTa
     _single(folder, place, _scatter.cloud([layout], space.label_id, space.classes), space, color, only, height)
 
 
-@st.fragment
+@_shared.fragment()
 def _single(folder: Path, place: str, points: Cloud, space: EmbeddingTable, color: Color, only: int | None,
             height: int) -> None:
     was_picked = _scatter.draw(

@@ -31,7 +31,7 @@ def _found(experiment: str, stamps: tuple) -> dict:
     return verdict.read(Path(experiment))
 
 
-stamps = tuple(_shared.stamp(folder / name / "scores.parquet") for name in done)
+stamps = (_shared.stamp(folder / "verdict.json"), *(_shared.stamp(folder / name / "scores.parquet") for name in done))
 found = _found(str(folder), stamps)
 
 with pickers[1]:
@@ -93,7 +93,8 @@ _curve.draw(folder, config, found)
 
 _verdict.open_set(found, count, name_a, name_b)
 _verdict.details(compared, compared["agreement"])
-_readouts.draw(folder, config, count, name_a, name_b)
+with _shared.in_words():
+    _readouts.draw(folder, config, count, name_a, name_b)
 
 
 def _report() -> bytes:
@@ -110,7 +111,8 @@ st.download_button("Download the report", _report, f"{folder.name}-report.html",
 # Both spaces
 
 paths = [folder / f"{name}-{count}-seed{seed}" / "embeddings.parquet" for name in (name_a, name_b)]
-_pair.draw(folder, paths, (name_a, name_b))
+with _shared.in_words():
+    _pair.draw(folder, paths, (name_a, name_b))
 
 # Closer, one view at a time: each is drawn only when asked for
 
@@ -120,4 +122,5 @@ st.session_state.setdefault("view", asked if asked in VIEWS else "confusion")
 view = st.segmented_control("Look closer", list(VIEWS), key="view", required=True, label_visibility="collapsed",
                             format_func=lambda name: {"confusion": "K-means confusion"}.get(name, name.capitalize()))
 st.query_params["view"] = view
-VIEWS[view].draw(folder, tuple(path.parent for path in paths), (name_a, name_b))
+with _shared.in_words():
+    VIEWS[view].draw(folder, tuple(path.parent for path in paths), (name_a, name_b))

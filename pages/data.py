@@ -19,7 +19,7 @@ PER_CLASS = 8  # images of a class in the grid
 MOST_CLASSES = 40
 MOST_PAIRS = 30
 
-experiments = [folder.name for folder in directory.experiments(_shared.checkpoints_root())]
+experiments = _shared.experiment_names()
 headline = st.container()
 wanted = st.query_params.get("experiment", "")
 chosen = st.selectbox("Samples of", ["", *experiments], index=experiments.index(wanted) + 1 if wanted in experiments else 0,
@@ -27,6 +27,7 @@ chosen = st.selectbox("Samples of", ["", *experiments], index=experiments.index(
 st.query_params["experiment"] = chosen
 if chosen:
     folder = _shared.checkpoints_root() / chosen
+    st.session_state["experiment"] = chosen
     config = directory.read_config(folder)
     dataset, split_config, counts_asked = config.dataset, config.split, config.images_per_class
     manifest = directory.read_manifest(folder)

@@ -2,8 +2,7 @@
 
 import streamlit as st
 
-from core.analysis import table as tables
-from core.runs import directory
+from core.runs import directory, scoring
 from pages import _selections, _shared
 from pages._text import plain
 
@@ -23,15 +22,11 @@ path = folder / name / "embeddings.parquet"
 
 @st.cache_data(max_entries=16, show_spinner="Verifying …")
 def _described(path_: str, modified: int, size: int) -> tuple[int, int, str]:
-    found = tables.read(path)
+    found = scoring.read_embeddings(path.parent)
     return len(found), found.embedding.shape[1], found.metadata["normalization"]
 
 
-try:
-    n_rows, width, normalization = _described(*_shared.stamp(path))
-except ValueError as error:
-    st.error(f"{plain(error)}; run it again to make it anew.", icon=":material/error:")
-    st.stop()
+n_rows, width, normalization = _described(*_shared.stamp(path))
 with headline:
     _shared.leak_note([directory.read_run(folder / name)])
 headline.header(f"{n_rows:,} images × {width} dimensions, verified and ready to take along.")
@@ -89,7 +84,7 @@ with page_tab:
 
         with st.spinner("Drawing …"), tempfile.TemporaryDirectory() as temporary:
             page = Path(temporary) / "page.html"
-            html.write_space(tables.read(path), f"{folder.name}/{name}", page)
+            html.write_space(scoring.read_embeddings(path.parent), f"{folder.name}/{name}", page)
             content = page.read_bytes()
         st.download_button("Download HTML", content, f"{folder.name}-{name}.html", "text/html",
                            icon=":material/download:", on_click="ignore")

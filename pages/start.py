@@ -1,5 +1,7 @@
 """START. What have I learnt so far?"""
 
+from pathlib import Path
+
 import streamlit as st
 
 from pages import _shared
@@ -18,58 +20,82 @@ with st.container(horizontal=True):
 if not _shared.has_experiments():
     st.stop()
 
-from core.runs import device_queue, directory, jobs  # noqa: E402 - after the first screen has been drawn
+from core.runs import device_queue, directory, jobs, overview  # noqa: E402 - after the first screen has been drawn
+from core.runs.overview import Overview  # noqa: E402
+
+MOST_DAMAGE = 3  # sentences about one experiment
+A_PAGE = 8  # experiments drawn with all that can be done with them; the rest of a thousand is a page or a word away
 
 
-def _sentence(folder) -> str:
-    try:
-        return directory.read_json(folder / "verdict.json")["sentence"]
-    except FileNotFoundError:
-        return ""
-
-
-def _row(folder) -> None:
-    progress = jobs.progress(folder)
+def _row(found: Overview) -> None:
     name, state, said, act = st.columns([2, 1.6, 6, 3], vertical_alignment="center")
-    target = "watch" if progress.state in ("running", "queued") or progress.n_done < progress.n_runs else "compare"
-    name.page_link(f"pages/{target}.py", label=f"**{plain(folder.name)}**", query_params={"experiment": folder.name})
-    if any(run.leaks for run in directory.read_config(folder).runs()):
+    if found.is_readable:
+        target = "compare" if found.state == "completed" else "watch"
+        name.page_link(f"pages/{target}.py", label=f"**{plain(found.name)}**", query_params={"experiment": found.name})
+    else:
+        name.markdown(plain(found.name))
+    if found.is_leaky:
         name.markdown(":red[:material/warning: holds runs that leak]")
-    state.write(_shared.state_text(progress.state))
-    runs = directory.runs(folder)
+    state.write(_shared.state_text(found.state))
+    with said:
+        _say(found)
     with act.container(horizontal=True, horizontal_alignment="right"):
-        if progress.state in ("running", "queued"):
-            position = device_queue.position(folder)
-            said.write(_shared.progress_text(progress) if position is None else f"number {position} in the queue")
-            if st.button("Stop", key=f"stop-{folder.name}", icon=":material/stop:"):
-                jobs.stop(runs)
-                st.rerun()
-            return
-        if progress.state == "completed":
-            said.write(plain(_sentence(folder)))
-        elif progress.state == "failed":
-            said.write(f":red[{plain(progress.message)}]")
-        else:
-            said.write(f"{progress.n_done} of {progress.n_runs} runs finished. Its process "
-                       f"{'is gone' if progress.state == 'lost' else 'was stopped'}: resume, or delete it.")
-        if progress.state != "completed" and st.button("Resume", key=f"resume-{folder.name}", icon=":material/replay:"):
-            jobs.resume(runs, _shared.data_root())
+        _act(found)
+
+
+def _say(found: Overview) -> None:
+    if found.state in jobs.UNFINISHED:
+        position = overview.position(found)
+        st.write(_shared.progress_text(found.progress) if position is None else f"number {position} in the queue")
+    elif found.state == "completed":
+        st.write(plain(found.sentence))
+    elif found.state == "failed":
+        st.write(f":red[{plain(found.progress.message)}]")
+    elif found.state != "damaged":
+        st.write(f"{found.progress.n_done} of {found.progress.n_runs} runs finished. Its process "
+                 f"{'is gone' if found.state == 'lost' else 'was stopped'}: resume, or delete it.")
+    for sentence in found.damage[:MOST_DAMAGE]:
+        st.markdown(f":red[:material/report: {plain(sentence)}]")
+    if len(found.damage) > MOST_DAMAGE:
+        st.caption(f"{MOST_DAMAGE} of {len(found.damage)} shown; main.py list names all.")
+
+
+def _act(found: Overview) -> None:
+    key = _shared.as_key(found.folder)
+    if found.state in jobs.UNFINISHED:
+        if st.button("Stop", key=f"stop-{key}", icon=":material/stop:"):
+            jobs.stop(directory.runs(found.folder))
             st.rerun()
-        with st.popover("Delete", icon=":material/delete:"):
-            st.write(f"Delete {plain(folder.name)} with all its runs and embeddings?")
-            if st.button("Delete for good", key=f"delete-{folder.name}", type="primary"):
-                directory.delete(folder)
-                st.rerun()
+        return
+    if found.is_readable and (found.state != "completed" or found.damage) and st.button(
+            "Resume", key=f"resume-{key}", icon=":material/replay:"):
+        _shared.resume(directory.runs(found.folder))
+    _shared.delete_button(found.folder, key)
+
+
+def _shown(folders: list[Path]) -> list[Path]:
+    """The experiments of the page, or whose name holds the word, that was asked for; all where there are few."""
+    if len(folders) <= A_PAGE:
+        return folders
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        word = st.text_input("Find", key="find-experiment", placeholder="part of a name", width=260).strip().lower()
+        matching = [folder for folder in folders if word in folder.name.lower()]
+        last = max(1, -(-len(matching) // A_PAGE))
+        page = st.number_input(f"Page of {last:,}", 1, last, key=f"page-of-{last}", width=160)
+        st.caption(f"{len(matching):,} experiments, the newest first.")
+    return matching[(page - 1) * A_PAGE:page * A_PAGE]
 
 
 def _is_busy() -> bool:
     return any(jobs.is_worker_alive(folder) for folder in directory.experiments(_shared.checkpoints_root()))
 
 
-@st.fragment(run_every=2 if _is_busy() else None)
+@_shared.fragment(run_every=2 if _is_busy() else None)
 def _experiments(was_busy: bool) -> None:
-    for folder in directory.experiments(_shared.checkpoints_root()):
-        _row(folder)
+    for error in device_queue.damaged(_shared.checkpoints_root()):
+        st.caption(f":material/report: {plain(str(error))}")
+    for folder in _shown(directory.experiments(_shared.checkpoints_root())):
+        _row(overview.read(folder))
     if was_busy and not _is_busy():
         st.rerun()
 

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.config import RunConfig, arm_label
 from core.report import figures, palette
-from core.runs import device_queue, directory, film, jobs, trials
+from core.runs import device_queue, directory, film, jobs, overview, trials
 from pages import _shared
 from pages._text import lines, plain
 
@@ -18,7 +18,7 @@ live = st.container()
 with st.container(width=320):
     folder = _shared.pick_experiment()
 config = directory.read_config(folder)
-classes = tuple(directory.read_json(folder / "experiment.json")["classes"])
+classes = tuple(directory.experiment(folder)["classes"])
 LETTERS = "ABCDEFGHIJ"
 MOST_ALARMS = 3
 MOST_IN_A_ROW = 4  # spaces side by side; more stand in rows of three
@@ -40,10 +40,12 @@ def _headline(progress: jobs.Progress) -> str:
             position = device_queue.position(folder)
             return "Starting" if position is None else f"Waiting for the device: number {position} in the queue"
         case "completed":
-            verdict = directory.read_json(folder / "verdict.json")["sentence"]
+            verdict = overview.read(folder).sentence
             return f"{plain(verdict)}." if verdict else "Finished."
         case "failed":
             return f"Failed: {plain(progress.message)}"
+        case "damaged":
+            return f"Damaged: {plain(progress.message)}"
         case "lost":
             return "Lost: its process is gone. Resume it from its last checkpoint, or delete it"
     return f"Stopped after {progress.n_done} of {progress.n_runs} runs"
@@ -82,7 +84,8 @@ def _frames(runs: list[RunConfig], epoch: int | None) -> dict[str, tuple[int, di
         paths = directory.snapshots(folder / run.name)
         if paths:
             shown = epoch if epoch in paths else max(paths)
-            found[run.name] = (shown, _frame(*_shared.stamp(paths[shown])))
+            with _shared.in_words():
+                found[run.name] = (shown, _frame(*_shared.stamp(paths[shown])))
     return found
 
 
@@ -107,7 +110,8 @@ def _draw_film(run: RunConfig, frame: tuple[int, dict[str, np.ndarray]] | None, 
         return
     shown, columns = frame
     score = next((f" · MAP@R {100 * record['validation_map_at_r']:.1f}"
-                  for record in directory.read_records(folder / run.name) if record["epoch"] == shown), "")
+                  for record in directory.read_records(folder / run.name)
+                  if record["epoch"] == shown and "validation_map_at_r" in record), "")
     st.caption(f"{_shared.state_text(status.state)} · epoch {shown} of {run.budget.epochs}{score}{_lr_note(run)}",
                help="MAP@R on validation images, those of the film.")
     st.plotly_chart(figures.space(layout, columns["label_id"], classes, columns["sample_id"], height=330, extent=extent),
@@ -118,6 +122,12 @@ def _lr_note(run: RunConfig) -> str:
     """The learning rate that a tuned run chose; nothing without tuning."""
     found = trials.summary(folder / run.name, run.n_trials)
     return f" · learning rate {found['lr']:g}, best of {run.n_trials} on validation" if found else ""
+
+
+def _draw_damage() -> None:
+    """What cannot be used, but does not keep the rest from being shown."""
+    for sentence in overview.read(folder).damage:
+        st.error(plain(f"Damaged: {sentence}"), icon=":material/report:")
 
 
 def _draw_alarms() -> None:
@@ -144,7 +154,7 @@ def _draw_curves(runs: list[RunConfig]) -> None:
                       config={"displayModeBar": False})
     right.plotly_chart(figures.curves(series, colors, column, CURVES[column]), key="curve-other",
                        config={"displayModeBar": False})
-    last = [records[-1] for records in series.values() if records and records[-1]["images_per_second"]]
+    last = [records[-1] for records in series.values() if records and records[-1].get("images_per_second")]
     if last:
         shares = [record["compute_share"] for record in last if record.get("compute_share")]
         computing = f", of which the model computes {100 * np.mean(shares):.0f} % of the time" if shares else ""
@@ -163,8 +173,7 @@ def _draw_runs() -> None:
                 if st.button("Stop", key=f"stop-{run.name}", icon=":material/stop:"):
                     jobs.stop([folder / run.name])
             elif status.state in jobs.RESUMABLE and st.button("Resume", key=f"resume-{run.name}", icon=":material/replay:"):
-                jobs.resume([folder / run.name], _shared.data_root())
-                st.rerun()
+                _shared.resume([folder / run.name])
 
 
 def _draw_log() -> None:
@@ -182,8 +191,7 @@ def _draw_actions(state: str) -> None:
             jobs.stop(directory.runs(folder))
             st.toast("Stopping after the step in hand; what is done is kept.")
     elif state != "completed" and halt.button("Resume all", icon=":material/replay:", type="primary"):
-        jobs.resume(directory.runs(folder), _shared.data_root())
-        st.rerun()
+        _shared.resume(directory.runs(folder))
     has_results = any((folder / run.name / "scores.parquet").is_file() for run in config.runs() if run.is_trained)
     if has_results and compare.button("Compare", icon=":material/compare:",
                                       type="primary" if state == "completed" else "secondary"):
@@ -193,7 +201,7 @@ def _draw_actions(state: str) -> None:
 is_alive = jobs.is_worker_alive(folder)
 
 
-@st.fragment(run_every=1.0 if is_alive else None)
+@_shared.fragment(run_every=1.0 if is_alive else None)
 def _live(was_alive: bool) -> None:
     progress = jobs.progress(folder)
     st.header(_headline(progress))
@@ -206,6 +214,7 @@ def _live(was_alive: bool) -> None:
         epoch = st.select_slider("Film: epoch", [*range(latest + 1), "now"], value="now", key=f"film-epoch-{folder.name}",
                                  width="stretch") if latest else "now"
         _draw_actions(progress.state)
+    _draw_damage()
     _draw_alarms()
     _draw_films(runs, None if epoch == "now" else epoch)
     _draw_curves(runs)

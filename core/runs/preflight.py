@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.config import BatchConfig, RunConfig
+from core.files import Damaged
 from core.runs import directory
 from core.runs.planning import Plan
 
@@ -92,11 +93,14 @@ def look_ahead(checked: Plan, root: Path) -> Preflight:
 def _earlier(config: RunConfig, root: Path) -> tuple[float | None, int | None, str]:
     """Images a second and bytes of the newest experiment with this encoder at this size; bytes if its steps were as large."""
     for folder in directory.experiments(root):
-        earlier = directory.read_config(folder)
+        try:
+            earlier = directory.read_config(folder)
+        except Damaged:
+            continue
         if (earlier.encoder.name, earlier.encoder.image_size) != (config.encoder.name, config.encoder.image_size):
             continue
         for run in reversed(earlier.runs()):
-            records = [record for record in directory.read_records(folder / run.name) if record["epoch"] > 0]
+            records = [record for record in directory.read_records(folder / run.name) if record["epoch"] > 0 and {"images_seen", "total_seconds"} <= record.keys()]
             if records:
                 speed = records[-1]["images_seen"] / sum(record["total_seconds"] for record in records)
                 is_alike = records[-1].get("micro_batch") == (config.training.micro_batch or config.images_per_step)

@@ -173,7 +173,7 @@ def read_scores(run: Path, file: str = SCORES) -> Scores:
         raise ValueError(f"{run.parent.name}/{run.name} must be completed to be compared, got "
                          f"{directory.read_status(run).state}")
     try:
-        return files.read(run / file, lambda path: _read_scores(run, path.name), "a table of scores")
+        return files.read(run / file, lambda path: parse_scores(run, path.name), "a table of scores")
     except (FileNotFoundError, Damaged):
         found = (score_open if file == OPEN_SCORES else score)(read_embeddings(run))
         if found is None:
@@ -202,7 +202,8 @@ def _named(run: Path, found: Scores) -> Scores:
     return replace(found, name=f"{run.parent.name}/{run.name}", files=(run / EMBEDDINGS,))
 
 
-def _read_scores(run: Path, file: str) -> Scores:
+def parse_scores(run: Path, file: str) -> Scores:
+    """As `read_scores`, but raises whatever a broken file makes its reader raise."""
     name = f"{run.parent.name}/{run.name}"
     arrow = pq.read_table(run / file)
     embeddings = run / "embeddings.parquet"

@@ -1,5 +1,6 @@
 """How long the device computes, next to how long everything takes."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager

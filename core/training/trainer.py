@@ -19,7 +19,7 @@ from core.config import RunConfig, is_drawn
 from core.training import augmentation
 from core.training.augmentation import Drawn
 from core.training.batches import BatchSampler, TripletSampler
-from core.training.clock import Clock
+from core.training.clock import Clock, peak_memory
 from core.training.encoder import DataConfig
 from core.training.health import Health, mean_cosine
 from core.training.images import Images
@@ -346,7 +346,7 @@ def _positives_per_anchor(target: np.ndarray) -> float:
 def _peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return clock.peak_memory()
+    return peak_memory()
 
 
 def _optimizer(encoder: nn.Module, objective: Objective, config: RunConfig) -> torch.optim.Optimizer:

@@ -1,0 +1,191 @@
+"""Each experiment stands alone: one that is damaged, or of a newer version, is shown as such on every screen and by every
+command, with what is wrong and what can be done, and the others are there as always."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import main
+from core.runs import directory, examination, jobs, overview
+from tests.conftest import PROJECT
+
+RUN = "supcon-15-seed0"
+SCREENS = ("start", "data", "train", "watch", "compare", "explore", "export")
+
+
+def write(path: Path, content: bytes | str) -> None:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def half(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:len(content) // 2])
+
+
+def change(path: Path, **values: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def newer(path: Path) -> None:
+    change(path, config={**json.loads(path.read_text())["config"], "new_key": 1})
+
+
+def ticket(folder: Path, content: str) -> None:
+    (folder.parent / ".queue").mkdir(exist_ok=True)
+    write(folder.parent / ".queue" / "bad.json", content)
+
+
+def by_a_folder(path: Path) -> None:
+    """Puts a folder where a file should be."""
+    path.unlink()
+    path.mkdir()
+
+
+def by_a_file(path: Path) -> None:
+    """Puts a file where a folder should be."""
+    shutil.rmtree(path)
+    path.write_text("no folder")
+
+
+def without(path: Path, key: str) -> None:
+    values = json.loads(path.read_text())
+    del values[key]
+    path.write_text(json.dumps(values))
+
+
+def flipped(path: Path) -> None:
+    """One byte in the middle of a file is another."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 255
+    path.write_bytes(bytes(content))
+
+
+DAMAGE: dict[str, Callable[[Path, Path], object]] = {
+    "state empty": lambda e, r: write(r / "state.json", b""),
+    "state half": lambda e, r: half(r / "state.json"),
+    "state NULs": lambda e, r: write(r / "state.json", b"\0" * 200),
+    "state missing": lambda e, r: (r / "state.json").unlink(),
+    "state newer field": lambda e, r: change(r / "state.json", gpu="x"),
+    "state unknown word": lambda e, r: change(r / "state.json", state="paused"),
+    "state is a list": lambda e, r: write(r / "state.json", "[1]"),
+    "state is a folder": lambda e, r: by_a_folder(r / "state.json"),
+    "state of other types": lambda e, r: change(r / "state.json", state=["completed"], message=3),
+    "records garbage line": lambda e, r: write(r / "records.jsonl", b'{"a":\n' + (r / "records.jsonl").read_bytes()),
+    "records NUL tail": lambda e, r: write(r / "records.jsonl", (r / "records.jsonl").read_bytes() + b"\0" * 100 + b"\n"),
+    "records half last line": lambda e, r: write(r / "records.jsonl", (r / "records.jsonl").read_bytes()[:-20]),
+    "records other schema": lambda e, r: write(r / "records.jsonl", '{"x":1}\n'),
+    "records of an epoch alone": lambda e, r: write(r / "records.jsonl", '{"epoch":1}\n{"epoch":2}\n'),
+    "records not UTF-8": lambda e, r: write(r / "records.jsonl", b"\xff\xfe\n"),
+    "records is a folder": lambda e, r: by_a_folder(r / "records.jsonl"),
+    "run newer": lambda e, r: newer(r / "run.json"),
+    "run newer format": lambda e, r: change(r / "run.json", format=99),
+    "run of no config": lambda e, r: write(r / "run.json", "{}"),
+    "run config is a list": lambda e, r: change(r / "run.json", config=[1]),
+    "experiment newer": lambda e, r: newer(e / "experiment.json"),
+    "experiment newer format": lambda e, r: change(e / "experiment.json", format=99),
+    "experiment half": lambda e, r: half(e / "experiment.json"),
+    "experiment empty": lambda e, r: write(e / "experiment.json", ""),
+    "experiment missing": lambda e, r: (e / "experiment.json").unlink(),
+    "experiment without classes": lambda e, r: without(e / "experiment.json", "classes"),
+    "experiment nested deep": lambda e, r: write(e / "experiment.json", "[" * 100_000),
+    "experiment is a folder": lambda e, r: (shutil.rmtree(e), e.mkdir(), (e / "experiment.json").mkdir()),
+    "run folder missing": lambda e, r: shutil.rmtree(r),
+    "run folder is a file": lambda e, r: by_a_file(r),
+    "run folder is a loop": lambda e, r: (shutil.rmtree(r), r.symlink_to(r)),
+    "verdict half": lambda e, r: half(e / "verdict.json"),
+    "verdict missing": lambda e, r: (e / "verdict.json").unlink(),
+    "verdict empty object": lambda e, r: write(e / "verdict.json", "{}"),
+    "verdict of text": lambda e, r: write(e / "verdict.json", '{"rows": ["a"], "comparisons": [], "sentence": "x"}'),
+    "embeddings half": lambda e, r: half(r / "embeddings.parquet"),
+    "embeddings missing": lambda e, r: (r / "embeddings.parquet").unlink(),
+    "embeddings one byte": lambda e, r: flipped(r / "embeddings.parquet"),
+    "embeddings empty": lambda e, r: write(r / "embeddings.parquet", ""),
+    "scores half": lambda e, r: half(r / "scores.parquet"),
+    "scores missing": lambda e, r: (r / "scores.parquet").unlink(),
+    "scores empty": lambda e, r: write(r / "scores.parquet", ""),
+    "manifest half": lambda e, r: half(e / "manifest.parquet"),
+    "manifest missing": lambda e, r: (e / "manifest.parquet").unlink(),
+    "snapshot half": lambda e, r: half(sorted((r / "snapshots").glob("*.parquet"))[-1]),
+    "snapshot odd name": lambda e, r: write(r / "snapshots" / "epoch_x.parquet", "a"),
+    "snapshots is a file": lambda e, r: by_a_file(r / "snapshots"),
+    "worker half": lambda e, r: write(e / "worker.json", '{"pid": 1'),
+    "worker empty": lambda e, r: write(e / "worker.json", ""),
+    "worker of text": lambda e, r: write(e / "worker.json", '{"pid": "x", "pid_created": null}'),
+    "ticket empty": lambda e, r: ticket(e, ""),
+    "ticket newer": lambda e, r: ticket(e, json.dumps({"number": 1, "experiment": e.name, "devices": ["cpu"], "pid": 1,
+                                                       "pid_created": 0, "extra": 1})),
+    "ticket of text": lambda e, r: ticket(e, '{"number": "x", "experiment": 3, "devices": 5, "pid": null, "pid_created": ""}'),
+    "openings garbage": lambda e, r: write(e / "openings.jsonl", "{}\n"),
+    "selections half": lambda e, r: write(e / "selections.json", '{"a"'),
+    "selections of numbers": lambda e, r: write(e / "selections.json", '{"a": 1}'),
+    "alarms garbage": lambda e, r: write(r / "alarms.jsonl", '{"a"\n'),
+    "trials garbage": lambda e, r: write(r / "trials.json", '{"a"'),
+    "trials of text": lambda e, r: write(r / "trials.json", '{"trials": [{"lr": "x"}]}'),
+    "evaluation half": lambda e, r: half(r / "evaluation.json"),
+    "readouts half": lambda e, r: half(r / "readouts.json"),
+    "readouts empty object": lambda e, r: write(r / "readouts.json", "{}"),
+    "best weights half": lambda e, r: half(r / "best.safetensors"),
+}
+UNHARMED = {"state newer field", "ticket newer", "records half last line", "snapshot odd name", "records of an epoch alone"}
+
+
+@pytest.fixture
+def pair(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Copies of the finished experiment: one that stays whole, and a newer one to damage."""
+    root = tmp_path / "checkpoints"
+    folders = []
+    for name in ("good", "damaged"):
+        folder = Path(shutil.copytree(finished, root / name))
+        values = json.loads((folder / "experiment.json").read_text())
+        change(folder / "experiment.json", config={**values["config"], "name": name})
+        folders.append(folder)
+    os.utime(root / "good" / "experiment.json", ns=(1, 1))
+    monkeypatch.setenv("DUET_CHECKPOINTS", str(root))
+    monkeypatch.setenv("DUET_DATA", str(tmp_path / "data"))
+    return folders[0], folders[1]
+
+
+def shown(app: AppTest) -> str:
+    """Every word on a screen, and every choice."""
+    parts = [item.value for kind in ("markdown", "caption", "error", "header", "subheader") for item in app.get(kind)]
+    parts += [option for box in app.selectbox for option in box.options]
+    return "\n".join(map(str, parts)) + str([item.proto for item in app.get("page_link")])
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_every_screen_and_list_show_the_good_and_say_what_is_damaged(
+        kind: str, pair: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    good, damaged = pair
+    sentence = json.loads((good / "verdict.json").read_text())["sentence"]
+    DAMAGE[kind](damaged, damaged / RUN)
+    root = str(good.parent)
+
+    assert main.main(["list", "--checkpoints", root, "--data", str(good.parents[1] / "data")]) == 0
+    listed = capsys.readouterr().out
+    assert f"good  completed  6 of 6 runs  {sentence}" in listed and f"good/{RUN}  completed" in listed
+    assert "damaged  " in listed
+    assert main.main(["list", "--json", "--checkpoints", root]) == 0
+    [item] = [item for item in json.loads(capsys.readouterr().out)["experiments"] if item["experiment"] == "good"]
+    assert (item["state"], item["sentence"], item["damage"]) == ("completed", sentence, [])
+
+    for screen in SCREENS:
+        for experiment in ("damaged", "good"):
+            app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=120)
+            app.query_params["experiment"] = experiment
+            if screen == "train":
+                app.query_params["from"] = experiment
+            if screen == "start" and experiment == "good":
+                continue
+            app.run()
+            if screen != "start":
+                app.switch_page(f"pages/{screen}.py").run()
+            assert not app.exception, (screen, experiment, [item.value for item in app.exception])
+            if screen != "train":
+                assert "good" in shown(app), (screen, experiment)
+            if experiment == "good":
+                assert not [item.value for item in app.error], (screen, [item.value for item in app.error])
