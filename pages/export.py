@@ -4,7 +4,6 @@ import streamlit as st
 
 from core.runs import directory, scoring
 from pages import _selections, _shared
-from pages._text import plain
 
 _shared.enter(__file__)
 

@@ -11,8 +11,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import main
-from core.runs import directory, examination, jobs, overview
+from core.runs import directory, examination, jobs, verdict
 from tests.conftest import PROJECT
+from tests.lasting import assert_same_run
 
 RUN = "supcon-15-seed0"
 SCREENS = ("start", "data", "train", "watch", "compare", "explore", "export")
@@ -131,7 +132,12 @@ DAMAGE: dict[str, Callable[[Path, Path], object]] = {
     "readouts empty object": lambda e, r: write(r / "readouts.json", "{}"),
     "best weights half": lambda e, r: half(r / "best.safetensors"),
 }
-UNHARMED = {"state newer field", "ticket newer", "records half last line", "snapshot odd name", "records of an epoch alone"}
+# what a reader passes over, and what shows only where a file is read that neither Start nor `list` reads
+UNHARMED = {"state newer field", "ticket newer", "records half last line", "snapshot odd name", "records of an epoch alone",
+            "worker half", "worker empty", "worker of text", "snapshots is a file"}
+FOUND_WHEN_READ = {"embeddings half", "embeddings one byte", "embeddings empty", "scores half", "scores missing",
+                   "scores empty", "manifest half", "manifest missing", "snapshot half", "openings garbage", "selections half",
+                   "selections of numbers", "evaluation half", "readouts half", "readouts empty object", "best weights half"}
 
 
 @pytest.fixture
@@ -173,19 +179,75 @@ def test_every_screen_and_list_show_the_good_and_say_what_is_damaged(
     [item] = [item for item in json.loads(capsys.readouterr().out)["experiments"] if item["experiment"] == "good"]
     assert (item["state"], item["sentence"], item["damage"]) == ("completed", sentence, [])
 
+    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=120)
     for screen in SCREENS:
-        for experiment in ("damaged", "good"):
-            app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=120)
-            app.query_params["experiment"] = experiment
-            if screen == "train":
-                app.query_params["from"] = experiment
-            if screen == "start" and experiment == "good":
-                continue
-            app.run()
-            if screen != "start":
-                app.switch_page(f"pages/{screen}.py").run()
-            assert not app.exception, (screen, experiment, [item.value for item in app.exception])
-            if screen != "train":
-                assert "good" in shown(app), (screen, experiment)
-            if experiment == "good":
-                assert not [item.value for item in app.error], (screen, [item.value for item in app.error])
+        app.query_params["experiment"] = "damaged"
+        if screen == "train":
+            app.query_params["from"] = "damaged"
+        (app if screen == "start" else app.switch_page(f"pages/{screen}.py")).run()
+        assert not app.exception, (screen, [item.value for item in app.exception])
+        if screen != "train":
+            assert "good" in shown(app), screen
+        if screen == "start":
+            assert ("material/report:" in shown(app)) == (kind not in UNHARMED | FOUND_WHEN_READ), shown(app)
+    app.query_params["experiment"] = "good"
+    app.switch_page("pages/compare.py").run()
+    assert not app.exception and not app.error
+    assert app.header[0].value.replace("\\", "").startswith(sentence[:30])
+
+
+@pytest.mark.parametrize(("kind", "screen", "words"), [
+    ("manifest half", "data", "damaged/manifest.parquet must be a manifest"),
+    ("embeddings half", "explore", "damaged/supcon-15-seed0/embeddings.parquet must be an embedding table"),
+    ("embeddings one byte", "export", "damaged/supcon-15-seed0/embeddings.parquet must"),
+    ("snapshot half", "watch", "must be a frame of the film"),
+    ("experiment newer format", "watch", "was written by a newer Duet (format 99; this one reads up to 1)"),
+    ("experiment half", "compare", "damaged/experiment.json must be JSON"),
+    ("readouts half", "compare", "readouts.json must be"),
+])
+def test_the_screen_that_reads_a_damaged_file_says_which_and_what_can_be_done(
+        kind: str, screen: str, words: str, pair: tuple[Path, Path]) -> None:
+    DAMAGE[kind](pair[1], pair[1] / RUN)
+    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=120)
+    app.query_params["experiment"], app.query_params["run"] = "damaged", RUN
+    app.run()
+    app.switch_page(f"pages/{screen}.py").run()
+    said = " ".join(item.value for item in app.error).replace("\\", "").replace(":small[]", "")
+    assert words in said and "What can be done:" in said, said
+    assert any(button.label == "Delete for good" for button in app.button)
+
+
+@pytest.mark.parametrize("kind", ["scores half", "scores missing", "verdict half", "verdict missing", "verdict empty object"])
+def test_what_can_be_made_anew_is_made_anew_to_the_same_numbers(kind: str, pair: tuple[Path, Path]) -> None:
+    good, damaged = pair
+    DAMAGE[kind](damaged, damaged / RUN)
+    assert verdict.read(damaged) == directory.read_verdict(good)
+
+
+def test_an_experiment_whose_name_is_not_text_and_other_strange_things_blind_nobody(
+        pair: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    good, damaged = pair
+    root = good.parent
+    strange = os.fsdecode(os.fsencode(root) + b"/not\xfftext")
+    os.rename(damaged, strange)
+    (root / "loop").symlink_to(root / "loop")
+    (root / "a file").write_text("x")
+    (root / "nothing").mkdir()
+    assert main.main(["list", "--checkpoints", str(root)]) == 0
+    out = capsys.readouterr().out
+    assert "good  completed" in out and "not\\xfftext  completed" in out
+    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=120).run()
+    assert not app.exception and "good" in shown(app)
+
+
+def test_a_damaged_run_is_resumed_to_the_same_numbers(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    good, damaged = pair
+    half(damaged / RUN / "embeddings.parquet")
+    shutil.rmtree(damaged / "untrained-15-seed0")
+    assert {item.path.parent.name for item in examination.examine(damaged)} == {RUN, "untrained-15-seed0"}
+    again = jobs.resume(directory.runs(damaged), tmp_path / "data", "cpu")
+    assert {run.name for run in again} == {RUN, "untrained-15-seed0"}
+    assert jobs.wait(damaged, 600)
+    for name in (RUN, "untrained-15-seed0"):
+        assert_same_run(damaged / name, good / name)
+    assert not examination.examine(damaged)

@@ -48,7 +48,8 @@ def results(run: Path) -> list[Damaged]:
     def scores(path: Path) -> None:
         scoring.parse_scores(run, path.name)
 
-    found = _raised(lambda: scoring.read_embeddings(run), lambda: files.read(run / scoring.SCORES, scores, "a table of scores"),
+    found = _raised(lambda: scoring.read_embeddings(run),
+                    lambda: files.read(run / scoring.SCORES, scores, "a table of scores"),
                     lambda: files.read_json(run / "evaluation.json"), lambda: readouts.read(run))
     if directory.read_run(run).is_trained:
         found += _raised(lambda: files.read(run / "best.safetensors", _weights, "a file of weights"))

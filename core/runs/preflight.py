@@ -100,7 +100,8 @@ def _earlier(config: RunConfig, root: Path) -> tuple[float | None, int | None, s
         if (earlier.encoder.name, earlier.encoder.image_size) != (config.encoder.name, config.encoder.image_size):
             continue
         for run in reversed(earlier.runs()):
-            records = [record for record in directory.read_records(folder / run.name) if record["epoch"] > 0 and {"images_seen", "total_seconds"} <= record.keys()]
+            records = [record for record in directory.read_records(folder / run.name)
+                       if record["epoch"] > 0 and {"images_seen", "total_seconds"} <= record.keys()]
             if records:
                 speed = records[-1]["images_seen"] / sum(record["total_seconds"] for record in records)
                 is_alike = records[-1].get("micro_batch") == (config.training.micro_batch or config.images_per_step)
