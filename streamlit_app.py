@@ -19,5 +19,5 @@ page = st.navigation([
     st.Page("pages/export.py", title="Export", icon=":material/download:"),
 ], position="top")
 _shared.sweep()
-with _shared.in_words():
+with _shared.frame():
     page.run()

@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -30,6 +31,7 @@ THUMBNAIL = 96  # pixels
 STATE_ICONS = {"queued": ":material/schedule:", "running": ":material/play_circle:", "lost": ":material/help:",
                "completed": ":material/check_circle:", "failed": ":material/error:", "stopped": ":material/stop_circle:",
                "damaged": ":material/report:"}
+_is_framed: ContextVar[bool] = ContextVar("is_framed", default=False)
 STATE_WORDS = {"completed": "finished"}
 
 
@@ -43,6 +45,10 @@ def enter(page: str) -> None:
         home = str(PROJECT / "pages" / "start.py")
         st.navigation([st.Page(home, default=True), *([st.Page(page)] if page != home else [])])
         st.rerun()
+    if not _is_framed.get():  # a screen that is run by itself, as a test does, has the same words for what is damaged
+        with frame():
+            exec(compile(Path(page).read_text(encoding="utf-8"), page, "exec"), {"__name__": "__main__", "__file__": page})
+        st.stop()
 
 
 @st.cache_resource(show_spinner=False)
@@ -54,6 +60,17 @@ def sweep() -> None:
         leftovers.sweep(checkpoints_root(), data_root())
 
     threading.Timer(5.0, work).start()  # not before the first screen
+
+
+@contextmanager
+def frame() -> Iterator[None]:
+    """Around a whole screen: what it comes upon is said in words."""
+    token = _is_framed.set(True)
+    try:
+        with in_words():
+            yield
+    finally:
+        _is_framed.reset(token)
 
 
 @contextmanager
@@ -98,16 +115,18 @@ def _damage_behind(error: Exception) -> list[Damaged]:
 def _say_damaged(error: Damaged) -> None:
     """What is wrong, and a button for each thing that can be done."""
     from core.files import printable
+    from core.runs.directory import DELETE, RESUME
 
     root = checkpoints_root()
     inside = error.path.relative_to(root) if error.path.is_relative_to(root) else error.path
-    remedy = f" What can be done: {error.remedy}." if error.remedy else ""
+    words = error.remedy or (RESUME if len(inside.parts) > 2 else DELETE)
+    remedy = f" What can be done: {words}."
     st.error(plain(f"Damaged: {printable(str(inside))} {error.what}.{remedy}"), icon=":material/report:")
     if not error.path.is_relative_to(root) or len(inside.parts) < 2:
         return
     folder = root / inside.parts[0]
     with st.container(horizontal=True):
-        if "resume" in error.remedy and len(inside.parts) > 2 and st.button(
+        if "resume" in words and len(inside.parts) > 2 and st.button(
                 f"Resume {inside.parts[1]}", key=f"resume-damaged-{inside}", icon=":material/replay:"):
             resume([folder / inside.parts[1]])
         delete_button(folder, printable(f"damaged-{inside}"))

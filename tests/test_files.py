@@ -15,8 +15,8 @@ from tests.conftest import PROJECT
 
 
 def python(code: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-W", "ignore", "-c", code, *arguments], cwd=PROJECT, capture_output=True, text=True,
-                          check=check)
+    return subprocess.run([sys.executable, "-W", "ignore", "-c", code, *arguments], cwd=PROJECT, capture_output=True,
+                          text=True, check=check)
 
 
 def test_a_file_is_replaced_whole_or_stays(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 Never raises for what lies on disk: an experiment that cannot be read is one that is damaged.
 """
 
+import json
 import os
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from core.runs import device_queue, directory, jobs, trials
 from core.runs.jobs import DerivedState, Progress
 
 _MOST = 5_000  # experiments remembered
-_OWN = ("experiment.json", "verdict.json", "worker.json")
-_OF_RUN = ("run.json", "state.json", "records.jsonl", "alarms.jsonl", "trials.json", "embeddings.parquet")
+_OWN = ("experiment.json", "verdict.json", "worker.json", "manifest.parquet")
+_RESULTS = ("embeddings.parquet", "scores.parquet", "best.safetensors")
+_OF_RUN = ("run.json", "state.json", "records.jsonl", "alarms.jsonl", "trials.json", *_RESULTS)
 _ENDED = ("completed", "failed", "stopped", "damaged")
 
 Stamps = tuple[tuple[int, int, int], ...]
@@ -92,6 +94,8 @@ def _look(folder: Path) -> Overview:
         status = jobs.derived_status(run)
         runs[config.name] = status.state
         damage += _of_run(run, status)
+    if what := _cut(folder / "manifest.parquet"):
+        damage.insert(0, f"manifest.parquet {what}; {directory.DELETE}; finished runs can still be explored and exported")
     progress = jobs.progress(folder)
     sentence = ""
     try:
@@ -114,13 +118,38 @@ def _of_run(run: Path, status: directory.RunStatus) -> list[str]:
         directory.read_run(run)
     except Damaged as error:
         damage.append(f"{run.name}/run.json {error.what}; {error.remedy}")
-    if status.state == "completed" and not (run / "embeddings.parquet").is_file():
-        damage.append(f"{run.name}/embeddings.parquet must exist, it is missing; {directory.RESUME}")
+    if status.state == "completed":
+        damage += [f"{run.name}/{name} {what}; {directory.RESUME}" for name in _RESULTS
+                   if (what := _cut(run / name)) and not (name == _RESULTS[2] and run.name.startswith("untrained-"))]
     if error := trials.damage(run):
         damage.append(f"{run.name}/{error.path.name} {error.what}; {error.remedy}")
     damage += [f"{run.name}/{name} must hold a JSON object in each line, got {count} that cannot be used; the others are used"
                for name, count in directory.bad_lines(run).items()]
     return damage
+
+
+def _cut(path: Path) -> str:
+    """What is wrong with a file of tables or tensors as its two ends tell; empty if nothing is. What is in between shows only
+    where it is read."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            if path.suffix == ".parquet":
+                if file.read(4) == b"PAR1" and file.seek(max(size - 4, 0)) and file.read(4) == b"PAR1":
+                    return ""
+            else:
+                n_header = int.from_bytes(file.read(8), "little")
+                header = json.loads(file.read(n_header)) if n_header < size else {}
+                ends = [item["data_offsets"][1] for name, item in header.items() if name != "__metadata__"]
+                if header and 8 + n_header + max(ends, default=0) == size:
+                    return ""
+    except FileNotFoundError:
+        return "must exist, it is missing"
+    except OSError as error:
+        return f"must be a file that can be read, got: {error.strerror or error}"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    return f"must be whole, got {size:,} bytes of a cut or foreign file"
 
 
 def _unreadable(folder: Path, name: str, error: Damaged) -> Overview:
