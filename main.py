@@ -20,7 +20,7 @@ from core import config as configuration
 from core import experiment_file
 from core.config import ExperimentConfig
 from core.files import Damaged
-from core.runs import device_queue, directory, jobs, leftovers, overview, planning
+from core.runs import best, device_queue, directory, jobs, leftovers, overview, planning
 from core.wording import failure
 
 PROJECT = Path(__file__).resolve().parent
@@ -200,7 +200,8 @@ def _conclude(folder: Path, options: argparse.Namespace) -> int:
             if rows:
                 print(_table(rows, of))
             for count, said in [(item["images_per_class"], item["sentence"]) for item in comparisons or ()] + [
-                    (row["images_per_class"], row["not_improved"]) for row in rows or () if row.get("not_improved")]:
+                    (row["images_per_class"], row[key]) for row in rows or () for key in ("not_improved", "unchanged")
+                    if row.get(key)]:
                 print(f"{'All images' if count == 'all' else f'{count} images per class'}: {said}.")
         for pair in verdict["curve"]["pairs"] if verdict.get("curve") else ():
             print(f"{pair['sentence']}. {pair['crossing_sentence']}.")
@@ -243,8 +244,9 @@ def _queued(folder: Path) -> str:
 
 def _last_score(run: Path) -> str:
     records = directory.read_records(run)
-    return f", validation MAP@R {100 * records[-1]['validation_map_at_r']:.1f}" if (
-        records and "validation_map_at_r" in records[-1]) else ""
+    if not records or "validation_map_at_r" not in records[-1]:
+        return ""
+    return f", validation MAP@R {100 * records[-1]['validation_map_at_r']:.1f}; {best.words(run)}".rstrip("; ")
 
 
 def _table(rows: list[dict], of: str) -> str:

@@ -7,10 +7,11 @@ runs or torch; whether the data can carry the plan is checked by `core.data.spli
 import math
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -32,11 +33,12 @@ from core.objectives import (
     UntrainedConfig,
     is_drawn,
 )
-from core.wording import cut, describe
+from core.wording import cut, describe, shown
 
 RANDOM_SPLIT = "a random split"
 LEAKY_SAMPLER = "a sampler that draws from every split"
 _MOST_SAID = 1000  # letters of a refusal
+MOST_SEED = 2**63 - 1
 MOST_SEEDS, MOST_OBJECTIVES, MOST_COUNTS, MOST_RUNS = 1000, 100, 100, 10_000
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -52,6 +54,20 @@ ImagesPerClass = Annotated[int | Literal["all"], BeforeValidator(_is_images_per_
 
 class ConfigError(ValueError):
     """One sentence: the parameter, what it must be, what it got."""
+
+
+def _is_stored(info: ValidationInfo) -> bool:
+    """Whether the values come from an experiment's folder: what an earlier version accepted still opens."""
+    return bool(info.context and info.context.get("stored"))
+
+
+def _fits_generator(value: int, info: ValidationInfo) -> int:
+    if value > MOST_SEED and not _is_stored(info):
+        raise ValueError(f"must be a whole number from 0 to {MOST_SEED}, what the random generators take, got {shown(value)}")
+    return value
+
+
+Seed = Annotated[int, Field(ge=0), AfterValidator(_fits_generator)]
 
 
 class _Config(BaseModel):
@@ -108,7 +124,7 @@ class SplitConfig(_Config):
     """
 
     fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     official: bool = True
     near_duplicates: bool = True
     group: Literal["whole", "none"] = "whole"
@@ -130,21 +146,50 @@ class SplitConfig(_Config):
         return value
 
 
+# Arguments of timm.create_model that say what an encoder takes and gives, or where its weights come from.
+_NOT_OPTIONS = frozenset({"num_classes", "in_chans", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay",
+                          "checkpoint_path", "cache_dir", "features_only", "out_indices", "scriptable", "exportable",
+                          "no_jit"})
+
+
 class EncoderConfig(_Config):
-    """A timm backbone. `weights` is 'random', 'hub' (timm's pretrained weights) or a local file's path."""
+    """A timm backbone. `weights` is 'random', 'hub' (timm's pretrained weights) or a local file's path; `mean` and `std` are
+    for pixels in 0..1; `options` are keyword arguments of the architecture."""
 
     name: str = Field("test_convnext", max_length=200)
-    weights: str = Field("random", min_length=1)
+    weights: str = "random"
     options: dict[str, bool | int | float | str] = Field({}, max_length=100)
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     image_size: int | None = Field(None, ge=16, le=1024)
 
-    @field_validator("std")
+    @field_validator("weights")
     @classmethod
-    def _can_divide(cls, value: tuple[float, float, float] | None) -> tuple[float, float, float] | None:
-        if value is not None and min(value) <= 0:
+    def _names_something(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError(f"must be 'random', 'hub' or the path of a weights file, got {value!r}")
+        return value
+
+    @field_validator("options")
+    @classmethod
+    def _options_are_the_architectures(cls, value: dict[str, bool | int | float | str],
+                                       info: ValidationInfo) -> dict[str, bool | int | float | str]:
+        if (own := _NOT_OPTIONS & value.keys()) and not _is_stored(info):
+            raise ValueError(f"must not set {', '.join(sorted(own))}: Duet sets what goes in and comes out of an encoder, and "
+                             f"encoder.weights its weights")
+        return value
+
+    @field_validator("mean", "std")
+    @classmethod
+    def _are_of_pixels_in_0_to_1(cls, value: tuple[float, float, float] | None,
+                                 info: ValidationInfo) -> tuple[float, float, float] | None:
+        if value is None:
+            return value
+        if info.field_name == "std" and min(value) <= 0:
             raise ValueError(f"must be three numbers above 0, got {list(value)}")
+        if not _is_stored(info) and (min(value) < 0 or max(value) > 1):
+            advice = "; divide those of pixels in 0..255 by 255" if max(value) > 1 else ""
+            raise ValueError(f"must be three numbers from 0 to 1, for pixels in 0..1, got {list(value)}{advice}")
         return value
 
     @field_validator("name")
@@ -161,7 +206,7 @@ class BudgetConfig(_Config):
     After each part the encoder is scored on validation and a snapshot of the probe samples is kept.
     """
 
-    images: int = Field(10_000, ge=1)
+    images: int = Field(10_000, ge=1, le=10**15)
     epochs: int = Field(10, ge=1, le=1000)
 
 
@@ -208,9 +253,10 @@ class TrainingConfig(_Config):
 
     `views` of each image are drawn and counted in the budget. `micro_batch` is how many images the encoder takes at a
     time (null: all): a matter of memory alone, the loss always sees the whole batch. `warmup` is a share of the budget;
-    the learning rate ends at `min_lr`. A checkpoint is saved each epoch and every `save_minutes`. `devices` is how many
-    share each batch. `pool: all` is a leak: positives and negatives are drawn from validation and test too, as the study
-    did.
+    the learning rate ends at `min_lr`. `norm` says whether running statistics of normalisation layers (BatchNorm) stay as
+    the weights bring them (`frozen`) or are learnt anew (`trained`); null is `trained` for random weights, `frozen` for all
+    others. A checkpoint is saved each epoch and every `save_minutes`. `devices` is how many share each batch. `pool: all` is
+    a leak: positives and negatives are drawn from validation and test too, as the study did.
     """
 
     batch: BatchConfig = BatchConfig()
@@ -221,6 +267,7 @@ class TrainingConfig(_Config):
     min_lr: float = Field(0.0, ge=0, le=10)
     warmup: float = Field(0.1, ge=0, lt=1)
     weight_decay: float = Field(0.01, ge=0, le=10)
+    norm: Literal["frozen", "trained"] | None = None
     pool: Literal["train", "all"] = "train"
     augmentation: AugmentationConfig = AugmentationConfig()
     compile: bool = False
@@ -298,6 +345,11 @@ class RunConfig(_Config):
         return f"{arm_label(self.objective)}-{self.images_per_class}-seed{self.seed}"
 
     @property
+    def norm(self) -> Literal["frozen", "trained"]:
+        """What becomes of running statistics in normalisation layers; as `parse` resolved it."""
+        return self.training.norm or ("trained" if self.encoder.weights == "random" else "frozen")
+
+    @property
     def is_trained(self) -> bool:
         return not isinstance(self.objective, UntrainedConfig)
 
@@ -358,7 +410,7 @@ class ExperimentConfig(_Config):
     encoder: EncoderConfig = EncoderConfig()
     objectives: tuple[ListedObjective, ...] = Field((ClassificationConfig(), SupConConfig()), max_length=MOST_OBJECTIVES)
     images_per_class: tuple[ImagesPerClass, ...] = Field(("all",), max_length=MOST_COUNTS)
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2), max_length=MOST_SEEDS)
+    seeds: tuple[Seed, ...] = Field((0, 1, 2), max_length=MOST_SEEDS)
     budget: BudgetConfig = BudgetConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -465,6 +517,9 @@ class ExperimentConfig(_Config):
         return yaml.safe_dump(self.to_json(), sort_keys=False, allow_unicode=True)
 
 
+AnyConfig = TypeVar("AnyConfig", ExperimentConfig, RunConfig)
+
+
 def arm_label(objective: Objective) -> str:
     """An objective's name in tables, folders and legends: its own label, or the objective's name and its leaks."""
     suffix = f"{'-random-split' if objective.group else ''}{'-leaky-sampler' if objective.pool else ''}"
@@ -491,8 +546,13 @@ def check_name(value: str) -> str:
     return value
 
 
-def parse(values: object) -> ExperimentConfig:
+def parse(values: object, stored: bool = False) -> ExperimentConfig:
     """Validates a mapping read from YAML, JSON or a form.
+
+    Args:
+        values: the mapping.
+        stored: whether it comes from an experiment's folder, maybe an earlier version's: what that version took for granted
+            holds, and a value that it accepted is not refused.
 
     Raises:
         ConfigError: one sentence for the first thing that is wrong.
@@ -500,9 +560,10 @@ def parse(values: object) -> ExperimentConfig:
     if not isinstance(values, dict):
         raise ConfigError(f"an experiment must be a mapping of keys to values, got {type(values).__name__}")
     try:
-        return ExperimentConfig.model_validate(values)
+        config = ExperimentConfig.model_validate(values, context={"stored": stored})
     except ValidationError as error:
         raise ConfigError(cut(describe(error, ExperimentConfig, OBJECTIVES), _MOST_SAID)) from None
+    return _with_norm(config, is_old=stored)
 
 
 def parse_run(values: object) -> RunConfig:
@@ -512,6 +573,18 @@ def parse_run(values: object) -> RunConfig:
         ConfigError: if the file was written by hand or by another version.
     """
     try:
-        return RunConfig.model_validate(values)
+        config = RunConfig.model_validate(values, context={"stored": True})
     except ValidationError as error:
         raise ConfigError(cut(describe(error, RunConfig, OBJECTIVES), _MOST_SAID)) from None
+    return _with_norm(config, is_old=True)
+
+
+def _with_norm(config: AnyConfig, is_old: bool) -> AnyConfig:
+    """The config with `training.norm` resolved, so that it stands in every file and comparison.
+
+    A stored config without it is of a version that trained every encoder's statistics.
+    """
+    if config.training.norm is not None:
+        return config
+    norm = "trained" if is_old or config.encoder.weights == "random" else "frozen"
+    return config.model_copy(update={"training": config.training.model_copy(update={"norm": norm})})

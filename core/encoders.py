@@ -5,6 +5,7 @@ Pages and the config need the names to refuse a wrong one at once; `core.trainin
 
 import difflib
 import importlib.util
+import math
 import re
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,17 @@ def names() -> frozenset[str]:
 def is_known(name: str) -> bool:
     """Whether timm has this architecture; a pretrained tag ('convnext_tiny.fb_in22k') is left to the encoder."""
     return name.partition(".")[0] in names()
+
+
+# Convolutional encoders that take every image from so many pixels on, tried one by one in tests/test_encoders.py.
+_SMALLEST = {"test_resnet": 16, "test_convnext": 32, "test_efficientnet": 16, "mobilenetv2_035": 16, "mobilenetv2_100": 16,
+             "mobilenetv3_small_050": 16, "convnext_atto": 32, "convnext_tiny": 32, "resnet18": 16, "resnet50": 16,
+             "efficientnet_b0": 16}
+
+
+def is_known_to_take(name: str, image_size: int | None) -> bool:
+    """Whether an architecture, without options, is known to take images of this side; its own side is always taken."""
+    return image_size is None or image_size >= _SMALLEST.get(name, math.inf)
 
 
 def closest(name: str, n: int = 4) -> list[str]:

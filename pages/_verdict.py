@@ -50,10 +50,11 @@ def chance(rows: list[dict], labels: tuple[str, ...]) -> None:
 
 
 def untrained(rows: list[dict], labels: tuple[str, ...]) -> None:
-    """Says which arms training has not made better than the encoder was before; nothing if it has made all so."""
+    """Arms that did not beat the untrained encoder, and those that export it unchanged; nothing if training helped all."""
     for row in rows:
-        if row["objective"] in labels and row["not_improved"]:
-            st.markdown(f":orange[:material/trending_down: {plain(row['not_improved'])}.]")
+        for said in (row["not_improved"], row.get("unchanged")):
+            if row["objective"] in labels and said:
+                st.markdown(f":orange[:material/trending_down: {plain(said)}.]")
 
 
 def details(compared: dict, agreement: dict | None) -> None:

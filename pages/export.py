@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.runs import directory, scoring
+from core.runs import best, directory, scoring
 from pages import _selections, _shared
 
 _shared.enter(__file__)
@@ -59,6 +59,8 @@ with weights_tab:
     if weights.is_file():
         st.write(f"The encoder's best weights under timm's names, selected on validation. "
                  f"{weights.stat().st_size / 1e6:.1f} MB.")
+        if best.epoch(folder / name) == 0:
+            st.markdown(":orange[No epoch of training was better on validation, so these are the weights before training.]")
         with weights.open("rb") as content:
             st.download_button("Download weights", content, f"{folder.name}-{name}.safetensors",
                                "application/octet-stream", icon=":material/download:", on_click="ignore")

@@ -24,6 +24,10 @@ VIEWS_HELP = ("Two random views of each image in a batch, as contrastive learnin
 FIT_HELP = ("Where images per class are fewer than a batch takes of a class, it takes as many as there are, for every "
             "objective; the images seen stay the same, in more steps.")
 
+NORM_HELP = ("What becomes of BatchNorm's running statistics. Frozen: they stay as the weights brought them, and its weight "
+             "and bias are trained; small batches would make them worse. Trained: learnt anew, as random weights need it. "
+             "Encoders without such layers are the same either way.")
+
 
 def _objective(name: str) -> dict:
     """Widgets for an objective's parameters: fields, defaults, ranges and help are the config's own."""
@@ -164,7 +168,7 @@ def _form() -> dict | None:
     weights = fifth.selectbox("Weights", ["random", "hub", "file"], help="'hub' downloads timm's pretrained weights.")
     size = sixth.number_input("Image size", 16, 1024, 32 if is_digits else 128, key=f"size-{is_digits}")
     if weights == "file":
-        weights = st.text_input("Weights file", placeholder="/path/to/weights.safetensors") or "random"
+        weights = st.text_input("Weights file", placeholder="/path/to/weights.safetensors")
     with st.expander("Objectives' parameters"):
         objectives = []
         for item in chosen:
@@ -197,6 +201,9 @@ def _form() -> dict | None:
                              "first and trains with the one that is best on validation: as many trials for every objective.")
         share = p.number_input("Budget of a trial, percent", 1, 100, 25, disabled=not tried.strip(),
                                help="Of the images a run sees, on top of them.")
+        norm = st.selectbox("Normalisation statistics", [None, "frozen", "trained"], format_func=lambda item: item or
+                            ("trained (random weights)" if weights == "random" else "frozen (weights not random)"),
+                            key="train-norm", help=NORM_HELP)
         options = st.text_input("Encoder options", "", placeholder="pad_type=same, bn_eps=0.001",
                                 help="Keyword arguments for timm.create_model.")
         held_out = st.text_input("Held-out classes", "", placeholder="3, or their names with commas", key="train-held-out",
@@ -213,7 +220,7 @@ def _form() -> dict | None:
             "objectives": objectives, "images_per_class": _numbers(counts, ("all",)), "seeds": _numbers(seeds),
             "budget": {"images": images, "epochs": epochs},
             "training": {"batch": {"classes": classes, "samples": samples, "fit": fit}, "lr": lr,
-                         "augmentation": {"flip": flip}, "views": views, "micro_batch": micro_batch,
+                         "augmentation": {"flip": flip}, "views": views, "micro_batch": micro_batch, "norm": norm,
                          "tensorboard": tensorboard},
             "evaluation": {"projection": layout},
             "tuning": {"learning_rates": _rates(tried), "share": share / 100} if tried.strip() else None}
@@ -248,6 +255,11 @@ def _show_plan(checked: planning.Plan) -> None:
     if config.tuning:
         st.markdown(f"Each run first tries **{len(config.tuning.learning_rates)} learning rates**, "
                     f"{ahead.trial_images:,} images more, and takes the best on validation.")
+    if config.encoder.weights != "random" or config.training.norm == "frozen":
+        st.markdown("Statistics of normalisation layers (BatchNorm) stay **as the weights bring them**; all else is trained."
+                    if config.training.norm == "frozen" else
+                    "Statistics of normalisation layers (BatchNorm) are **learnt anew** from the batches.")
+    st.caption("The encoder before training counts as epoch 0: unless an epoch is better on validation, a run exports it.")
     if ahead.seconds:
         memory = f" and {ahead.memory / 1e9:.1f} GB of memory" if ahead.memory else ""
         st.markdown(f"About **{_shared.duration(ahead.seconds)}** on this machine{memory}, by {plain(ahead.measured_on)}, "

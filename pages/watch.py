@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.config import RunConfig, arm_label
 from core.report import figures, palette
-from core.runs import device_queue, directory, film, jobs, overview, trials
+from core.runs import best, device_queue, directory, film, jobs, overview, trials
 from pages import _shared
 from pages._text import lines, plain
 
@@ -112,7 +112,8 @@ def _draw_film(run: RunConfig, frame: tuple[int, dict[str, np.ndarray]] | None, 
     score = next((f" · MAP@R {100 * record['validation_map_at_r']:.1f}"
                   for record in directory.read_records(folder / run.name)
                   if record["epoch"] == shown and "validation_map_at_r" in record), "")
-    st.caption(f"{_shared.state_text(status.state)} · epoch {shown} of {run.budget.epochs}{score}{_lr_note(run)}",
+    notes = f"{score}{_lr_note(run)}{_best_note(run)}"
+    st.caption(f"{_shared.state_text(status.state)} · epoch {shown} of {run.budget.epochs}{notes}",
                help="MAP@R on validation images, those of the film.")
     st.plotly_chart(figures.space(layout, columns["label_id"], classes, columns["sample_id"], height=330, extent=extent),
                     key=f"film-{number}", config={"displayModeBar": False})
@@ -122,6 +123,14 @@ def _lr_note(run: RunConfig) -> str:
     """The learning rate that a tuned run chose; nothing without tuning."""
     found = trials.summary(folder / run.name, run.n_trials)
     return f" · learning rate {found['lr']:g}, best of {run.n_trials} on validation" if found else ""
+
+
+def _best_note(run: RunConfig) -> str:
+    """Which epoch is the best on validation so far; a warning where a finished run's is the encoder before training."""
+    words = best.words(folder / run.name)
+    if best.epoch(folder / run.name) == 0 and jobs.derived_status(folder / run.name).state == "completed":
+        return f" · :orange[{words}: no epoch was better on validation, so this run exports it unchanged]"
+    return f" · {words}" if words else ""
 
 
 def _draw_damage() -> None:
@@ -167,7 +176,8 @@ def _draw_runs() -> None:
         status = jobs.derived_status(folder / run.name)
         text, act = st.columns([8, 2], vertical_alignment="center")
         name = f"{plain(run.name)}{_shared.leak_mark(run)}"
-        text.markdown(f"{_shared.state_text(status.state)} · {name} · {plain(status.message or status.phase)}".rstrip(" ·"))
+        text.markdown(" · ".join(filter(None, (_shared.state_text(status.state), name, plain(status.message or status.phase),
+                                               best.words(folder / run.name)))))
         with act:
             if status.state in ("queued", "running") and run.is_trained:
                 if st.button("Stop", key=f"stop-{run.name}", icon=":material/stop:"):

@@ -32,3 +32,20 @@ def test_there_is_always_something_closest(name):
     found = encoders.closest(name, n=3)
     assert len(found) == 3
     assert set(found) <= encoders.names()
+
+
+@pytest.mark.parametrize("name", encoders._SMALLEST)
+def test_encoders_that_need_no_check_take_the_images_they_are_said_to_take(name):
+    from core.config import EncoderConfig
+    from core.training import encoder
+
+    smallest = encoders._SMALLEST[name]
+    assert encoders.is_known_to_take(name, None) and encoders.is_known_to_take(name, smallest)
+    assert not encoders.is_known_to_take(name, smallest - 1)
+    for size in (smallest, smallest + 1, smallest + 15, 2 * smallest + 1):
+        encoder.check(EncoderConfig(name=name, image_size=size))
+
+
+def test_of_other_encoders_nothing_is_taken_for_granted():
+    assert not encoders.is_known_to_take("test_vit", 32)
+    assert encoders.is_known_to_take("test_vit", None)

@@ -24,7 +24,8 @@ _WORDS = {
     "training.batch.size": "batch size", "training.images_per_step": "images per step", "training.batch": "classes × samples",
     "training.augmentation": "augmentation", "training.views": "views", "training.optimizer": "optimizer",
     "training.lr": "learning rate", "training.min_lr": "last learning rate", "training.warmup": "warm-up",
-    "training.weight_decay": "weight decay", "training.pool": "sampler pool", "tuning.trials": "learning-rate trials",
+    "training.weight_decay": "weight decay", "training.pool": "sampler pool",
+    "training.norm": "statistics of normalisation layers", "tuning.trials": "learning-rate trials",
     "tuning": "learning-rate trials", "selection": "selection metric",
 }
 _UNDER_TEST = "the objective is what the comparison is about"

@@ -121,9 +121,10 @@ def _answer(report: Report) -> str:
 
 
 def _not_improved(rows: list[dict], told: dict) -> str:
-    """Which of both arms training has not made better than the untrained encoder."""
-    return "".join(f"<p><b>{escape(row['not_improved'])}.</b></p>" for row in rows
-                   if row["not_improved"] and row["objective"] in (told["label_a"], told["label_b"]))
+    """Which of both arms training has not made better than the untrained encoder, and which export it unchanged."""
+    return "".join(f"<p><b>{escape(said)}.</b></p>" for row in rows
+                   if row["objective"] in (told["label_a"], told["label_b"])
+                   for said in (row["not_improved"], row.get("unchanged")) if said)
 
 
 def _fairness(report: Report) -> str:

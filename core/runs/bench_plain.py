@@ -24,6 +24,7 @@ from core.config import is_drawn
 from core.data import decoding, sources
 from core.runs import bench_subjects, jobs
 from core.runs.bench_subjects import Case, Subject
+from core.training import normalization
 from core.training.batches import BatchSampler, TripletSampler
 
 _REST = 0  # instead of a number of steps: the processes that read are ended, or they would disturb the others' turns
@@ -63,6 +64,7 @@ def _pipeline(case: Case) -> Callable[[int], None]:
     """What does n steps, or rests."""
     config, device = case.config, case.device
     module, objective = (part.to(device).train() for part in case.model())
+    normalization.train(module, config.norm)
     optimizer = bench_subjects.build_optimizer([*module.parameters(), *objective.parameters()], config, fused=None)
     sampler = (TripletSampler if is_drawn(config.objective) else BatchSampler)(
         case.rows, case.manifest.label_id, config.training.batch, config.seed)

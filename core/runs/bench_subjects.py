@@ -17,7 +17,7 @@ from core.data import pixels as pixel_store
 from core.data import sources
 from core.data.manifest import Manifest
 from core.runs import planning
-from core.training import embed, encoder, objectives
+from core.training import embed, encoder, normalization, objectives
 from core.training.encoder import DataConfig
 from core.training.trainer import Trainer
 
@@ -103,6 +103,7 @@ def training_bound(case: Case) -> Subject:
     """The same step on one batch that is there already: no images to fetch, nothing read back, no record kept."""
     config, device = case.config, case.device
     module, objective = (part.to(device, memory_format=torch.channels_last).train() for part in case.model())
+    normalization.train(module, config.norm)
     parameters = [*module.parameters(), *objective.parameters()]
     optimizer = build_optimizer(parameters, config, fused=True)
     images, target = _synthetic(config.images_per_step, case), _labels(config).to(device)

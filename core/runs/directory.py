@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, get_args
@@ -221,7 +222,7 @@ def read_config(folder: Path) -> ExperimentConfig:
     Raises:
         Damaged: if it is missing, cannot be read, or is of a newer version.
     """
-    return _config(folder / "experiment.json", experiment(folder), configuration.parse, DELETE)
+    return _config(folder / "experiment.json", experiment(folder), partial(configuration.parse, stored=True), DELETE)
 
 
 def read_run(run: Path) -> RunConfig:

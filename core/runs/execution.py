@@ -238,8 +238,11 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
             save_last()
         return place.ranks.agree(should_stop())
 
-    if epoch < 0:
-        write(EpochRecord(epoch=0, step=0, images_seen=0), score(0), 0.0)
+    if epoch < 0:  # the encoder as it begins is a candidate too, and stays the best until an epoch scores more
+        found = score(0)
+        best = found["validation_map_at_r"]
+        _save_best(run, config, trainer, place, 0, best)
+        write(EpochRecord(epoch=0, step=0, images_seen=0), found, 0.0)
         epoch = 0
     unscored = [EpochRecord(**values["unscored"])] if values["unscored"] else []
     if not trainer.is_done:

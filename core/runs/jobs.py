@@ -12,12 +12,13 @@ import threading
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from filelock import FileLock, Timeout
 
-from core import files, identity
+from core import encoders, files, identity
 from core.config import EncoderConfig
 from core.files import Damaged
 from core.identity import is_alive
@@ -257,18 +258,25 @@ def wait(folder: Path, seconds: float) -> bool:
 
 
 def check_encoder(config: EncoderConfig) -> None:
-    """Builds the encoder in a process of its own, so that the caller need not load torch.
+    """Builds the encoder and shows it an image in a process of its own, so that the caller need not load torch.
 
-    Nothing to check, and no process, for random weights without options: the name was checked with the config.
+    No process for what is known to work: random weights without options at an image size that the encoder takes, and what
+    this process has checked before.
 
     Raises:
         ValueError: what the encoder's own check said.
     """
-    if config.weights == "random" and not config.options:
+    if config.weights == "random" and not config.options and encoders.is_known_to_take(config.name, config.image_size):
         return
+    file = Path(config.weights)
+    stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file.is_file() else None
+    _check_encoder(json.dumps(config.model_dump(mode="json")), stamp)
+
+
+@lru_cache(maxsize=32)  # a refusal is not kept
+def _check_encoder(config: str, stamp: tuple[int, int] | None) -> None:
     _ask("from core.config import EncoderConfig; from core.training import encoder; "
-         "encoder.feature_width(*encoder.build(EncoderConfig.model_validate(json.loads(sys.argv[1])), seed=0))",
-         json.dumps(config.model_dump(mode="json")))
+         "encoder.check(EncoderConfig.model_validate(json.loads(sys.argv[1]), context={'stored': True}))", config)
 
 
 def check_device(name: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core import config as configuration
+from core import weights_file
 from core.config import DatasetConfig, ExperimentConfig, is_drawn
 from core.data import sources, split
 from core.data.manifest import Manifest
@@ -42,6 +43,8 @@ def plan(config: ExperimentConfig, data: Path | None = None, progress: Callable[
         FileNotFoundError, ValueError: what is missing, or cannot work and what would.
     """
     config = config.with_absolute_paths()
+    if config.encoder.weights not in ("random", "hub"):
+        weights_file.check(Path(config.encoder.weights))
     if config.training.tensorboard:
         board.check()
     samples = scanned if scanned is not None else scan(config.dataset, data, progress)

@@ -131,6 +131,7 @@ def _protocol(folder: Path, config: ExperimentConfig) -> dict[str, str]:
         "batch": f"{training.batch.classes} classes × {training.batch.samples}"
                  + (f" × {training.views} views" if training.views > 1 else ""),
         "optimizer": f"{training.optimizer}, learning rate {training.lr:g}, weight decay {training.weight_decay:g}",
+        "normalisation": f"running statistics {training.norm}",
         "readout": f"pooled features, {'of length 1' if config.evaluation.normalize else 'as they are'}",
     }
 

@@ -21,7 +21,7 @@ from core.analysis.chance import Chance
 from core.analysis.comparison import Values
 from core.analysis.metrics import GALLERY, METRICS, SPACE_METRICS, MetricInfo
 from core.analysis.table import EmbeddingTable
-from core.config import arm_label, arm_title
+from core.config import RunConfig, arm_label, arm_title
 from core.data.manifest import OPEN
 from core.files import Damaged
 from core.runs import directory, protocol
@@ -299,12 +299,17 @@ def title_of(run: Path) -> str:
 def arm(folder: Path, label: str, images_per_class: int | str, file: str = SCORES) -> Scores | None:
     """An experiment's arm at one images-per-class over its completed seeds; None before any is completed. `file` as in
     `read_scores`."""
-    matching = [run for run in directory.read_config(folder).runs()
-                if arm_label(run.objective) == label and run.images_per_class == images_per_class
-                and (folder / run.name / file).is_file()]
+    matching = runs_of_arm(folder, label, images_per_class, file)
     if not matching:
         return None
     return scores_of_runs([folder / run.name for run in matching], arm_title(matching[0].objective), file)
+
+
+def runs_of_arm(folder: Path, label: str, images_per_class: int | str, file: str = SCORES) -> list[RunConfig]:
+    """The completed runs of an experiment's arm at one images-per-class, a seed each."""
+    return [run for run in directory.read_config(folder).runs()
+            if arm_label(run.objective) == label and run.images_per_class == images_per_class
+            and (folder / run.name / file).is_file()]
 
 
 def find_scores(root: Path, name: str) -> Scores:

@@ -16,7 +16,7 @@ from core.analysis.comparison import Comparison
 from core.analysis.metrics import HEADLINE
 from core.config import ExperimentConfig, Objective, UntrainedConfig, arm_label
 from core.files import Damaged
-from core.runs import curve, directory, scoring
+from core.runs import best, curve, directory, scoring
 from core.runs.scoring import OPEN_SCORES, SCORES, Scores, chance_levels, summarize, summarize_space
 
 
@@ -166,7 +166,8 @@ def decide(folder: Path) -> dict:
     Returns:
         JSON: 'rows' (objective, images_per_class, leaks, n_seeds, n_test, metrics, space, chance; against_untrained, the
         difference on MAP@R that training made, None for the untrained encoder itself and where it was tested on other images,
-        and not_improved, a sentence if that is not for the better), 'comparisons' (each with its 'agreement', None where no
+        and not_improved, a sentence if that is not for the better; unchanged, a sentence if runs export the encoder as it
+        began), 'comparisons' (each with its 'agreement', None where no
         two test samples are shared) and 'sentence', the first comparison at the most images per class; empty where nothing is
         completed. 'curve' as `curve.draw` has it; 'open_rows' and 'open_comparisons' are the same of the held-out classes.
     """
@@ -193,6 +194,7 @@ def _tell(folder: Path, config: ExperimentConfig, file: str) -> tuple[list[dict]
                              "n_seeds": len(found.values[HEADLINE]), "n_test": len(found.sample_id),
                              "metrics": summarize(found, n_bootstrap), "space": summarize_space(found, n_bootstrap),
                              **_against_untrained(floor, found, n_bootstrap),
+                             "unchanged": best.unchanged(folder, scoring.runs_of_arm(folder, label, count, file)),
                              "chance": {name: asdict(item) for name, item in chance_levels(found, n_bootstrap).items()}})
         for label_a, label_b in _pairs(config):
             a, b = arms[label_a], arms[label_b]

@@ -1,21 +1,26 @@
 """The timm backbone of a run: architecture, weights, and the data config that its transforms follow.
 
-Builds and loads; does not train, and never reads a pickle that could run code.
+Builds; does not train. `core.training.weights` reads files of weights.
 """
 
+import logging
 import os
-import pickle  # for the name of its error alone
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from core.config import EncoderConfig
+from core.training import weights
+from core.wording import failure, one_line
 
+log = logging.getLogger("duet")
 HUB_ADDRESS = ("huggingface.co", 443)
+# What timm's encoders answer to options or images that they cannot take.
+_REFUSALS = (TypeError, ValueError, AssertionError, RuntimeError, LookupError, AttributeError, ArithmeticError, ImportError)
 
 
 @dataclass(frozen=True)
@@ -57,15 +62,15 @@ def build(config: EncoderConfig, seed: int) -> tuple[nn.Module, DataConfig]:
         options.setdefault("img_size", config.image_size)
     try:
         module = timm.create_model(config.name, pretrained=from_hub, num_classes=0, **options)
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+    except _REFUSALS as error:
         if from_hub:
             raise _no_hub_weights(config, error) from None
         raise ValueError(f"encoder.options must be accepted by timm's {config.name}, got {config.options} "
-                         f"({_one_line(error)})") from None
+                         f"({failure(error)})") from None
     except OSError as error:  # what huggingface_hub raises when a file is neither cached nor reachable
         raise _no_hub_weights(config, error) from None
-    if config.weights not in ("random", "hub"):
-        _load(module, Path(config.weights), config.name)
+    if config.weights not in ("random", "hub") and (note := weights.load(module, Path(config.weights), config.name)):
+        log.info("weights of %s: %s", config.weights, note)
 
     resolved = timm.data.resolve_model_data_config(module)
     size = config.image_size or resolved["input_size"][-1]
@@ -83,11 +88,37 @@ def feature_width(module: nn.Module, data: DataConfig) -> int:
     try:
         with torch.inference_mode():
             features = module.eval()(torch.zeros(1, 3, size, size))
-    except (RuntimeError, AssertionError, ValueError) as error:
-        raise ValueError(f"encoder.image_size must suit the encoder, got {size} ({_one_line(error)})") from None
-    if features.ndim != 2:
-        raise ValueError(f"encoder must give one vector per image, got shape {tuple(features.shape)}")
+    except _REFUSALS as error:
+        raise ValueError(f"encoder.image_size must suit the encoder, got {size} ({failure(error)})") from None
+    if not isinstance(features, torch.Tensor) or features.ndim != 2:
+        shape = f"shape {tuple(features.shape)}" if isinstance(features, torch.Tensor) else f"a {type(features).__name__}"
+        raise ValueError(f"encoder must give one vector per image, got {shape}")
     return features.shape[1]
+
+
+def check(config: EncoderConfig) -> None:
+    """Builds an encoder and shows it an image, so that what no run could do is refused before there is one.
+
+    Random weights are checked without memory for them, on torch's meta device; anew with it if that refuses them, as some
+    encoders cannot be built so.
+
+    Raises:
+        ValueError, FileNotFoundError, ConnectionError: as `build` and `feature_width`; ValueError if features are no numbers.
+    """
+    if config.weights == "random":
+        with suppress(ValueError), torch.device("meta"):
+            feature_width(*build(config, seed=0))
+            return
+    module, data = build(config, seed=0)
+    feature_width(module, data)
+    size = data.image_size
+    pixels = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (data.mean, data.std))
+    with torch.inference_mode():
+        features = module((pixels - mean) / std)
+    if not torch.isfinite(features).all():
+        raise ValueError(f"encoder.weights, mean and std must give features that are numbers, got NaN or infinity from "
+                         f"{config.weights}")
 
 
 def _reaches_hub() -> bool:
@@ -99,7 +130,7 @@ def _reaches_hub() -> bool:
 
 
 def _no_hub_weights(config: EncoderConfig, error: Exception) -> Exception:
-    text = _one_line(error)
+    text = one_line(error)
     if "pretrained" in text.lower():
         return ValueError(f"encoder.weights must not be 'hub' for {config.name}: {text}")
     import timm
@@ -110,42 +141,3 @@ def _no_hub_weights(config: EncoderConfig, error: Exception) -> Exception:
                            f"{config.name} is not in its cache; fetch "
                            f"https://huggingface.co/{repository}/resolve/main/model.safetensors elsewhere, put it in "
                            f"data/weights and add --set encoder.weights=data/weights/model.safetensors, or use 'random'")
-
-
-def _load(module: nn.Module, path: Path, name: str) -> None:
-    state = _read_weights(path)
-    counters = tuple(key for key in module.state_dict() if key.endswith("num_batches_tracked"))  # no weights: optional
-    expected = {key: value for key, value in module.state_dict().items() if key not in counters}
-    classifier = module.pretrained_cfg.get("classifier") or ()
-    prefixes = tuple(f"{part}." for part in ([classifier] if isinstance(classifier, str) else classifier))
-    state = {key: value for key, value in state.items()
-             if key not in counters and (key in expected or not key.startswith(prefixes or ("\0",)))}
-    fitting = [key for key, value in state.items() if key in expected and expected[key].shape == value.shape]
-    if len(fitting) < len(expected) or len(fitting) < len(state):
-        odd = next(iter([key for key in expected if key not in fitting] + [key for key in state if key not in fitting]))
-        raise ValueError(f"encoder.weights must fit {name}, got {path} where {len(fitting)} of {len(expected)} tensors "
-                         f"fit (for one, {odd!r} does not)")
-    module.load_state_dict({**module.state_dict(), **state})
-
-
-def _read_weights(path: Path) -> dict[str, torch.Tensor]:
-    if not path.is_file():
-        raise FileNotFoundError(f"encoder.weights must be 'random', 'hub' or a weights file, found none at {path}")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError,
-            pickle.UnpicklingError) as error:
-        raise ValueError(f"encoder.weights must be a safetensors file or a .pth of tensors alone, got {path} "
-                         f"({_one_line(error)[:120]})") from None
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ValueError(f"encoder.weights must hold tensors by name, got {path}")
-    return state
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

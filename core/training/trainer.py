@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from core.config import RunConfig, is_drawn
-from core.training import augmentation
+from core.training import augmentation, normalization
 from core.training.augmentation import Drawn
 from core.training.batches import BatchSampler, TripletSampler
 from core.training.clock import Clock, peak_memory
@@ -27,6 +27,7 @@ from core.training.objectives import Objective
 from core.training.ranks import Ranks
 from core.wording import is_out_of_memory
 
+_SEEDS = 2**64  # that torch tells apart
 MACHINE_FIELDS = ("seconds", "images_per_second", "compute_share", "memory")  # of a record: no two trainings agree on them
 
 
@@ -113,8 +114,8 @@ class Trainer:
                  label_id: np.ndarray, rows: np.ndarray, config: RunConfig, device: torch.device,
                  pool: np.ndarray | None = None, ranks: Ranks | None = None) -> None:
         self._ranks = ranks or Ranks()
-        if self._ranks.n > 1 and device.type == "cuda":
-            encoder = nn.SyncBatchNorm.convert_sync_batchnorm(encoder)
+        if self._ranks.n > 1 and device.type == "cuda" and config.norm == "trained":  # frozen ones share nothing
+            encoder = normalization.synchronized(encoder)
         self.encoder = encoder.to(device, memory_format=torch.channels_last)
         self.objective = objective.to(device)
         self._model = torch.compile(self.encoder) if config.training.compile else self.encoder
@@ -210,7 +211,7 @@ class Trainer:
         batch = self._next_batch()
         target = torch.from_numpy(self._target[batch.rows]).to(self._device, non_blocking=True)
         if not self.encoder.training:
-            self.encoder.train()  # a walk through all its modules
+            normalization.train(self.encoder, self._config.norm)  # a walk through all its modules
         while True:
             self._optimizer.zero_grad(set_to_none=True)
             try:
@@ -236,7 +237,7 @@ class Trainer:
             self._coming = self._draw_rows()
             self._images.expect(self._mine(self._coming))
         seed = self._config.seed * 1_000_003 + self._step  # a prime apart: runs of nearby seeds share no step
-        drawn = augmentation.draw(len(rows), training.augmentation, torch.Generator().manual_seed(seed))
+        drawn = augmentation.draw(len(rows), training.augmentation, torch.Generator().manual_seed(seed % _SEEDS))
         return _Batch(seed, rows, self._images.take(self._mine(rows)), drawn.part(self._ranks.share(len(rows))))
 
     def _draw_rows(self) -> np.ndarray:
@@ -250,7 +251,7 @@ class Trainer:
         """Gradients of the whole batch's loss, with the encoder's activations of one micro-batch at a time.
 
         More than one micro-batch are embedded twice, first without gradients: gradient caching (Gao et al., 2021,
-        arXiv:2101.06983). Batch normalisation then sees micro-batches, as it would anyway on as many devices.
+        arXiv:2101.06983). Batch normalisation that is trained then sees micro-batches, as it would on as many devices.
 
         Returns:
             Features of the whole batch, shape (b, D), and the loss, a scalar.
@@ -285,7 +286,7 @@ class Trainer:
 
     def _set_seed(self, seed: int) -> None:
         """As `torch.manual_seed`, which on a machine without a GPU takes half a millisecond to tell the GPUs."""
-        (torch.default_generator if self._device.type == "cpu" else torch).manual_seed(seed)
+        (torch.default_generator if self._device.type == "cpu" else torch).manual_seed(seed % _SEEDS)
 
     def _halve_micro_batch(self, n: int, error: RuntimeError) -> None:
         size = min(self._micro_batch or n, n)
@@ -327,7 +328,7 @@ class Trainer:
 @contextmanager
 def _statistics_kept(module: nn.Module) -> Iterator[None]:
     """Batch normalisation works as in training, but its running statistics stay as they are."""
-    layers = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    layers = [layer for layer in normalization.layers(module) if hasattr(layer, "momentum")]
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.momentum = 0.0
