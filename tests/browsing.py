@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,9 +20,12 @@ from core.analysis import clustering
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.runs import selections
+from tests.waiting import DEADLINE, DEADLINE_MS, until
 
 PROJECT = Path(__file__).resolve().parents[1]
 IS_CI = bool(os.environ.get("CI"))
+
+expect.set_options(timeout=DEADLINE_MS)
 
 
 def chromium() -> str | None:
@@ -57,16 +59,16 @@ class Server:
                 [sys.executable, "-m", "streamlit", "run", str(self.script), "--server.port", str(self.port),
                  "--server.headless", "true"],
                 cwd=PROJECT, env=environment, stdout=log, stderr=log)
-        until(self._answers, 60)
+        until(self._answers, lambda: (self.root / "server.log").read_text())
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(30)
+        self.process.wait(DEADLINE)
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, (self.root / "server.log").read_text()
         try:
-            with urllib.request.urlopen(f"{self.address}/_stcore/health", timeout=1) as answer:
+            with urllib.request.urlopen(f"{self.address}/_stcore/health", timeout=10) as answer:
                 return answer.status == 200
         except OSError:
             return False
@@ -86,19 +88,12 @@ def window(browser: Browser, width: int = 1280, height: int = 800, theme: str = 
             route.abort()
 
     context.route("**/*", guard)
+    context.set_default_timeout(DEADLINE_MS)
     try:
         yield context.new_page()
     finally:
         context.close()
     assert not asked, f"the page asked outside addresses: {asked}"
-
-
-def until(condition, seconds: float) -> None:
-    """Waits for a condition; fails the test if it does not come."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not happen"
-        time.sleep(0.1)
 
 
 def headline(page: Page) -> str:
@@ -143,14 +138,14 @@ def lasso(page: Page, side: int) -> None:
 def open_spaces(page: Page, address: str) -> None:
     """Opens Compare and waits for its linked spaces to be painted."""
     page.goto(address)
-    expect(page.locator(".spaces[data-painted]")).to_be_visible(timeout=60_000)
+    expect(page.locator(".spaces[data-painted]")).to_be_visible()
     page.locator(".panel").scroll_into_view_if_needed()
 
 
 def say_selected(page: Page) -> int:
     """How many the server says are selected, once it agrees with the browser."""
     rows = chosen(page)
-    expect(page.get_by_test_id("stMarkdown").get_by_text(f"{len(rows)} selected")).to_be_visible(timeout=30_000)
+    expect(page.get_by_test_id("stMarkdown").get_by_text(f"{len(rows)} selected")).to_be_visible()
     return len(rows)
 
 
@@ -184,7 +179,7 @@ def click_difference(page: Page, test: list[EmbeddingTable]) -> set[str]:
 
     plot.scroll_into_view_if_needed()
     page.wait_for_timeout(1000)
-    until(is_hit, 30)
+    until(is_hit)
     page.mouse.down()
     page.mouse.up()
     is_there = [(space.label_id == row) & (space.cluster == column) for space in test]
@@ -205,13 +200,13 @@ def walk(page: Page, folder: Path, runs: tuple[str, str], downloads: Path, name:
         The sample_ids selected on the way.
     """
     test = [tables.read(folder / run / "embeddings.parquet").of_split("test") for run in runs]
-    expect(page.locator(".spaces[data-painted]")).to_be_visible(timeout=60_000)
+    expect(page.locator(".spaces[data-painted]")).to_be_visible()
     assert in_spaces(page, "view.points.n") == len(test[0])
 
     # a cell of the difference: the images that moved are shown and selected
     moved = click_difference(page, test)
-    expect(page.get_by_text(re.compile("came into|left")).first).to_be_visible(timeout=30_000)
-    until(lambda: set(test[0].sample_id[chosen(page)].tolist()) == moved, 30)
+    expect(page.get_by_text(re.compile("came into|left")).first).to_be_visible()
+    until(lambda: set(test[0].sample_id[chosen(page)].tolist()) == moved)
     assert say_selected(page) == len(moved)
 
     # lasso in A: marked in B at once, said by the server, images beside
@@ -220,17 +215,17 @@ def walk(page: Page, folder: Path, runs: tuple[str, str], downloads: Path, name:
     assert 0 < len(rows) < len(test[0])
     expect(page.locator(".n-selected")).to_have_text(f"{len(rows)} selected")
     assert say_selected(page) == len(rows)
-    expect(page.locator(".cell img[src]").first).to_be_visible(timeout=15_000)
+    expect(page.locator(".cell img[src]").first).to_be_visible()
 
     # one of its images: its neighbours in both spaces, of the full dimension
     cell = page.locator(".cell").nth(1)
     cell.click()
     row = int(cell.get_attribute("data-row"))
     assert row in rows
-    expect(page.locator(f".focus[data-row='{row}'] img[src]")).to_be_visible(timeout=15_000)
+    expect(page.locator(f".focus[data-row='{row}'] img[src]")).to_be_visible()
     for side, space in enumerate(test):
         near = page.locator(f".strip[data-side='{side}'] .near")
-        expect(near.locator("img[src]")).to_have_count(5, timeout=15_000)
+        expect(near.locator("img[src]")).to_have_count(5)
         found = [int(item.get_attribute("data-row")) for item in near.all()]
         assert set(found) == nearest(space, row, 5)
         is_same = [space.label[item] == space.label[row] for item in found]
@@ -242,7 +237,7 @@ def walk(page: Page, folder: Path, runs: tuple[str, str], downloads: Path, name:
     page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_role("textbox", name="Name").fill(name)
     page.get_by_role("button", name="Save selection").click()
-    expect(page.get_by_text(f"saved as {name}")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text(f"saved as {name}")).to_be_visible()
     sample_ids = test[0].sample_id[rows].tolist()
     assert selections.read(folder)[name] == sample_ids
 

@@ -16,9 +16,12 @@ from core import config as configuration
 from core.config import ExperimentConfig
 from core.runs import directory, jobs, planning
 from core.runs.directory import RunStatus
+from tests.waiting import DEADLINE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+    from tests.lasting import Hold
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -51,7 +54,7 @@ def tiny(**changes: object) -> ExperimentConfig:
     return configuration.parse({**TINY, **changes})
 
 
-def run_experiment(config: ExperimentConfig, root: Path, seconds: float = 240) -> Path:
+def run_experiment(config: ExperimentConfig, root: Path, seconds: float = DEADLINE) -> Path:
     """Runs an experiment through the real worker process and waits for its end; returns its folder."""
     folder = planning.launch(planning.plan(config), root / "checkpoints", root / "data", device="cpu")
     assert jobs.wait(folder, seconds), "the worker did not end in time"
@@ -91,13 +94,21 @@ def browser() -> Iterator["Browser"]:
 
 
 @pytest.fixture
+def hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Hold":
+    """Stops the process that trains at a moment of the test's choice."""
+    from tests.lasting import Hold
+
+    return Hold(tmp_path / "hold.json", monkeypatch)
+
+
+@pytest.fixture
 def screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
     """Opens a screen over this test's own roots: `screen("watch", experiment="tiny")`."""
     monkeypatch.setenv("DUET_CHECKPOINTS", str(tmp_path / "checkpoints"))
     monkeypatch.setenv("DUET_DATA", str(tmp_path / "data"))
 
     def open_screen(page: str, **address: str) -> AppTest:
-        app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=60).run()
+        app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=DEADLINE).run()
         for key, value in address.items():
             app.query_params[key] = value
         if page != "start":

@@ -1,8 +1,9 @@
-"""Kills the process that trains again and again, and goes on from what it left: `python -m tests.killing FOLDER DATA SEED`.
+"""Kills the process that trains again and again, and goes on from what it left: python -m tests.killing FOLDER DATA SEED FILE
 
 Each life is a fork of a process that has loaded torch already, so that a life costs a fraction of a second instead of
 five. A third of them end at a random moment, a third at a random touch of a file of the experiment (opened to be
-written, renamed, removed: the windows between files), a third in the phases that random moments seldom hit.
+written, renamed, removed: the windows between files), a third in the phases that random moments seldom hit: there the
+process stops itself (`holding`) and is killed at once or a random moment later, however fast it is.
 """
 
 import json
@@ -24,19 +25,31 @@ LATE = ("scoring epoch", PHASES["embedding"], PHASES["layout"], PHASES["test"])
 N_KILLS = N_BLIND + 2 * len(LATE)
 
 
-def main(folder: Path, data: Path, seed: int) -> None:
-    """Prints each kill as a line of JSON: how it was aimed, and what the runs were doing."""
+def main(folder: Path, data: Path, seed: int, hold: Path) -> None:
+    """Prints each kill as a line of JSON: how it was aimed, and what the runs were doing.
+
+    Args:
+        folder: the experiment.
+        data: root of datasets and decoded images.
+        seed: of the random moments.
+        hold: the file that DUET_HOLD names, FILE.
+    """
     chance = random.Random(seed)
-    n_kills = 0
+    n_kills = n_blind = n_late = 0
     while not is_completed(folder):
         for run in directory.runs(folder):
             if jobs.derived_status(run).state in jobs.RESUMABLE:
                 directory.write_status(run, RunStatus("queued"))
         aim, amount = "none", 0.0
-        if n_kills < N_BLIND:
-            aim, amount = (("moment", chance.uniform(0, 1)), ("file", chance.randint(1, 60)))[n_kills % 2]
+        if n_blind < N_BLIND and jobs.progress(folder).share < 0.7:  # a fast machine must not be done before the late ones
+            aim, amount = (("moment", chance.uniform(0, 1)), ("file", chance.randint(1, 60)))[n_blind % 2]
+            n_blind += 1
+        elif n_late < 2 * len(LATE):
+            aim, amount = LATE[n_late // 2], n_late % 2 * chance.uniform(0, 0.05)
+            directory.write_json(hold, ["", "state.json", f'"phase": "{aim}'])
+            n_late += 1
         elif n_kills < N_KILLS:
-            aim, amount = LATE[(n_kills - N_BLIND) // 2], chance.uniform(0, 0.05)
+            aim, amount = "file", chance.randint(1, 3)
         child = os.fork()
         if child == 0:
             if aim == "file":
@@ -46,10 +59,13 @@ def main(folder: Path, data: Path, seed: int) -> None:
         if aim == "moment":
             time.sleep(amount)
             os.kill(child, signal.SIGKILL)
-        elif aim not in ("none", "file"):
-            while not any(phase(run).startswith(aim) for run in directory.runs(folder)) and is_running(child):
-                time.sleep(0.002)
-            time.sleep(amount)
+        elif aim in LATE:
+            _, status = os.waitpid(child, os.WUNTRACED)
+            if not os.WIFSTOPPED(status):
+                sys.exit(f"a life ended without {aim}")
+            if amount:
+                os.kill(child, signal.SIGCONT)
+                time.sleep(amount)
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status):
@@ -75,15 +91,10 @@ def die_at_file(folder: Path, number: int) -> None:
     sys.addaudithook(count)
 
 
-def is_running(child: int) -> bool:
-    """Whether a child of this process has not ended; leaves it to be waited for."""
-    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
-
-
 def is_completed(folder: Path) -> bool:
     """Whether every run of an experiment is completed."""
     return all(directory.read_status(run).state == "completed" for run in directory.runs(folder))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))

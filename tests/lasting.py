@@ -1,16 +1,19 @@
 """What tests of interruptions share: an experiment that lasts some seconds, waiting for a moment of it, and whether two
 experiments found the very same numbers."""
 
-import time
-from collections.abc import Callable
+import os
+import re
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
+import pytest
 from safetensors.numpy import load_file
 
 from core.runs import directory, jobs, planning
 from tests.conftest import TINY, tiny
+from tests.waiting import DEADLINE, until
 
 CONFIG = {"name": "lasting", "seeds": [0], "budget": {"images": 16_000, "epochs": 10},
           "training": {**TINY["training"], "save_minutes": 0.005},  # several saves an epoch
@@ -26,12 +29,54 @@ def lasting(root: Path, **changes: object) -> Path:
     return planning.launch(planning.plan(tiny(**{**CONFIG, **changes})), root / "checkpoints", root / "data", device="cpu")
 
 
-def until(condition: Callable[[], object], seconds: float = 60, poll: float = 0.02) -> None:
-    """Waits for a condition; fails the test if it does not come."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not happen"
-        time.sleep(poll)
+class Hold:
+    """Stops the process that trains once it has written something, so that a test acts at that very moment, however fast or
+    slow the machine is. Only processes started after it was made heed it, and from the next write after `at`.
+
+    Args:
+        path: a file to say in what is waited for.
+        monkeypatch: sets the environment of what the test starts.
+    """
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._path = path
+        monkeypatch.setenv("DUET_HOLD", str(path))
+        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "holding"), prepend=os.pathsep)
+
+    def at(self, pattern: str, run: str = "", name: str = "state.json") -> None:
+        """Names the moment: a run whose name begins so has put a file in place that holds the pattern."""
+        directory.write_json(self._path, [run, name, pattern])
+
+    def at_phase(self, phase: str, run: str = "") -> None:
+        """Names the moment at which a run begins a phase."""
+        self.at(f'"phase": "{re.escape(phase)}', run)
+
+    def wait(self, folder: Path) -> psutil.Process:
+        """Waits for the moment; returns the process that trains, which stands still."""
+        until(lambda: not self._path.exists() and any(_is_still(process) for process in trainers(folder)),
+              seen=lambda: states(folder))
+        return next(process for process in trainers(folder) if _is_still(process))
+
+
+def trainers(folder: Path) -> list[psutil.Process]:
+    """Living processes that train an experiment."""
+    return [process for process in processes_of(folder) if "core.runs.series" in process.info["cmdline"]]
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """Living processes that were given an experiment's folder."""
+    return [process for process in psutil.process_iter(["cmdline", "status"])
+            if str(folder) in (process.info["cmdline"] or []) and process.info["status"] != psutil.STATUS_ZOMBIE]
+
+
+def _is_still(process: psutil.Process) -> bool:
+    return process.info["status"] == psutil.STATUS_STOPPED
+
+
+def states(folder: Path) -> dict[str, str]:
+    """What each run of an experiment is at, in words: what a test that waited in vain shows."""
+    found = {run.name: jobs.derived_status(run) for run in directory.runs(folder)}
+    return {name: f"{status.state} {status.phase} {status.message}".strip() for name, status in found.items()}
 
 
 def phase(run: Path) -> str:
@@ -40,10 +85,10 @@ def phase(run: Path) -> str:
     return status.phase if status.state == "running" else ""
 
 
-def resume_and_finish(folder: Path, data: Path, seconds: float = 240) -> None:
+def resume_and_finish(folder: Path, data: Path) -> None:
     """Resumes whatever can be and waits until all is completed."""
     assert jobs.resume(directory.runs(folder), data, "cpu"), "nothing could be resumed"
-    assert jobs.wait(folder, seconds)
+    assert jobs.wait(folder, DEADLINE)
     states = {run.name: jobs.derived_status(run) for run in directory.runs(folder)}
     assert {status.state for status in states.values()} == {"completed"}, states
 

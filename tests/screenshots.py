@@ -11,14 +11,13 @@ from pathlib import Path
 from playwright.sync_api import Page, expect, sync_playwright
 
 from core.runs import jobs
-from tests.browsing import Server, chromium, lasso, open_spaces, say_selected, until, window
-
-MINUTES = 5
+from tests.browsing import Server, chromium, lasso, open_spaces, say_selected, window
+from tests.waiting import until
 
 
 def shoot(page: Page, output: Path, settle: float = 1.5) -> None:
     """What is in the window, once nothing moves any more."""
-    expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=30_000)
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
     page.mouse.move(1, 1)
     page.wait_for_timeout(1000 * settle)
     page.screenshot(path=output)
@@ -35,27 +34,27 @@ def take(server: Server, browser, output: Path) -> None:
     folder = server.checkpoints / "demo"
     with window(browser) as page:
         page.goto(server.address)
-        expect(page.get_by_text("Nothing trained yet.")).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("Nothing trained yet.")).to_be_visible()
         page.get_by_role("button", name="Run the demo").click()
-        page.wait_for_url("**/watch?experiment=demo", timeout=30_000)
-        until(lambda: jobs.progress(folder).share > 0.4, 60 * MINUTES)
+        page.wait_for_url("**/watch?experiment=demo")
+        until(lambda: jobs.progress(folder).share > 0.4)
         shoot(page, output / "watch.png", 3)
         page.goto("about:blank")  # who watches takes time from who works
-        until(lambda: not jobs.is_worker_alive(folder), 60 * MINUTES)
+        until(lambda: not jobs.is_worker_alive(folder))
         page.goto(server.address)
-        expect(page.get_by_text("MAP@R")).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("MAP@R")).to_be_visible()
         shoot(page, output / "start.png")
         page.goto(f"{server.address}/data")
-        expect(page.get_by_text("1,797 images")).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("1,797 images")).to_be_visible()
         shoot(page, output / "data.png", 3)
         page.goto(f"{server.address}/train")
-        expect(page.get_by_text("Ready to start")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("Ready to start")).to_be_visible()
         shoot(page, output / "train.png", 3)
         page.goto(f"{server.address}/explore?experiment=demo")
-        expect(page.get_by_text("lie in their class's cluster")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("lie in their class's cluster")).to_be_visible()
         shoot(page, output / "explore.png", 4)
         page.goto(f"{server.address}/export?experiment=demo")
-        expect(page.get_by_text("verified and ready to take along")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("verified and ready to take along")).to_be_visible()
         shoot(page, output / "export.png")
     for theme, end in (("light", ""), ("dark", "-dark")):
         with window(browser, theme=theme) as page:
@@ -64,7 +63,7 @@ def take(server: Server, browser, output: Path) -> None:
             shoot(page, output / f"verdict{end}.png", 3)
             lasso(page, 0)
             say_selected(page)
-            expect(page.locator(".cell img[src]").first).to_be_visible(timeout=30_000)
+            expect(page.locator(".cell img[src]").first).to_be_visible()
             page.locator(".cell").nth(1).click()
             on_top(page, "h3:has-text('Both spaces')")
             shoot(page, output / f"compare{end}.png")

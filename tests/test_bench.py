@@ -15,8 +15,8 @@ from core import config as configuration
 from core.runs import bench, bench_plain, bench_subjects, jobs
 from core.runs.bench_subjects import Subject
 from tests.conftest import TINY
-from tests.lasting import until
 from tests.test_cli import DEMO, duet, refused
+from tests.waiting import until
 
 
 def test_a_ratio_is_taken_within_a_round() -> None:
@@ -61,7 +61,7 @@ def test_the_plain_pipeline_is_a_process_told_nothing_that_rests_between_its_tur
         assert bench._speeds({"plain": plain}, {"plain": 2}, 2, case.device)["plain"] > 0
         child, = psutil.Process().children()
         assert not jobs.ENVIRONMENT.keys() & child.environ().keys()
-        until(lambda: not child.children(), 10)
+        until(lambda: not child.children())
         with plain.ready() as steps:
             steps(1)
             assert len(child.children()) == os.cpu_count(), "the files are opened by as many processes"

@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from core.runs import device_queue, directory, jobs
-from tests.browsing import Server, ask, headline, until, walk, window
+from tests.browsing import Server, ask, headline, walk, window
+from tests.waiting import DEADLINE, until
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     yield found
     for folder in directory.experiments(found.checkpoints):
         jobs.stop(directory.runs(folder))
-        jobs.wait(folder, 30)
+        jobs.wait(folder, DEADLINE)
     found.stop()
 
 
@@ -51,31 +52,31 @@ def curve(page: Page) -> list[int]:
 
 def test_from_the_first_visit_to_the_parquet_file(server: Server, page: Page, tmp_path: Path) -> None:
     page.goto(server.address)
-    expect(page.get_by_text("Nothing trained yet.")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Nothing trained yet.")).to_be_visible()
     page.get_by_role("button", name="Run the demo").click()
-    page.wait_for_url("**/watch?experiment=demo", timeout=30_000)
+    page.wait_for_url("**/watch?experiment=demo")
 
     # both spaces and curves move while it trains
     folder = server.checkpoints / "demo"
-    until(lambda: n_charts(page) == 4 and min(len(points(page, chart)) for chart in (0, 1)) > 100, 60)
+    until(lambda: n_charts(page) == 4 and min(len(points(page, chart)) for chart in (0, 1)) > 100)
     before = [points(page, chart) for chart in (0, 1)]
     lines = curve(page)
-    until(lambda: all(points(page, chart) not in ({}, before[chart]) for chart in (0, 1)), 30)
-    until(lambda: curve(page) not in ([], {}, lines), 30)
+    until(lambda: all(points(page, chart) not in ({}, before[chart]) for chart in (0, 1)))
+    until(lambda: curve(page) not in ([], {}, lines))
     assert jobs.is_worker_alive(folder), "the layouts must have changed while it ran"
 
     # the comparison
-    until(lambda: "MAP@R" in headline(page), 240)
+    until(lambda: "MAP@R" in headline(page))
     sentence = headline(page)
     assert sentence.startswith(directory.read_json(folder / "verdict.json")["sentence"])
     page.get_by_role("button", name="Compare").click()
-    expect(page.locator(".spaces[data-painted]")).to_be_visible(timeout=60_000)
+    expect(page.locator(".spaces[data-painted]")).to_be_visible()
     assert headline(page) == sentence
     chosen = walk(page, folder, ("classification-all-seed0", "supcon-all-seed0"), tmp_path)
 
     # Parquet of all, and of what was selected
     page.get_by_role("link", name="Export").click()
-    expect(page.get_by_text("verified and ready to take along")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("verified and ready to take along")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV of the samples").click()
     download.value.save_as(tmp_path / "samples.csv")
@@ -96,31 +97,31 @@ def test_from_the_first_visit_to_the_parquet_file(server: Server, page: Page, tm
 def test_a_run_goes_on_without_its_page_and_its_server(server: Server, page: Page) -> None:
     page.goto(server.address)
     page.get_by_role("button", name="Run the demo").click()
-    page.wait_for_url("**/watch?experiment=demo", timeout=30_000)
+    page.wait_for_url("**/watch?experiment=demo")
     folder = server.checkpoints / "demo"
-    until(lambda: jobs.progress(folder).share > 0, 60)
+    until(lambda: jobs.progress(folder).share > 0)
     worker = directory.read_json(folder / "worker.json")
 
     page.reload()
-    expect(page.get_by_role("heading", name="Training:")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("heading", name="Training:")).to_be_visible()
     server.stop()
     assert jobs.is_alive(worker["pid"], worker["pid_created"])
     share = jobs.progress(folder).share
-    until(lambda: jobs.progress(folder).share > share, 30)
+    until(lambda: jobs.progress(folder).share > share)
 
     server.start()
     page.goto(f"{server.address}/watch?experiment=demo")  # straight to the screen, as from a bookmark
-    expect(page.get_by_role("heading", name="Training:")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("heading", name="Training:")).to_be_visible()
     expect(page.get_by_role("link", name="Compare")).to_be_visible()
 
     # killed: shown as lost, with the way on
     psutil.Process(worker["pid"]).kill()
-    expect(page.get_by_role("heading", name="Lost: its process is gone.")).to_be_visible(timeout=30_000)
-    expect(page.get_by_role("button", name="Resume all")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("heading", name="Lost: its process is gone.")).to_be_visible()
+    expect(page.get_by_role("button", name="Resume all")).to_be_visible()
     page.goto(server.address)
-    expect(page.get_by_text("resume, or delete it")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("resume, or delete it")).to_be_visible()
     page.get_by_role("button", name="Resume").click()
-    until(lambda: jobs.is_worker_alive(folder), 15)
+    until(lambda: jobs.is_worker_alive(folder))
 
 
 class Watcher(threading.Thread):
@@ -153,10 +154,10 @@ def fill_in(page: Page, server: Server, name: str, seeds: str) -> None:
     page.goto(f"{server.address}/train")
     for label, value in (("Name", name), ("Images per class", "15"), ("Seeds", seeds), ("Images seen, each run", "480")):
         field = page.get_by_label(label, exact=True)
-        field.fill(value, timeout=30_000)
+        field.fill(value)
         field.press("Enter")
     n_runs = 2 * len(seeds.split(","))
-    expect(page.get_by_text(f"{n_runs} runs · 480 images each")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text(f"{n_runs} runs · 480 images each")).to_be_visible()
 
 
 def test_eight_experiments_from_two_windows_run_one_by_one_in_order_though_the_server_restarts(
@@ -175,11 +176,11 @@ def test_eight_experiments_from_two_windows_run_one_by_one_in_order_though_the_s
             for opened in pair:
                 opened.get_by_role("button", name="Start", exact=True).click()
             for opened, name in pair.items():
-                opened.wait_for_url(f"**/watch?experiment={name}", timeout=60_000)
+                opened.wait_for_url(f"**/watch?experiment={name}")
             names += pair.values()
     page.goto("about:blank")  # who watches takes time from who works
     folders = [server.checkpoints / name for name in names]
-    until(lambda: all(jobs.progress(folder).state == "completed" for folder in folders), 240)
+    until(lambda: all(jobs.progress(folder).state == "completed" for folder in folders))
     watcher.done.set()
     watcher.join()
     assert watcher.at_work == sorted(names, key=watcher.numbers.get), "in order, none twice, none lost"
@@ -191,8 +192,8 @@ def test_eight_experiments_from_two_windows_run_one_by_one_in_order_though_the_s
 def test_the_server_never_loads_torch(server: Server, page: Page) -> None:
     for screen in ("", "data", "train", "watch", "compare", "explore", "export"):
         page.goto(f"{server.address}/{screen}")
-        expect(page.get_by_test_id("stMain")).to_be_visible(timeout=30_000)
-        expect(page.locator("h1, h2").first).to_be_visible(timeout=30_000)
+        expect(page.get_by_test_id("stMain")).to_be_visible()
+        expect(page.locator("h1, h2").first).to_be_visible()
     mapped = {entry.path for entry in psutil.Process(server.process.pid).memory_maps()}
     assert any("numpy" in path for path in mapped), "the memory map must list what is loaded"
     assert not [path for path in mapped if "/torch/" in path or "libtorch" in path]

@@ -12,8 +12,9 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from core.analysis import table as tables
 from core.runs import selections
-from tests.browsing import Server, chosen, in_spaces, lasso, open_spaces, say_selected, until, walk, window
+from tests.browsing import Server, chosen, in_spaces, lasso, open_spaces, say_selected, walk, window
 from tests.conftest import run_experiment, tiny
+from tests.waiting import until
 
 RUNS = ("classification-15-seed0", "supcon-15-seed0")
 
@@ -46,11 +47,11 @@ def test_from_the_verdict_to_the_parquet_of_a_selection(server: Server, browser:
         address = page.url
         assert f"saved={name}" in address
         page.get_by_role("link", name="Explore").click()
-        expect(page.get_by_text("lie in their class's cluster")).to_be_visible(timeout=30_000)
-        expect(page.get_by_test_id("stMarkdown").get_by_text(f"{len(sample_ids)} selected")).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("lie in their class's cluster")).to_be_visible()
+        expect(page.get_by_test_id("stMarkdown").get_by_text(f"{len(sample_ids)} selected")).to_be_visible()
     with window(browser) as other:
         open_spaces(other, address)
-        until(lambda: len(chosen(other)) == len(sample_ids), 15)
+        until(lambda: len(chosen(other)) == len(sample_ids))
 
 
 def test_two_windows_have_selections_of_their_own_and_share_the_saved_ones(server: Server, browser: Browser) -> None:
@@ -63,17 +64,17 @@ def test_two_windows_have_selections_of_their_own_and_share_the_saved_ones(serve
         assert chosen(two) == []
         x, y = in_spaces(two, "view.place(1, 7)")
         two.mouse.click(x, y)
-        until(lambda: len(chosen(two)) == 1, 15)
+        until(lambda: len(chosen(two)) == 1)
         say_selected(two)
         one.reload()
-        expect(one.locator(".spaces[data-painted]")).to_be_visible(timeout=30_000)
-        until(lambda: 1 < len(chosen(one)) <= n_one, 15)  # an address holds the first samples of a selection without a name
+        expect(one.locator(".spaces[data-painted]")).to_be_visible()
+        until(lambda: 1 < len(chosen(one)) <= n_one)  # an address holds the first samples of a selection without a name
         assert len(chosen(two)) == 1
 
         selections.save(folder, "shared", ["0/0000"])
         two.get_by_role("button", name="Saved", exact=True).click()
         two.get_by_role("combobox", name="Selection").click()
-        expect(two.get_by_role("option", name="shared (1)")).to_be_visible(timeout=15_000)
+        expect(two.get_by_role("option", name="shared (1)")).to_be_visible()
 
 
 def test_mouse_and_keys(server: Server, browser: Browser, tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_mouse_and_keys(server: Server, browser: Browser, tmp_path: Path) -> Non
         page.keyboard.down("Shift")
         page.mouse.click(*in_spaces(page, "view.place(0, values[0])", others[0]))
         page.keyboard.up("Shift")
-        until(lambda: len(chosen(page)) == len(first) + 1, 5)
+        until(lambda: len(chosen(page)) == len(first) + 1)
         before = in_spaces(page, "view.focused")
         page.keyboard.press("ArrowRight")
         assert in_spaces(page, "view.focused") in chosen(page) and in_spaces(page, "view.focused") != before
@@ -112,16 +113,16 @@ def test_mouse_and_keys(server: Server, browser: Browser, tmp_path: Path) -> Non
             assert page.locator(".spaces").bounding_box()["height"] == pytest.approx(height, abs=1)
         page.keyboard.press("Escape")
         assert chosen(page) == []
-        expect(page.get_by_text("Nothing selected")).to_be_visible(timeout=15_000)
+        expect(page.get_by_text("Nothing selected")).to_be_visible()
 
         # the wheel enlarges about the mouse, a double click shows all again
         x, y = in_spaces(page, "view.place(0, 3)")
         page.mouse.move(x, y)
         page.mouse.wheel(0, -400)
-        until(lambda: in_spaces(page, "view.fields[0].zoom") > 1.5, 5)
+        until(lambda: in_spaces(page, "view.fields[0].zoom") > 1.5)
         assert in_spaces(page, "view.place(0, 3)") == pytest.approx([x, y], abs=1)
         page.mouse.dblclick(x, y)
-        until(lambda: in_spaces(page, "view.fields[0].zoom") == 1, 5)
+        until(lambda: in_spaces(page, "view.fields[0].zoom") == 1)
 
         # pictures of a plot
         for kind in ("PNG", "SVG"):
@@ -196,15 +197,15 @@ def test_the_image_behind_a_point_is_that_samples_image(numbered: Server, browse
         for row in range(len(ids)):
             cell = page.locator(f".cell[data-row='{row}']")
             cell.evaluate("cell => cell.parentNode.scrollTop = cell.offsetTop")
-            expect(cell.locator("img[src]")).to_be_visible(timeout=15_000)
+            expect(cell.locator("img[src]")).to_be_visible()
             assert id_shown(cell.locator("img")) == ids[row]
         for row in range(0, len(ids), 20):
             page.locator(f".cell[data-row='{row}']").evaluate("cell => cell.click()")
-            expect(page.locator(f".focus[data-row='{row}'] img[src]")).to_be_visible(timeout=15_000)
+            expect(page.locator(f".focus[data-row='{row}'] img[src]")).to_be_visible()
             assert id_shown(page.locator(".focus img")) == ids[row]
             for side in (0, 1):
                 near = page.locator(f".strip[data-side='{side}'] .near")
-                expect(near.locator("img[src]")).to_have_count(5, timeout=15_000)
+                expect(near.locator("img[src]")).to_have_count(5)
                 for item in near.all():
                     assert id_shown(item.locator("img")) == ids[int(item.get_attribute("data-row"))]
 
@@ -214,8 +215,8 @@ def hover_many(page: Page, n: int) -> dict[int, int]:
     seen = {}
     for place, row in enumerate(range(0, n, 6)):
         page.mouse.move(*in_spaces(page, "view.place(values[0], values[1])", place % 2, row))
-        until(lambda: in_spaces(page, "view.hovered") is not None, 5)
+        until(lambda: in_spaces(page, "view.hovered") is not None)
         over = in_spaces(page, "view.hovered")  # the point asked for, or one that lies on it
-        expect(page.locator(f".tip[data-row='{over}'] img[src]")).to_be_visible(timeout=15_000)
+        expect(page.locator(f".tip[data-row='{over}'] img[src]")).to_be_visible()
         seen[over] = id_shown(page.locator(".tip img"))
     return seen

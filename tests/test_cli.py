@@ -18,12 +18,13 @@ from core import experiment_file
 from core.analysis.metrics import SHORT
 from core.runs import directory
 from tests.conftest import TINY
+from tests.waiting import DEADLINE
 
 PROJECT = Path(__file__).resolve().parents[1]
 DEMO = PROJECT / "configs" / "demo.yaml"
 
 
-def duet(*arguments: object, root: Path, timeout: float = 240) -> subprocess.CompletedProcess:
+def duet(*arguments: object, root: Path, timeout: float = DEADLINE) -> subprocess.CompletedProcess:
     """Runs main.py with its roots inside a folder."""
     return subprocess.run([sys.executable, "main.py", *map(str, arguments), "--checkpoints", str(root / "checkpoints"),
                            "--data", str(root / "data")], cwd=PROJECT, capture_output=True, text=True, timeout=timeout)
@@ -82,7 +83,7 @@ def test_bad_settings_are_refused(overrides: list[str], message: str, tmp_path: 
 
 
 def test_the_environment_moves_the_roots_as_it_moves_the_apps(tmp_path: Path) -> None:
-    told = subprocess.run([sys.executable, "main.py", "list"], cwd=PROJECT, capture_output=True, text=True, timeout=60,
+    told = subprocess.run([sys.executable, "main.py", "list"], cwd=PROJECT, capture_output=True, text=True, timeout=DEADLINE,
                           env={**os.environ, "DUET_CHECKPOINTS": str(tmp_path / "elsewhere")})
     assert f"no experiments in {tmp_path / 'elsewhere'}" in told.stdout + told.stderr
 

@@ -16,7 +16,8 @@ import pytest
 from core.runs import device_queue, directory, jobs
 from core.runs.device_queue import Ticket
 from tests.conftest import PROJECT
-from tests.lasting import lasting, until
+from tests.lasting import lasting
+from tests.waiting import DEADLINE, until
 
 CPU = ("cpu",)
 
@@ -27,7 +28,7 @@ def living() -> Iterator[Callable[[], psutil.Process]]:
     started: list[subprocess.Popen] = []
 
     def start() -> psutil.Process:
-        started.append(subprocess.Popen(["sleep", "600"]))
+        started.append(subprocess.Popen(["sleep", "infinity"]))
         return psutil.Process(started[-1].pid)
 
     yield start
@@ -143,7 +144,7 @@ device_queue.leave(folder)
 def test_a_crowd_goes_one_by_one_in_order_though_one_dies_at_work(tmp_path: Path) -> None:
     crowd = [subprocess.Popen([sys.executable, "-c", CROWD, str(tmp_path / f"crowd-{number}")], cwd=PROJECT)
              for number in range(8)]
-    assert sorted(process.wait(timeout=60) for process in crowd) == [-signal.SIGKILL] + [0] * 7
+    assert sorted(process.wait(timeout=DEADLINE) for process in crowd) == [-signal.SIGKILL] + [0] * 7
     turns = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert len(turns) == 7
     assert [number for number, _, _ in turns] == sorted(number for number, _, _ in turns)
@@ -185,14 +186,15 @@ def test_eight_experiments_of_two_killed_starters_run_one_by_one_in_order(tmp_pa
                < 80e6 for name in order[1:]), "waiting must be cheap"
 
     at_work: list[str] = []
-    deadline = time.monotonic() + 240
-    while any(jobs.is_worker_alive(folder) for folder in folders):
-        assert time.monotonic() < deadline
+
+    def is_over() -> bool:
         now = [folder.name for folder in folders
                if any(directory.read_status(run).state == "running" for run in directory.runs(folder))]
         assert len(now) <= 1, f"at work at once: {now}"
-        at_work += [name for name in now if name not in at_work[-1:]]
-        time.sleep(0.05)
+        at_work.extend(name for name in now if name not in at_work[-1:])
+        return not any(jobs.is_worker_alive(folder) for folder in folders)
+
+    until(is_over, seen=lambda: at_work)
     assert at_work == order, "each once, none twice, none lost"
     for folder in folders:
         assert {directory.read_status(run).state for run in directory.runs(folder)} == {"completed"}
@@ -211,4 +213,4 @@ def test_without_the_queue_nobody_is_waited_for(tmp_path: Path) -> None:
     assert any(directory.read_status(run).state == "running" for run in directory.runs(first))
     for folder in (first, second):
         jobs.stop(directory.runs(folder))
-        assert jobs.wait(folder, 20)
+        assert jobs.wait(folder, DEADLINE)

@@ -13,6 +13,7 @@ from torch import nn
 
 from core.config import EncoderConfig
 from core.training import encoder
+from tests.waiting import DEADLINE
 
 PROJECT = Path(__file__).resolve().parents[1]
 NAME = "test_resnet"
@@ -199,7 +200,7 @@ def test_hub_weights_without_network_are_refused_saying_what_to_do(tmp_path: Pat
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGINGFACE_"))}
     environment |= {"HF_HOME": str(tmp_path), "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONWARNINGS": "ignore"}
     result = subprocess.run([sys.executable, "-c", WITHOUT_NETWORK, name], cwd=PROJECT, env=environment, text=True,
-                            capture_output=True, timeout=60, check=True)
+                            capture_output=True, timeout=DEADLINE, check=True)
     assert result.stdout.startswith(answer)
 
 

@@ -15,6 +15,7 @@ from core.runs import directory, failures, jobs, planning
 from core.runs.directory import RunStatus
 from core.runs.failures import ProcessEnded
 from tests.conftest import run_experiment, tiny
+from tests.waiting import DEADLINE
 
 
 def raised(do: Callable[[], object]) -> BaseException:
@@ -91,7 +92,7 @@ def test_images_gone_or_changed_since_the_manifest(harm: Callable[[Path], None],
     checked = planning.plan(config)
     harm(image_folder / "dark" / "dark_0_0.png")
     folder = planning.launch(checked, tmp_path / "checkpoints", tmp_path / "data", device="cpu")
-    assert jobs.wait(folder, 120)
+    assert jobs.wait(folder, DEADLINE)
     for run in directory.runs(folder):
         status = jobs.derived_status(run)
         assert (status.state, status.kind) == ("failed", "data")

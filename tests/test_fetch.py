@@ -22,6 +22,7 @@ from filelock import FileLock
 from PIL import Image
 
 from core.runs import fetch
+from tests.waiting import DEADLINE
 
 PROJECT = Path(__file__).resolve().parents[1]
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -81,14 +82,14 @@ class Handler(BaseHTTPRequestHandler):
         self.server.sent.append(len(body))
         self.wfile.write(body)
         if self.server.stalls:
-            time.sleep(2)
+            self.connection.settimeout(DEADLINE)
+            self.connection.recv(1)  # until the other side has had enough
 
     def drip(self) -> None:
-        for letter in b"HTTP/1.0 200 " + b"O" * 30:
-            self.wfile.write(bytes([letter]))
+        self.wfile.write(b"HTTP/1.0 200 ")
+        while self.server.drips:
+            self.wfile.write(b"O")
             time.sleep(0.1)
-            if not self.server.drips:
-                return
 
     def handle(self) -> None:
         with contextlib.suppress(ConnectionError):  # the other side has gone, as some tests want it to
@@ -246,7 +247,7 @@ def test_a_refusal_keeps_the_part(server: Server, tmp_path: Path) -> None:
 def test_a_connection_lost_midway_is_gone_on_with(stalls: bool, reason: str, server: Server, tmp_path: Path) -> None:
     server.cut_after, server.stalls = 120_000, stalls
     with pytest.raises(ConnectionError, match=re.escape(f"({reason})")):
-        fetch.download(server.url("pets.bin"), md5(CONTENT), tmp_path / "pets.bin", timeout=0.5)
+        fetch.download(server.url("pets.bin"), md5(CONTENT), tmp_path / "pets.bin", timeout=3 if stalls else DEADLINE)
     assert (tmp_path / "pets.bin.part").read_bytes() == CONTENT[:120_000]
     assert not (tmp_path / "pets.bin").exists()
     server.cut_after, server.stalls = None, False
@@ -256,11 +257,9 @@ def test_a_connection_lost_midway_is_gone_on_with(stalls: bool, reason: str, ser
 
 
 def test_the_timeout_bounds_the_whole_wait_for_an_answer(server: Server, tmp_path: Path) -> None:
-    server.drips = True  # each byte within urllib's own timeout, so that it alone would wait for all of them
-    started = time.monotonic()
+    server.drips = True  # each byte within urllib's own timeout, so that it alone would wait without end
     with pytest.raises(ConnectionError, match=r"no answer within 0\.5 s"):
         fetch.download(server.url("pets.bin"), md5(CONTENT), tmp_path / "pets.bin", timeout=0.5)
-    assert time.monotonic() - started < 2
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is always full")
@@ -411,7 +410,7 @@ def test_the_process_asks_where_torchvision_says(closed_port: int, tmp_path: Pat
     root = tmp_path / "oxford-iiit-pet"
     environment = os.environ | {"https_proxy": f"http://127.0.0.1:{closed_port}"}  # so that it never leaves this machine
     result = subprocess.run([sys.executable, "-m", "core.runs.fetch", root], cwd=PROJECT, env=environment,
-                            capture_output=True, text=True, timeout=120)
+                            capture_output=True, text=True, timeout=DEADLINE)
     assert result.returncode == 2 and result.stdout == ""
     assert result.stderr == (
         "error: https://www.robots.ox.ac.uk/~vgg/data/pets/data/images.tar.gz could not be fetched (Connection refused); what "

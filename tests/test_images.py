@@ -3,7 +3,6 @@
 import ctypes
 import mmap
 import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 import torch
 
 from core.training.images import Images
+from tests.waiting import until
 
 CPU = torch.device("cpu")
 ROWS = np.array([511, 0, 37])  # the last image, the first, and one that begins in the middle of a page
@@ -49,10 +49,7 @@ def test_expecting_images_fetches_them_and_no_others_from_the_disk(stored: np.me
     if pages_in_memory(stored, np.arange(512)) > 0.5:
         pytest.skip("this file system keeps everything in memory")
     Images(stored, np.arange(512), CPU).expect(ROWS)
-    deadline = time.monotonic() + 10
-    while pages_in_memory(stored, ROWS) < 1 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert pages_in_memory(stored, ROWS) == 1
+    until(lambda: pages_in_memory(stored, ROWS) == 1, seen=lambda: pages_in_memory(stored, ROWS))
     assert pages_in_memory(stored, np.arange(100, 400)) < 0.5
 
 

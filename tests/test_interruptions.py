@@ -7,21 +7,19 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 from PIL import Image
 
 from core.runs import directory, jobs, planning
 from core.training import checkpoint
 from tests.conftest import run_experiment, tiny
-from tests.lasting import CONFIG, PHASES, assert_same_numbers, lasting, phase, resume_and_finish, until
+from tests.lasting import CONFIG, PHASES, Hold, assert_same_numbers, lasting, processes_of, resume_and_finish, states
+from tests.waiting import DEADLINE, until
 
-STOP_SECONDS = 10
 SEED = 20_261_124  # of the random moments
 
 
@@ -31,26 +29,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_experiment(tiny(**CONFIG), tmp_path_factory.mktemp("whole"))
 
 
-def processes_of(folder: Path) -> list[psutil.Process]:
-    """Living processes that were given an experiment's folder."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        if str(folder) in (process.info["cmdline"] or []) and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(process)
-    return found
-
-
-def trainer_of(folder: Path) -> psutil.Process:
-    """The process that trains."""
-    return next(process for process in processes_of(folder) if "core.runs.series" in process.cmdline())
-
-
-def test_killed_at_twenty_moments_it_ends_like_an_uninterrupted_run(whole: Path, tmp_path: Path) -> None:
+def test_killed_at_twenty_moments_it_ends_like_an_uninterrupted_run(whole: Path, tmp_path: Path, hold: Hold) -> None:
     checked = planning.plan(tiny(**CONFIG))
     folder = directory.create(checked.config, checked.manifest, tmp_path / "checkpoints")
     with (tmp_path / "out").open("wb") as out:
-        process = jobs.start_module("tests.killing", [str(folder), str(tmp_path / "data"), str(SEED)], out)
-    until(lambda: not jobs.is_alive(process["pid"], process["pid_created"]), 240, poll=0.2)
+        process = jobs.start_module("tests.killing", [str(folder), str(tmp_path / "data"), str(SEED),
+                                                      str(tmp_path / "hold.json")], out)
+    until(lambda: not jobs.is_alive(process["pid"], process["pid_created"]), seen=lambda: states(folder))
     printed = (tmp_path / "out").read_text()
     kills = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     assert len(kills) >= 20, printed[-3000:]
@@ -59,12 +44,14 @@ def test_killed_at_twenty_moments_it_ends_like_an_uninterrupted_run(whole: Path,
     assert_same_numbers(folder, whole)
 
 
-def test_a_killed_worker_takes_its_trainer_along_is_lost_and_resumes_exactly(whole: Path, tmp_path: Path) -> None:
+def test_a_killed_worker_takes_its_trainer_along_is_lost_and_resumes_exactly(whole: Path, tmp_path: Path,
+                                                                                     hold: Hold) -> None:
+    hold.at_phase("training, epoch 4", "classification")
     folder = lasting(tmp_path)
     run = folder / "classification-15-seed0"
-    until(lambda: len(directory.read_records(run)) >= 4)
+    hold.wait(folder)
     os.kill(directory.read_json(folder / "worker.json")["pid"], signal.SIGKILL)
-    until(lambda: not processes_of(folder), 5)
+    until(lambda: not processes_of(folder), seen=lambda: processes_of(folder))
     status = jobs.derived_status(run)
     assert status.state == "lost"
     assert "resume it" in status.message and "delete it" in status.message
@@ -73,12 +60,13 @@ def test_a_killed_worker_takes_its_trainer_along_is_lost_and_resumes_exactly(who
     assert_same_numbers(folder, whole)
 
 
-def test_a_trainer_killed_for_want_of_memory_fails_in_one_line_and_resumes_exactly(whole: Path, tmp_path: Path) -> None:
+def test_a_trainer_killed_for_want_of_memory_fails_in_one_line_and_resumes_exactly(whole: Path, tmp_path: Path,
+                                                                                     hold: Hold) -> None:
+    hold.at_phase("training, epoch 4", "supcon")
     folder = lasting(tmp_path)
     run = folder / "supcon-15-seed0"
-    until(lambda: len(directory.read_records(run)) >= 3)
-    trainer_of(folder).kill()  # as the kernel does when memory runs out
-    assert jobs.wait(folder, STOP_SECONDS)
+    hold.wait(folder).kill()  # as the kernel does when memory runs out
+    assert jobs.wait(folder, DEADLINE)
     status = jobs.derived_status(run)
     assert (status.state, status.kind) == ("failed", "memory")
     assert "SIGKILL" in status.message and "\n" not in status.message
@@ -86,79 +74,107 @@ def test_a_trainer_killed_for_want_of_memory_fails_in_one_line_and_resumes_exact
     assert_same_numbers(folder, whole)
 
 
-def test_a_stop_in_each_phase_ends_within_ten_seconds_and_changes_no_number(whole: Path, tmp_path: Path) -> None:
+def test_a_stop_in_each_phase_ends_it_and_changes_no_number(whole: Path, tmp_path: Path, hold: Hold) -> None:
     """One experiment, stopped and resumed in one phase after the other."""
-    folder = lasting(tmp_path)
-    first, last = folder / "untrained-15-seed0", folder / "supcon-15-seed0"
-    for name, run in (("building", first), ("opening", first), ("training", last), ("validation", last), ("embedding", last),
-                      ("test", last)):
-        until(lambda name=name, run=run: phase(run).startswith(PHASES[name]), poll=0.001)
-        stop_in_time(folder)
-        jobs.resume(directory.runs(folder), tmp_path / "data", "cpu")
-    assert jobs.wait(folder, 120)
+    moments = [("building", "untrained"), ("opening", "untrained"), ("training", "supcon"), ("validation", "supcon"),
+               ("embedding", "supcon"), ("test", "supcon")]
+    folder = None
+    for name, run in moments:
+        hold.at_phase(PHASES[name], run)
+        if folder is None:
+            folder = lasting(tmp_path)
+        else:
+            jobs.resume(directory.runs(folder), tmp_path / "data", "cpu")
+        stop_held(folder, hold)
+    jobs.resume(directory.runs(folder), tmp_path / "data", "cpu")
+    assert jobs.wait(folder, DEADLINE)
     assert_same_numbers(folder, whole)
 
 
-def test_a_stop_while_decoding_leaves_no_half_decoded_images(tmp_path: Path, many_images: Path) -> None:
+def test_a_stop_while_decoding_leaves_no_half_decoded_images(tmp_path: Path, many_images: Path, hold: Hold) -> None:
+    hold.at_phase(PHASES["decoding"])
     folder = lasting(tmp_path, dataset={"source": "folder", "root": str(many_images)}, encoder={
         "name": "test_resnet", "image_size": 224}, training={"batch": {"classes": 2, "samples": 4}},
         budget={"images": 16, "epochs": 1}, objectives=["classification"])
-    until(lambda: phase(folder / "untrained-15-seed0").startswith(PHASES["decoding"]), poll=0.001)
-    stop_in_time(folder)
+    stop_held(folder, hold)
     assert not list((tmp_path / "data" / ".pixels").glob("*.npy")), "it must have stopped in the middle"
     assert not list((tmp_path / "data" / ".pixels").glob("*.tmp"))
     resume_and_finish(folder, tmp_path / "data")
 
 
-def test_a_stop_during_a_layout_that_cannot_be_interrupted(tmp_path: Path) -> None:
+def test_a_stop_during_a_layout_that_cannot_be_interrupted(tmp_path: Path, hold: Hold) -> None:
     """UMAP compiles and lays out in one call of many seconds: the process is ended, the run stopped all the same."""
     short = {"seeds": [0], "objectives": ["supcon"], "budget": {"images": 640, "epochs": 2}}
     evaluation = {"kmeans_seeds": 2, "bootstrap": 200, "probe": 60, "projection": "umap"}
+    hold.at_phase(PHASES["layout"])
     folder = lasting(tmp_path, **short, evaluation=evaluation)
-    until(lambda: phase(folder / "untrained-15-seed0").startswith(PHASES["layout"]), poll=0.001)
-    stop_in_time(folder)
+    stop_held(folder, hold)
     resume_and_finish(folder, tmp_path / "data")
 
 
-def test_a_stop_while_waiting_in_the_queue(tmp_path: Path) -> None:
+def test_a_stop_while_waiting_in_the_queue(tmp_path: Path, hold: Hold) -> None:
+    hold.at_phase("training", "classification")
     first = lasting(tmp_path)
+    trainer = hold.wait(first)
     second = lasting(tmp_path, name="second", budget={"images": 640, "epochs": 2})
-    until(lambda: directory.read_records(first / "classification-15-seed0"))
-    stop_in_time(second)
+    stop(second)
     assert jobs.is_worker_alive(first)
-    stop_in_time(first)
+    jobs.stop(directory.runs(first))
+    trainer.resume()
+    wait_for_stop(first)
     resume_and_finish(second, tmp_path / "data")
 
 
-def stop_in_time(folder: Path) -> None:
-    """Stops an experiment; fails unless every unfinished run is stopped, and every process gone, within ten seconds."""
-    asked = time.monotonic()
+def stop(folder: Path) -> None:
+    """Stops an experiment and waits until every unfinished run is stopped and every process gone."""
     jobs.stop(directory.runs(folder))
+    wait_for_stop(folder)
+
+
+def stop_held(folder: Path, hold: Hold) -> None:
+    """Stops an experiment at the moment that `hold` names."""
+    trainer = hold.wait(folder)
+    jobs.stop(directory.runs(folder))
+    trainer.resume()
+    wait_for_stop(folder)
+
+
+def wait_for_stop(folder: Path) -> None:
+    """Waits until every unfinished run of an experiment is stopped and every process gone."""
     until(lambda: {jobs.derived_status(run).state for run in directory.runs(folder)} <= {"stopped", "completed"},
-          STOP_SECONDS)
-    until(lambda: not processes_of(folder), STOP_SECONDS - (time.monotonic() - asked))
+          seen=lambda: states(folder))
+    until(lambda: not processes_of(folder), seen=lambda: processes_of(folder))
     assert not list(folder.glob("*/stop")) or all(directory.read_status(path.parent).state == "stopped"
                                                   for path in folder.glob("*/stop"))
     assert "stopped" in {directory.read_status(run).state for run in directory.runs(folder)}
 
 
-def test_stopping_a_run_leaves_the_one_beside_it_at_work(tmp_path: Path) -> None:
+def test_stopping_a_run_leaves_the_one_beside_it_at_work(tmp_path: Path, hold: Hold) -> None:
+    hold.at_phase("training, epoch 2", "supcon")
     folder = lasting(tmp_path)
     stopped, other = folder / "supcon-15-seed0", folder / "classification-15-seed0"
-    until(lambda: len(directory.read_records(stopped)) >= 2)
+    trainer = hold.wait(folder)
     jobs.stop([stopped])
-    until(lambda: directory.read_status(stopped).state == "stopped", STOP_SECONDS)
     n_before = len(directory.read_records(other))
-    until(lambda: len(directory.read_records(other)) > n_before)
-    stop_in_time(folder)
+    hold.at_phase("training, epoch 5", "classification")
+    trainer.resume()
+    trainer = hold.wait(folder)
+    assert directory.read_status(stopped).state == "stopped"
+    assert len(directory.read_records(other)) > n_before
+    jobs.stop([other])
+    trainer.resume()
+    wait_for_stop(folder)
 
 
-def test_stopping_a_queued_run_marks_it_stopped_and_the_others_go_on(tmp_path: Path) -> None:
+def test_stopping_a_queued_run_marks_it_stopped_and_the_others_go_on(tmp_path: Path, hold: Hold) -> None:
+    hold.at_phase("training, epoch 2", "classification")
     folder = lasting(tmp_path)
     jobs.stop([folder / "supcon-15-seed0"])
-    until(lambda: len(directory.read_records(folder / "classification-15-seed0")) >= 2)
+    trainer = hold.wait(folder)
     assert jobs.derived_status(folder / "supcon-15-seed0").state == "stopped"
-    stop_in_time(folder)
+    jobs.stop(directory.runs(folder))
+    trainer.resume()
+    wait_for_stop(folder)
 
 
 def test_two_starts_make_one_worker(tmp_path: Path) -> None:
@@ -166,15 +182,18 @@ def test_two_starts_make_one_worker(tmp_path: Path) -> None:
     first = directory.read_json(folder / "worker.json")
     jobs.start(folder, tmp_path / "data", "cpu")
     assert directory.read_json(folder / "worker.json") == first
-    stop_in_time(folder)
+    stop(folder)
 
 
 @pytest.fixture(scope="module")
 def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The experiment of `lasting`, stopped after some epochs. Read only."""
-    folder = lasting(tmp_path_factory.mktemp("half"))
-    until(lambda: len(directory.read_records(folder / "supcon-15-seed0")) >= 4)
-    stop_in_time(folder)
+    root = tmp_path_factory.mktemp("half")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        hold = Hold(root / "hold.json", monkeypatch)
+        hold.at_phase("training, epoch 4", "supcon")
+        folder = lasting(root)
+        stop_held(folder, hold)
     return folder
 
 
@@ -198,13 +217,14 @@ def change(path: Path) -> None:
     ("classification", ["head.safetensors"], "training began anew"),
 ])
 def test_a_changed_checkpoint_is_refused_by_name_and_the_numbers_stay(arm: str, names: list[str], said: str, stopped: Path,
-                                                                      whole: Path, tmp_path: Path) -> None:
+                                                                      whole: Path, tmp_path: Path, hold: Hold) -> None:
     run = stopped / f"{arm}-15-seed0"
     for name in names:
         change(run / name)
+    hold.at(said, run.name)  # in the phase it shows
     jobs.resume(directory.runs(stopped), tmp_path / "data", "cpu")
-    until(lambda: said in phase(run), poll=0.005)
-    assert jobs.wait(stopped, 120)
+    hold.wait(stopped).resume()
+    assert jobs.wait(stopped, DEADLINE)
     notes = [record["refused"] for record in directory.read_records(run) if "refused" in record]
     assert notes and all(said in note and str(run / names[0]) in note for note in notes)
     assert said in (run / "worker.log").read_text()
@@ -228,11 +248,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
-def test_a_disk_that_fills_up_is_one_line_and_resumes_once_there_is_space(small_disk: Path, whole: Path) -> None:
+def test_a_disk_that_fills_up_is_one_line_and_resumes_once_there_is_space(small_disk: Path, whole: Path, hold: Hold) -> None:
+    hold.at_phase("training, epoch 4", "supcon")
     folder = lasting(small_disk)
     run = folder / "supcon-15-seed0"
-    until(lambda: len(directory.read_records(run)) >= 3)
+    trainer = hold.wait(folder)
     filler = small_disk / "filler"
+    fill(filler)
+    trainer.resume()
     until(lambda: fill(filler) or not jobs.is_worker_alive(folder))  # what a failed save gives back is taken again
     statuses = [jobs.derived_status(run) for run in directory.runs(folder)[1:]]
     for status in statuses:

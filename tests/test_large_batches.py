@@ -13,6 +13,7 @@ from core import config as configuration
 from core.config import EncoderConfig, RunConfig
 from core.training import encoder, objectives
 from core.training.trainer import Trainer
+from tests.waiting import DEADLINE
 
 PROJECT = Path(__file__).resolve().parents[1]
 LABEL_ID = np.repeat(np.arange(4, dtype=np.int32), 80)
@@ -114,7 +115,7 @@ def test_memory_that_runs_out_halves_the_micro_batch_and_the_loss_stays() -> Non
     """A real process with a real limit of its memory."""
     def last_line(megabytes: int) -> str:
         result = subprocess.run([sys.executable, "-c", LIMITED, str(megabytes)], cwd=PROJECT, capture_output=True, text=True,
-                                timeout=200)
+                                timeout=DEADLINE)
         assert result.returncode == 0, result.stderr
         return result.stdout.splitlines()[-1]
 

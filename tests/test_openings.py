@@ -7,7 +7,8 @@ from pathlib import Path
 
 from core.runs import directory, jobs, openings, scoring, verdict
 from core.runs.directory import RunStatus
-from tests.lasting import lasting, phase, resume_and_finish, until
+from tests.lasting import Hold, lasting, resume_and_finish
+from tests.waiting import until
 
 TRAINED = ("classification-15-seed0", "supcon-15-seed0")
 
@@ -28,12 +29,13 @@ def test_comparing_and_scoring_kept_vectors_again_opens_nothing(experiment: Path
     assert openings.openings(experiment) == before
 
 
-def test_a_kill_between_scoring_and_completion_is_counted_when_the_end_is_repeated(tmp_path: Path) -> None:
+def test_a_kill_between_scoring_and_completion_is_counted_when_the_end_is_repeated(tmp_path: Path, hold: Hold) -> None:
+    hold.at("map_at_r", "supcon", "evaluation.json")
     folder = lasting(tmp_path, budget={"images": 1600, "epochs": 2}, objectives=["supcon"])
     run = folder / TRAINED[1]
-    until(lambda: phase(run).startswith("scoring on the test images") and openings.openings(folder), poll=0.001)
+    hold.wait(folder)
     os.kill(directory.read_json(folder / "worker.json")["pid"], signal.SIGKILL)
-    until(lambda: jobs.derived_status(run).state == "lost", 5)
+    until(lambda: jobs.derived_status(run).state == "lost")
     assert [item.why for item in openings.openings(folder)] == [openings.END_OF_RUN]
     resume_and_finish(folder, tmp_path / "data")
     assert [(item.run, item.why) for item in openings.openings(folder)] == [

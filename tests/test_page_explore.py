@@ -10,6 +10,7 @@ from core.analysis import table as tables
 from core.data import sources
 from core.runs import directory, jobs
 from tests.conftest import put_into
+from tests.waiting import DEADLINE
 
 
 def test_the_headline_counts_what_lies_in_its_cluster(screen, experiment: Path) -> None:
@@ -59,7 +60,7 @@ def test_a_broken_upload_is_one_line_and_a_digit_finds_itself(screen, experiment
     sources.Digits().image(sample_id).save(content, "PNG")
     app = screen("explore", experiment="tiny", run="supcon-15-seed0", split="all")
     app.file_uploader[0].set_value([("cut.png", content.getvalue()[:40], "image/png"),
-                                    ("digit.png", content.getvalue(), "image/png")]).run(timeout=120)
+                                    ("digit.png", content.getvalue(), "image/png")]).run(timeout=DEADLINE)
     process = directory.read_json(tmp_path / "checkpoints" / ".query" / "process.json")
     jobs.kill(process["pid"], process["pid_created"])
     assert not app.exception

@@ -8,6 +8,7 @@ import pytest
 from core.objectives import OBJECTIVES, Objective
 from core.runs import directory, jobs
 from tests.conftest import put_into
+from tests.waiting import DEADLINE
 
 
 def plan_words(app) -> str:
@@ -70,7 +71,7 @@ def test_start_lays_out_the_experiment_and_goes_to_watch(screen, tmp_path: Path)
         assert app.header[0].value.startswith(("Starting", "Waiting for the device", "Training"))
     finally:
         jobs.stop(directory.runs(folder))
-        assert jobs.wait(folder, 30)
+        assert jobs.wait(folder, DEADLINE)
 
 
 def field(app, kind: str, label: str):
@@ -111,7 +112,7 @@ def test_a_curve_after_an_experiment_takes_its_settings_and_starts(screen, exper
         assert [getattr(after, key) for key in same] == [getattr(before, key) for key in same]
     finally:
         jobs.stop(directory.runs(folder))
-        assert jobs.wait(folder, 30)
+        assert jobs.wait(folder, DEADLINE)
 
 
 @pytest.mark.parametrize("state", ["running", "lost", "failed"])

@@ -13,6 +13,7 @@ import pytest
 
 from core.data import processes
 from tests.conftest import PROJECT
+from tests.waiting import DEADLINE
 
 
 def squared(numbers: list[int]) -> list[int]:
@@ -87,4 +88,4 @@ def test_no_helper_outlives_a_process_that_is_killed(tmp_path: Path) -> None:
         helper = psutil.Process(int(parent.stdout.readline()))
         assert helper.is_running()
         parent.kill()
-        helper.wait(10)
+        helper.wait(DEADLINE)

@@ -1,5 +1,6 @@
 """2D layouts: shapes, refusals, alignment that undoes a turn exactly, and films whose points stay put."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -96,6 +97,50 @@ def test_a_layout_is_turned_onto_the_one_it_starts_from(method):
     aligned = projection.align(layout, start)
     np.testing.assert_allclose(layout, aligned, atol=1e-3 * start.std())
     assert moved(layout, start) < moved(first, start) / 2
+
+
+LAID_OUT = """
+import sys, numpy
+from core.analysis import projection
+from tests.test_projection import blobs
+vectors, _ = blobs(n_each=25)
+first = projection.project(vectors, sys.argv[1])
+numpy.save(sys.argv[2], [first, projection.project(vectors, sys.argv[1], 1, first), projection.follow(vectors, first)])
+"""
+
+
+def laid_out(method: str, output: Path, **environment: str) -> np.ndarray:
+    """Three layouts computed by a process of its own: a first one, one started from it, and a film's next frame."""
+    subprocess.run([sys.executable, "-c", LAID_OUT, method, str(output)], cwd=PROJECT, check=True,
+                   env={**os.environ, **environment})
+    return np.load(output)
+
+
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+def test_a_layout_hangs_neither_on_the_process_nor_on_its_threads(method, tmp_path):
+    one, two = (laid_out(method, tmp_path / f"{n}.npy", OMP_NUM_THREADS=n, OPENBLAS_NUM_THREADS=n) for n in ("1", "2"))
+    assert np.array_equal(one, two)
+
+
+def test_pca_on_another_kind_of_processor_is_nearly_the_same(tmp_path):
+    here = laid_out("pca", tmp_path / "here.npy")
+    there = laid_out("pca", tmp_path / "there.npy", OPENBLAS_CORETYPE="Prescott")
+    np.testing.assert_allclose(there[0], here[0], rtol=0, atol=1e-6 * np.linalg.norm(here[0], axis=1).max())
+
+
+def test_pca_points_the_same_way_where_the_parts_of_a_direction_are_equally_large():
+    generator = np.random.default_rng(0)
+    along = np.outer(generator.normal(size=40), [1, -1, 1, -1]) * 5 + np.outer(generator.normal(size=40), [1, 1, -1, -1])
+    layouts = [projection.project((along + generator.normal(0, 1e-6, (40, 4))).astype(np.float32), "pca") for _ in range(20)]
+    for layout in layouts[1:]:
+        np.testing.assert_allclose(layout, layouts[0], atol=1e-4)
+
+
+def test_pca_of_points_on_a_line_has_no_second_direction():
+    vectors = np.outer(np.arange(5.0), np.ones(9)).astype(np.float32)
+    layout = projection.project(vectors, "pca")
+    assert np.diff(np.sort(layout[:, 0])) == pytest.approx(np.full(4, 3.0))
+    assert layout[:, 1] == pytest.approx(np.zeros(5), abs=1e-6)
 
 
 @pytest.mark.parametrize("n", [3, 4, 5, 8])

@@ -10,7 +10,8 @@ from core.analysis import table as tables
 from core.runs import directory, jobs, planning, preflight, trials
 from core.runs.trials import Trial
 from tests.conftest import run_experiment, tiny
-from tests.lasting import CONFIG, assert_same_numbers, lasting, phase, resume_and_finish, until
+from tests.lasting import CONFIG, Hold, assert_same_numbers, lasting, resume_and_finish
+from tests.waiting import DEADLINE, until
 
 RATES = [0.0003, 0.003, 0.03]
 TUNED = {"seeds": [0], "tuning": {"learning_rates": RATES, "share": 0.5}}
@@ -69,21 +70,24 @@ def test_a_rate_that_diverges_is_written_down_and_the_run_goes_on(tmp_path: Path
     assert directory.read_json(folder / TRAINED[0] / "evaluation.json")["tuning"]["lr"] == 0.003
 
 
-def test_killed_or_stopped_in_a_trial_it_repeats_no_finished_one_and_ends_the_same(tmp_path: Path) -> None:
+def test_killed_or_stopped_in_a_trial_it_repeats_no_finished_one_and_ends_the_same(tmp_path: Path, hold: Hold) -> None:
     changes = {"tuning": {"learning_rates": RATES, "share": 0.5}, "budget": {"images": 6400, "epochs": 2}}
     whole = run_experiment(tiny(**{**CONFIG, **changes}), tmp_path / "whole")
+    hold.at("2 of 3", "classification")
     folder = lasting(tmp_path, **changes)
     run = folder / TRAINED[0]
-    until(lambda: phase(run).endswith("2 of 3"), poll=0.005)
+    hold.wait(folder)
     kept = trials.read(run)
     assert len(kept) == 1
     os.kill(directory.read_json(folder / "worker.json")["pid"], signal.SIGKILL)
-    until(lambda: not jobs.is_worker_alive(folder), 5)
+    until(lambda: not jobs.is_worker_alive(folder))
     assert 0 < jobs.progress(folder).share < 0.5
+    hold.at("3 of 3", "classification")
     assert jobs.resume(directory.runs(folder), tmp_path / "data", "cpu")
-    until(lambda: phase(run).endswith("3 of 3"), poll=0.005)
+    trainer = hold.wait(folder)
     jobs.stop(directory.runs(folder))
-    assert jobs.wait(folder, 10), "a stop must be kept within ten seconds, in a trial too"
+    trainer.resume()
+    assert jobs.wait(folder, DEADLINE)
     assert directory.read_status(run).state == "stopped"
     resume_and_finish(folder, tmp_path / "data")
     assert trials.read(run)[0] == kept[0], "its seconds too: it was not tried again"

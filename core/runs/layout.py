@@ -22,7 +22,7 @@ from core.analysis.trust import Touch
 from core.files import Damaged
 from core.runs import directory, jobs
 
-_FORMAT = 2  # of the files; a change of it or of what is computed makes old ones anew
+_FORMAT = 3  # of the files; a change of it or of what is computed makes old ones anew
 _USES = {"pca": (), "tsne": ("perplexity", "seed"), "umap": ("neighbors", "minimum_distance", "seed")}
 
 
