@@ -1,7 +1,11 @@
 """K-means and its matching to classes, against worked examples and brute force."""
 
+import os
+import subprocess
+import sys
 import warnings
 from itertools import permutations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +14,7 @@ from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
 from core.analysis import clustering
 
+PROJECT = Path(__file__).resolve().parents[1]
 CORNERS = np.array([[0, 0], [10, 0], [0, 10]], np.float32)
 
 
@@ -45,6 +50,33 @@ def test_kmeans_is_the_same_for_the_same_seed():
     first, again = (clustering.kmeans(vectors, 5, seed=3) for _ in range(2))
     assert np.array_equal(first[0], again[0])
     assert np.array_equal(first[1], again[1])
+
+
+CLUSTERED = """
+import sys, numpy
+from core.analysis import clustering
+generator = numpy.random.default_rng(5)
+vectors = generator.normal(size=(500, 64)).astype("float32")
+cluster, centers = clustering.kmeans(vectors, 12, seed=0)
+numpy.savez(sys.argv[1], cluster=cluster, centers=centers, nearest=clustering.nearest_center(vectors[::-1], centers))
+"""
+
+
+@pytest.mark.parametrize("environment", [
+    {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}, {"OPENBLAS_CORETYPE": "Prescott"}], ids=["threads", "processor"])
+def test_kmeans_hangs_neither_on_threads_nor_on_the_processors_last_bits(environment, tmp_path):
+    """Many vectors lie about as near to several centres."""
+    found = []
+    for number, changes in enumerate(({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}, environment)):
+        output = tmp_path / f"{number}.npz"
+        subprocess.run([sys.executable, "-c", CLUSTERED, str(output)], cwd=PROJECT, check=True, env={**os.environ, **changes})
+        found.append(np.load(output))
+    assert np.array_equal(found[0]["cluster"], found[1]["cluster"])
+    assert np.array_equal(found[0]["nearest"], found[1]["nearest"])
+    if "OMP_NUM_THREADS" in environment:
+        assert np.array_equal(found[0]["centers"], found[1]["centers"])
+    else:
+        np.testing.assert_allclose(found[0]["centers"], found[1]["centers"], rtol=1e-6, atol=1e-9)
 
 
 def test_kmeans_of_fewer_samples_than_clusters_is_refused():

@@ -14,12 +14,13 @@ _PART_PER_CLUSTER = 64
 def kmeans(vectors: np.ndarray, n_clusters: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """K-means, the best of ten starts (Lloyd, 1982, doi:10.1109/TIT.1982.1056489; k-means++: Arthur & Vassilvitskii, 2007).
 
-    The same vectors give the same bits on one machine, on any number of threads; another processor rounds the steps otherwise,
-    and a few vectors in a thousand may fall to another cluster.
-
     Of more than 20,000 vectors (or 64 a cluster, where that is more) the ten are run to their ends on as many drawn at random,
     from centres of a fifth of these, and the best is run on to its end on all vectors (as the refined starts of Bradley &
     Fayyad, 1998, Proc. 15th ICML).
+
+    In float64 and one thread: the same vectors give the same bits on one machine, on any number of threads. On another
+    processor the steps are rounded otherwise in their last bits, 10⁻¹⁶ of a distance, and only vectors as near as that to two
+    centres may fall to another cluster.
 
     Args:
         vectors: shape (n, D), float32.
@@ -41,13 +42,14 @@ def kmeans(vectors: np.ndarray, n_clusters: int, seed: int) -> tuple[np.ndarray,
 
 def _kmeans(vectors: np.ndarray, n_clusters: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     n_part = max(_PART, _PART_PER_CLUSTER * n_clusters)
-    if len(vectors) <= n_part:
-        model = KMeans(n_clusters, n_init=10, random_state=seed).fit(vectors)
+    points = vectors.astype(np.float64)
+    if len(points) <= n_part:
+        model = KMeans(n_clusters, n_init=10, random_state=seed, copy_x=False).fit(points)
     else:
-        part = np.random.default_rng([seed, 8]).choice(len(vectors), n_part, replace=False)
-        best = KMeans(n_clusters, init=_draw_centers, n_init=10, random_state=seed).fit(vectors[np.sort(part)])
-        model = KMeans(n_clusters, init=best.cluster_centers_, n_init=1).fit(vectors)
-    return model.labels_.astype(np.int32), model.cluster_centers_
+        part = np.random.default_rng([seed, 8]).choice(len(points), n_part, replace=False)
+        best = KMeans(n_clusters, init=_draw_centers, n_init=10, random_state=seed, copy_x=False).fit(points[np.sort(part)])
+        model = KMeans(n_clusters, init=best.cluster_centers_, n_init=1, copy_x=False).fit(points)
+    return model.labels_.astype(np.int32), model.cluster_centers_.astype(np.float32)
 
 
 def _draw_centers(vectors: np.ndarray, n_clusters: int, random_state: np.random.RandomState) -> np.ndarray:

@@ -116,7 +116,7 @@ def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, re
     """Every metric of `METRICS` and `SPACE_METRICS`; the same vectors give the same bits on any number of cores.
 
     On another processor, too, what neighbours, votes and distances decide is the same to the bit. K-means, the probe and the
-    effective rank are solved step by step in rounded arithmetic: there a few samples in a thousand may fall to the other side.
+    effective rank are solved step by step in float64: there what is nearer to a tie than its last bits may fall otherwise.
 
     Args:
         vectors: test samples, shape (n, D), float32.
@@ -208,6 +208,7 @@ def probe_correct(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarr
     """
     if len(np.unique(reference_label_id)) == 1:
         return (label_id == reference_label_id[0]).astype(np.float64)
+    vectors, reference = vectors.astype(np.float64), reference.astype(np.float64)  # so that processors agree but for ties
     scaler = StandardScaler().fit(reference)
     model = LogisticRegression(max_iter=1000, tol=1e-3).fit(scaler.transform(reference), reference_label_id)
     return (model.predict(scaler.transform(vectors)) == label_id).astype(np.float64)
