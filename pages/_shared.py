@@ -127,7 +127,7 @@ def _say_damaged(error: Damaged) -> None:
     folder = root / inside.parts[0]
     with st.container(horizontal=True):
         if "resume" in words and len(inside.parts) > 2 and st.button(
-                f"Resume {inside.parts[1]}", key=f"resume-damaged-{inside}", icon=":material/replay:"):
+                f"Resume {plain(inside.parts[1])}", key=f"resume-damaged-{inside}", icon=":material/replay:"):
             resume([folder / inside.parts[1]])
         delete_button(folder, printable(f"damaged-{inside}"))
 

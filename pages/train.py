@@ -237,7 +237,7 @@ def _options(text: str) -> dict[str, object]:
         return {key.strip(): bounded_yaml.value(value) for key, _, value in
                 (item.partition("=") for item in text.split(",") if item.strip())}
     except ValueError as error:
-        st.error(f"Encoder options must be key=value with commas between them: {error}", icon=":material/error:")
+        st.error(f"Encoder options must be key=value with commas between them: {plain(error)}", icon=":material/error:")
         st.stop()
 
 

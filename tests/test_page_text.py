@@ -20,7 +20,7 @@ _KEYWORDS = {"help", "label", "caption", "text", "body"}
 
 # What gives text that is safe: escapes it, or says words of its own, numbers and names the config restricts.
 _SAFE_CALLS = {"plain", "len", "round", "max", "min", "duration", "progress_text", "state_text", "leak_mark", "_share",
-               "_percent", "_lr_note", "_headline", "_list", "_p", "_meanings", "join"}
+               "_percent", "_lr_note", "_best_note", "_headline", "_list", "_p", "_meanings", "join"}
 # Expressions that are numbers, the project's own words or names that a config restricts; a user's own text never stands here.
 _SAFE = {
     "_confusion": {"place", "title"}, "_datasets": {"title", "text", "done", "total", "percent", "int(percent)"},
@@ -31,7 +31,7 @@ _SAFE = {
     "_won_lost": {"k", "place"}, "compare": {"over", "drawn", "note", "folder"},
     "data": {"split_config.seed", "smallest", "manifest.split[row]", "where"},
     "explore": {"split", "space.embedding.shape[1]", "n_same"}, "export": {"width", "unit"},
-    "start": {"folder", "position", "progress.n_done", "progress.n_runs"},
+    "start": {"folder", "position", "found.progress.n_done", "found.progress.n_runs"},
     "train": {"checked.n_trained", "ahead.images_per_step", "ahead.batch.classes", "ahead.batch.samples", "ahead.positives",
               "ahead.negatives", "ahead.most_classes", "ahead.most_samples", "OBJECTIVES[item].paper", "n_held_out", "few",
               "many", "text", "info.description", "views", "held_out"},
