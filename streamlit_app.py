@@ -1,4 +1,4 @@
-"""The frame: the server's door, page config, navigation, and words for what is damaged. Start: streamlit run streamlit_app.py"""
+"""The frame: the server's door, page config, navigation, words for what is damaged. Start: streamlit run streamlit_app.py"""
 
 from pathlib import Path
 
