@@ -77,13 +77,17 @@ class _Config(BaseModel):
 class DatasetConfig(_Config):
     """Where the images come from; every source but the digits needs a `root`, a folder or, for 'table', a file.
 
-    `group_by` is a regular expression over the path that captures the group; `max_per_class` takes no more images of
-    a class than that, whole groups first; `download` fetches Oxford-IIIT Pet where it is missing.
+    `group_by` is a regular expression over the path that captures the group. `classes` says of a folder in whose class folders
+    more folders lie which are the classes: those at the top, or those that hold the images ('leaf'). Classes of fewer images
+    than `min_per_class` are left out; `max_per_class` takes no more images of a class than that, whole groups first.
+    `download` fetches Oxford-IIIT Pet where it is missing.
     """
 
     source: Literal["digits", "folder", "table", "oxford_pet", "defungi"] = "digits"
     root: str | None = None
     group_by: str | None = Field(None, max_length=1000)
+    classes: Literal["top", "leaf"] | None = None
+    min_per_class: int | None = Field(None, ge=2)
     max_per_class: int | None = Field(None, ge=2)
     download: bool = False
 
@@ -107,6 +111,12 @@ class DatasetConfig(_Config):
                              f"{self.source!r}, got none")
         if self.source == "digits" and (self.root or self.group_by or self.max_per_class):
             raise ValueError("root, group_by and max_per_class must be absent when source is 'digits' (they belong to files)")
+        if self.source == "digits" and self.min_per_class:
+            raise ValueError(f"min_per_class must be absent when source is 'digits', got {self.min_per_class}")
+        if self.classes and self.source != "folder":
+            raise ValueError(f"classes must be absent unless source is 'folder', got {self.classes!r} for {self.source!r}")
+        if self.min_per_class and self.max_per_class and self.min_per_class > self.max_per_class:
+            raise ValueError(f"min_per_class must be at most max_per_class, {self.max_per_class}, got {self.min_per_class}")
         if self.group_by and self.source == "table":
             raise ValueError("group_by must be absent when source is 'table': its column group names the groups")
         if self.download and self.source != "oxford_pet":

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 _MOST_SHOWN = 200  # letters of a value
 
 # Beginnings of messages that name their parameter themselves.
-_COMPLETE = ("a name must", "root", "budget.epochs", "download", "objectives", "group_by", "training.", "tuning.",
-             "images_per_class")
+_COMPLETE = ("a name must", "root", "budget.epochs", "download", "objectives", "group_by", "classes must",
+             "min_per_class must", "training.", "tuning.", "images_per_class")
 
 
 _MESSAGES = {"model_type": "a group of settings", "dict_type": "a group of settings", "tuple_type": "a list",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from core.data import processes, scan
+from core.data import listing, processes, scan
 from core.data.decoding import decode
 from tests.images import encoded, noise, png_header
 
@@ -72,7 +72,7 @@ GOOD: dict[str, bytes] = {
 
 
 def listed(folder: Path) -> list[str]:
-    return scan.walk_images(folder)
+    return list(listing.list_files(folder).images)
 
 
 @pytest.fixture
@@ -133,12 +133,21 @@ def folder_of(root: Path, count: int) -> list[str]:
 def test_a_second_scan_opens_no_file(tmp_path: Path) -> None:
     paths = folder_of(tmp_path / "a", 5)
     first = scan.scan(tmp_path / "a", paths, tmp_path / "cache")
-    for path in paths:  # other bytes, but the same size and time of change: only who opens them would know
+    calls: list[tuple[int, int]] = []
+    assert scan.scan(tmp_path / "a", paths, tmp_path / "cache", lambda *call: calls.append(call)) == first
+    assert calls == [(5, 5)]
+    scan.scan(tmp_path / "a", paths, tmp_path / "cache", lambda *call: calls.append(call), reread=True)
+    assert calls[1:] == [(done, 5) for done in range(6)], "a scan that was asked to reads them all"
+
+
+def test_a_file_changed_with_size_and_time_of_change_kept_is_read_again(tmp_path: Path) -> None:
+    paths = folder_of(tmp_path / "a", 5)
+    scan.scan(tmp_path / "a", paths, tmp_path / "cache")
+    for path in paths:
         status = (tmp_path / "a" / path).stat()
         (tmp_path / "a" / path).write_bytes(bytes(status.st_size))
         os.utime(tmp_path / "a" / path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert scan.scan(tmp_path / "a", paths, tmp_path / "cache") == first
-    assert all(item.reason for item in scan.scan(tmp_path / "a", paths, tmp_path / "other cache").values())
+    assert all(item.reason for item in scan.scan(tmp_path / "a", paths, tmp_path / "cache").values())
 
 
 def test_a_changed_a_new_and_a_deleted_file_are_noticed(tmp_path: Path) -> None:

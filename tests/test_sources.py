@@ -135,14 +135,32 @@ def test_a_name_that_is_no_text_does_not_stop_the_rest(tmp_path):
     assert len(found) + len(found.unreadable) == 3
 
 
-def test_files_that_are_not_named_like_images_and_hidden_ones_are_left_alone(tmp_path):
-    ignored = {"notes.txt": b"x", ".1.png": good(1), ".cache/2.png": good(2), "png": good(3)}
-    folder_of(tmp_path, a={"0.png": good(0), **ignored}, b={"3.png": good(3)})
+def test_files_that_are_no_images_are_counted_and_what_lies_in_no_class_is_named(tmp_path):
+    """An image without an ending is used: it was left out without a word once."""
+    others = {"notes.txt": b"x", ".1.png": good(1), ".cache/2.png": good(2), "png": good(7)}
+    folder_of(tmp_path, a={"0.png": good(0), **others}, b={"3.png": good(3)}, c={"read.me": b"x"})
     folder_of(tmp_path, **{".git": {"4.png": good(4)}})
     (tmp_path / "loose.png").write_bytes(good(5))
+    (tmp_path / "a" / "phone.heic").write_bytes(bytes(300))
     manifest = folder_source(tmp_path).scan()
-    assert manifest.sample_id.tolist() == ["a/0.png", "b/3.png"]
-    assert manifest.unreadable == ()
+    assert manifest.sample_id.tolist() == ["a/0.png", "a/png", "b/3.png"]
+    assert [(item.path, item.reason) for item in manifest.unreadable] == [
+        ("a/phone.heic", "HEIC is not read; save it as PNG or JPEG"), ("loose.png", "lies in no class folder")]
+    assert manifest.other_files == {".me": 1, ".txt": 1, "hidden": 3}
+    assert manifest.without_images == ("c",)
+    manifest.write(tmp_path / "manifest.parquet")
+    found = manifests.read(tmp_path / "manifest.parquet")
+    assert (found.other_files, found.without_images, found.remarks) == (manifest.other_files, ("c",), ())
+
+
+def test_classes_too_small_are_left_out_and_named(tmp_path):
+    folder_of(tmp_path, **{label: {f"{number}.png": good(10 * place + number) for number in range(n)}
+                           for place, (label, n) in enumerate({"a": 5, "b": 4, "c": 2, "d": 1}.items())})
+    manifest = sources.open_source(DatasetConfig(source="folder", root=str(tmp_path), min_per_class=4)).scan()
+    assert manifest.counts() == {"a": 5, "b": 4}
+    assert manifest.small_classes == {"c": 2, "d": 1}
+    with pytest.raises(ValueError, match=r"dataset.min_per_class must leave at least 2 classes, got 5, which leaves 1 of 4"):
+        sources.open_source(DatasetConfig(source="folder", root=str(tmp_path), min_per_class=5)).scan()
 
 
 def test_copies_have_one_digest_and_changed_bytes_another_fingerprint(tmp_path):

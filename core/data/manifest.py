@@ -26,7 +26,7 @@ _TEXT = ("sample_id", "label", "group", "digest", "picture", "official", "split"
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file that looked like an image and is left out, and why."""
+    """A file, or a folder of files, that might have held a sample and is left out, and why."""
 
     path: str
     reason: str
@@ -49,6 +49,10 @@ class Manifest:
             Images per class k means the samples with 0 ≤ rank < k, so the subsets are nested.
         unreadable: files left out, with reasons.
         duplicates: pairs of the same picture.
+        remarks: sentences on how the source was read.
+        other_files: ending -> number of files with it that are no images.
+        without_images: folders in which no image lies.
+        small_classes: classes left out for having too few images -> how many.
     """
 
     sample_id: np.ndarray
@@ -61,6 +65,10 @@ class Manifest:
     rank: dict[int, np.ndarray] = field(default_factory=dict)
     unreadable: tuple[Unreadable, ...] = ()
     duplicates: tuple[Pair, ...] = ()
+    remarks: tuple[str, ...] = ()
+    other_files: dict[str, int] = field(default_factory=dict)
+    without_images: tuple[str, ...] = ()
+    small_classes: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.sample_id)
@@ -133,9 +141,14 @@ class Manifest:
         with files.replacing(path) as temporary:
             pq.write_table(table, temporary, compression="zstd")
 
-    def _lists(self) -> dict[str, list[list[str]]]:
+    def _lists(self) -> dict[str, list | dict]:
+        """What is no column; what manifests of earlier versions did not hold only where there is some, so that their digests
+        hold."""
+        later = {"remarks": list(self.remarks), "other_files": self.other_files, "without_images": list(self.without_images),
+                 "small_classes": self.small_classes}
         return {"unreadable": [[item.path, item.reason] for item in self.unreadable],
-                "duplicates": [[pair.a, pair.b, pair.kind] for pair in self.duplicates]}
+                "duplicates": [[pair.a, pair.b, pair.kind] for pair in self.duplicates],
+                **{name: values for name, values in later.items() if values}}
 
     def _content_digest(self) -> str:
         """Hash of everything the manifest holds, splits and ranks too."""
@@ -167,6 +180,8 @@ def _read(path: Path) -> tuple[Manifest, tuple[str, str]]:
     rank = {int(name.removeprefix("rank_")): table[name].to_numpy()
             for name in table.column_names if name.startswith("rank_")}
     manifest = Manifest(**text, rank=rank, unreadable=tuple(Unreadable(*item) for item in meta["unreadable"]),
-                        duplicates=tuple(Pair(*item) for item in meta["duplicates"]))
+                        duplicates=tuple(Pair(*item) for item in meta["duplicates"]),
+                        remarks=tuple(meta.get("remarks", ())), other_files=meta.get("other_files", {}),
+                        without_images=tuple(meta.get("without_images", ())), small_classes=meta.get("small_classes", {}))
     manifest.fingerprint, manifest._content_digest()  # what they stumble over is damage too
     return manifest, (meta["fingerprint"], meta["content_sha256"])

@@ -1,6 +1,6 @@
 """Every file of a dataset read and decoded once: what it holds, how it looks, or why it is left out.
 
-What was found is kept by path, size and time of change, so a second scan reads only what is new, and one that was
+What was found is kept by path, size, times of change and inode, so a second scan reads only what is new, and one that was
 interrupted goes on where it stopped. Knows nothing of classes, groups or splits.
 """
 
@@ -50,7 +50,8 @@ class Seen:
     reason: str = ""
 
 
-def scan(root: Path, paths: list[str], cache: Path | None = None, progress: Progress | None = None) -> dict[str, Seen]:
+def scan(root: Path, paths: list[str], cache: Path | None = None, progress: Progress | None = None,
+         reread: bool = False) -> dict[str, Seen]:
     """Decodes every file whole, on every core.
 
     Args:
@@ -58,6 +59,7 @@ def scan(root: Path, paths: list[str], cache: Path | None = None, progress: Prog
         paths: files, relative and POSIX, or absolute.
         cache: folder for what was found; None keeps nothing.
         progress: called with (done, total) as files are read.
+        reread: reads every file, whatever was found before.
 
     Returns:
         path -> what was found, in the order of `paths`.
@@ -66,9 +68,9 @@ def scan(root: Path, paths: list[str], cache: Path | None = None, progress: Prog
         OSError: if the cache cannot be written.
     """
     found: dict[str, Seen] = {}
-    missing: list[tuple[str, int, int]] = []
+    missing: list[tuple[str, int, int, int, int]] = []
     with _opened(cache, root) as kept:
-        known = {row[0]: (row[1], row[2], Seen(*row[3:])) for row in kept.execute("SELECT * FROM file")}
+        known = {row[0]: (row[1:5], Seen(*row[5:])) for row in kept.execute("SELECT * FROM file")}
         for path in paths:
             try:
                 path.encode()  # a name that is no text could not be written down
@@ -79,11 +81,12 @@ def scan(root: Path, paths: list[str], cache: Path | None = None, progress: Prog
             if not stat.S_ISREG(status.st_mode):
                 found[path] = Seen(reason="not a regular file")
                 continue
-            size, modified, seen = known.get(path, (-1, -1, None))
-            if seen is not None and (size, modified) == (status.st_size, status.st_mtime_ns):
+            state = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, _signed(status.st_ino))
+            then, seen = known.get(path, ((), Seen()))
+            if then == state and not reread:
                 found[path] = seen
             else:
-                missing.append((path, status.st_size, status.st_mtime_ns))
+                missing.append((path, *state))
         if progress:
             progress(len(found), len(paths))
         for (path, *_), (digest, look, reason) in _read(missing, partial(reading.looks, root), kept, _INSERT):
@@ -100,23 +103,8 @@ def scan(root: Path, paths: list[str], cache: Path | None = None, progress: Prog
     return {path: found[path] for path in paths}
 
 
-def walk_images(folder: Path) -> list[str]:
-    """Files below a folder that are named like images, in order; hidden ones left out, links to folders not followed.
-
-    Returns:
-        Paths relative to the folder, POSIX.
-    """
-    found = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        inside = Path(parent).relative_to(folder).as_posix()
-        prefix = "" if inside == "." else f"{inside}/"
-        found += [prefix + name for name in files
-                  if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES]
-    return sorted(found)
-
-
-_INSERT = "INSERT OR REPLACE INTO file (path, size, modified, digest, look, reason) VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT = ("INSERT OR REPLACE INTO file (path, size, modified, changed, inode, digest, look, reason) "
+           "VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
 _UPDATE = "UPDATE file SET content = ?2 WHERE path = ?1"
 
 
@@ -133,7 +121,7 @@ def _opened(cache: Path | None, root: Path) -> Iterator[sqlite3.Connection]:
                 kept.execute("DROP TABLE IF EXISTS file")
                 kept.execute(f"PRAGMA user_version = {_VERSION}")
             kept.execute("CREATE TABLE IF NOT EXISTS file (path TEXT PRIMARY KEY, size INTEGER, modified INTEGER, "
-                         "digest TEXT, look BLOB, content TEXT DEFAULT '', reason TEXT)")
+                         "changed INTEGER, inode INTEGER, digest TEXT, look BLOB, content TEXT DEFAULT '', reason TEXT)")
             kept.commit()
             yield kept
     except sqlite3.Error as error:
@@ -157,6 +145,11 @@ def _read(items: list[tuple], work: Callable[[list[str]], list[tuple]], kept: sq
     finally:
         results.close()
         kept.commit()
+
+
+def _signed(inode: int) -> int:
+    """An inode as SQLite can hold it."""
+    return inode if inode < 2**63 else inode - 2**64
 
 
 def _chunks(items: list[tuple]) -> list[list[tuple]]:

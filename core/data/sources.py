@@ -6,8 +6,9 @@ splitting are others' work. A file that cannot be read is named and left out, ne
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache as remember
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -19,24 +20,16 @@ import pyarrow as pa
 from PIL import Image
 
 from core.config import DatasetConfig
-from core.data import duplicates, reading
+from core.data import duplicates, folders, listing, reading
 from core.data import scan as scanner
+from core.data.folders import Contents, Entry
+from core.data.listing import shown
 from core.data.manifest import SPLITS, Manifest, Unreadable
 from core.data.scan import Progress
 
 PETS_ADDRESS = "https://www.robots.ox.ac.uk/~vgg/data/pets/"
 DEFUNGI_ADDRESS = "https://archive.ics.uci.edu/dataset/773/defungi"
 DEFUNGI_GROUP = r"([^/]*)_[^_/]*$"  # CLASS_PHOTO_CROP.jpg: the photograph is the name up to the last underscore
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file a source names; `official` is its split in the source, '' where it gives none."""
-
-    path: str
-    label: str
-    group: str
-    official: str = ""
 
 
 class Source(Protocol):
@@ -51,9 +44,12 @@ class Source(Protocol):
     root: Path | None
     image: reading.Reader
 
-    def scan(self, progress: Progress | None = None, cache: Path | None = None) -> Manifest:
-        """All samples, without a split. `progress(done, total)` is called as files are read; what was read is kept
-        in the folder `cache`."""
+    def scan(self, progress: Progress | None = None, cache: Path | None = None, reread: bool = False) -> Manifest:
+        """All samples, without a split. `progress(done, total)` is called as files are read; what was read is kept in the
+        folder `cache`, and read again with `reread`."""
+
+    def state(self) -> str:
+        """A hash that differs once a scan would find something else, as far as can be told without opening images."""
 
 
 def open_source(config: DatasetConfig) -> Source:
@@ -69,23 +65,24 @@ def open_source(config: DatasetConfig) -> Source:
         case "folder":
             if not root.is_dir():
                 raise FileNotFoundError(f"dataset.root must be a folder of class folders, found none at {root}")
-            return Files(root, lambda: folder_entries(root), config)
+            return Files(root, lambda: folders.read(root, config.classes), config, lambda: listing.state(root))
         case "table":
             if not root.is_file():
                 raise FileNotFoundError(f"dataset.root must be a CSV or Parquet file, found none at {root}")
-            return Files(root.parent, lambda: table_entries(root), config)
+            return Files(root.parent, lambda: Contents(table_entries(root)), config)
         case "oxford_pet":
             if not has_pets(root):
                 raise FileNotFoundError(
                     f"dataset.root must hold the folders images and annotations of Oxford-IIIT Pet, found none at {root}; "
                     f"download images.tar.gz and annotations.tar.gz (800 MB) from {PETS_ADDRESS} and unpack both into "
                     f"{root}, or add --set dataset.download=true")
-            return Files(root, lambda: pet_entries(root), config)
+            return Files(root, lambda: Contents(pet_entries(root)), config)
         case "defungi":
             if not root.is_dir():
                 raise FileNotFoundError(f"dataset.root must hold DeFungi's class folders H1, H2, H3, H5 and H6, found none at "
                                         f"{root}; download defungi.zip from {DEFUNGI_ADDRESS} and unpack it into {root}")
-            return Files(root, lambda: folder_entries(root), config, group_by=DEFUNGI_GROUP)
+            return Files(root, lambda: folders.read(root, "top"), config,
+                         lambda: listing.state(root), DEFUNGI_GROUP)
 
 
 def has_pets(root: Path) -> bool:
@@ -98,7 +95,10 @@ class Digits:
 
     root = None
 
-    def scan(self, progress: Progress | None = None, cache: Path | None = None) -> Manifest:
+    def state(self) -> str:
+        return ""
+
+    def scan(self, progress: Progress | None = None, cache: Path | None = None, reread: bool = False) -> Manifest:
         _, labels = _digits()
         ids = [f"{label}/{index:04d}" for index, label in enumerate(labels)]
         entries = [Entry(name, str(label), name) for name, label in zip(ids, labels)]
@@ -127,42 +127,59 @@ class Files:
 
     Args:
         root: folder the paths start from.
-        entries: lists the files.
-        config: names the dataset; its `group_by` and `max_per_class` apply.
+        contents: lists the files.
+        config: names the dataset; its `group_by`, `min_per_class` and `max_per_class` apply.
+        state: a hash of what a look from outside tells of all files below the root; None for those that are listed.
         group_by: regular expression for the groups, where the config gives none.
     """
 
-    def __init__(self, root: Path, entries: Callable[[], list[Entry]], config: DatasetConfig,
-                 group_by: str | None = None) -> None:
+    def __init__(self, root: Path, contents: Callable[[], Contents], config: DatasetConfig,
+                 state: Callable[[], str] | None = None, group_by: str | None = None) -> None:
         self.root = root
         self.image = partial(reading.image, root)
-        self._entries = entries
+        self._contents = contents
+        self._state = state
         self._group_by = re.compile(config.group_by or group_by) if config.group_by or group_by else None
-        self._max_per_class = config.max_per_class
+        self._min_per_class, self._max_per_class = config.min_per_class, config.max_per_class
 
-    def scan(self, progress: Progress | None = None, cache: Path | None = None) -> Manifest:
+    def state(self) -> str:
+        if self._state:
+            return self._state()
+        digest = hashlib.sha256()
+        for entry in self._contents().entries:
+            text = f"{entry}\0{listing.stamp(self.root / entry.path)}\n"
+            digest.update(text.encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+    def scan(self, progress: Progress | None = None, cache: Path | None = None, reread: bool = False) -> Manifest:
         """Reads every image once, or what a scan kept of it.
 
         Raises:
-            ValueError: if there are no images, fewer than two classes, or a path that `group_by` does not match.
+            ValueError: if there are no images, fewer than two classes that are large enough, or a path that `group_by` does
+                not match.
             OSError: if what was found cannot be kept.
         """
-        entries = self._entries()
+        contents = self._contents()
+        entries = contents.entries
         if not entries:
             raise ValueError(f"dataset.root must hold one folder of images per class, found no images in {self.root}")
-        seen = scanner.scan(self.root, [entry.path for entry in entries], cache, progress)
-        unreadable = tuple(Unreadable(_shown(path), item.reason) for path, item in seen.items() if item.reason)
+        seen = scanner.scan(self.root, [entry.path for entry in entries], cache, progress, reread)
+        unreadable = tuple(Unreadable(shown(path), item.reason) for path, item in seen.items() if item.reason)
         readable = [entry for entry in entries if not seen[entry.path].reason]
         labels = sorted({entry.label for entry in readable})
         if len(labels) < 2:
             raise ValueError(f"dataset.root must hold at least two class folders with images, "
                              f"found {', '.join(labels) or 'none readable'} in {self.root}")
+        readable, small = _large_enough(readable, self._min_per_class)
         if self._group_by:
             readable = [Entry(entry.path, entry.label, self._group(entry.path), entry.official) for entry in readable]
         if self._max_per_class:
             readable = _at_most(readable, self._max_per_class)
         kept = {entry.path: seen[entry.path] for entry in readable}
-        return _manifest(readable, [item.digest for item in kept.values()], unreadable, duplicates.find(kept))
+        manifest = _manifest(readable, [item.digest for item in kept.values()], (*unreadable, *contents.left_out),
+                             duplicates.find(kept))
+        return replace(manifest, remarks=contents.remarks, other_files=contents.other_files,
+                       without_images=contents.without_images, small_classes=small)
 
     def _group(self, path: str) -> str:
         match = self._group_by.search(path)
@@ -170,13 +187,6 @@ class Files:
             raise ValueError(f"dataset.group_by must match every path, got no match of "
                              f"{self._group_by.pattern!r} in {path!r}")
         return match.group(1)
-
-
-def folder_entries(root: Path) -> list[Entry]:
-    """Images of a folder with one folder per class, in order; they may lie deeper inside a class folder."""
-    folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
-    paths = [(f"{folder.name}/{path}", folder.name) for folder in folders for path in scanner.walk_images(folder)]
-    return [Entry(path, label, path) for path, label in sorted(paths)]
 
 
 def table_entries(path: Path) -> list[Entry]:
@@ -240,6 +250,17 @@ def pet_entries(root: Path) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.path)
 
 
+def _large_enough(entries: list[Entry], least: int | None) -> tuple[list[Entry], dict[str, int]]:
+    """Entries of classes with at least so many images, and the other classes with their sizes."""
+    sizes = Counter(entry.label for entry in entries)
+    small = {label: size for label, size in sorted(sizes.items()) if size < (least or 0)}
+    n_left = len(sizes) - len(small)
+    if small and n_left < 2:
+        raise ValueError(f"dataset.min_per_class must leave at least 2 classes, got {least}, which leaves {n_left} of "
+                         f"{len(sizes)}")
+    return [entry for entry in entries if entry.label not in small], small
+
+
 def _at_most(entries: list[Entry], limit: int) -> list[Entry]:
     """Whole groups of each class by chance, always the same, until it has `limit` images; the last may be cut."""
     generator = np.random.default_rng([0, 5])
@@ -268,8 +289,3 @@ def _manifest(entries: list[Entry], digests: list[str], unreadable: tuple[Unread
         picture=column(duplicates.joined(ids, [(pair.a, pair.b) for pair in pairs])),
         official=column(entry.official for entry in entries), split=column("" for _ in ids), unreadable=unreadable,
         duplicates=pairs)
-
-
-def _shown(path: str) -> str:
-    """A path as text, whatever bytes its name is made of."""
-    return path.encode(errors="backslashreplace").decode()

@@ -15,7 +15,7 @@ from core.analysis import projection
 from core.analysis.table import EmbeddingTable
 from core.config import RunConfig
 from core.data import decoding, pixels, reading
-from core.data.scan import walk_images
+from core.data.listing import list_files
 from core.runs import directory
 from core.training import checkpoint, embed, encoder
 from core.training.encoder import DataConfig
@@ -65,8 +65,9 @@ def embed_folder(run: Path, folder: Path, device: torch.device,
     if not folder.is_dir():
         raise FileNotFoundError(f"folder must hold images, found none at {folder}")
     module, data, config, digest = load_encoder(run)
-    paths = walk_images(folder)
-    names, squares, left_out, content = [], [], [], hashlib.sha256()
+    listing = list_files(folder)
+    paths = listing.images
+    names, squares, left_out, content = [], [], [(item.path, item.reason) for item in listing.left_out], hashlib.sha256()
     for done, name in enumerate(paths, start=1):
         try:
             file = (folder / name).read_bytes()
