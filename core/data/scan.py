@@ -22,7 +22,7 @@ from PIL import __version__ as pillow_version
 from scipy.spatial import cKDTree
 
 from core.data import processes, reading
-from core.data.decoding import IMAGE_SUFFIXES, MAX_PIXELS
+from core.data.decoding import MAX_PIXELS
 from core.data.reading import LOOK_SIDE
 
 _CUT_OFF = 10.0  # levels that a block of a look loses at most, as the purest green does, when a JPEG's colours are cut off
