@@ -19,6 +19,7 @@ from tqdm import tqdm
 from core import config as configuration
 from core import experiment_file
 from core.config import ExperimentConfig
+from core.data import census, separation
 from core.files import Damaged
 from core.runs import best, device_queue, directory, jobs, leftovers, overview, planning
 from core.wording import failure
@@ -158,8 +159,11 @@ def _plan(config: ExperimentConfig, options: argparse.Namespace) -> planning.Pla
             raise SystemExit(failed)  # it has said why
     with tqdm(desc="reading images", unit=" images", disable=None, leave=False) as bar:
         checked = planning.plan(config, options.data, _on(bar))
-    for item in checked.manifest.unreadable:
-        print(f"left out {item.path}: {item.reason}", file=sys.stderr)
+    for line in census.lines(checked.manifest):
+        print(line, file=sys.stderr)
+    print(f"{separation.sentence(checked.manifest)}.", file=sys.stderr)
+    if advice := separation.advice(checked.manifest):
+        print(advice, file=sys.stderr)
     pairs, conflicts = checked.manifest.duplicates, checked.manifest.conflicts
     if pairs:
         print(f"copies of a picture, each kept on one side of the split: {len(pairs):,}", file=sys.stderr)

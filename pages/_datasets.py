@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
@@ -15,14 +17,15 @@ from pages._text import plain
 
 TITLES = {"digits": "Digits (built in)", "folder": "Class folders", "table": "Table",
           "oxford_pet": "Oxford-IIIT Pet", "defungi": "DeFungi"}
-ROOTS = {"folder": ("Folder", "/path/to/images", "One folder of images per class lies in it. Read where it is; nothing is "
-                    "copied."),
+ROOTS = {"folder": ("Folder", "/path/to/images", "One folder of images per class lies in it, or such folders inside train, "
+                    "val and test. Read where it is; nothing is copied."),
          "table": ("Table", "/path/to/images.csv", "Columns path and label, and optional group and split; paths start from "
                    "the table's folder."),
          "oxford_pet": ("Folder", "/path/to/oxford-iiit-pet", "Holds the folders images and annotations, as published; its "
                         "official split is kept."),
          "defungi": ("Folder", "/path/to/defungi", "Holds the folders H1, H2, H3, H5 and H6, as published; photographs are "
                      "told apart by the file names.")}
+CLASSES = {"": "as the folders say", "top": "the top folders", "leaf": "the innermost folders"}
 
 
 def pick_dataset() -> DatasetConfig | None:
@@ -35,18 +38,32 @@ def pick_dataset() -> DatasetConfig | None:
     title, example, text = ROOTS[source]
     root = st.text_input(title, st.query_params.get("root", ""), key="dataset-root", placeholder=example, help=text)
     st.query_params["root"] = root
-    group_by = ""
+    group_by, classes = "", None
+    first, second, third = st.columns([3, 2, 2])
     if source == "folder":
-        group_by = st.text_input("Group by (optional)", st.query_params.get("group_by", ""), key="dataset-group",
-                                 placeholder=r"(.*)_[0-9]+\.jpg",
-                                 help="A regular expression over the path inside the folder. What its (…) captures names the "
-                                      "group: crops of one photograph, frames of one video. Groups never cross a split.")
+        group_by = first.text_input("Group by (optional)", st.query_params.get("group_by", ""), key="dataset-group",
+                                    placeholder=r"(.*)_[0-9]+\.jpg",
+                                    help="A regular expression over the path inside the folder. What its (…) captures "
+                                         "names the group: crops of one photograph, frames of one video. Groups never cross a "
+                                         "split.")
         st.query_params["group_by"] = group_by
+        asked = st.query_params.get("classes", "")
+        classes = second.selectbox("Classes are", list(CLASSES), list(CLASSES).index(asked) if asked in CLASSES else 0,
+                                   key="dataset-classes", format_func=CLASSES.get,
+                                   help="Where folders lie inside the class folders, as in FAMILY/GENUS/SPECIES, either may "
+                                        "be the classes.")
+        st.query_params["classes"] = classes
+    asked = st.query_params.get("min_per_class", "")
+    least = (third if source == "folder" else first).number_input(
+        "Images of a class, at least", 2, 1_000_000, int(asked) if asked.isdecimal() and 2 <= int(asked) <= 10**6 else None,
+        key="dataset-least", placeholder="any number", help="Classes with fewer are left out, and named.")
+    st.query_params["min_per_class"] = str(least or "")
     if not root:
         st.info(text, icon=":material/folder_open:")
         return None
     try:
-        config = DatasetConfig(source=source, root=str(Path(root).expanduser().resolve()), group_by=group_by or None)
+        config = DatasetConfig(source=source, root=str(Path(root).expanduser().resolve()), group_by=group_by or None,
+                               classes=classes or None, min_per_class=least)
     except ValueError:
         st.error("Group by must be a regular expression with exactly one (…) that captures the group.",
                  icon=":material/error:")
@@ -59,13 +76,39 @@ def pick_dataset() -> DatasetConfig | None:
 
 
 def scan(config: DatasetConfig) -> Manifest | None:
-    """The samples of a dataset, read once; None with the reason shown if that cannot be done."""
-    modified = Path(config.root).stat().st_mtime_ns if config.root and Path(config.root).exists() else 0
+    """The samples of a dataset, read once for each state of its files; None with the reason shown if that cannot be done."""
     try:
-        return _scan(config.model_dump_json(), modified)
+        return _scan(config.model_dump_json(), _state(config))
     except (ValueError, OSError) as error:
         st.error(plain(error), icon=":material/error:")
         return None
+
+
+def offer_to_scan_again(config: DatasetConfig) -> None:
+    """A button that reads every file's content again, also of those that look unchanged from outside."""
+    text = ("Reads every file again. A file that was added, removed or changed is noticed without it, unless its size, times "
+            "and inode are what they were.")
+    if config.source != "digits" and st.button("Scan again", icon=":material/refresh:", help=text):
+        _STATES.clear()
+        with suppress(ValueError, OSError):  # the scan that follows says so
+            _read(config, reread=True)
+        _scan.clear()
+
+
+_STATES: dict[str, tuple[str, float, float]] = {}  # dataset -> its files' state, when it was looked at, how long that took
+_SLOW, _SHARE = 0.5, 0.05  # s a look may take on every rerun; share of the time that longer ones may take
+
+
+def _state(config: DatasetConfig) -> str:
+    """What a look at every file from outside tells; where such a look takes long, not at every rerun."""
+    key = config.model_dump_json()
+    state, looked_at, seconds = _STATES.get(key, ("", 0.0, 0.0))
+    now = time.monotonic()
+    if seconds > _SLOW and now - looked_at < seconds / _SHARE:
+        return state
+    state = sources.open_source(config).state()
+    _STATES[key] = state, now, time.monotonic() - now
+    return state
 
 
 def _offer_download(root: str) -> None:
@@ -93,13 +136,17 @@ def _offer_download(root: str) -> None:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _scan(config: str, modified: int) -> Manifest:
+def _scan(config: str, state: str) -> Manifest:
+    return _read(DatasetConfig.model_validate_json(config))
+
+
+def _read(config: DatasetConfig, reread: bool = False) -> Manifest:
     bar = st.progress(0.0, "Reading images …")
 
     def progress(done: int, total: int) -> None:
         if done % 50 == 0 or done == total:
             bar.progress(done / total, f"Reading images: {done:,} of {total:,}")
 
-    found = planning.scan(DatasetConfig.model_validate_json(config), _shared.data_root(), progress)
+    found = planning.scan(config, _shared.data_root(), progress, reread)
     bar.empty()
     return found

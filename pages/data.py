@@ -5,7 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from core.config import DatasetConfig, SplitConfig
-from core.data import sources, split
+from core.data import census, separation, sources, split
 from core.data.duplicates import Pair
 from core.data.manifest import LEFT_OUT, OPEN, SPLITS
 from core.runs import directory
@@ -33,6 +33,8 @@ if chosen:
     manifest = directory.read_manifest(folder)
 else:
     dataset = _datasets.pick_dataset()
+    if dataset:
+        _datasets.offer_to_scan_again(dataset)
     scanned = _datasets.scan(dataset) if dataset else None
     if scanned is None:
         st.stop()
@@ -46,14 +48,18 @@ else:
 proof = split.prove(manifest)
 n_groups = len(set(manifest.group.tolist()))
 groups = f", {n_groups:,} groups" if n_groups < len(manifest) else ""
-shared = ("nothing is shared between train, validation and test" if proof.holds else
-          f":red[{proof.shared_groups:,} groups and {proof.shared_pictures:,} pictures are on two sides of the split]")
+known = plain(separation.sentence(manifest))
+shared = known if separation.is_separate(manifest) else f":red[{known}]"
 headline.header(f"{len(manifest):,} images, {len(manifest.classes)} classes{groups}; {shared}.")
 if chosen:
     with headline:
         _shared.leak_note(config.runs())
+with headline:
+    for line in (separation.advice(manifest), *census.summary(manifest)):
+        if line:
+            st.markdown(f"- {plain(line)}")
 if manifest.unreadable:
-    with headline.expander(f":orange[{len(manifest.unreadable):,} files could not be read and are left out]"):
+    with headline.expander(f":orange[{len(manifest.unreadable):,} files are left out]"):
         st.dataframe(pd.DataFrame([{"file": visible(item.path), "reason": visible(item.reason)}
                                    for item in manifest.unreadable]), hide_index=True)
 
@@ -88,7 +94,8 @@ def _pairs(pairs: list[Pair]) -> None:
 
 @st.cache_data(max_entries=500, show_spinner=False)
 def _thumbnail(source: str, sample_id: str, digest: str) -> np.ndarray:
-    return np.asarray(_shared.thumbnail(sources.open_source(DatasetConfig.model_validate_json(source)).image(sample_id)))
+    image = sources.open_source(DatasetConfig.model_validate_json(source)).image(sample_id, digest)
+    return np.asarray(_shared.thumbnail(image))
 
 
 row_of = {sample_id: row for row, sample_id in enumerate(manifest.sample_id.tolist())}

@@ -8,6 +8,7 @@ import streamlit as st
 from core import bounded_yaml, encoders
 from core import config as configuration
 from core.config import ConfigError, ExperimentConfig
+from core.data import census, separation
 from core.data.manifest import OPEN
 from core.objectives import OBJECTIVES, Objective
 from core.runs import directory, planning, preflight
@@ -272,9 +273,13 @@ def _show_plan(checked: planning.Plan) -> None:
     n_held_out = len(checked.manifest.classes) - len(checked.manifest.closed_classes)
     held_out = f", {len(checked.manifest.indices(OPEN)):,} of {n_held_out} held-out classes" if n_held_out else ""
     st.caption(f"{len(checked.manifest):,} images, {len(checked.manifest.classes)} classes: {sizes['train']:,} train, "
-               f"{sizes['validation']:,} validation, {sizes['test']:,} test{held_out}. Nothing is shared between them.")
+               f"{sizes['validation']:,} validation, {sizes['test']:,} test{held_out}.")
+    known = separation.sentence(checked.manifest)
+    st.caption(plain(f"{known[0].upper()}{known[1:]}. {separation.advice(checked.manifest)}"))
+    for line in census.summary(checked.manifest):
+        st.caption(plain(line))
     if checked.manifest.unreadable:
-        st.caption(f":orange[{len(checked.manifest.unreadable)} unreadable files are left out; the Data screen names them.]")
+        st.caption(f":orange[{len(checked.manifest.unreadable)} files are left out; the Data screen names them.]")
     _shared.leak_note(config.runs())
     if len(config.objectives) < 2:
         st.warning("One objective gives nothing to compare; choose two or more.", icon=":material/warning:")

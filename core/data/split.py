@@ -95,9 +95,11 @@ def check_plan(manifest: Manifest, config: ExperimentConfig) -> None:
             label, smallest = min(sizes.items(), key=lambda item: item[1])
             if count != "all" and smallest < count:
                 raise ValueError(f"images_per_class must be at most the smallest class's training images, "
-                                 f"{smallest} (class {label!r}), got {count}")
+                                 f"{smallest} (class {label!r}), got {count}"
+                                 f"{_leaving_out(manifest, [name for name, size in sizes.items() if size < count])}")
             if smallest < 2 and count != 1:
-                raise ValueError(f"every class must have at least 2 training images, got {smallest} in class {label!r}")
+                raise ValueError(f"every class must have at least 2 training images, got {smallest} in class {label!r}"
+                                 f"{_leaving_out(manifest, [name for name, size in sizes.items() if size < 2])}")
             if fills_batches:
                 _check_batch(config.training.batch.fitted(count), sizes, count)
 
@@ -162,9 +164,11 @@ def _drawn(manifest: Manifest, blocks: np.ndarray, rows: np.ndarray, names: tupl
     total = sum(share[name] for name in names)
     split = np.full(len(manifest), "", dtype=object)
     sizes = manifest.counts(rows)
-    for label, its_blocks in blocks_of_class.items():
-        if len(its_blocks) < len(names):
-            raise ValueError(_too_few(label, sizes[label], len(its_blocks), names, manifest))
+    short = [label for label, its_blocks in blocks_of_class.items() if len(its_blocks) < len(names)]
+    if short:
+        raise ValueError(_too_few(short[0], sizes[short[0]], len(blocks_of_class[short[0]]), names, manifest)
+                         + _leaving_out(manifest, short))
+    for its_blocks in blocks_of_class.values():
         for block, name in _deal(its_blocks, members, {name: share[name] / total for name in names}, generator).items():
             split[members[block]] = name
     return split
@@ -179,6 +183,17 @@ def _too_few(label: str, n_images: int, n_blocks: int, names: tuple[str, ...], m
     where = " and ".join([", ".join(names[:-1]), names[-1]])
     return (f"class {label!r} must have at least {len(names)} groups to stand in {where}, "
             f"got {n_images} {_plural(n_images, 'image')} in {n_blocks} {_plural(n_blocks, 'group')}{advice}")
+
+
+def _leaving_out(manifest: Manifest, labels: list[str]) -> str:
+    """The option that leaves classes out, and how many go with them; nothing if too few classes would be left."""
+    sizes = manifest.counts()
+    least = max(sizes[label] for label in labels) + 1
+    small = [label for label, size in sizes.items() if size < least]
+    if len(sizes) - len(small) < held_out.LEAST_TRAINED:
+        return ""
+    return (f"; dataset.min_per_class: {least} leaves out {len(small):,} {'class' if len(small) == 1 else 'classes'} of "
+            f"{len(sizes):,}, {sum(sizes[label] for label in small):,} images")
 
 
 def _deal(blocks: list[str], members: dict[str, list[int]], share: dict[str, float],

@@ -83,13 +83,14 @@ def low_data(config: ExperimentConfig, scanned: Manifest) -> ExperimentConfig:
     return configuration.parse(values)
 
 
-def scan(config: DatasetConfig, data: Path | None = None, progress: Callable[[int, int], None] | None = None) -> Manifest:
-    """The samples of a dataset; what was read of them before is found again below `data`.
+def scan(config: DatasetConfig, data: Path | None = None, progress: Callable[[int, int], None] | None = None,
+         reread: bool = False) -> Manifest:
+    """The samples of a dataset; what was read of them before is found again below `data`, unless all is to be reread.
 
     Raises:
         FileNotFoundError, ValueError: as the source's own scan.
     """
-    return sources.open_source(config).scan(progress, data / ".scans" if data else None)
+    return sources.open_source(config).scan(progress, data / ".scans" if data else None, reread)
 
 
 def needs_download(config: DatasetConfig) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from core.analysis import projection
 from core.analysis import table as tables
 from core.config import ExperimentConfig, arm_title
-from core.data import sources, split
+from core.data import separation, sources, split
 from core.runs import directory, openings, pairs, readouts, scoring, trials, verdict
 
 MOST_EXAMPLES = 12
@@ -81,13 +81,14 @@ def _examples(config: ExperimentConfig, told: dict, runs: dict[str, list[Path]])
     gained = right_b.mean(axis=0) - right_a.mean(axis=0)
     manifest = directory.read_manifest(runs["a"][0].parent)
     label = dict(zip(manifest.sample_id.tolist(), manifest.label.tolist()))
+    digest = dict(zip(manifest.sample_id.tolist(), manifest.digest.tolist()))
     source = sources.open_source(config.dataset)
 
     def example(place: int) -> Example:
         sample_id = str(shared[place])
         said = ", ".join(f"{name} right in {int(right[:, place].sum())} of {len(right)}"
                          for name, right in (("A", right_a), ("B", right_b)))
-        return Example(sample_id, label[sample_id], said, _jpeg(source, sample_id))
+        return Example(sample_id, label[sample_id], said, _jpeg(source, sample_id, digest[sample_id]))
 
     order = np.argsort(-gained, kind="stable")
     won = [example(place) for place in order[:MOST_EXAMPLES] if gained[place] > 0]
@@ -95,10 +96,10 @@ def _examples(config: ExperimentConfig, told: dict, runs: dict[str, list[Path]])
     return won, lost
 
 
-def _jpeg(source: sources.Source, sample_id: str) -> bytes:
-    """A thumbnail; nothing if the image's file has gone."""
+def _jpeg(source: sources.Source, sample_id: str, digest: str) -> bytes:
+    """A thumbnail; nothing if the image's file has gone, or is no longer the sample."""
     try:
-        image = source.image(sample_id)
+        image = source.image(sample_id, digest)
     except (OSError, ValueError):
         return b""
     if max(image.size) < _THUMBNAIL:
@@ -121,7 +122,7 @@ def _protocol(folder: Path, config: ExperimentConfig) -> dict[str, str]:
         "dataset": f"{config.dataset.source}{root}: {len(manifest):,} images, {len(manifest.classes)} classes, "
                    f"{len(set(manifest.group.tolist())):,} groups",
         "split": f"{', '.join(sizes)}; shared between them: {proof.shared_samples} images, {proof.shared_groups} groups, "
-                 f"{proof.shared_pictures} pictures",
+                 f"{proof.shared_pictures} pictures; {separation.sentence(manifest)}",
         "images per class": ", ".join(str(count) for count in config.images_per_class),
         "seeds": ", ".join(str(seed) for seed in config.seeds),
         "encoder": f"{config.encoder.name}, weights: {weights}",
@@ -152,8 +153,7 @@ def _limits(folder: Path, config: ExperimentConfig, told: dict) -> list[str]:
     if first["n_seeds"] < 3:
         limits.insert(0, f"What luck of the seed does: with {first['n_seeds']} "
                          f"{'seed' if first['n_seeds'] == 1 else 'seeds'} it can hardly be told.")
-    group = directory.read_manifest(folder).group.tolist()
-    if len(set(group)) == len(group):
+    if not separation.has_groups(directory.read_manifest(folder)):
         limits.append("Whether images belong together in a way that nobody named: each was taken for a group of its own.")
     if config.split.held_out_classes:
         limits.append("Other held-out classes: the open-set interval is over seeds and images of these classes alone.")
