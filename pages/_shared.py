@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Choice = TypeVar("Choice")
 PROJECT = Path(__file__).resolve().parents[1]
 THUMBNAIL = 96  # pixels
+NO_LONGER = "this file is no longer the sample: it was changed since the scan"
 STATE_ICONS = {"queued": ":material/schedule:", "running": ":material/play_circle:", "lost": ":material/help:",
                "completed": ":material/check_circle:", "failed": ":material/error:", "stopped": ":material/stop_circle:",
                "damaged": ":material/report:"}
@@ -306,9 +307,10 @@ def thumbnail(image: Image.Image) -> Image.Image:
 
 
 def stamp(path: Path) -> tuple[str, int, int]:
-    """A file as a cache key: where it is, when it was written, how large it is; zeros of one that is missing."""
+    """A file as a cache key: where it is; which it is and when it was written or changed in any way; how large it is. Zeros of
+    one that is missing."""
     try:
         found = path.stat()
     except FileNotFoundError:
         return str(path), 0, 0
-    return str(path), found.st_mtime_ns, found.st_size
+    return str(path), hash((found.st_mtime_ns, found.st_ctime_ns, found.st_ino)), found.st_size

@@ -11,7 +11,7 @@ from PIL import Image
 from core.analysis import table as tables
 from core.analysis.neighbors import largest
 from core.analysis.table import EmbeddingTable
-from core.data import sources
+from core.data import reading, sources
 from core.runs import directory, scoring, selections
 from core.visible import visible
 from pages import _scatter, _shared
@@ -58,12 +58,26 @@ def _source(experiment: str, modified: int, size: int) -> sources.Source:
 
 
 def image(folder: Path, sample_id: str) -> Image.Image:
-    """A sample's image, no smaller than a thumbnail.
+    """A sample's image, no smaller than a thumbnail; the one way by which every screen gets it.
 
     Raises:
-        OSError: if its file has gone.
+        OSError: if its file has gone, or is no longer the sample.
     """
-    return _shared.thumbnail(_source(*_shared.stamp(folder / "experiment.json")).image(sample_id))
+    try:
+        digest = _digests(*_shared.stamp(folder / "manifest.parquet"))[sample_id]
+        return _shared.thumbnail(_source(*_shared.stamp(folder / "experiment.json")).image(sample_id, digest))
+    except reading.ChangedFile:
+        raise OSError(_shared.NO_LONGER) from None
+    except KeyError:
+        raise OSError("the experiment has no such sample") from None
+    except ValueError as error:
+        raise OSError(str(error)) from None
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _digests(manifest: str, modified: int, size: int) -> dict[str, str]:
+    samples = directory.read_manifest(Path(manifest).parent)
+    return dict(zip(samples.sample_id.tolist(), samples.digest.tolist()))
 
 
 @st.cache_data(max_entries=5000, show_spinner=False)

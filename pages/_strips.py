@@ -35,7 +35,7 @@ def strip(folder: Path, sample_ids: list[str], labels: list[str], wanted: str | 
 
 
 def framed(folder: Path, sample_id: str, color: str = PLAIN) -> Image.Image:
-    """A sample's image, square and framed; grey where its file has gone."""
+    """A sample's image, square and framed; grey where its file has gone or is no longer the sample."""
     try:
         return square(_spaces.image(folder, sample_id), color)
     except OSError:

@@ -5,7 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from core.config import DatasetConfig, SplitConfig
-from core.data import census, separation, sources, split
+from core.data import census, reading, separation, sources, split
 from core.data.duplicates import Pair
 from core.data.manifest import LEFT_OUT, OPEN, SPLITS
 from core.runs import directory
@@ -68,6 +68,8 @@ def _image(row: int) -> None:
     try:
         pixels = _thumbnail(dataset.model_dump_json(), manifest.sample_id[row], manifest.digest[row])
         st.image(pixels, width="stretch", alt=visible(manifest.sample_id[row]))
+    except reading.ChangedFile:
+        st.caption(f":material/broken_image: {plain(manifest.sample_id[row], LONGEST)}: {plain(_shared.NO_LONGER)}")
     except (OSError, ValueError) as error:
         st.caption(f":material/broken_image: {plain(error)}")
 

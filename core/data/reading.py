@@ -20,6 +20,10 @@ _BAND_PIXELS = 1_000_000  # hashed at a time
 Reader = Callable[[str, str | None], Image.Image]
 
 
+class ChangedFile(ValueError):
+    """A file that is no longer the sample: its bytes are not those that were scanned."""
+
+
 def looks(root: Path, paths: list[str]) -> list[tuple[str, bytes, str]]:
     """Of each file its digest (SHA-256 of its bytes, hex), its look, and why it is left out ('' if it is not).
 
@@ -69,13 +73,14 @@ def image(root: Path, sample_id: str, digest: str | None = None) -> Image.Image:
 
     Raises:
         OSError: if it cannot be read.
-        ValueError: if its bytes are others.
+        ChangedFile: if its bytes are others.
+        ValueError: if they are no image.
     """
     path = root / sample_id
     content = _bytes(path)
     if digest is not None and hashlib.sha256(content).hexdigest() != digest:
-        raise ValueError(f"{path} must be the file that was scanned, got another: it was changed since; put the old one "
-                         f"back, or start a new experiment")
+        raise ChangedFile(f"{path} must be the file that was scanned, got another: it was changed since; put the old one "
+                          f"back, or start a new experiment")
     return decode(content)
 
 
