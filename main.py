@@ -21,7 +21,7 @@ from core import experiment_file
 from core.config import ExperimentConfig
 from core.data import census, separation
 from core.files import Damaged
-from core.runs import best, device_queue, directory, jobs, leftovers, overview, planning
+from core.runs import best, device_queue, directory, jobs, leftovers, overview, planning, relocation
 from core.wording import failure
 
 PROJECT = Path(__file__).resolve().parent
@@ -82,7 +82,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
     add("list", _list, "list experiments, their runs and states", as_json)
     add("stop", _stop, "ask a run, or all runs of an experiment, to stop", run="experiment/run, or experiment")
-    add("resume", _resume, "go on with stopped, failed or lost runs", device, queue, run="experiment/run, or experiment")
+    resume = add("resume", _resume, "go on with stopped, failed or lost runs", device, queue,
+                 run="experiment/run, or experiment")
+    resume.add_argument("--set", action="append", metavar="dataset.root=PLACE", dest="overrides", default=argparse.SUPPRESS,
+                        help="where the images are now, if they were moved; taken if every file is the one that was scanned")
     embed = add("embed", _embed, "embed any folder of images with a trained encoder", device, run="experiment/run")
     embed.add_argument("folder", type=Path)
     embed.add_argument("--output", type=Path, required=True, metavar="FILE.parquet")
@@ -324,6 +327,14 @@ def _stop(options: argparse.Namespace) -> int:
 def _resume(options: argparse.Namespace) -> int:
     runs = _runs_named(options)
     jobs.check_device(options.device)
+    root = relocation.wanted_root(options.overrides)
+    if root is not None:
+        folder = runs[0].parent
+        with tqdm(desc="comparing images", unit=" images", disable=None, leave=False) as bar:
+            relocation.move(folder, root, _on(bar))
+        print(f"{folder.name}: dataset.root is now {root}; every file is the one that was scanned", file=sys.stderr)
+        if all(jobs.derived_status(run).state == "completed" for run in runs):
+            return 0
     if not jobs.resume(runs, options.data, options.device, options.queue):
         raise ValueError(f"a run to resume must be {', '.join(jobs.RESUMABLE)}, "
                          f"got {jobs.derived_status(runs[0]).state} for {options.run!r}")

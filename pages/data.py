@@ -10,7 +10,7 @@ from core.data.duplicates import Pair
 from core.data.manifest import LEFT_OUT, OPEN, SPLITS
 from core.runs import directory
 from core.visible import visible
-from pages import _datasets, _shared
+from pages import _datasets, _moved, _shared
 from pages._text import LONGEST, plain
 
 _shared.enter(__file__)
@@ -28,6 +28,7 @@ st.query_params["experiment"] = chosen
 if chosen:
     folder = _shared.checkpoints_root() / chosen
     st.session_state["experiment"] = chosen
+    _moved.offer_place(folder)
     config = directory.read_config(folder)
     dataset, split_config, counts_asked = config.dataset, config.split, config.images_per_class
     manifest = directory.read_manifest(folder)

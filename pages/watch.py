@@ -8,7 +8,7 @@ import streamlit as st
 from core.config import RunConfig, arm_label
 from core.report import figures, palette
 from core.runs import best, device_queue, directory, film, jobs, overview, trials
-from pages import _shared
+from pages import _moved, _shared
 from pages._text import lines, plain
 
 _shared.enter(__file__)
@@ -233,6 +233,7 @@ def _live(was_alive: bool) -> None:
 
 
 with live:
+    _moved.offer_place(folder)
     _live(is_alive)
 with st.expander("Every run"):
     _draw_runs()

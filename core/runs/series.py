@@ -23,8 +23,7 @@ from filelock import FileLock
 from core import identity
 from core.config import RunConfig
 from core.data import pixels as pixel_store
-from core.data import sources
-from core.runs import directory, failures, jobs, reporting, verdict
+from core.runs import directory, failures, jobs, relocation, reporting, verdict
 from core.runs.directory import RunStatus
 from core.runs.execution import Stopped, Workplace, execute, follow
 from core.runs.failures import DataError
@@ -145,7 +144,7 @@ def _prepare(folder: Path, data: Path, device: torch.device, ranks: Ranks, waiti
     _, data_config = encoder.build(config.encoder, seed=0)
     say("opening the images")
     try:
-        pixels = pixel_store.load(manifest, sources.open_source(config.dataset), data_config.storage_size, data / ".pixels",
+        pixels = pixel_store.load(manifest, relocation.open_images(folder), data_config.storage_size, data / ".pixels",
                                   progress)
     except ValueError as error:
         raise DataError(str(error)) from error
@@ -173,7 +172,7 @@ def _follow(folder: Path, data: Path, device: str, ranks: Ranks) -> None:
         config = configs[name]
         if place is None:
             _, data_config = encoder.build(config.encoder, seed=0)
-            pixels = pixel_store.load(directory.read_manifest(folder), sources.open_source(config.dataset),
+            pixels = pixel_store.load(directory.read_manifest(folder), relocation.open_images(folder),
                                       data_config.storage_size, data / ".pixels")
             place = Workplace(directory.read_manifest(folder), pixels, data_config, own_device(device), ranks)
         if name not in following:

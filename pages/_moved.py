@@ -1,0 +1,35 @@
+"""Where an experiment's images are missing: a field for the place they were moved to. Not a screen."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from core.runs import directory, jobs, relocation
+from pages._text import plain
+
+
+def offer_place(folder: Path) -> None:
+    """Asks for the new place of a dataset that is not where it was; takes it once every file is the one that was scanned."""
+    dataset = directory.read_config(folder).dataset
+    if not relocation.is_missing(dataset):
+        return
+    st.warning(f"The images are no longer at {plain(dataset.root)}.", icon=":material/folder_off:")
+    with st.form(f"moved-{folder.name}", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        place = st.text_input("They are now at", key=f"moved-to-{folder.name}",
+                              placeholder="/path/to/images.csv" if dataset.source == "table" else "/path/to/images")
+        is_given = st.form_submit_button("Compare and take", disabled=jobs.is_worker_alive(folder))
+    if not is_given or not place:
+        return
+    bar = st.progress(0.0, "Comparing images …")
+
+    def progress(done: int, total: int) -> None:
+        if done % 50 == 0 or done == total:
+            bar.progress(done / total, f"Comparing images: {done:,} of {total:,}")
+
+    try:
+        relocation.move(folder, Path(place).expanduser().resolve(), progress)
+    except (ValueError, OSError) as error:
+        bar.empty()
+        st.error(plain(error), icon=":material/error:")
+        return
+    st.rerun()
