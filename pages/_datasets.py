@@ -84,6 +84,11 @@ def scan(config: DatasetConfig) -> Manifest | None:
         return None
 
 
+def group_by(expression: str) -> None:
+    """Fills in the field of the groups; for a button's `on_click`."""
+    st.session_state["dataset-group"] = expression
+
+
 def offer_to_scan_again(config: DatasetConfig) -> None:
     """A button that reads every file's content again, also of those that look unchanged from outside."""
     text = ("Reads every file again. A file that was added, removed or changed is noticed without it, unless its size, times "
@@ -96,6 +101,7 @@ def offer_to_scan_again(config: DatasetConfig) -> None:
 
 
 _STATES: dict[str, tuple[str, float, float]] = {}  # dataset -> its files' state, when it was looked at, how long that took
+_MOST_STATES = 100
 _SLOW, _SHARE = 0.5, 0.05  # s a look may take on every rerun; share of the time that longer ones may take
 
 
@@ -107,6 +113,8 @@ def _state(config: DatasetConfig) -> str:
     if seconds > _SLOW and now - looked_at < seconds / _SHARE:
         return state
     state = sources.open_source(config).state()
+    if len(_STATES) > _MOST_STATES:
+        _STATES.clear()
     _STATES[key] = state, now, time.monotonic() - now
     return state
 
@@ -147,6 +155,7 @@ def _read(config: DatasetConfig, reread: bool = False) -> Manifest:
         if done % 50 == 0 or done == total:
             bar.progress(done / total, f"Reading images: {done:,} of {total:,}")
 
-    found = planning.scan(config, _shared.data_root(), progress, reread)
-    bar.empty()
-    return found
+    try:
+        return planning.scan(config, _shared.data_root(), progress, reread)
+    finally:
+        bar.empty()

@@ -39,7 +39,9 @@ else:
     scanned = _datasets.scan(dataset) if dataset else None
     if scanned is None:
         st.stop()
-    split_config = SplitConfig()
+    has_official = bool((scanned.official != "").any())
+    split_config = SplitConfig(official=not has_official or st.toggle(
+        "Keep the dataset's own split", True, key="keep-official", help="Else a split is drawn (split.official: false)."))
     try:
         manifest = split.assign(scanned, split_config, seeds=(0,))
     except ValueError as error:
@@ -49,18 +51,22 @@ else:
 proof = split.prove(manifest)
 n_groups = len(set(manifest.group.tolist()))
 groups = f", {n_groups:,} groups" if n_groups < len(manifest) else ""
-known = plain(separation.sentence(manifest))
+known = plain(separation.headline(manifest))
 shared = known if separation.is_separate(manifest) else f":red[{known}]"
 headline.header(f"{len(manifest):,} images, {len(manifest.classes)} classes{groups}; {shared}.")
 if chosen:
     with headline:
         _shared.leak_note(config.runs())
+sentence = separation.sentence(manifest)
+notes = [f"{sentence[0].upper()}{sentence[1:]}. {separation.advice(manifest)}", *census.summary(manifest)]
+suggested = separation.suggestion(manifest) if dataset.source == "folder" and not separation.has_groups(manifest) else None
 with headline:
-    for line in (separation.advice(manifest), *census.summary(manifest)):
-        if line:
-            st.markdown(f"- {plain(line)}")
+    st.markdown("\n".join(f"- {plain(line)}" for line in notes))
+    if suggested and not chosen:
+        st.button("Group by these names", icon=":material/workspaces:", on_click=_datasets.group_by,
+                  args=(suggested.group_by,))
 if manifest.unreadable:
-    with headline.expander(f":orange[{len(manifest.unreadable):,} files are left out]"):
+    with headline.expander(f":orange[Left out, with the reasons: {len(manifest.unreadable):,}]"):
         st.dataframe(pd.DataFrame([{"file": visible(item.path), "reason": visible(item.reason)}
                                    for item in manifest.unreadable]), hide_index=True)
 

@@ -205,6 +205,8 @@ def _form() -> dict | None:
         norm = st.selectbox("Normalisation statistics", [None, "frozen", "trained"], format_func=lambda item: item or
                             ("trained (random weights)" if weights == "random" else "frozen (weights not random)"),
                             key="train-norm", help=NORM_HELP)
+        official = st.toggle("Keep the dataset's own split", True, key="keep-official",
+                             help="Where it has one; else a split is drawn.")
         options = st.text_input("Encoder options", "", placeholder="pad_type=same, bn_eps=0.001",
                                 help="Keyword arguments for timm.create_model.")
         held_out = st.text_input("Held-out classes", "", placeholder="3, or their names with commas", key="train-held-out",
@@ -213,7 +215,7 @@ def _form() -> dict | None:
     if dataset is None:
         return None
     values = {"name": name, "dataset": dataset.model_dump(),
-            "split": {"seed": split_seed, "held_out_classes": _classes(held_out)},
+            "split": {"seed": split_seed, "official": official, "held_out_classes": _classes(held_out)},
             "encoder": {"name": encoder, "weights": weights, "image_size": size,
                         "options": _options(options),
                         **{key: [float(part) for part in text.split(",")] for key, text in
@@ -279,7 +281,7 @@ def _show_plan(checked: planning.Plan) -> None:
     for line in census.summary(checked.manifest):
         st.caption(plain(line))
     if checked.manifest.unreadable:
-        st.caption(f":orange[{len(checked.manifest.unreadable)} files are left out; the Data screen names them.]")
+        st.caption(f":orange[Left out: {len(checked.manifest.unreadable):,}; the Data screen names them.]")
     _shared.leak_note(config.runs())
     if len(config.objectives) < 2:
         st.warning("One objective gives nothing to compare; choose two or more.", icon=":material/warning:")

@@ -61,7 +61,7 @@ def test_a_folder_more_between_split_and_classes_is_looked_through(tmp_path, pla
 
 
 @pytest.mark.parametrize("places, message", [
-    (("train", "test"), "and train and test hold images without class folders; put the images"),
+    (("train", "test"), "and test and train hold images without class folders; put the images"),
     (("train/cat", "train/dog", "test"), "test holds images without class folders; move test away and point dataset.root at"),
     (("train/cat", "train/dog", "test/cat", "test/dog", "extra"), "test and train look like splits, extra does not; move the"),
     (("train/cat", "train/dog", "extra"), "train looks like a split, extra does not"),

@@ -40,7 +40,7 @@ def test_every_file_is_read_named_or_counted(tmp_path: Path) -> None:
     assert listing.other_words(found.other_files) == "2 .json, 1 .txt, 1 without an ending, 5 hidden"
     reason = {item.path: item.reason for item in found.left_out}
     assert reason == {
-        "a/apple": "HEIC is not read; save it as PNG or JPEG", "a/film.mp4": "a video; save it as PNG or JPEG",
+        "a/apple": "HEIC is not read; save it as PNG or JPEG", "a/film.mp4": "a video; save frames of it as PNG or JPEG",
         "a/more.zip": "an archive; unpack it",
         "a/odd.png_large": "holds a PNG image under the ending .png_large; rename it to .png",
         "a/q.dng": "a camera's raw file; save it as PNG or JPEG", "a/q.heic": "HEIC is not read; save it as PNG or JPEG",

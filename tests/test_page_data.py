@@ -1,6 +1,8 @@
 """DATA: the sentence, the counts, what is left out, and what cannot be split."""
 
 import socket
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,11 +11,13 @@ from PIL import Image
 from tests.conftest import put_into
 
 
-def test_digits_say_that_nothing_is_shared(screen) -> None:
+def test_digits_claim_no_more_than_is_known(screen) -> None:
     app = screen("data")
-    assert app.header[0].value == "1,797 images, 10 classes; nothing is shared between train, validation and test."
+    assert app.header[0].value == "1,797 images, 10 classes; only copies are known to stay on one side of the split."
     counts = app.dataframe[0].value
     assert counts[["train", "validation", "test"]].to_numpy().sum() == 1797
+    said = " ".join(item.value for item in app.markdown)
+    assert "no groups are given, so crops or frames of one photograph may be on two" in said
 
 
 def test_an_experiments_samples_are_shown_as_it_split_them(screen, experiment: Path) -> None:
@@ -27,13 +31,13 @@ def test_an_experiments_samples_are_shown_as_it_split_them(screen, experiment: P
 def test_an_experiments_samples_are_shown_before_it_has_finished(screen, experiment: Path, state: str) -> None:
     put_into(experiment, state)
     app = screen("data", experiment="tiny")
-    assert app.header[0].value == "1,797 images, 10 classes; nothing is shared between train, validation and test."
+    assert app.header[0].value == "1,797 images, 10 classes; only copies are known to stay on one side of the split."
 
 
 def test_a_folder_is_scanned_and_its_unreadable_files_named(screen, image_folder: Path) -> None:
     (image_folder / "dark" / "cut.png").write_bytes(b"")
     app = screen("data", source="folder", root=str(image_folder), group_by=r"(.*)_[0-9]+\.png")
-    assert app.header[0].value.startswith("60 images, 2 classes, 20 groups; nothing is shared")
+    assert app.header[0].value.startswith("60 images, 2 classes, 20 groups; no group and no copy that was found")
     assert app.dataframe[0].value.to_dict("records") == [{"file": "dark/cut.png", "reason": "the file is empty"}]
 
 
@@ -76,3 +80,58 @@ def test_pets_that_are_missing_can_be_downloaded_and_no_network_is_one_line(scre
         next(item for item in app.button if item.label == "Download 800 MB").click().run()
     assert not app.exception
     assert "could not be fetched (Connection refused); what has been fetched is kept" in app.error[0].value
+
+
+def test_names_suggest_the_groups_and_a_press_takes_them(screen, image_folder: Path) -> None:
+    app = screen("data", source="folder", root=str(image_folder))
+    assert any("would make 20 groups" in item.value for item in app.markdown)
+    next(item for item in app.button if item.label == "Group by these names").click().run()
+    assert app.header[0].value.startswith("60 images, 2 classes, 20 groups; no group and no copy")
+
+
+def test_a_corrected_folder_is_read_again_and_scan_again_reads_what_looks_unchanged(
+        screen, image_folder: Path, tmp_path: Path) -> None:
+    app = screen("data", source="folder", root=str(image_folder))
+    assert app.dataframe[0].value["all"].tolist() == [30, 30]
+    (image_folder / "dark" / "dark_0_0.png").rename(image_folder / "light" / "corrected.png")
+    app.run()
+    assert app.dataframe[0].value["all"].tolist() == [29, 31]
+    [cache] = (tmp_path / "data" / ".scans").glob("*.sqlite")
+    with closing(sqlite3.connect(cache)) as kept:  # as if a file had changed and looked the same
+        kept.execute("UPDATE file SET digest = 'x', reason = 'cut' WHERE path = 'dark/dark_0_1.png'")
+        kept.commit()
+    (image_folder / "dark" / "dark_0_2.png").unlink()
+    app.run()
+    assert app.dataframe[0].value.to_dict("records") == [{"file": "dark/dark_0_1.png", "reason": "cut"}]
+    next(item for item in app.button if item.label == "Scan again").click().run()
+    assert app.dataframe[0].value["all"].tolist() == [28, 31]
+
+
+def test_split_folders_nested_classes_and_what_was_not_read_are_said(screen, image_folder: Path) -> None:
+    for label in ("dark", "light"):
+        for number, path in enumerate(sorted((image_folder / label).iterdir())):
+            new = image_folder / ("train" if number % 3 else "test") / label / path.name
+            new.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(new)
+        (image_folder / label).rmdir()
+    (image_folder / "notes.txt").write_text("x")
+    (image_folder / "train" / "empty").mkdir()
+    app = screen("data", source="folder", root=str(image_folder))
+    said = " ".join(item.value for item in app.markdown)
+    assert "The folders train and test are taken as the split." in said
+    assert "1 .txt" in said and "train/empty" in said
+    assert app.dataframe[0].value["test"].sum() == 20
+    for label in ("dark", "light"):
+        (image_folder / "test" / label).rename(image_folder / "train" / label / "more")
+    (image_folder / "test").rmdir()
+    for label in ("a", "b"):
+        folder = image_folder / label
+        folder.mkdir()
+        for inner in ("dark", "light"):
+            (folder / inner).mkdir()
+        for number, path in enumerate(sorted((image_folder / "train" / ("dark" if label == "a" else "light")).rglob("*.png"))):
+            path.rename(folder / ("dark" if number % 2 else "light") / f"{number}.png")
+    app = screen("data", source="folder", root=str(image_folder))
+    assert "2 classes at the top, 4 at the leaves" in app.error[0].value
+    app = screen("data", source="folder", root=str(image_folder), classes="leaf")
+    assert "4 classes" in app.header[0].value

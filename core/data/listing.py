@@ -85,7 +85,8 @@ def list_files(root: Path) -> Listing:
             others[ending] += 1
         elif kind not in ENDINGS:
             what = kind if kind[0].islower() else f"{kind} is not read"
-            left_out.append(Unreadable(shown(path), f"{what}; save it as PNG or JPEG"))
+            part = "frames of it" if kind == "a video" else "it"
+            left_out.append(Unreadable(shown(path), f"{what}; save {part} as PNG or JPEG"))
         elif ending:
             left_out.append(Unreadable(shown(path), f"holds a {kind} image under the ending {ending}; rename it to "
                                                     f"{ENDINGS[kind][0]}"))
@@ -121,7 +122,7 @@ def stamp(path: str | Path) -> tuple[int, int, int, int]:
 def other_words(other_files: dict[str, int]) -> str:
     """Files that are no images, counted by ending, in words: '3 .txt, 1 .json, 2 hidden'."""
     return ", ".join(f"{count:,} {ending or 'without an ending'}" for ending, count in
-                     sorted(other_files.items(), key=lambda item: (item[0] in ("", HIDDEN), -item[1], item[0])))
+                     sorted(other_files.items(), key=lambda item: (item[0] == HIDDEN, item[0] == "", -item[1], item[0])))
 
 
 def shown(path: str) -> str:

@@ -47,6 +47,13 @@ def sentence(manifest: Manifest) -> str:
             f"photograph may be on two")
 
 
+def headline(manifest: Manifest) -> str:
+    """The same in few words, for a heading; `sentence` stands beside it."""
+    if not is_separate(manifest) or has_groups(manifest):
+        return sentence(manifest)
+    return "only copies are known to stay on one side of the split"
+
+
 def is_separate(manifest: Manifest) -> bool:
     """Whether all is on one side of the split that is known to belong together."""
     return split.prove(manifest).holds
