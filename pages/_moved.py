@@ -24,7 +24,7 @@ def offer_place(folder: Path) -> None:
 
     def progress(done: int, total: int) -> None:
         if done % 50 == 0 or done == total:
-            bar.progress(done / total, f"Comparing images: {done:,} of {total:,}")
+            bar.progress(done / total, f"Comparing images: {100 * done / total:.0f} %")
 
     try:
         relocation.move(folder, Path(place).expanduser().resolve(), progress)

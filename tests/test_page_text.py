@@ -25,6 +25,7 @@ _SAFE_CALLS = {"plain", "len", "round", "max", "min", "duration", "progress_text
 _SAFE = {
     "_confusion": {"place", "title"}, "_datasets": {"title", "text", "done", "total", "percent", "int(percent)"},
     "_layouts": {"status.share", "name", "place"}, "_look_first": {"pair.in_a", "pair.in_b"},
+    "_moved": {"done", "total"},
     "_query": {"number", "_layouts.NAMES[settings.method]"}, "_readouts": {"readouts.KMEANS_SEEDS"},
     "_shared": {"what", "label", "help_text", "needs"}, "_spaces": {"most"}, "_strips": {"captions"},
     "_verdict": {"agreement['neighbors']"},
