@@ -80,7 +80,8 @@ class DatasetConfig(_Config):
     `group_by` is a regular expression over the path that captures the group. `classes` says of a folder in whose class folders
     more folders lie which are the classes: those at the top, or those that hold the images ('leaf'). Classes of fewer images
     than `min_per_class` are left out; `max_per_class` takes no more images of a class than that, whole groups first.
-    `download` fetches Oxford-IIIT Pet where it is missing.
+    `download` fetches Oxford-IIIT Pet where it is missing. Of a table, `columns` says which column is the path, label, group
+    or split where its name does not, and `ignore_columns` which are none of them although they look so.
     """
 
     source: Literal["digits", "folder", "table", "oxford_pet", "defungi"] = "digits"
@@ -90,6 +91,18 @@ class DatasetConfig(_Config):
     min_per_class: int | None = Field(None, ge=2)
     max_per_class: int | None = Field(None, ge=2)
     download: bool = False
+    columns: dict[Literal["path", "label", "group", "split"], str] = {}
+    ignore_columns: tuple[str, ...] = Field((), max_length=1000)
+
+    @field_validator("columns")
+    @classmethod
+    def _columns_differ(cls, value: dict[str, str]) -> dict[str, str]:
+        role_of: dict[str, str] = {}
+        for role, name in value.items():
+            other = role_of.setdefault(name.strip().casefold(), role)
+            if other != role:
+                raise ValueError(f"must differ: one column cannot be both {other} and {role}, got {name!r}")
+        return value
 
     @field_validator("group_by")
     @classmethod
@@ -119,6 +132,10 @@ class DatasetConfig(_Config):
             raise ValueError(f"min_per_class must be at most max_per_class, {self.max_per_class}, got {self.min_per_class}")
         if self.group_by and self.source == "table":
             raise ValueError("group_by must be absent when source is 'table': its column group names the groups")
+        for key in ("columns", "ignore_columns"):
+            if getattr(self, key) and self.source != "table":
+                raise ValueError(f"{key} must be absent unless source is 'table', got {getattr(self, key)!r} for "
+                                 f"{self.source!r}")
         if self.download and self.source != "oxford_pet":
             raise ValueError(f"download must be false unless source is 'oxford_pet', got true for {self.source!r}")
         return self

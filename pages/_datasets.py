@@ -7,7 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
+from core import bounded_yaml
 from core.config import DatasetConfig
 from core.data import sources
 from core.data.manifest import Manifest
@@ -19,8 +21,8 @@ TITLES = {"digits": "Digits (built in)", "folder": "Class folders", "table": "Ta
           "oxford_pet": "Oxford-IIIT Pet", "defungi": "DeFungi"}
 ROOTS = {"folder": ("Folder", "/path/to/images", "One folder of images per class lies in it, or such folders inside train, "
                     "val and test. Read where it is; nothing is copied."),
-         "table": ("Table", "/path/to/images.csv", "Columns path and label, and optional group and split; paths start from "
-                   "the table's folder."),
+         "table": ("Table", "/path/to/images.csv", "CSV, JSON lines or Parquet with the columns path and label, and optional "
+                   "group and split; paths start from the table's folder."),
          "oxford_pet": ("Folder", "/path/to/oxford-iiit-pet", "Holds the folders images and annotations, as published; its "
                         "official split is kept."),
          "defungi": ("Folder", "/path/to/defungi", "Holds the folders H1, H2, H3, H5 and H6, as published; photographs are "
@@ -53,8 +55,9 @@ def pick_dataset() -> DatasetConfig | None:
                                    help="Where folders lie inside the class folders, as in FAMILY/GENUS/SPECIES, either may "
                                         "be the classes.")
         st.query_params["classes"] = classes
+    columns, ignored = _columns(first, second) if source == "table" else ({}, ())
     asked = st.query_params.get("min_per_class", "")
-    least = (third if source == "folder" else first).number_input(
+    least = (third if source in ("folder", "table") else first).number_input(
         "Images of a class, at least", 2, 1_000_000, int(asked) if asked.isdecimal() and 2 <= int(asked) <= 10**6 else None,
         key="dataset-least", placeholder="any number", help="Classes with fewer are left out, and named.")
     st.query_params["min_per_class"] = str(least or "")
@@ -63,9 +66,11 @@ def pick_dataset() -> DatasetConfig | None:
         return None
     try:
         config = DatasetConfig(source=source, root=str(Path(root).expanduser().resolve()), group_by=group_by or None,
-                               classes=classes or None, min_per_class=least)
+                               classes=classes or None, min_per_class=least, columns=columns, ignore_columns=ignored)
     except ValueError:
-        st.error("Group by must be a regular expression with exactly one (…) that captures the group.",
+        st.error("Columns must name a column for path, label, group or split, each once, as in label: species, group: "
+                 "patient_id." if source == "table" else
+                 "Group by must be a regular expression with exactly one (…) that captures the group.",
                  icon=":material/error:")
         return None
     if source == "oxford_pet" and not sources.has_pets(Path(config.root)):
@@ -73,6 +78,22 @@ def pick_dataset() -> DatasetConfig | None:
         _offer_download(config.root)
         return None
     return config
+
+
+def _columns(left: DeltaGenerator, right: DeltaGenerator) -> tuple[object, tuple[str, ...]]:
+    """Which columns of a table are meant, and which are none of those they look like; as the config takes them."""
+    text = left.text_input("Columns (optional)", st.query_params.get("columns", ""), key="dataset-columns",
+                           placeholder="label: species, group: patient_id",
+                           help="Which column is the path, label, group or split, where its name does not say so.")
+    others = right.text_input("Columns to ignore", st.query_params.get("ignore_columns", ""), key="dataset-ignored",
+                              placeholder="camera, site",
+                              help="With commas; columns that look like a group or a split and are none.")
+    st.query_params["columns"], st.query_params["ignore_columns"] = text, others
+    try:
+        columns = bounded_yaml.value("{" + text.strip().strip("{}") + "}")
+    except ValueError:
+        columns = text  # the config refuses it
+    return columns, tuple(name.strip() for name in others.split(",") if name.strip())
 
 
 def scan(config: DatasetConfig) -> Manifest | None:

@@ -15,20 +15,19 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 from PIL import Image
 
 from core.config import DatasetConfig
-from core.data import duplicates, folders, listing, reading
+from core.data import columns, duplicates, folders, listing, reading, tables
 from core.data import scan as scanner
 from core.data.folders import Contents, Entry
 from core.data.listing import shown
-from core.data.manifest import SPLITS, Manifest, Unreadable
+from core.data.manifest import Manifest, Unreadable
 from core.data.scan import Progress
 
 PETS_ADDRESS = "https://www.robots.ox.ac.uk/~vgg/data/pets/"
 DEFUNGI_ADDRESS = "https://archive.ics.uci.edu/dataset/773/defungi"
+_TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")  # names that a table beside its images usually has
 DEFUNGI_GROUP = r"([^/]*)_[^_/]*$"  # CLASS_PHOTO_CROP.jpg: the photograph is the name up to the last underscore
 
 
@@ -68,8 +67,10 @@ def open_source(config: DatasetConfig) -> Source:
             return Files(root, lambda: folders.read(root, config.classes), config, lambda: listing.state(root))
         case "table":
             if not root.is_file():
-                raise FileNotFoundError(f"dataset.root must be a CSV or Parquet file, found none at {root}")
-            return Files(root.parent, lambda: Contents(table_entries(root)), config)
+                inside = next((name for name in _TABLES if (root / name).is_file()), "")
+                raise FileNotFoundError(f"dataset.root must be a CSV or Parquet file, found none at {root}"
+                                        + (f"; {root / inside} is one" if inside else ""))
+            return Files(root.parent, lambda: table_contents(root, config), config)
         case "oxford_pet":
             if not has_pets(root):
                 raise FileNotFoundError(
@@ -138,6 +139,7 @@ class Files:
         self.root = root
         self.image = partial(reading.image, root)
         self._contents = contents
+        self._is_table = config.source == "table"
         self._state = state
         self._group_by = re.compile(config.group_by or group_by) if config.group_by or group_by else None
         self._min_per_class, self._max_per_class = config.min_per_class, config.max_per_class
@@ -146,7 +148,9 @@ class Files:
         if self._state:
             return self._state()
         digest = hashlib.sha256()
-        for entry in self._contents().entries:
+        contents = self._contents()
+        digest.update("\n".join(contents.remarks).encode(errors="surrogateescape"))
+        for entry in contents.entries:
             text = f"{entry}\0{listing.stamp(self.root / entry.path)}\n"
             digest.update(text.encode(errors="surrogateescape"))
         return digest.hexdigest()
@@ -162,11 +166,14 @@ class Files:
         contents = self._contents()
         entries = contents.entries
         if not entries:
-            raise ValueError(f"dataset.root must hold one folder of images per class, found no images in {self.root}")
+            raise ValueError("dataset.root must be a table of images, found no images in it" if self._is_table else
+                             f"dataset.root must hold one folder of images per class, found no images in {self.root}")
         seen = scanner.scan(self.root, [entry.path for entry in entries], cache, progress, reread)
         unreadable = tuple(Unreadable(shown(path), item.reason) for path, item in seen.items() if item.reason)
         readable = [entry for entry in entries if not seen[entry.path].reason]
         labels = sorted({entry.label for entry in readable})
+        if len(labels) < 2 and self._is_table:
+            raise ValueError(_too_few_classes(labels, unreadable, len(entries)))
         if len(labels) < 2:
             raise ValueError(f"dataset.root must hold at least two class folders with images, "
                              f"found {', '.join(labels) or 'none readable'} in {self.root}")
@@ -189,41 +196,18 @@ class Files:
         return match.group(1)
 
 
-def table_entries(path: Path) -> list[Entry]:
-    """Images named by a CSV or Parquet table with the columns `path`, `label`, and optional `group` and `split`.
+def table_contents(path: Path, config: DatasetConfig) -> Contents:
+    """Images named by a table with the columns `path`, `label`, and optional `group` and `split`, or those that are chosen.
 
     Paths are relative to the table's folder.
 
     Raises:
-        ValueError: if it is no such table, a column or a value is missing, a path stands twice, or a split is unknown.
+        ValueError: if it is no such table, as `columns.interpret`.
     """
-    try:
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(path).astype(object)
-        else:
-            table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (ValueError, OSError, pa.ArrowException) as error:
-        raise ValueError(f"dataset.root must be a CSV or Parquet table, got {path} ({' '.join(str(error).split())})") from None
-    lacking = [name for name in ("path", "label") if name not in table]
-    if lacking:
-        raise ValueError(f"dataset.root must be a table with the columns path and label (and optional group and split), "
-                         f"got {', '.join(map(str, table.columns))} in {path}")
-    text = pd.DataFrame({name: table[name].fillna("").astype(str) if name in table else "" for name in
-                         ("path", "label", "group", "split")}, index=table.index)
-    for name in ("path", "label"):
-        empty = np.flatnonzero(text[name].str.strip() == "")
-        if len(empty):
-            raise ValueError(f"column {name} must not be empty, got nothing in row {empty[0] + 1} of {path}")
-    text["path"] = [PurePosixPath(item).as_posix() for item in text["path"]]
-    twice = np.flatnonzero(text["path"].duplicated())
-    if len(twice):
-        raise ValueError(f"column path must name each image once, got {text['path'][twice[0]]!r} again in row {twice[0] + 1} "
-                         f"of {path}")
-    text["split"] = text["split"].replace({"val": "validation", "valid": "validation"})
-    odd = sorted(set(text["split"]) - {*SPLITS, ""})
-    if odd:
-        raise ValueError(f"column split must say train, validation, test or nothing, got {odd[0]!r} in {path}")
-    return [Entry(row.path, row.label, row.group or row.path, row.split) for row in text.itertuples()]
+    listed = columns.interpret(tables.read(path), config.columns, config.ignore_columns)
+    entries = [Entry(PurePosixPath(row.path).as_posix(), row.label, row.group or PurePosixPath(row.path).as_posix(), row.split)
+               for row in listed.rows]
+    return Contents(entries, listed.remarks)
 
 
 def pet_entries(root: Path) -> list[Entry]:
@@ -248,6 +232,14 @@ def pet_entries(root: Path) -> list[Entry]:
                 raise ValueError(f"{path} must list images as Breed_1 1 1 1, got {line!r}")
             entries.append(Entry(f"images/{name}.jpg", breed, f"images/{name}.jpg", official))
     return sorted(entries, key=lambda entry: entry.path)
+
+
+def _too_few_classes(labels: list[str], unreadable: tuple[Unreadable, ...], n_files: int) -> str:
+    """Why a table's images make no dataset, in the words of tables."""
+    why = (f"; {len(unreadable):,} of {n_files:,} files cannot be read, the first is {unreadable[0].path} "
+           f"({unreadable[0].reason})" if unreadable else "")
+    return (f"dataset.root must name readable images of at least two classes, got {len(labels)}"
+            f"{': ' if labels else ''}{', '.join(labels)}{why}")
 
 
 def _large_enough(entries: list[Entry], least: int | None) -> tuple[list[Entry], dict[str, int]]:
