@@ -81,7 +81,8 @@ class DatasetConfig(_Config):
     more folders lie which are the classes: those at the top, or those that hold the images ('leaf'). Classes of fewer images
     than `min_per_class` are left out; `max_per_class` takes no more images of a class than that, whole groups first.
     `download` fetches Oxford-IIIT Pet where it is missing. Of a table, `columns` says which column is the path, label, group
-    or split where its name does not, and `ignore_columns` which are none of them although they look so.
+    or split where its name does not, and `ignore_columns` which are none of them although they look so. `levels` is
+    the level of white in images of more than 8 bits; 'auto' takes what the dataset's files reach, rounded up to whole bits.
     """
 
     source: Literal["digits", "folder", "table", "oxford_pet", "defungi"] = "digits"
@@ -93,6 +94,7 @@ class DatasetConfig(_Config):
     download: bool = False
     columns: dict[Literal["path", "label", "group", "split"], str] = {}
     ignore_columns: tuple[str, ...] = Field((), max_length=1000)
+    levels: Literal["auto", 255, 1023, 4095, 16383, 65535] = "auto"
 
     @field_validator("columns")
     @classmethod

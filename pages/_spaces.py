@@ -12,6 +12,7 @@ from core.analysis import table as tables
 from core.analysis.neighbors import largest
 from core.analysis.table import EmbeddingTable
 from core.data import reading, sources
+from core.data.manifest import read_levels
 from core.runs import directory, scoring, selections
 from core.visible import visible
 from pages import _scatter, _shared
@@ -54,7 +55,8 @@ def _shared_rows(stamps: tuple, split: str) -> list[EmbeddingTable]:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _source(experiment: str, modified: int, size: int) -> sources.Source:
-    return sources.open_source(directory.read_config(Path(experiment).parent).dataset)
+    folder = Path(experiment).parent
+    return sources.open_source(directory.read_config(folder).dataset, read_levels(folder / "manifest.parquet"))
 
 
 def image(folder: Path, sample_id: str) -> Image.Image:

@@ -7,6 +7,7 @@ import streamlit as st
 from core.config import DatasetConfig, SplitConfig
 from core.data import census, reading, separation, sources, split
 from core.data.duplicates import Pair
+from core.data.levels import from_json
 from core.data.manifest import LEFT_OUT, OPEN, SPLITS
 from core.runs import directory
 from core.visible import visible
@@ -73,7 +74,8 @@ if manifest.unreadable:
 
 def _image(row: int) -> None:
     try:
-        pixels = _thumbnail(dataset.model_dump_json(), manifest.sample_id[row], manifest.digest[row])
+        pixels = _thumbnail(dataset.model_dump_json(), manifest.levels.to_json(), manifest.sample_id[row],
+                            manifest.digest[row])
         st.image(pixels, width="stretch", alt=visible(manifest.sample_id[row]))
     except reading.ChangedFile:
         st.caption(f":material/broken_image: {plain(manifest.sample_id[row], LONGEST)}: {plain(_shared.NO_LONGER)}")
@@ -102,8 +104,8 @@ def _pairs(pairs: list[Pair]) -> None:
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
-def _thumbnail(source: str, sample_id: str, digest: str) -> np.ndarray:
-    image = sources.open_source(DatasetConfig.model_validate_json(source)).image(sample_id, digest)
+def _thumbnail(source: str, levels: dict[str, list[int]] | None, sample_id: str, digest: str) -> np.ndarray:
+    image = sources.open_source(DatasetConfig.model_validate_json(source), from_json(levels)).image(sample_id, digest)
     return np.asarray(_shared.thumbnail(image))
 
 

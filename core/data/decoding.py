@@ -9,10 +9,13 @@ import struct
 import subprocess
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
+from core.data import levels as level_ranges
 from core.data import memory
+from core.data.levels import Levels, Reach
 
 MAX_PIXELS = 100_000_000  # larger files are listed as unreadable; Pillow warns of a bomb near here too
 MAX_BYTES = 2_000_000_000  # of a file: what so many pixels of 16 bits and four channels take, and as much again
@@ -34,11 +37,12 @@ _TRANSPARENT = ("LA", "PA", "RGBA", "La", "RGBa")
 _BAND_PIXELS = 1_000_000  # worked on at a time where an image takes more than one copy
 
 
-def decode(content: bytes) -> Image.Image:
+def decode(content: bytes, levels: Levels | None = None) -> Image.Image:
     """An image file's bytes as an upright RGB image.
 
-    EXIF orientation is applied, transparency is laid on white, 16-bit levels are scaled to 8 bits. A large image waits until
-    others leave it the memory; inside `memory.one_image` it has it until that ends.
+    EXIF orientation is applied, transparency is laid on white, and levels of more than 8 bits are scaled to 8 from the range
+    of the dataset, where there is one, else from what this file reaches. A large image waits until others leave it the
+    memory; inside `memory.one_image` it has it until that ends.
 
     Raises:
         OSError: if the bytes are not a whole image.
@@ -47,11 +51,11 @@ def decode(content: bytes) -> Image.Image:
     with memory.one_image():
         image = opened(content)
         memory.reserve(_decoded_bytes(image, len(content)))
-        return _finished(image)
+        return _finished(image, "RGB", levels)[0]
 
 
-def grey_square(content: bytes, side: int) -> Image.Image:
-    """The same image in grey, squeezed to a small square.
+def grey_square(content: bytes, side: int, levels: Levels | None = None) -> tuple[Image.Image, Reach | None]:
+    """The same image in grey, squeezed to a small square; and what its levels reach, where its format does not say.
 
     A JPEG is read to its last byte, but only worked out in grey and a little larger than that: twice as fast on crops of
     224 px.
@@ -59,6 +63,7 @@ def grey_square(content: bytes, side: int) -> Image.Image:
     Args:
         content: an image file's bytes.
         side: of the square, in pixels.
+        levels: as in `decode`.
 
     Raises:
         OSError, ValueError: as `decode`.
@@ -68,9 +73,10 @@ def grey_square(content: bytes, side: int) -> Image.Image:
         drafted = image.draft("L", (3 * side, 3 * side))
         memory.reserve(_decoded_bytes(image, len(content)))
         if drafted is None:
-            return _squeezed(_finished(image, "L"), side)
+            grey, reach = _finished(image, "L", levels)
+            return _squeezed(grey, side), reach
         image.load()
-        return _finished(_squeezed(image, side, drafted[1]), "L")  # its last row and column may reach beyond the image
+        return _finished(_squeezed(image, side, drafted[1]), "L", levels)  # its last row and column may lie beyond the image
 
 
 def _squeezed(image: Image.Image, side: int, box: tuple[float, float, float, float] | None = None) -> Image.Image:
@@ -108,21 +114,49 @@ def _decoded_bytes(image: Image.Image, n_content: int) -> int:
     return n_content + width * height * (copies if is_plain else copies + 4)
 
 
-def _finished(image: Image.Image, mode: str = "RGB") -> Image.Image:
-    """Decoded, upright, in a mode of 8-bit levels."""
+@dataclass(frozen=True)
+class _Scale:
+    """Levels of black and white, and whether they change places."""
+
+    low: int
+    high: int
+    is_inverted: bool
+
+
+def _finished(image: Image.Image, mode: str, levels: Levels | None) -> tuple[Image.Image, Reach | None]:
+    """Decoded, upright, in a mode of 8-bit levels; and what its levels reached, of a kind that does not state its range."""
     image.load()
+    scale, reach = _scale(image, levels)
     if "exif" in image.info or image.format in ("TIFF", "PNG", "WEBP", "MPO"):
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode == mode and "transparency" not in image.info:
-        return image
+        return image, reach
     if image.mode == "F":
         raise ValueError("floating-point levels have no fixed range; save it with 8 or 16 bits")
     if image.width * image.height <= _BAND_PIXELS:
-        return _converted(image, mode)
+        return _converted(image, mode, scale), reach
     finished = Image.new(mode, image.size)
     for top, bottom in _bands(image):
-        finished.paste(_converted(image.crop((0, top, image.width, bottom)), mode), (0, top))
-    return finished
+        finished.paste(_converted(image.crop((0, top, image.width, bottom)), mode, scale), (0, top))
+    return finished, reach
+
+
+def _scale(image: Image.Image, levels: Levels | None) -> tuple[_Scale | None, Reach | None]:
+    """How a decoded image's levels become 8 bits; nothing where they have 8 already."""
+    if not image.mode.startswith("I"):
+        return None, None
+    if levels is not None and levels.is_assumed:
+        return _Scale(0, 65535, is_inverted=False), None
+    is_inverted = level_ranges.is_inverted(image)
+    if (known := level_ranges.stated(image)) is not None:
+        return _Scale(*known, is_inverted), None
+    import numpy as np  # 60 ms, for rare images alone: processes that help start with this module
+
+    ends = [(int(band.min()), int(band.max())) for band in
+            (np.asarray(image.crop((0, top, image.width, bottom))) for top, bottom in _bands(image))]
+    reach = Reach(level_ranges.kind_of(image), min(low for low, _ in ends), max(high for _, high in ends))
+    of_kind = levels.ranges.get(reach.kind) if levels is not None else None
+    return _Scale(*(of_kind or level_ranges.fitting(reach)), is_inverted), reach
 
 
 def _bands(image: Image.Image) -> Iterator[tuple[int, int]]:
@@ -132,13 +166,14 @@ def _bands(image: Image.Image) -> Iterator[tuple[int, int]]:
         yield top, min(top + rows, image.height)
 
 
-def _converted(image: Image.Image, mode: str) -> Image.Image:
+def _converted(image: Image.Image, mode: str, scale: _Scale | None) -> Image.Image:
     """An upright image in a mode of 8-bit levels, laid on white."""
-    if image.mode.startswith("I"):
-        import numpy as np  # 60 ms, for rare images alone: processes that help start with this module
+    if scale is not None:
+        import numpy as np
 
-        levels = np.asarray(image).astype(np.float32)
-        image = Image.fromarray((levels / 257).clip(0, 255).astype(np.uint8))
+        low, high = (scale.high, scale.low) if scale.is_inverted else (scale.low, scale.high)
+        levels = (np.asarray(image).astype(np.float64) - low) / ((high - low) / 255)
+        image = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
     if image.mode in _TRANSPARENT or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

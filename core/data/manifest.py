@@ -15,7 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core import files
+from core.data import levels
 from core.data.duplicates import Pair
+from core.data.levels import Levels
 from core.files import Damaged
 
 SPLITS = ("train", "validation", "test")
@@ -53,6 +55,7 @@ class Manifest:
         other_files: ending -> number of files with it that are no images.
         without_images: folders in which no image lies.
         small_classes: classes left out for having too few images -> how many.
+        levels: what is black and what is white in files of more than 8 bits.
     """
 
     sample_id: np.ndarray
@@ -69,6 +72,7 @@ class Manifest:
     other_files: dict[str, int] = field(default_factory=dict)
     without_images: tuple[str, ...] = ()
     small_classes: dict[str, int] = field(default_factory=dict)
+    levels: Levels = field(default_factory=Levels)
 
     def __len__(self) -> int:
         return len(self.sample_id)
@@ -136,7 +140,8 @@ class Manifest:
             for name in _TEXT
         }
         columns |= {f"rank_{seed}": pa.array(rank, pa.int32()) for seed, rank in self.rank.items()}
-        meta = {"fingerprint": self.fingerprint, "content_sha256": self._content_digest(), **self._lists()}
+        meta = {"fingerprint": self.fingerprint, "content_sha256": self._content_digest(), **self._lists(),
+                "levels": self.levels.to_json()}
         table = pa.table(columns).replace_schema_metadata({"duet": json.dumps(meta)})
         with files.replacing(path) as temporary:
             pq.write_table(table, temporary, compression="zstd")
@@ -145,7 +150,7 @@ class Manifest:
         """What is no column; what manifests of earlier versions did not hold only where there is some, so that their digests
         hold."""
         later = {"remarks": list(self.remarks), "other_files": self.other_files, "without_images": list(self.without_images),
-                 "small_classes": self.small_classes}
+                 "small_classes": self.small_classes, "levels": self.levels.to_json()}
         return {"unreadable": [[item.path, item.reason] for item in self.unreadable],
                 "duplicates": [[pair.a, pair.b, pair.kind] for pair in self.duplicates],
                 **{name: values for name, values in later.items() if values}}
@@ -155,6 +160,21 @@ class Manifest:
         content = [[getattr(self, name).tolist() for name in _TEXT],
                    {str(seed): rank.tolist() for seed, rank in self.rank.items()}, self._lists()]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def read_levels(path: Path) -> Levels:
+    """The levels of a manifest that may be large.
+
+    Raises:
+        FileNotFoundError, Damaged: as `read`.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"manifest must exist, found none at {path}")
+    return files.read(path, _levels, "a manifest")
+
+
+def _levels(path: Path) -> Levels:
+    return levels.from_json(json.loads(pq.read_schema(path).metadata[b"duet"]).get("levels"))
 
 
 def read(path: Path) -> Manifest:
@@ -182,6 +202,7 @@ def _read(path: Path) -> tuple[Manifest, tuple[str, str]]:
     manifest = Manifest(**text, rank=rank, unreadable=tuple(Unreadable(*item) for item in meta["unreadable"]),
                         duplicates=tuple(Pair(*item) for item in meta["duplicates"]),
                         remarks=tuple(meta.get("remarks", ())), other_files=meta.get("other_files", {}),
-                        without_images=tuple(meta.get("without_images", ())), small_classes=meta.get("small_classes", {}))
+                        without_images=tuple(meta.get("without_images", ())), small_classes=meta.get("small_classes", {}),
+                        levels=levels.from_json(meta.get("levels")))
     manifest.fingerprint, manifest._content_digest()  # what they stumble over is damage too
     return manifest, (meta["fingerprint"], meta["content_sha256"])

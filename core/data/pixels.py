@@ -28,7 +28,7 @@ _SYNC_SECONDS = 0.3  # between writings to the disk itself
 
 def cache_path(cache: Path, manifest: Manifest, size: int) -> Path:
     """Where the decoded pixels of a dataset at one size lie; a changed image changes the fingerprint and so the name."""
-    return cache / f"{manifest.fingerprint}-{size}.npy"
+    return cache / f"{manifest.fingerprint}{manifest.levels.key}-{size}.npy"
 
 
 def load(manifest: Manifest, source: Source, size: int, cache: Path, progress: Progress | None = None) -> np.ndarray:
@@ -85,7 +85,9 @@ def _filled(manifest: Manifest, source: Source, size: int, file: str, start: int
     samples = list(zip(range(len(manifest)), manifest.sample_id, manifest.digest))
     chunks = [samples[first:first + _CHUNK] for first in range(0, len(samples), _CHUNK)]
     done = 0
-    for n in processes.in_parallel(partial(reading.store, source.image, size, file, start), chunks,
+    is_deep = manifest.levels.ranges or manifest.levels.is_assumed
+    read = partial(source.image, levels=manifest.levels) if is_deep else source.image
+    for n in processes.in_parallel(partial(reading.store, read, size, file, start), chunks,
                                    in_processes=source.root is not None and len(samples) >= processes.MANY):
         done += n
         yield done

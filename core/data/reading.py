@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from core import files
 from core.data import memory
 from core.data.decoding import MAX_BYTES, UNREADABLE, decode, grey_square, reason
+from core.data.levels import Levels, Reach, fitting
 
 LOOK_SIDE = 16
 _BAND_PIXELS = 1_000_000  # hashed at a time
@@ -24,32 +25,41 @@ class ChangedFile(ValueError):
     """A file that is no longer the sample: its bytes are not those that were scanned."""
 
 
-def looks(root: Path, paths: list[str]) -> list[tuple[str, bytes, str]]:
-    """Of each file its digest (SHA-256 of its bytes, hex), its look, and why it is left out ('' if it is not).
+def looks(root: Path, levels: Levels | None, paths: list[str]) -> list[tuple[str, bytes, str, str, str]]:
+    """Of each file its digest (SHA-256 of its bytes, hex), its look, why it is left out ('' if it is not), what its levels
+    reach (a `Reach` as text; '' where its format says) and the range the look was made with.
 
     A look is a perceptual hash, 16 × 16 grey levels of the upright image, row by row.
     """
-    return [_look(os.path.join(root, path)) for path in paths]
+    return [_look(os.path.join(root, path), levels) for path in paths]
 
 
-def _look(path: str) -> tuple[str, bytes, str]:
+def _look(path: str, levels: Levels | None) -> tuple[str, bytes, str, str, str]:
     try:
         with memory.one_image():
             content = _bytes(path)
-            return hashlib.sha256(content).hexdigest(), grey_square(content, LOOK_SIDE).tobytes(), ""
+            grey, reach = grey_square(content, LOOK_SIDE, levels)
+            scaled = "" if reach is None else range_words(reach, levels)
+            return hashlib.sha256(content).hexdigest(), grey.tobytes(), "", "" if reach is None else str(reach), scaled
     except UNREADABLE as error:
-        return "", b"", why_not(error)
+        return "", b"", why_not(error), "", ""
 
 
-def contents(root: Path, paths: list[str]) -> list[tuple[str]]:
+def range_words(reach: Reach, levels: Levels | None) -> str:
+    """The range that a file's levels are scaled from, as text."""
+    low, high = (levels.ranges.get(reach.kind) if levels else None) or fitting(reach)
+    return f"{low}:{high}"
+
+
+def contents(root: Path, levels: Levels | None, paths: list[str]) -> list[tuple[str]]:
     """Of each file, alone in a tuple, the SHA-256 of its decoded pixels, hex; '' if it has gone or changed since the scan."""
-    return [(_content(os.path.join(root, path)),) for path in paths]
+    return [(_content(os.path.join(root, path), levels),) for path in paths]
 
 
-def _content(path: str) -> str:
+def _content(path: str, levels: Levels | None) -> str:
     try:
         with memory.one_image():
-            return _hash(decode(_bytes(path)))
+            return _hash(decode(_bytes(path), levels))
     except UNREADABLE:  # within the second since it was read: decoding for training will say so
         return ""
 
@@ -63,13 +73,14 @@ def _hash(image: Image.Image) -> str:
     return content.hexdigest()
 
 
-def image(root: Path, sample_id: str, digest: str | None = None) -> Image.Image:
+def image(root: Path, sample_id: str, digest: str | None = None, levels: Levels | None = None) -> Image.Image:
     """One sample's image, RGB and upright.
 
     Args:
         root: folder its path starts from.
         sample_id: the path.
         digest: SHA-256 its bytes must have, hex; None asks for none.
+        levels: the dataset's; None for what the file itself reaches.
 
     Raises:
         OSError: if it cannot be read.
@@ -81,7 +92,7 @@ def image(root: Path, sample_id: str, digest: str | None = None) -> Image.Image:
     if digest is not None and hashlib.sha256(content).hexdigest() != digest:
         raise ChangedFile(f"{path} must be the file that was scanned, got another: it was changed since; put the old one "
                           f"back, or start a new experiment")
-    return decode(content)
+    return decode(content, levels)
 
 
 def store(read: Reader, size: int, file: str, start: int, samples: list[tuple[int, str, str]]) -> int:

@@ -13,7 +13,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,10 +23,11 @@ from scipy.spatial import cKDTree
 
 from core.data import processes, reading
 from core.data.decoding import MAX_PIXELS
+from core.data.levels import Reach, Setting, measured
 from core.data.reading import LOOK_SIDE
 
 _CUT_OFF = 10.0  # levels that a block of a look loses at most, as the purest green does, when a JPEG's colours are cut off
-_VERSION = zlib.crc32(f"4 {pillow_version} {MAX_PIXELS} {LOOK_SIDE}".encode()) >> 1  # a signed number in SQLite
+_VERSION = zlib.crc32(f"5 {pillow_version} {MAX_PIXELS} {LOOK_SIDE}".encode()) >> 1  # a signed number in SQLite
 _CHUNK_FILES, _CHUNK_BYTES = 64, 1_000_000  # small files are handed over by the dozen, photographs one by one
 _COMMIT_SECONDS = 1.0
 
@@ -42,16 +43,20 @@ class Seen:
         look: a perceptual hash, as `reading.looks` gives it; b'' if it is left out.
         content: SHA-256 of the decoded pixels, hex, where another file looks nearly the same; else ''.
         reason: why it is left out, in one line; '' if it is not.
+        reach: what its levels reach, a `Reach` as text, where its format does not say; else ''.
+        scaled: the range that look and content are scaled from, where it reaches something.
     """
 
     digest: str = ""
     look: bytes = b""
     content: str = ""
     reason: str = ""
+    reach: str = ""
+    scaled: str = ""
 
 
 def scan(root: Path, paths: list[str], cache: Path | None = None, progress: Progress | None = None,
-         reread: bool = False) -> dict[str, Seen]:
+         reread: bool = False, levels: Setting = "auto") -> dict[str, Seen]:
     """Decodes every file whole, on every core.
 
     Args:
@@ -60,6 +65,7 @@ def scan(root: Path, paths: list[str], cache: Path | None = None, progress: Prog
         cache: folder for what was found; None keeps nothing.
         progress: called with (done, total) as files are read.
         reread: reads every file, whatever was found before.
+        levels: the range of files of more than 8 bits; 'auto' takes what they reach together.
 
     Returns:
         path -> what was found, in the order of `paths`.
@@ -89,22 +95,33 @@ def scan(root: Path, paths: list[str], cache: Path | None = None, progress: Prog
                 missing.append((path, *state))
         if progress:
             progress(len(found), len(paths))
-        for (path, *_), (digest, look, reason) in _read(missing, partial(reading.looks, root), kept, _INSERT):
-            found[path] = Seen(digest, look, "", reason)
+        for (path, *_), (digest, look, *others) in _read(missing, partial(reading.looks, root, None), kept, _INSERT):
+            found[path] = Seen(digest, look, "", *others)
             if progress:
                 progress(len(found), len(paths))
+        ranges = measured(reaches(found), levels)
+        otherwise = [(path,) for path, seen in found.items()
+                     if seen.reach and seen.scaled != reading.range_words(Reach.read(seen.reach), ranges)]
+        for (path,), (digest, look, *others) in _read(otherwise, partial(reading.looks, root, ranges), kept, _RESCALE):
+            found[path] = Seen(digest, look, "", *others)
         alike = _alike(found)
         unsure = [(path,) for path, seen in found.items() if seen.digest in alike and not seen.content]
-        for (path,), (content,) in _read(unsure, partial(reading.contents, root), kept, _UPDATE):
-            found[path] = Seen(found[path].digest, found[path].look, content)
+        for (path,), (content,) in _read(unsure, partial(reading.contents, root, ranges), kept, _UPDATE):
+            found[path] = replace(found[path], content=content)
         gone = [(path,) for path in known.keys() - found.keys()]
         kept.executemany("DELETE FROM file WHERE path = ?", gone)
         kept.commit()
     return {path: found[path] for path in paths}
 
 
-_INSERT = ("INSERT OR REPLACE INTO file (path, size, modified, changed, inode, digest, look, reason) "
-           "VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+def reaches(found: dict[str, Seen]) -> list[Reach]:
+    """What the levels of files reach whose format does not say."""
+    return [Reach.read(seen.reach) for seen in found.values() if seen.reach]
+
+
+_INSERT = ("INSERT OR REPLACE INTO file (path, size, modified, changed, inode, digest, look, reason, reach, scaled) "
+           "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+_RESCALE = "UPDATE file SET digest = ?2, look = ?3, reason = ?4, reach = ?5, scaled = ?6, content = '' WHERE path = ?1"
 _UPDATE = "UPDATE file SET content = ?2 WHERE path = ?1"
 
 
@@ -121,7 +138,8 @@ def _opened(cache: Path | None, root: Path) -> Iterator[sqlite3.Connection]:
                 kept.execute("DROP TABLE IF EXISTS file")
                 kept.execute(f"PRAGMA user_version = {_VERSION}")
             kept.execute("CREATE TABLE IF NOT EXISTS file (path TEXT PRIMARY KEY, size INTEGER, modified INTEGER, "
-                         "changed INTEGER, inode INTEGER, digest TEXT, look BLOB, content TEXT DEFAULT '', reason TEXT)")
+                         "changed INTEGER, inode INTEGER, digest TEXT, look BLOB, content TEXT DEFAULT '', reason TEXT, "
+                         "reach TEXT, scaled TEXT)")
             kept.commit()
             yield kept
     except sqlite3.Error as error:

@@ -19,8 +19,10 @@ from PIL import Image
 
 from core.config import DatasetConfig
 from core.data import columns, duplicates, folders, listing, reading, tables
+from core.data import levels as level_ranges
 from core.data import scan as scanner
 from core.data.folders import Contents, Entry
+from core.data.levels import Levels
 from core.data.listing import shown
 from core.data.manifest import Manifest, Unreadable
 from core.data.scan import Progress
@@ -36,8 +38,8 @@ class Source(Protocol):
 
     Attributes:
         root: folder that sample ids start from; None where images are no files.
-        image: one sample as an RGB image, upright, by its sample_id and digest; refused with a ValueError if its bytes are
-            not those of the digest. Of files, one that another process can be handed.
+        image: one sample as an RGB image, upright, by its sample_id, its digest and the dataset's levels; refused with a
+            ValueError if its bytes are not those of the digest. Of files, one that another process can be handed.
     """
 
     root: Path | None
@@ -51,14 +53,24 @@ class Source(Protocol):
         """A hash that differs once a scan would find something else, as far as can be told without opening images."""
 
 
-def open_source(config: DatasetConfig) -> Source:
+def open_source(config: DatasetConfig, levels: Levels | None = None) -> Source:
     """The source a dataset config names.
+
+    Args:
+        config: the dataset.
+        levels: what a scan of it found of files of more than 8 bits; None before one.
 
     Raises:
         FileNotFoundError: if its folder or table is missing, with the way to get it.
     """
     if config.source == "digits":
         return Digits()
+    source = _files(config)
+    source.image = partial(source.image, levels=levels)
+    return source
+
+
+def _files(config: DatasetConfig) -> "Files":
     root = Path(config.root)
     match config.source:
         case "folder":
@@ -106,7 +118,7 @@ class Digits:
         digests = {name: hashlib.sha256(_digit(name).tobytes()).hexdigest() for name in ids}
         return _manifest(entries, list(digests.values()), (), duplicates.exact(digests))
 
-    def image(self, sample_id: str, digest: str | None = None) -> Image.Image:
+    def image(self, sample_id: str, digest: str | None = None, levels: Levels | None = None) -> Image.Image:
         return Image.fromarray(_digit(sample_id)).convert("RGB")
 
 
@@ -140,6 +152,7 @@ class Files:
         self.image = partial(reading.image, root)
         self._contents = contents
         self._is_table = config.source == "table"
+        self._setting = config.levels
         self._state = state
         self._group_by = re.compile(config.group_by or group_by) if config.group_by or group_by else None
         self._min_per_class, self._max_per_class = config.min_per_class, config.max_per_class
@@ -168,7 +181,9 @@ class Files:
         if not entries:
             raise ValueError("dataset.root must be a table of images, found no images in it" if self._is_table else
                              f"dataset.root must hold one folder of images per class, found no images in {self.root}")
-        seen = scanner.scan(self.root, [entry.path for entry in entries], cache, progress, reread)
+        seen = scanner.scan(self.root, [entry.path for entry in entries], cache, progress, reread, self._setting)
+        reaches = scanner.reaches(seen)
+        ranges = level_ranges.measured(reaches, self._setting)
         unreadable = tuple(Unreadable(shown(path), item.reason) for path, item in seen.items() if item.reason)
         readable = [entry for entry in entries if not seen[entry.path].reason]
         labels = sorted({entry.label for entry in readable})
@@ -185,7 +200,8 @@ class Files:
         kept = {entry.path: seen[entry.path] for entry in readable}
         manifest = _manifest(readable, [item.digest for item in kept.values()], (*unreadable, *contents.left_out),
                              duplicates.find(kept))
-        return replace(manifest, remarks=contents.remarks, other_files=contents.other_files,
+        remarks = (*contents.remarks, *level_ranges.sentences(ranges, reaches, self._setting))
+        return replace(manifest, remarks=remarks, levels=ranges, other_files=contents.other_files,
                        without_images=contents.without_images, small_classes=small)
 
     def _group(self, path: str) -> str:

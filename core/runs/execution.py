@@ -357,6 +357,7 @@ def _finish(run: Path, config: RunConfig, module: nn.Module, objective: Objectiv
         metadata={
             "config": config.to_json(), "leaks": list(config.leaks), "classes": list(manifest.classes),
             "fingerprint": manifest.fingerprint,
+            "levels": manifest.levels.to_json(),
             "encoder": {"name": config.encoder.name, "options": config.encoder.options, **asdict(place.data_config)},
             "checkpoint_sha256": checkpoint_hash, "tuning": tuning, "readout": "pooled features",
             "normalization": "l2" if evaluation.normalize else "none",

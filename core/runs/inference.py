@@ -15,7 +15,9 @@ from core.analysis import projection
 from core.analysis.table import EmbeddingTable
 from core.config import RunConfig
 from core.data import decoding, pixels, reading
+from core.data.levels import Levels
 from core.data.listing import list_files
+from core.data.manifest import read_levels
 from core.runs import directory
 from core.training import checkpoint, embed, encoder
 from core.training.encoder import DataConfig
@@ -38,14 +40,15 @@ def load_encoder(run: Path) -> tuple[nn.Module, DataConfig, RunConfig, str | Non
     return module, data, config, values["sha256"]
 
 
-def embed_images(module: nn.Module, data: DataConfig, config: RunConfig, images: list[bytes]) -> np.ndarray:
-    """Image files through an encoder on the CPU, as its own dataset's were; shape (n, D), float32.
+def embed_images(module: nn.Module, data: DataConfig, config: RunConfig, images: list[bytes],
+                 levels: Levels | None = None) -> np.ndarray:
+    """Image files through an encoder on the CPU, as its own dataset's were; shape (n, D), float32. `levels` are its dataset's.
 
     Raises:
         ValueError, OSError: if a file is no image that can be read.
     """
     try:
-        squares = np.stack([pixels.square(decoding.decode(content), data.storage_size) for content in images])
+        squares = np.stack([pixels.square(decoding.decode(content, levels), data.storage_size) for content in images])
     except decoding.UNREADABLE as error:
         raise ValueError(decoding.reason(error)) from None
     return embed.embed(module, data, squares, np.arange(len(images)), torch.device("cpu"), config.evaluation.normalize)
@@ -65,13 +68,14 @@ def embed_folder(run: Path, folder: Path, device: torch.device,
     if not folder.is_dir():
         raise FileNotFoundError(f"folder must hold images, found none at {folder}")
     module, data, config, digest = load_encoder(run)
+    levels = read_levels(run.parent / "manifest.parquet")
     listing = list_files(folder)
     paths = listing.images
     names, squares, left_out, content = [], [], [(item.path, item.reason) for item in listing.left_out], hashlib.sha256()
     for done, name in enumerate(paths, start=1):
         try:
             file = (folder / name).read_bytes()
-            squares.append(pixels.square(decoding.decode(file), data.storage_size))
+            squares.append(pixels.square(decoding.decode(file, levels), data.storage_size))
             names.append(name)
             content.update(f"{name} {hashlib.sha256(file).hexdigest()}\n".encode())
         except decoding.UNREADABLE as error:
@@ -90,6 +94,7 @@ def embed_folder(run: Path, folder: Path, device: torch.device,
         split=np.full(len(ids), "none", dtype=object), group=ids, cluster=np.full(len(ids), -1, np.int32),
         x=layout[:, 0], y=layout[:, 1], embedding=vectors,
         metadata={"config": config.to_json(), "classes": classes.tolist(), "fingerprint": content.hexdigest()[:16],
+                  "levels": levels.to_json(),
                   "encoder": {"name": config.encoder.name, "options": config.encoder.options, **asdict(data)},
                   "checkpoint_sha256": digest, "readout": "pooled features",
                   "normalization": "l2" if config.evaluation.normalize else "none", "training_samples": None,

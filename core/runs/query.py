@@ -123,6 +123,7 @@ class Encoders:
         Raises:
             ValueError, OSError: if an image cannot be read, or the run is not trained.
         """
+        from core.data.manifest import read_levels
         from core.runs import inference
 
         path = run / "best.safetensors"
@@ -133,7 +134,7 @@ class Encoders:
             self._kept[key] = inference.load_encoder(run)
         self._kept[key] = self._kept.pop(key)  # the last used is thrown out last
         module, data, config, _ = self._kept[key]
-        return inference.embed_images(module, data, config, images)
+        return inference.embed_images(module, data, config, images, read_levels(run.parent / "manifest.parquet"))
 
 
 def answer(question: Path, encoders: Encoders, answers: Path) -> None:

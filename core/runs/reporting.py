@@ -82,7 +82,7 @@ def _examples(config: ExperimentConfig, told: dict, runs: dict[str, list[Path]])
     manifest = directory.read_manifest(runs["a"][0].parent)
     label = dict(zip(manifest.sample_id.tolist(), manifest.label.tolist()))
     digest = dict(zip(manifest.sample_id.tolist(), manifest.digest.tolist()))
-    source = sources.open_source(config.dataset)
+    source = sources.open_source(config.dataset, manifest.levels)
 
     def example(place: int) -> Example:
         sample_id = str(shared[place])

@@ -1,0 +1,130 @@
+"""What grey levels of more than 8 bits mean: one range for all of a dataset's files of a kind, black to white.
+
+A 16-bit file does not say how many of its bits the camera uses. The range is what the dataset's files reach, rounded up to
+bits that cameras have, or what its config says. Imports nothing heavy: processes that help start with this module.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from PIL import Image
+
+Setting = Literal["auto", 255, 1023, 4095, 16383, 65535]  # as `DatasetConfig.levels`
+
+SIGNED = "signed 16-bit"
+_BITS = {"16-bit": (8, 10, 12, 14, 16), SIGNED: (8, 10, 12, 14, 15), "32-bit": (8, 10, 12, 14, 16, 20, 24, 31)}
+_FULL = (0, 65535)
+_PHOTOMETRIC, _BITS_PER_SAMPLE, _WHITE_IS_ZERO = 262, 258, 0  # TIFF 6.0, sections 4 and 8
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The ranges of a dataset.
+
+    Attributes:
+        ranges: kind of file ('16-bit', 'signed 16-bit', '32-bit') -> levels of black and white. A kind that is not there
+            has the range that the file at hand reaches.
+        is_assumed: every level is one of 65,535 and none is inverted, as before ranges were measured.
+    """
+
+    ranges: dict[str, tuple[int, int]] = field(default_factory=dict)
+    is_assumed: bool = False
+
+    @property
+    def key(self) -> str:
+        """A part of a file's name; '' where all files have 8 bits."""
+        return "".join(f"-m{-low}_{high}" if low < 0 else f"-{high}" for _, (low, high) in sorted(self.ranges.items()))
+
+    def to_json(self) -> dict[str, list[int]] | None:
+        return None if self.is_assumed else {kind: list(levels) for kind, levels in sorted(self.ranges.items())}
+
+
+ASSUMED = Levels(is_assumed=True)
+
+
+def from_json(values: dict[str, list[int]] | None) -> Levels:
+    """The levels `to_json` gave; those assumed for None."""
+    return ASSUMED if values is None else Levels({kind: (low, high) for kind, (low, high) in values.items()})
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The lowest and highest level of a file, of a kind that does not state its range."""
+
+    kind: str
+    low: int
+    high: int
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.low}:{self.high}"
+
+    @classmethod
+    def read(cls, text: str) -> "Reach":
+        kind, low, high = text.split(":")
+        return cls(kind, int(low), int(high))
+
+
+def measured(reaches: Iterable[Reach], setting: Setting = "auto") -> Levels:
+    """One range for all files of a kind: the least of the usual bits that holds what they reach, or the one that is set."""
+    ends: dict[str, tuple[int, int]] = {}
+    for reach in reaches:
+        low, high = ends.get(reach.kind, (reach.low, reach.high))
+        ends[reach.kind] = min(low, reach.low), max(high, reach.high)
+    if setting != "auto":
+        return Levels({kind: (0, setting) for kind in ends})
+    return Levels({kind: fitting(Reach(kind, *both)) for kind, both in ends.items()})
+
+
+def fitting(reach: Reach) -> tuple[int, int]:
+    """Levels of black and white: 0 (or less, where levels are) and the least of the usual bits that holds the highest."""
+    bits = _BITS[reach.kind]
+    high = next((2**n - 1 for n in bits if 2**n > reach.high), 2**bits[-1] - 1)
+    low = 0 if reach.low >= 0 else -next((2**n for n in bits if 2**n >= -reach.low), 2**bits[-1])
+    return low, high
+
+
+def kind_of(image: Image.Image) -> str:
+    """The kind of a file that does not state its range; '' for 8 bits, and where the format scales levels itself."""
+    if not image.mode.startswith("I") or stated(image):
+        return ""
+    if image.mode != "I":
+        return "16-bit"
+    return SIGNED if _bits(image) == 16 else "32-bit"
+
+
+def stated(image: Image.Image) -> tuple[int, int] | None:
+    """The range that a file states: fewer bits a sample, or a format whose levels Pillow scales to 16 bits."""
+    if image.format in ("PPM", "JPEG2000"):
+        return _FULL
+    bits = _bits(image)
+    return (0, 2**bits - 1) if 8 < bits < 16 else None
+
+
+def is_inverted(image: Image.Image) -> bool:
+    """Whether 0 is white; Pillow turns 8 bits round itself, and leaves 16 as they are."""
+    tags = getattr(image, "tag_v2", None)
+    return image.mode.startswith("I") and tags is not None and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+
+
+def sentences(levels: Levels, reaches: Iterable[Reach], setting: Setting = "auto") -> tuple[str, ...]:
+    """How the levels of a dataset's files are read, a sentence for each kind."""
+    ends: dict[str, list[Reach]] = {}
+    for reach in reaches:
+        ends.setdefault(reach.kind, []).append(reach)
+    said = []
+    for kind, found in sorted(ends.items()):
+        low, high = levels.ranges[kind]
+        lowest, highest = min(reach.low for reach in found), max(reach.high for reach in found)
+        why = "as dataset.levels says" if setting != "auto" else "the bits that hold them; dataset.levels can say others"
+        files = f"{len(found):,} {kind} {'image' if len(found) == 1 else 'images'}"
+        said.append(f"Levels of {files} reach from {lowest:,} to {highest:,}: {low:,} is taken for black and {high:,} for "
+                    f"white, {why}.")
+    return tuple(said)
+
+
+def _bits(image: Image.Image) -> int:
+    """Bits a sample of a TIFF; 0 for others."""
+    tags = getattr(image, "tag_v2", None)
+    found = tags.get(_BITS_PER_SAMPLE, 0) if tags is not None else 0
+    return int(found[0] if isinstance(found, tuple) else found)
