@@ -178,6 +178,7 @@ def test_a_column_that_looks_like_neither_is_listed(folder, column):
 def test_a_second_kind_of_group_is_asked_about_only_where_it_would_be_parted(folder):
     wider = rows(lambda n: f"g{n // 2}", lambda n: f"p{n // 4}", header="path,label,group,patient")
     assert "did you mean group? Set dataset.columns: {group: patient}" in refused(folder, wider)
+    assert len(set(scanned(folder, wider, columns={"group": "group"}).group.tolist())) == N // 2  # chosen: nothing is asked
     finer = rows(lambda n: f"g{n // 4}", lambda n: f"p{n // 2}", header="path,label,group,photo")
     assert scanned(folder, finer).remarks == ("Columns that are not used: photo.",)
 

@@ -77,7 +77,8 @@ def interpret(table: Table, chosen: Mapping[str, str] | None = None, ignored: tu
     texts["split"] = _splits(texts["split"], of_role.get("split", ""), table.path)
     _check_once(texts["path"], of_role["path"], table.path)
     unused = [name for name in table.columns if name not in of_role.values()]
-    _check_unused(table, [name for name in unused if not _is_among(name, ignored)], of_role, texts)
+    _check_unused(table, [name for name in unused if not _is_among(name, ignored)], of_role, texts,
+                  is_group_chosen="group" in (chosen or {}))
     if unused:
         remarks.append(f"Columns that are not used: {_list(unused)}.")
     remarks += _alike(texts["label"])
@@ -171,8 +172,9 @@ def _check_once(paths: list[str], name: str, table: Path) -> None:
         first[key] = number
 
 
-def _check_unused(table: Table, names: list[str], of_role: dict[str, str], texts: dict[str, list[str]]) -> None:
-    """Refuses a column that looks like what the table does not say by its usual name."""
+def _check_unused(table: Table, names: list[str], of_role: dict[str, str], texts: dict[str, list[str]],
+                  is_group_chosen: bool) -> None:
+    """Refuses a column that looks like what the table does not say by its usual name, and nobody has chosen."""
     groups = [text or f"\0{number}" for number, text in enumerate(texts["group"])]
     for name in names:
         values = ["" if value is None else str(value).strip() for value in table.columns[name]]
@@ -182,7 +184,7 @@ def _check_unused(table: Table, names: list[str], of_role: dict[str, str], texts
         is_split = _words(name) & _WORDS["split"] or {value.casefold() for value in distinct} <= _SPLIT_WORDS.keys()
         if "split" not in of_role and is_split and len(distinct) <= max(20, len(values) // 20):
             raise ValueError(_did_you_mean("split", name, "whose images were already told apart", table.path))
-        is_group = bool(_words(name) & _WORDS["group"]) or _is_group(values, texts["label"])
+        is_group = not is_group_chosen and bool(_words(name) & _WORDS["group"] or _is_group(values, texts["label"]))
         if is_group and len(distinct) < len([value for value in values if value]) and not _keeps_whole(groups, values):
             raise ValueError(_did_you_mean("group", name, f"whose {len(distinct):,} values stand in {len(values):,} rows",
                                            table.path))
