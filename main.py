@@ -17,7 +17,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from core import config as configuration
-from core import experiment_file
+from core import experiment_file, files
 from core.config import ExperimentConfig
 from core.data import census, separation
 from core.files import Damaged
@@ -442,20 +442,22 @@ def _export(options: argparse.Namespace) -> int:
     run = directory.find(options.checkpoints, options.run)
     if not (run / "embeddings.parquet").is_file():
         raise ValueError(f"a run to export must be completed, got {jobs.derived_status(run).state} for {options.run!r}")
-    from core.analysis import table as tables
+    from core.runs import scoring
 
     match options.output.suffix:
         case ".parquet":
-            tables.read(run / "embeddings.parquet")  # verifies; the file itself is copied, byte for byte
-            shutil.copyfile(run / "embeddings.parquet", options.output)
+            scoring.read_embeddings(run)  # verifies; the file itself is copied, byte for byte
+            with files.replacing(options.output) as temporary:
+                shutil.copyfile(run / "embeddings.parquet", temporary)
         case ".html":
             from core.report import html
 
-            html.write_space(tables.read(run / "embeddings.parquet"), options.run, options.output)
+            html.write_space(scoring.read_embeddings(run), options.run, options.output)
         case ".safetensors":
             if not (run / "best.safetensors").is_file():
                 raise ValueError(f"weights to export must have been trained, got the untrained run {options.run!r}")
-            shutil.copyfile(run / "best.safetensors", options.output)
+            with files.replacing(options.output) as temporary:
+                shutil.copyfile(run / "best.safetensors", temporary)
         case ".onnx":
             from core.runs import inference
 

@@ -95,6 +95,9 @@ def replacing(path: Path) -> Iterator[Path]:
     The content is on the disk before the name changes, and the name before this returns: a power cut leaves the old file
     or the new one.
     """
+    for other in _siblings(path):
+        if is_abandoned(other):
+            other.unlink(missing_ok=True)  # of a kill over the same file, wherever it lies
     temporary = path.with_name(f"{path.name}.{mark()}.tmp")
     try:
         yield temporary
@@ -107,6 +110,14 @@ def replacing(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _siblings(path: Path) -> list[Path]:
+    """Temporaries of a file, of whichever process."""
+    with suppress(OSError), os.scandir(path.parent) as entries:
+        return [Path(entry.path) for entry in entries
+                if entry.name.startswith(f"{path.name}.") and entry.name.endswith(".tmp")]
+    return []
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -98,6 +98,7 @@ def test_a_zombie_is_dead() -> None:
 
 WITHOUT = """
 import os, sys
+import psutil  # which has its own way on each system
 for name in ("posix_fallocate", "fdatasync", "pwrite", "sched_getaffinity", "nice"):
     delattr(os, name)
 sys.modules["resource"] = None  # cannot be imported

@@ -19,7 +19,7 @@ from typing import BinaryIO, Literal
 from filelock import FileLock, Timeout
 
 from core import encoders, files, identity
-from core.config import EncoderConfig
+from core.config import EncoderConfig, ExperimentConfig
 from core.files import Damaged
 from core.identity import is_alive
 from core.runs import device_queue, directory, trials
@@ -99,12 +99,13 @@ def claim(folder: Path, device: str) -> bool:
     with _lock(folder):
         if _worker(folder) != os.getpid() and is_worker_alive(folder):
             return False
-        lock = FileLock(folder / ".worker.lock")
-        try:
-            lock.acquire(timeout=_GRACE)
-        except Timeout:
-            return False
-        _held[folder.resolve()] = lock
+        if folder.resolve() not in _held:
+            lock = FileLock(folder / ".worker.lock")
+            try:
+                lock.acquire(timeout=_GRACE)
+            except Timeout:
+                return False
+            _held[folder.resolve()] = lock
         directory.write_json(folder / "worker.json", {**identity.of(os.getpid()), "device": device})
     files.sweep(folder, depth=2)
     return True
@@ -214,12 +215,12 @@ def derived_status(run: Path) -> RunStatus:
     return replace(status, state="lost", message="its process is gone; resume it from its last checkpoint, or delete it")
 
 
-def progress(folder: Path) -> Progress:
-    """Where an experiment stands, from what lies on disk."""
+def progress(folder: Path, config: ExperimentConfig | None = None) -> Progress:
+    """Where an experiment stands, from what lies on disk; `config` is its own, if it was read before."""
     trained = seen = rate_images = rate_seconds = 0.0
     states: list[str] = []
     messages: list[str] = []
-    for run in directory.read_config(folder).runs():
+    for run in (config or directory.read_config(folder)).runs():
         status = derived_status(folder / run.name)
         states.append(status.state)
         if status.state in ("failed", "damaged"):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
+from core.config import ExperimentConfig, RunConfig
 from core.files import Damaged, printable
 from core.runs import device_queue, directory, jobs, trials
 from core.runs.jobs import DerivedState, Progress
@@ -65,8 +66,9 @@ def read(folder: Path) -> Overview:
     if known and known[1].state in _ENDED and known[0] == _stamps(folder, list(known[1].runs)):
         return known[1]
     try:
-        before = _stamps(folder, [run.name for run in directory.runs(folder)])
-        found = _look(folder)
+        config = directory.read_config(folder)
+        before = _stamps(folder, [run.name for run in config.runs()])
+        found = _look(folder, config)
     except Damaged as error:
         before, found = _stamps(folder, []), _unreadable(folder, str(error.path.name), error)
     except OSError as error:
@@ -85,18 +87,18 @@ def position(found: Overview) -> int | None:
     return device_queue.position(found.folder) if found.state in jobs.UNFINISHED else None
 
 
-def _look(folder: Path) -> Overview:
-    configs = directory.read_config(folder).runs()
+def _look(folder: Path, experiment: ExperimentConfig) -> Overview:
+    configs = experiment.runs()
     runs: dict[str, DerivedState] = {}
     damage: list[str] = []
     for config in configs:
         run = folder / config.name
         status = jobs.derived_status(run)
         runs[config.name] = status.state
-        damage += _of_run(run, status)
+        damage += _of_run(run, config, status)
     if what := _cut(folder / "manifest.parquet"):
         damage.insert(0, f"manifest.parquet {what}; {directory.DELETE}; finished runs can still be explored and exported")
-    progress = jobs.progress(folder)
+    progress = jobs.progress(folder, experiment)
     sentence = ""
     try:
         sentence = directory.read_verdict(folder)["sentence"]
@@ -109,13 +111,13 @@ def _look(folder: Path) -> Overview:
                     any(config.leaks for config in configs), tuple(damage))
 
 
-def _of_run(run: Path, status: directory.RunStatus) -> list[str]:
+def _of_run(run: Path, config: RunConfig, status: directory.RunStatus) -> list[str]:
     """What is wrong with a run, as far as it shows without reading its results."""
     if status.state == "damaged":
         return [f"{run.name}/{status.message}; {directory.RESUME}"]
     damage = []
     try:
-        directory.read_run(run)
+        directory.check_run(run, config)
     except Damaged as error:
         damage.append(f"{run.name}/run.json {error.what}; {error.remedy}")
     if status.state == "completed":

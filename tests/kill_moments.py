@@ -1,0 +1,194 @@
+"""Kills each kind of work on an experiment at random moments, sweeps, goes on: `python -m tests.kill_moments ROOT SEED N`.
+
+Each life is a fork of a process that has loaded torch already. It ends at a random moment of its stage, or at a random touch
+of a file (opened to be written, renamed, removed). After each, what nobody owns is swept, and nothing temporary may remain.
+"""
+
+import contextlib
+import io
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import timm  # noqa: F401 - what each life would have to load
+from PIL import Image
+
+import main as command_line
+from core.config import ExperimentConfig
+from core.data import pixels, sources
+from core.runs import directory, jobs, leftovers, planning, series
+from core.runs.directory import RunStatus
+from tests.conftest import tiny
+
+STAGES = ("scan", "decode", "create", "train", "embed", "score", "export")
+PHASES = {"train": "training", "embed": "embedding", "score": "scoring on the test"}
+SUFFIXES = (".parquet", ".html", ".safetensors")
+
+
+def config_of(root: Path) -> ExperimentConfig:
+    """Three classes of forty small images, two objectives, one seed."""
+    images = root.parent / "images"
+    if not images.is_dir():
+        generator = np.random.default_rng(0)
+        for label, level in (("dark", 40), ("middle", 120), ("light", 200)):
+            (images / label).mkdir(parents=True)
+            for number in range(40):
+                levels = generator.normal(level, 25, (36, 36, 3)).clip(0, 255).astype(np.uint8)
+                Image.fromarray(levels).save(images / label / f"{number}.png")
+    return tiny(dataset={"source": "folder", "root": str(images)}, images_per_class=["all"], seeds=[0],
+                budget={"images": 720, "epochs": 6}, training={"batch": {"classes": 3, "samples": 8}, "save_minutes": 0.005},
+                evaluation={"kmeans_seeds": 2, "bootstrap": 200, "probe": 20})
+
+
+def work(root: Path, folder: Path) -> None:
+    """Everything queued in an experiment, in this process."""
+    series.main([str(folder), "--data", str(root / "data"), "--device", "cpu"])
+
+
+def export(root: Path, folder: Path) -> None:
+    """A run's table, page and weights, and the experiment's report."""
+    (root / "out").mkdir(exist_ok=True)
+    with contextlib.redirect_stdout(io.StringIO()):
+        for suffix in SUFFIXES:
+            assert command_line.main(["export", f"{folder.name}/supcon-all-seed0", "--checkpoints", str(root / "checkpoints"),
+                                      "--data", str(root / "data"), "--output", str(root / "out" / f"run{suffix}")]) == 0
+
+
+def whole(root: Path) -> Path:
+    """The experiment without any interruption."""
+    config = config_of(root)
+    folder = directory.create(config, planning.plan(config, root / "data").manifest, root / "checkpoints")
+    work(root, folder)
+    export(root, folder)
+    return folder
+
+
+def main(root: Path, seed: int, n_kills: int) -> None:
+    """Prints each kill as a line of JSON: the stage and how it was aimed."""
+    chance = random.Random(seed)
+    config, data, checkpoints = config_of(root), root / "data", root / "checkpoints"
+    folder = directory.create(config, planning.plan(config, data).manifest, checkpoints)
+    seconds: dict[str, float] = {}
+    for number in range(n_kills):
+        stage = STAGES[number % len(STAGES)]
+        life = _life(stage, root, folder, config, number)
+        if stage not in seconds and stage not in PHASES:  # how long it takes, to aim within
+            began = time.monotonic()
+            _wait(_fork(life))
+            seconds[stage] = time.monotonic() - began
+            _clear(root, stage)
+        aim = "file" if chance.random() < 0.5 and stage not in PHASES else "moment"
+        touches = chance.randint(1, {"scan": 4, "create": 30}.get(stage, 8)) if aim == "file" else 0
+        child = _fork(life, root, touches)
+        if aim == "moment":
+            if stage in PHASES:
+                while not _is_in(folder, PHASES[stage]) and _is_running(child):
+                    time.sleep(0.002)
+                time.sleep(chance.uniform(0, 0.3 if stage == "train" else 0.03))
+            else:
+                time.sleep(chance.uniform(0, seconds[stage]))
+            os.kill(child, signal.SIGKILL)
+        is_killed = os.WIFSIGNALED(_wait(child))
+        leftovers.sweep(checkpoints, data)
+        _check(root, folder, config)
+        _clear(root, stage)
+        print(json.dumps({"stage": stage, "aim": aim, "is_killed": is_killed}), flush=True)
+    assert os.WEXITSTATUS(_wait(_fork(lambda: (_queue(folder), work(root, folder), export(root, folder))))) == 0
+    leftovers.sweep(checkpoints, data)
+    _check(root, folder, config)
+    assert sorted(os.listdir(root / "out")) == sorted(f"run{suffix}" for suffix in SUFFIXES)
+
+
+def _life(stage: str, root: Path, folder: Path, config: ExperimentConfig, number: int) -> Callable[[], object]:
+    data = root / "data"
+    other = config.model_copy(update={"name": f"made-{number}"})
+    source = sources.open_source(config.dataset)
+    return {"scan": lambda: planning.scan(config.dataset, data),
+            "decode": lambda: pixels.load(directory.read_manifest(folder), source, 48, data / ".pixels"),
+            "create": lambda: directory.create(other, planning.plan(other, data).manifest, folder.parent),
+            "export": lambda: (_queue(folder), work(root, folder), export(root, folder)),
+            }.get(stage, lambda: (_queue(folder), work(root, folder)))
+
+
+def _queue(folder: Path) -> None:
+    """Queues what a kill left; once all is done, begins again at the end of a run, so that there is something to kill."""
+    runs = directory.runs(folder)
+    if all(directory.read_status(run).state == "completed" for run in runs):
+        for name in ("embeddings.parquet", "scores.parquet"):
+            (runs[-1] / name).unlink(missing_ok=True)
+        directory.write_status(runs[-1], RunStatus("queued"))
+    for run in runs:
+        if jobs.derived_status(run).state in jobs.RESUMABLE:
+            directory.write_status(run, RunStatus("queued"))
+
+
+def _check(root: Path, folder: Path, config: ExperimentConfig) -> None:
+    """Nothing temporary is left, and every experiment that is there is whole."""
+    left = [path for path in root.rglob("*")
+            if path.name.endswith(".tmp") or path.name.startswith((".new-", ".deleted-", "tmp"))]
+    assert not [path for path in left if root / "out" not in path.parents], left  # there, the next export sweeps its own
+    for experiment in directory.experiments(folder.parent):
+        assert [directory.read_run(run) for run in directory.runs(experiment)] == list(
+            directory.read_config(experiment).runs())
+        assert directory.read_manifest(experiment).fingerprint == directory.read_manifest(folder).fingerprint
+
+
+def _clear(root: Path, stage: str) -> None:
+    """Takes away what a stage has made, so that the next life has it to do again."""
+    for path in {"scan": (root / "data" / ".scans").glob("*"), "decode": (root / "data" / ".pixels").glob("*-48.npy"),
+                 }.get(stage, ()):
+        path.unlink()
+    for experiment in (root / "checkpoints").glob("made-*"):
+        jobs.delete(experiment)
+
+
+def _fork(life: Callable[[], object], root: Path | None = None, touches: int = 0) -> int:
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            if touches:
+                _die_at_file(root, touches)
+            life()
+            code = 0
+        finally:
+            os._exit(code)
+    return child
+
+
+def _die_at_file(root: Path, number: int) -> None:
+    touched = 0
+
+    def count(event: str, arguments: tuple) -> None:
+        nonlocal touched
+        is_written = event == "open" and isinstance(arguments[1], str) and set("wxa+") & set(arguments[1])
+        if (is_written or event in ("os.rename", "os.remove", "os.mkdir", "os.truncate")) and str(
+                arguments[0]).startswith(str(root)):
+            touched += 1
+            if touched == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+
+
+def _is_in(folder: Path, phase: str) -> bool:
+    return any(status.state == "running" and status.phase.startswith(phase)
+               for status in map(directory.read_status, directory.runs(folder)))
+
+
+def _is_running(child: int) -> bool:
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
+def _wait(child: int) -> int:
+    return os.waitpid(child, 0)[1]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
