@@ -28,6 +28,8 @@ from tests.conftest import tiny
 
 STAGES = ("scan", "decode", "create", "train", "embed", "score", "export")
 PHASES = {"train": "training", "embed": "embedding", "score": "scoring on the test"}
+TOUCHES = {"create": 30, "decode": 6, "export": 8}  # of files, to die at one of
+_MOST_TRIES = 6
 SUFFIXES = (".parquet", ".html", ".safetensors")
 
 
@@ -83,26 +85,33 @@ def main(root: Path, seed: int, n_kills: int) -> None:
             _wait(_fork(life))
             seconds[stage] = time.monotonic() - began
             _clear(root, stage)
-        aim = "file" if chance.random() < 0.5 and stage not in PHASES else "moment"
-        touches = chance.randint(1, {"scan": 4, "create": 30}.get(stage, 8)) if aim == "file" else 0
-        child = _fork(life, root, touches)
-        if aim == "moment":
-            if stage in PHASES:
-                while not _is_in(folder, PHASES[stage]) and _is_running(child):
-                    time.sleep(0.002)
-                time.sleep(chance.uniform(0, 0.3 if stage == "train" else 0.03))
-            else:
-                time.sleep(chance.uniform(0, seconds[stage]))
-            os.kill(child, signal.SIGKILL)
-        is_killed = os.WIFSIGNALED(_wait(child))
-        leftovers.sweep(checkpoints, data)
-        _check(root, folder, config)
-        _clear(root, stage)
+        for _ in range(_MOST_TRIES):
+            aim = "file" if chance.random() < 0.5 and stage in TOUCHES else "moment"
+            child = _fork(life, root, chance.randint(1, TOUCHES[stage]) if aim == "file" else 0)
+            if aim == "moment":
+                _kill(child, folder, stage, chance.uniform(0, 0.8), seconds.get(stage, 0.0))
+            is_killed = os.WIFSIGNALED(_wait(child))
+            leftovers.sweep(checkpoints, data)
+            _check(root, folder, config)
+            _clear(root, stage)
+            if is_killed:  # else the work was done before the moment came: aimed again
+                break
         print(json.dumps({"stage": stage, "aim": aim, "is_killed": is_killed}), flush=True)
     assert os.WEXITSTATUS(_wait(_fork(lambda: (_queue(folder), work(root, folder), export(root, folder))))) == 0
     leftovers.sweep(checkpoints, data)
     _check(root, folder, config)
     assert sorted(os.listdir(root / "out")) == sorted(f"run{suffix}" for suffix in SUFFIXES)
+
+
+def _kill(child: int, folder: Path, stage: str, share: float, seconds: float) -> None:
+    """Kills a life some way into its stage, if it has not ended before."""
+    if stage in PHASES:
+        while not _is_in(folder, PHASES[stage]) and _is_running(child):
+            time.sleep(0.002)
+        time.sleep(share * (0.4 if stage == "train" else 0.03))
+    else:
+        time.sleep(share * seconds)
+    os.kill(child, signal.SIGKILL)
 
 
 def _life(stage: str, root: Path, folder: Path, config: ExperimentConfig, number: int) -> Callable[[], object]:
@@ -113,13 +122,15 @@ def _life(stage: str, root: Path, folder: Path, config: ExperimentConfig, number
             "decode": lambda: pixels.load(directory.read_manifest(folder), source, 48, data / ".pixels"),
             "create": lambda: directory.create(other, planning.plan(other, data).manifest, folder.parent),
             "export": lambda: (_queue(folder), work(root, folder), export(root, folder)),
-            }.get(stage, lambda: (_queue(folder), work(root, folder)))
+            }.get(stage, lambda: (_queue(folder, is_anew=stage == "train"), work(root, folder)))
 
 
-def _queue(folder: Path) -> None:
-    """Queues what a kill left; once all is done, begins again at the end of a run, so that there is something to kill."""
+def _queue(folder: Path, is_anew: bool = False) -> None:
+    """Queues what a kill left; once all is done, begins a run again, at its end or anew, so that there is something to kill."""
     runs = directory.runs(folder)
     if all(directory.read_status(run).state == "completed" for run in runs):
+        for path in runs[-1].glob("*.safetensors") if is_anew else ():
+            path.unlink()
         for name in ("embeddings.parquet", "scores.parquet"):
             (runs[-1] / name).unlink(missing_ok=True)
         directory.write_status(runs[-1], RunStatus("queued"))

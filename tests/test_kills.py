@@ -30,7 +30,7 @@ def test_killed_at_random_moments_of_all_work_nothing_differs_and_nothing_is_lef
     kills = [json.loads(line) for line in result.stdout.splitlines()]
     assert [kill["stage"] for kill in kills] == [kill_moments.STAGES[number % 7] for number in range(n_kills)]
     print(sum(kill["is_killed"] for kill in kills), "of", n_kills, "lives were killed before they ended")
-    assert sum(kill["is_killed"] for kill in kills) > n_kills / 2
+    assert sum(kill["is_killed"] for kill in kills) >= 0.9 * n_kills  # a machine may do a stage before it is struck
     killed, whole = (tmp_path / name / "checkpoints" / "tiny" for name in ("killed", "whole"))
     assert_same_numbers(killed, whole)
     assert {directory.read_status(run).state for run in directory.runs(killed)} == {"completed"}
