@@ -126,7 +126,7 @@ def _life(stage: str, root: Path, folder: Path, config: ExperimentConfig, number
 
 
 def _queue(folder: Path, is_anew: bool = False) -> None:
-    """Queues what a kill left; once all is done, begins a run again, at its end or anew, so that there is something to kill."""
+    """Queues what a kill left; once all is done, begins a run again, at its end or anew, so that there is work to kill."""
     runs = directory.runs(folder)
     if all(directory.read_status(run).state == "completed" for run in runs):
         for path in runs[-1].glob("*.safetensors") if is_anew else ():
