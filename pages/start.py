@@ -1,5 +1,6 @@
 """START. What have I learnt so far?"""
 
+import os
 from pathlib import Path
 
 import streamlit as st
@@ -22,9 +23,10 @@ if not _shared.has_experiments():
 
 from core.runs import device_queue, directory, jobs, overview  # noqa: E402 - after the first screen has been drawn
 from core.runs.overview import Overview  # noqa: E402
+from core.visible import visible  # noqa: E402
 
 MOST_DAMAGE = 3  # sentences about one experiment
-A_PAGE = 8  # experiments drawn with all that can be done with them; the rest of a thousand is a page or a word away
+A_PAGE = 10  # experiments drawn in full; more are lines of a table, a page of them at a time
 
 
 def _row(found: Overview) -> None:
@@ -73,32 +75,44 @@ def _act(found: Overview) -> None:
     _shared.delete_button(found.folder, key)
 
 
-def _shown(folders: list[Path]) -> list[Path]:
-    """The experiments of the page, or whose name holds the word, that was asked for; all where there are few."""
-    if len(folders) <= A_PAGE:
-        return folders
+def _listed(folders: list[Path]) -> list[Path]:
+    """Many experiments as one table, a page of them at a time; the one that is chosen in it is drawn in full below."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         word = st.text_input("Find", key="find-experiment", placeholder="part of a name", width=260).strip().lower()
-        matching = [folder for folder in folders if word in folder.name.lower()]
+        matching = [folder for folder in folders if word in folder.name.lower()] if word else folders
         last = max(1, -(-len(matching) // A_PAGE))
         page = st.number_input(f"Page of {last:,}", 1, last, key=f"page-of-{last}", width=160)
-        st.caption(f"{len(matching):,} experiments, the newest first.")
-    return matching[(page - 1) * A_PAGE:page * A_PAGE]
+        st.caption(f"{len(matching):,} experiments, the newest first. Choose a line to open, resume or delete it.")
+    found = [overview.read(folder) for folder in matching[(page - 1) * A_PAGE:page * A_PAGE]]
+    if not found:
+        return []
+    lines = [{"experiment": visible(item.name), "state": _shared.STATE_WORDS.get(item.state, item.state),
+              "finding": visible("; ".join(item.damage) or item.sentence)} for item in found]
+    chosen = st.dataframe(lines, hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row",
+                          key=f"experiments-{page}-{word}",
+                          column_config={"finding": st.column_config.TextColumn(width="large")})
+    rows = [row for row in chosen.selection.rows if row < len(found)] or [0]
+    return [found[rows[0]].folder]
 
 
-def _is_busy() -> bool:
-    return any(jobs.is_worker_alive(folder) for folder in directory.experiments(_shared.checkpoints_root()))
+def _is_busy(folders: list[Path]) -> bool:
+    return any(os.path.exists(f"{folder}/worker.json") and jobs.is_worker_alive(folder) for folder in folders)
 
 
-@_shared.fragment(run_every=2 if _is_busy() else None)
-def _experiments(was_busy: bool) -> None:
+folders = directory.experiments(_shared.checkpoints_root())
+is_busy = _is_busy(folders)
+
+
+@_shared.fragment(run_every=2 if is_busy else None)
+def _experiments(was_busy: bool, known: list[list[Path]]) -> None:
+    folders = known.pop() if known else directory.experiments(_shared.checkpoints_root())  # known when drawn with the screen
     for error in device_queue.damaged(_shared.checkpoints_root()):
         st.caption(f":material/report: {plain(str(error))}")
-    for folder in _shown(directory.experiments(_shared.checkpoints_root())):
+    for folder in folders if len(folders) <= A_PAGE else _listed(folders):
         _row(overview.read(folder))
-    if was_busy and not _is_busy():
+    if was_busy and not _is_busy(folders):
         st.rerun()
 
 
 st.subheader("Experiments")
-_experiments(_is_busy())
+_experiments(is_busy, [folders])
