@@ -10,7 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -177,11 +177,19 @@ def click_difference(page: Page, test: list[EmbeddingTable]) -> set[str]:
             page.wait_for_timeout(150)
         return hover.count() == 1
 
+    said = page.get_by_text(re.compile("came into|left"))
+
+    def is_clicked() -> bool:
+        """Clicks the cell and gives the page a while to say what changed; a page still being drawn may have lost the click."""
+        if is_hit():
+            page.mouse.down()
+            page.mouse.up()
+            with suppress(Error):
+                said.first.wait_for(timeout=10_000)
+        return said.count() > 0
+
     plot.scroll_into_view_if_needed()
-    page.wait_for_timeout(1000)
-    until(is_hit)
-    page.mouse.down()
-    page.mouse.up()
+    until(is_clicked, lambda: page.locator("body").inner_text())
     is_there = [(space.label_id == row) & (space.cluster == column) for space in test]
     return set(test[0].sample_id[is_there[0] != is_there[1]].tolist())
 

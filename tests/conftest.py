@@ -28,12 +28,24 @@ PROJECT = Path(__file__).resolve().parents[1]
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests beside each other, and whatever they start, have a core each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Files whose numbers could hang on the processor: CI runs them for other kinds of processors too.
+NUMERIC = {"agreement", "chance", "clustering", "comparison", "film", "geometry", "layout", "metrics", "neighbors", "open_set",
+           "paired_tests", "projection", "resampling", "retrieval", "scoring", "suggestions", "table", "trust", "verdict",
+           "worker"}
+
 TINY = {
     "name": "tiny", "dataset": {"source": "digits"}, "encoder": {"name": "test_resnet", "image_size": 32},
     "objectives": ["classification", "supcon"], "images_per_class": [15], "seeds": [0, 1],
     "budget": {"images": 640, "epochs": 2}, "training": {"batch": {"classes": 10, "samples": 8}, "lr": 0.003},
     "evaluation": {"kmeans_seeds": 2, "bootstrap": 200, "probe": 60},
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests of the files in NUMERIC."""
+    for item in items:
+        if item.path.stem.removeprefix("test_") in NUMERIC:
+            item.add_marker(pytest.mark.numeric)
 
 
 @pytest.fixture

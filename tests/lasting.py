@@ -15,9 +15,9 @@ from core.runs import directory, jobs, planning
 from tests.conftest import TINY, tiny
 from tests.waiting import DEADLINE, until
 
-CONFIG = {"name": "lasting", "seeds": [0], "budget": {"images": 16_000, "epochs": 10},
-          "training": {**TINY["training"], "save_minutes": 0.005},  # several saves an epoch
-          "evaluation": {**TINY["evaluation"], "kmeans_seeds": 40}}
+CONFIG = {"name": "lasting", "seeds": [0], "budget": {"images": 6400, "epochs": 10},
+          "training": {**TINY["training"], "save_minutes": 0.001},  # several saves an epoch
+          "evaluation": {**TINY["evaluation"], "kmeans_seeds": 5}}
 TIMES = {"seconds", "total_seconds", "images_per_second", "compute_share", "memory"}
 PHASES = {"building": "building the encoder", "opening": "opening the images", "decoding": "decoding images",
           "training": "training, epoch 4", "validation": "scoring epoch 5", "embedding": "embedding every image",

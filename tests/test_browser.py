@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from core.runs import device_queue, directory, jobs
 from tests.browsing import Server, ask, headline, walk, window
+from tests.lasting import states, trainers
 from tests.waiting import DEADLINE, until
 
 
@@ -50,6 +52,22 @@ def curve(page: Page) -> list[int]:
         return plots.length ? plots[0].data.map(trace => trace.x.length) : [] }""")
 
 
+@contextmanager
+def standing_still(folder: Path, n_frames: int) -> Iterator[None]:
+    """What trains stands still once its runs have so many frames in all, however fast it is and slow the page."""
+    until(lambda: sum(len(directory.snapshots(run)) for run in directory.runs(folder)) >= n_frames, lambda: states(folder))
+    processes = trainers(folder)
+    for process in processes:
+        process.suspend()
+    assert jobs.progress(folder).state == "running", "it must stand still while it trains"
+    try:
+        yield
+    finally:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
 def test_from_the_first_visit_to_the_parquet_file(server: Server, page: Page, tmp_path: Path) -> None:
     page.goto(server.address)
     expect(page.get_by_text("Nothing trained yet.")).to_be_visible()
@@ -58,12 +76,13 @@ def test_from_the_first_visit_to_the_parquet_file(server: Server, page: Page, tm
 
     # both spaces and curves move while it trains
     folder = server.checkpoints / "demo"
-    until(lambda: n_charts(page) == 4 and min(len(points(page, chart)) for chart in (0, 1)) > 100)
-    before = [points(page, chart) for chart in (0, 1)]
-    lines = curve(page)
-    until(lambda: all(points(page, chart) not in ({}, before[chart]) for chart in (0, 1)))
-    until(lambda: curve(page) not in ([], {}, lines))
-    assert jobs.is_worker_alive(folder), "the layouts must have changed while it ran"
+    with standing_still(folder, n_frames=2):
+        until(lambda: n_charts(page) == 4 and min(len(points(page, chart)) for chart in (0, 1)) > 100)
+        before = [points(page, chart) for chart in (0, 1)]
+        lines = curve(page)
+    with standing_still(folder, n_frames=6):
+        until(lambda: all(points(page, chart) not in ({}, before[chart]) for chart in (0, 1)))
+        until(lambda: curve(page) not in ([], {}, lines))
 
     # the comparison
     until(lambda: "MAP@R" in headline(page))
@@ -102,20 +121,22 @@ def test_a_run_goes_on_without_its_page_and_its_server(server: Server, page: Pag
     until(lambda: jobs.progress(folder).share > 0)
     worker = directory.read_json(folder / "worker.json")
 
-    page.reload()
-    expect(page.get_by_role("heading", name="Training:")).to_be_visible()
-    server.stop()
-    assert jobs.is_alive(worker["pid"], worker["pid_created"])
-    share = jobs.progress(folder).share
+    with standing_still(folder, n_frames=2):
+        page.reload()
+        expect(page.get_by_role("heading", name="Training:")).to_be_visible()
+        server.stop()
+        assert jobs.is_alive(worker["pid"], worker["pid_created"])
+        share = jobs.progress(folder).share
     until(lambda: jobs.progress(folder).share > share)
 
-    server.start()
-    page.goto(f"{server.address}/watch?experiment=demo")  # straight to the screen, as from a bookmark
-    expect(page.get_by_role("heading", name="Training:")).to_be_visible()
-    expect(page.get_by_role("link", name="Compare")).to_be_visible()
+    with standing_still(folder, n_frames=2):
+        server.start()
+        page.goto(f"{server.address}/watch?experiment=demo")  # straight to the screen, as from a bookmark
+        expect(page.get_by_role("heading", name="Training:")).to_be_visible()
+        expect(page.get_by_role("link", name="Compare")).to_be_visible()
 
-    # killed: shown as lost, with the way on
-    psutil.Process(worker["pid"]).kill()
+        # killed: shown as lost, with the way on
+        psutil.Process(worker["pid"]).kill()
     expect(page.get_by_role("heading", name="Lost: its process is gone.")).to_be_visible()
     expect(page.get_by_role("button", name="Resume all")).to_be_visible()
     page.goto(server.address)

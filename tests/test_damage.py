@@ -14,6 +14,7 @@ import main
 from core.runs import directory, examination, jobs, verdict
 from tests.conftest import PROJECT
 from tests.lasting import assert_same_run
+from tests.waiting import DEADLINE
 
 RUN = "supcon-15-seed0"
 SCREENS = ("start", "data", "train", "watch", "compare", "explore", "export")
@@ -178,7 +179,7 @@ def test_every_screen_and_list_show_the_good_and_say_what_is_damaged(
     [item] = [item for item in json.loads(capsys.readouterr().out)["experiments"] if item["experiment"] == "good"]
     assert (item["state"], item["sentence"], item["damage"]) == ("completed", sentence, [])
 
-    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=120)
+    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=DEADLINE)
     for screen in SCREENS:
         app.query_params["experiment"] = "damaged"
         if screen == "train":
@@ -207,7 +208,7 @@ def test_every_screen_and_list_show_the_good_and_say_what_is_damaged(
 def test_the_screen_that_reads_a_damaged_file_says_which_and_what_can_be_done(
         kind: str, screen: str, words: str, pair: tuple[Path, Path]) -> None:
     DAMAGE[kind](pair[1], pair[1] / RUN)
-    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=120)
+    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=DEADLINE)
     app.query_params["experiment"], app.query_params["run"] = "damaged", RUN
     app.run()
     app.switch_page(f"pages/{screen}.py").run()
@@ -235,7 +236,7 @@ def test_an_experiment_whose_name_is_not_text_and_other_strange_things_blind_nob
     assert main.main(["list", "--checkpoints", str(root)]) == 0
     out = capsys.readouterr().out
     assert "good  completed" in out and "not\\xfftext  completed" in out
-    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=120).run()
+    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=DEADLINE).run()
     assert not app.exception and "good" in shown(app)
 
 

@@ -16,7 +16,7 @@ import pytest
 from core.runs import device_queue, directory, jobs
 from core.runs.device_queue import Ticket
 from tests.conftest import PROJECT
-from tests.lasting import lasting
+from tests.lasting import Hold, lasting
 from tests.waiting import DEADLINE, until
 
 CPU = ("cpu",)
@@ -162,7 +162,7 @@ def test_waiting_loads_nothing_heavy() -> None:
 STARTER = """
 import sys
 from pathlib import Path
-from tests.lasting import lasting
+from tests.lasting import Hold, lasting
 for name in sys.argv[2:]:
     lasting(Path(sys.argv[1]), name=name, objectives=["classification"], budget={"images": 160, "epochs": 2})
     print(name, flush=True)
@@ -202,15 +202,17 @@ def test_eight_experiments_of_two_killed_starters_run_one_by_one_in_order(tmp_pa
         assert (folder / "worker.log").read_text().count("classification-15-seed0 completed") == 1
 
 
-def test_without_the_queue_nobody_is_waited_for(tmp_path: Path) -> None:
+def test_without_the_queue_nobody_is_waited_for(tmp_path: Path, hold: Hold) -> None:
+    hold.at_phase("training", "classification")
     first = lasting(tmp_path)
-    until(lambda: directory.read_records(first / "classification-15-seed0"))
+    trainer = hold.wait(first)
     second = directory.create(directory.read_config(first).model_copy(update={"name": "second"}),
                               directory.read_manifest(first), first.parent)
     jobs.start(second, tmp_path / "data", "cpu", queue=False)
     assert device_queue.position(second) is None
     until(lambda: directory.read_records(second / "classification-15-seed0"))
     assert any(directory.read_status(run).state == "running" for run in directory.runs(first))
+    trainer.resume()
     for folder in (first, second):
         jobs.stop(directory.runs(folder))
         assert jobs.wait(folder, DEADLINE)

@@ -21,6 +21,7 @@ from core.training import checkpoint, encoder, normalization, objectives
 from core.training.encoder import DataConfig
 from core.training.trainer import Trainer
 from tests.conftest import TINY, run_experiment, tiny
+from tests.waiting import DEADLINE
 
 DATA = DataConfig(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), image_size=32, crop_pct=1.0)
 LABEL_ID = np.repeat(np.arange(4, dtype=np.int32), 12)
@@ -187,7 +188,7 @@ with joined(torch.device("cpu")) as ranks:
 
 def test_they_stay_in_each_of_two_processes() -> None:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"]
-    result = subprocess.run([*launcher, sys.executable, "-c", TWO], capture_output=True, text=True, timeout=600,
+    result = subprocess.run([*launcher, sys.executable, "-c", TWO], capture_output=True, text=True, timeout=DEADLINE,
                             cwd=Path(__file__).resolve().parents[1])
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("KEPT") == 2
