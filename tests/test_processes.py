@@ -89,3 +89,16 @@ def test_no_helper_outlives_a_process_that_is_killed(tmp_path: Path) -> None:
         assert helper.is_running()
         parent.kill()
         helper.wait(DEADLINE)
+
+
+def test_a_part_at_which_helpers_die_is_lost_alone():
+    """A decoder that ends its process takes no other file with it."""
+    chunks = [[1, 2], [3, 7, 4], [7], [5]]
+    found = list(processes.in_parallel(_dies_at_seven, chunks, in_processes=True, lost=lambda part: -part))
+    assert found == [[1, 2], [3, -7, 4], [-7], [5]]
+
+
+def _dies_at_seven(chunk: list[int]) -> list[int]:
+    if 7 in chunk:
+        os._exit(11)
+    return chunk

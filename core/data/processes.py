@@ -25,7 +25,8 @@ MANY = 1_000  # files from which on processes are worth their start
 _PROJECT = Path(__file__).resolve().parents[2]
 
 
-def in_parallel(work: Callable[[Chunk], Result], chunks: list[Chunk], in_processes: bool) -> Iterator[Result]:
+def in_parallel(work: Callable[[Chunk], Result], chunks: list[Chunk], in_processes: bool,
+                lost: Callable[[object], object] | None = None) -> Iterator[Result]:
     """What `work` makes of each chunk, in order, on every core. When whoever asks has had enough, chunks that were begun are
     finished, the others left.
 
@@ -33,9 +34,11 @@ def in_parallel(work: Callable[[Chunk], Result], chunks: list[Chunk], in_process
         work: a function; in processes, of a module that imports little, or `functools.partial` of one.
         chunks: what to work on.
         in_processes: else in threads.
+        lost: what stands for the result of one part of a chunk at which a helper ends, given that part. Chunks and results
+            are then lists: the chunk's parts are worked on again, one by one, in other helpers.
 
     Raises:
-        ChildProcessError: if a helper ends before its work does.
+        ChildProcessError: if a helper ends before its work does, and nothing stands for what is lost.
         Exception: what `work` raises.
     """
     n = min(os.cpu_count() or 1, len(chunks))
@@ -45,17 +48,40 @@ def in_parallel(work: Callable[[Chunk], Result], chunks: list[Chunk], in_process
         call = work
         if in_processes:
             idle: queue.SimpleQueue[_Helper] = queue.SimpleQueue()
-            for _ in range(n):
-                helper = _Helper()
-                stack.callback(helper.close)
-                idle.put(helper)
+            helpers: list[_Helper] = []
+            stack.callback(lambda: [helper.close() for helper in helpers])
 
-            def call(chunk: Chunk) -> Result:
+            def started() -> _Helper:
+                helpers.append(_Helper())
+                return helpers[-1]
+
+            for _ in range(n):
+                idle.put(started())
+
+            def once(chunk: Chunk) -> Result:
                 helper = idle.get()
                 try:
                     return helper.call(work, chunk)
+                except ChildProcessError:
+                    if lost is not None:
+                        helper = started()
+                    raise
                 finally:
                     idle.put(helper)
+
+            def alone(part: object) -> list:
+                try:
+                    return once([part])
+                except ChildProcessError:
+                    return [lost(part)]
+
+            def call(chunk: Chunk) -> Result:
+                try:
+                    return once(chunk)
+                except ChildProcessError:
+                    if lost is None:
+                        raise
+                    return [result for part in chunk for result in alone(part)]
 
         pool = ThreadPoolExecutor(n)
         stack.callback(pool.shutdown, cancel_futures=True)

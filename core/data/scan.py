@@ -95,7 +95,8 @@ def scan(root: Path, paths: list[str], cache: Path | None = None, progress: Prog
                 missing.append((path, *state))
         if progress:
             progress(len(found), len(paths))
-        for (path, *_), (digest, look, *others) in _read(missing, partial(reading.looks, root, None), kept, _INSERT):
+        for (path, *_), (digest, look, *others) in _read(missing, partial(reading.looks, root, None), kept, _INSERT,
+                                                         reading.LOST):
             found[path] = Seen(digest, look, "", *others)
             if progress:
                 progress(len(found), len(paths))
@@ -147,12 +148,13 @@ def _opened(cache: Path | None, root: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _read(items: list[tuple], work: Callable[[list[str]], list[tuple]], kept: sqlite3.Connection,
-          sql: str) -> Iterator[tuple[tuple, tuple]]:
-    """Each item, which begins with a path, with what `work` makes of it; in order, and written down as it comes."""
+          sql: str, lost: tuple | None = None) -> Iterator[tuple[tuple, tuple]]:
+    """Each item, which begins with a path, with what `work` makes of it; in order, and written down as it comes. `lost` stands
+    for one at which the process ends."""
     chunks = _chunks(items)
     written = time.monotonic()
     results = processes.in_parallel(work, [[item[0] for item in chunk] for chunk in chunks],
-                                    in_processes=len(items) >= processes.MANY)
+                                    in_processes=len(items) >= processes.MANY, lost=lost and (lambda _: lost))
     try:
         for chunk, found in zip(chunks, results):
             kept.executemany(sql, [(*item, *values) for item, values in zip(chunk, found)])
