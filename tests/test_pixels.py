@@ -172,3 +172,13 @@ def test_any_image_becomes_a_square(size):
     assert found.shape == (16, 16, 3)
     assert found.dtype == np.uint8
     assert (found == (9, 8, 7)).all()
+
+
+def test_the_same_samples_in_another_order_are_another_file(tmp_path):
+    """As of a table whose rows were sorted anew: its fingerprint is the same, its rows are not."""
+    manifest = manifest_of(5)
+    columns = ("sample_id", "label", "group", "digest", "picture", "official", "split")
+    turned = Manifest(**{name: getattr(manifest, name)[::-1] for name in columns})
+    assert turned.fingerprint == manifest.fingerprint == manifest.row_key
+    first = pixels.load(manifest, Shades(), 6, tmp_path)
+    assert np.array_equal(pixels.load(turned, Shades(), 6, tmp_path), first[::-1])

@@ -100,7 +100,7 @@ def list_files(root: Path) -> Listing:
 def state(root: Path) -> str:
     """A hash of what a look from outside tells of every file below a folder: path, size, times of change, inode.
 
-    Opens no file: 100,000 take half a second.
+    Opens no file: 3,695 files take 0.06 s.
     """
     digest = hashlib.sha256()
     trouble: list[Unreadable] = []

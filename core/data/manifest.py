@@ -97,6 +97,15 @@ class Manifest:
         return digest.hexdigest()[:16]
 
     @cached_property
+    def row_key(self) -> str:
+        """Names the samples and their order, for what is stored row by row: the fingerprint where they are sorted by
+        sample_id, as of every source but a table."""
+        ids = self.sample_id.tolist()
+        if ids == sorted(ids):
+            return self.fingerprint
+        return f"{self.fingerprint}-{hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:16]}"
+
+    @cached_property
     def conflicts(self) -> tuple[Pair, ...]:
         """Pairs of the same picture under two labels."""
         label = dict(zip(self.sample_id.tolist(), self.label.tolist()))

@@ -28,7 +28,7 @@ _SYNC_SECONDS = 0.3  # between writings to the disk itself
 
 def cache_path(cache: Path, manifest: Manifest, size: int) -> Path:
     """Where the decoded pixels of a dataset at one size lie; a changed image changes the fingerprint and so the name."""
-    return cache / f"{manifest.fingerprint}{manifest.levels.key}-{size}.npy"
+    return cache / f"{manifest.row_key}{manifest.levels.key}-{size}.npy"
 
 
 def load(manifest: Manifest, source: Source, size: int, cache: Path, progress: Progress | None = None) -> np.ndarray:
