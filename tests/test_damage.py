@@ -247,7 +247,7 @@ def test_a_damaged_run_is_resumed_to_the_same_numbers(pair: tuple[Path, Path], t
     assert {item.path.parent.name for item in examination.examine(damaged)} == {RUN, "untrained-15-seed0"}
     again = jobs.resume(directory.runs(damaged), tmp_path / "data", "cpu")
     assert {run.name for run in again} == {RUN, "untrained-15-seed0"}
-    assert jobs.wait(damaged, 600)
+    assert jobs.wait(damaged, DEADLINE)
     for name in (RUN, "untrained-15-seed0"):
         assert_same_run(damaged / name, good / name)
     assert not examination.examine(damaged)

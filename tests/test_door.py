@@ -14,6 +14,7 @@ from starlette.datastructures import Headers
 
 from pages._door import refusal
 from tests.browsing import Server
+from tests.waiting import DEADLINE
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def ask(server: Server, path: str = "/", method: str = "GET", **headers: str) ->
     """Status and head of the answer to a raw request; a header's name has _ for -."""
     given = {"Host": f"localhost:{server.port}", "Connection": "close",
              **{name.replace("_", "-"): value for name, value in headers.items()}}
-    with socket.create_connection(("localhost", server.port), timeout=60) as link:
+    with socket.create_connection(("localhost", server.port), timeout=DEADLINE) as link:
         lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items()), "", ""]
         link.sendall("\r\n".join(lines).encode())
         answer = b""
@@ -122,7 +123,7 @@ def test_a_page_on_another_port_can_neither_frame_nor_read_nor_steer_the_app(ser
     try:
         page = browser.new_page()
         page.goto(f"http://localhost:{evil.server_port}/")
-        expect(page.locator("p")).to_have_text("no image,socket refused,unread", timeout=120_000)
+        expect(page.locator("p")).to_have_text("no image,socket refused,unread")
         [frame] = [item for item in page.frames if item != page.main_frame]
         assert not frame.url.startswith(server.address) and not frame.locator("#root").count()
         page.close()
