@@ -129,8 +129,15 @@ def _run(options: argparse.Namespace) -> int:
         return _run_as_one_of_several(configs, options)
     jobs.check_device(options.device)
     plans = [_plan(config, options) for config in configs]  # what cannot work is refused before anything has run
-    return max(_follow(planning.launch(checked, options.checkpoints, options.data, options.device, options.queue), options)
-               for checked in plans)
+    return max(_follow(_launch(checked, options), options) for checked in plans)
+
+
+def _launch(checked: planning.Plan, options: argparse.Namespace) -> Path:
+    """Starts an experiment, and says what is known of its split."""
+    folder = planning.launch(checked, options.checkpoints, options.data, options.device, options.queue)
+    known = separation.sentence(checked.manifest)
+    print(f"{known[0].upper()}{known[1:]}. {separation.advice(checked.manifest)}".rstrip(), file=sys.stderr)
+    return folder
 
 
 def _run_as_one_of_several(configs: list[ExperimentConfig], options: argparse.Namespace) -> int:
@@ -164,9 +171,6 @@ def _plan(config: ExperimentConfig, options: argparse.Namespace) -> planning.Pla
         checked = planning.plan(config, options.data, _on(bar))
     for line in census.lines(checked.manifest):
         print(line, file=sys.stderr)
-    print(f"{separation.sentence(checked.manifest)}.", file=sys.stderr)
-    if advice := separation.advice(checked.manifest):
-        print(advice, file=sys.stderr)
     pairs, conflicts = checked.manifest.duplicates, checked.manifest.conflicts
     if pairs:
         print(f"copies of a picture, each kept on one side of the split: {len(pairs):,}", file=sys.stderr)

@@ -234,15 +234,20 @@ def test_a_configuration_of_the_study_trains_on_data_at_hand(tmp_path: Path) -> 
                 "--set", "budget.images=1920", "--set", "budget.epochs=2", "--set", "evaluation.bootstrap=100", root=tmp_path)
     assert told.returncode == 0, told.stderr
     assert "triplet" in told.stdout
+    assert "No group and no copy that was found is on two sides of the split." in told.stderr
     manifest = directory.read_manifest(tmp_path / "checkpoints" / "ld-micro-convnext-contra")
     assert len(set(manifest.group.tolist())) == 60, "the photograph is the name up to its last underscore"
 
 
 def test_copies_and_conflicts_are_told_on_the_command_line(image_folder: Path, tmp_path: Path) -> None:
     shutil.copyfile(image_folder / "light" / "light_0_0.png", image_folder / "dark" / "wrong.png")
+    (image_folder / "dark" / "phone.heic").write_bytes(bytes(300))
+    (image_folder / "notes.txt").write_text("x")
     told = duet("--config", "configs/folder_example.yaml", "--device", "cpu", "--set", f"dataset.root={image_folder}", "--set",
                 "training.batch={classes: 2, samples: 4}", "--set", "images_per_class=[8]", "--set", "encoder.weights=absent",
                 root=tmp_path)
+    assert "left out dark/phone.heic: HEIC is not read; save it as PNG or JPEG" in told.stderr
+    assert "Files that are no images, not read: 1 .txt." in told.stderr
     assert "copies of a picture, each kept on one side of the split: 1" in told.stderr
     assert "the same picture under two labels: 1 (dark/wrong.png and light/light_0_0.png)" in told.stderr
 
