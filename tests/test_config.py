@@ -358,3 +358,58 @@ def test_a_trial_is_a_share_of_the_budget_and_every_trained_run_has_as_many():
     assert all_images.n_images == 1000 + 3 * 300, "three steps of a hundred each"
     assert few.n_images == 1000 + 3 * 260, "thirteen of twenty"
     assert all_images.with_lr(0.01).training.lr == 0.01 and all_images.training.lr == 0.5
+
+
+@pytest.mark.parametrize("values, message", [
+    ({"split": {"held_out_classes": [1, 2]}}, "split.held_out_classes must be a whole number or a list of texts, got [1, 2]"),
+    ({"split": {"held_out_classes": ["a", 2]}},
+     'split.held_out_classes must be a whole number or a list of texts, got ["a", 2]'),
+    ({"split": {"held_out_classes": "a"}}, 'split.held_out_classes must be a whole number or a list of texts, got "a"'),
+    ({"split": {"held_out_classes": 1.5}}, "split.held_out_classes must be a whole number or a list of texts, got 1.5"),
+    ({"encoder": {"options": {"pad": [1]}}},
+     "encoder.options.pad must be true or false or a whole number or a number or text, got [1]"),
+    ({"split": {"fractions": [0.5, 0.5]}}, "split.fractions must be a list of 3 numbers, got [0.5, 0.5]"),
+    ({"split": {"fractions": ["a", 0.1, 0.2]}}, 'split.fractions.0 must be a number, got "a"'),
+    ({"training": {"augmentation": {"crop_scale": [1]}}},
+     "training.augmentation.crop_scale must be a list of 2 numbers, got [1]"),
+    ({"images_per_class": [[1]]}, "images_per_class.0 must be a whole number from 1 or 'all', got [1]"),
+    ({"seeds": ["a"]}, 'seeds.0 must be a whole number, got "a"'),
+    ({"objectives": [3]}, "objectives.0 must be an objective's name or a mapping with a 'name', got 3"),
+])
+def test_a_refusal_names_the_key_as_it_stands_in_the_file(values, message):
+    assert refusal({**MINIMAL, **values}) == message
+
+
+@pytest.mark.parametrize("seed", [2**63, 2**64, 10**5000], ids=["63 bits", "64 bits", "5000 digits"])
+@pytest.mark.parametrize("where", ["seeds.0", "split.seed"])
+def test_a_seed_that_no_generator_takes_is_refused(where, seed):
+    values = {"seeds": [seed]} if where == "seeds.0" else {"split": {"seed": seed}}
+    message = refusal({**MINIMAL, **values})
+    assert message.startswith(f"{where} must be a whole number from 0 to {2**63 - 1}, what the random generators take, got ")
+    assert len(message) < 200
+    assert parse(seeds=[2**63 - 1], split={"seed": 2**63 - 1}).seeds == (2**63 - 1,)
+
+
+@pytest.mark.parametrize("key, values", [("mean", [123.7, 116.3, 103.5]), ("std", [58.4, 57.1, 57.4]), ("mean", [-0.1, 0, 0])])
+def test_mean_and_std_of_pixels_in_0_to_255_are_refused(key, values):
+    message = refusal({**MINIMAL, "encoder": {key: values}})
+    assert message.startswith(f"encoder.{key} must be three numbers from 0 to 1, for pixels in 0..1, got [")
+    assert ("divide those of pixels in 0..255 by 255" in message) == (max(values) > 1)
+    assert parse(encoder={key: [0, 0.5, 1] if key == "mean" else [1 / 255, 0.5, 1]})
+
+
+@pytest.mark.parametrize("weights", ["", "  "])
+def test_weights_of_no_name_are_refused(weights):
+    """As the page gives them where a file is chosen and none is named."""
+    assert refusal({**MINIMAL, "encoder": {"weights": weights}}) == (
+        f"encoder.weights must be 'random', 'hub' or the path of a weights file, got {weights!r}")
+
+
+@pytest.mark.parametrize("option", ["num_classes", "pretrained", "checkpoint_path", "in_chans", "features_only"])
+def test_options_that_are_not_the_architectures_are_refused(option):
+    assert refusal({**MINIMAL, "encoder": {"options": {option: 3}}}).startswith(f"encoder.options must not set {option}: ")
+
+
+def test_what_an_earlier_version_accepted_still_opens():
+    values = {**MINIMAL, "seeds": [2**64], "encoder": {"mean": [123.7, 116.3, 103.5], "options": {"in_chans": 3}}}
+    assert config.parse(values, stored=True).seeds == (2**64,)

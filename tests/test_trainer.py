@@ -394,3 +394,8 @@ def test_loss_falls_on_an_easy_problem(objective: str) -> None:
 def test_batch_that_cannot_be_filled_is_refused() -> None:
     with pytest.raises(ValueError, match=r"training.batch must fit 4 classes of at least 8 samples, got 4 × 9"):
         make_trainer(run_config(batch=(4, 9), epochs=1))
+
+
+def test_the_largest_seed_trains() -> None:
+    """Numbers derived from a seed stay within what torch's generators take."""
+    assert all(math.isfinite(record.loss) for record in train(make_trainer(run_config(seed=2**63 - 1))))
