@@ -6,7 +6,6 @@ Exit code 0: done. 1: the work failed. 2: bad input, with one line on standard e
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from core import config as configuration
-from core import experiment_file, files
+from core import experiment_file
 from core.config import ExperimentConfig
 from core.data import census, separation
 from core.files import Damaged
@@ -44,7 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except BAD_INPUT as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        is_work = isinstance(error, Damaged) and options.command in (_export, _embed)  # its run was whole once
+        return 1 if is_work else 2
     except OSError as error:  # a full disk, a cache that cannot be written
         print(f"error: {failure(error)}", file=sys.stderr)
         return 1
@@ -89,6 +89,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     embed = add("embed", _embed, "embed any folder of images with a trained encoder", device, run="experiment/run")
     embed.add_argument("folder", type=Path)
     embed.add_argument("--output", type=Path, required=True, metavar="FILE.parquet")
+    embed.add_argument("--allow-unfinished", action="store_true",
+                       help="also take the best weights so far of a run that is not completed; the table says so")
     compare = add("compare", _compare, "compare two spaces", as_json)
     for place in ("a", "b"):
         compare.add_argument(place, help="experiment/run, experiment/arm (all its seeds) or an embedding table's file; of two "
@@ -353,14 +355,18 @@ def _embed(options: argparse.Namespace) -> int:
     if not options.folder.is_dir():
         raise FileNotFoundError(f"folder must hold images, found none at {options.folder}")
     from core.analysis import table as tables
+    from core.data import listing
     from core.runs import inference  # loads torch: only here
     from core.runs.worker import resolve_device
 
     with tqdm(desc="reading images", unit=" images", disable=None, leave=False) as bar:
-        table, left_out = inference.embed_folder(run, options.folder, resolve_device(options.device), _on(bar))
+        table, left_out = inference.embed_folder(run, options.folder, resolve_device(options.device), _on(bar),
+                                                  options.allow_unfinished)
     tables.write(table, options.output)
     for name, reason in left_out:
         print(f"left out {name}: {reason}", file=sys.stderr)
+    if others := table.metadata["folder"]["other_files"]:
+        print(f"no images: {listing.other_words(others)}", file=sys.stderr)
     print(f"{options.output}: {len(table):,} images, {table.embedding.shape[1]} dimensions")
     return 0
 
@@ -442,30 +448,10 @@ def _export(options: argparse.Namespace) -> int:
         reporting.write(directory.find(options.checkpoints, options.run), options.output)
         print(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB")
         return 0
-    _check_output(options.output, (".parquet", ".html", ".onnx", ".safetensors"))
-    run = directory.find(options.checkpoints, options.run)
-    if not (run / "embeddings.parquet").is_file():
-        raise ValueError(f"a run to export must be completed, got {jobs.derived_status(run).state} for {options.run!r}")
-    from core.runs import scoring
+    from core.runs import exports
 
-    match options.output.suffix:
-        case ".parquet":
-            scoring.read_embeddings(run)  # verifies; the file itself is copied, byte for byte
-            with files.replacing(options.output) as temporary:
-                shutil.copyfile(run / "embeddings.parquet", temporary)
-        case ".html":
-            from core.report import html
-
-            html.write_space(scoring.read_embeddings(run), options.run, options.output)
-        case ".safetensors":
-            if not (run / "best.safetensors").is_file():
-                raise ValueError(f"weights to export must have been trained, got the untrained run {options.run!r}")
-            with files.replacing(options.output) as temporary:
-                shutil.copyfile(run / "best.safetensors", temporary)
-        case ".onnx":
-            from core.runs import inference
-
-            inference.export_onnx(run, options.output)
+    _check_output(options.output, exports.SUFFIXES)
+    exports.write(directory.find(options.checkpoints, options.run), options.output)
     print(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB")
     return 0
 

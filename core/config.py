@@ -33,6 +33,7 @@ from core.objectives import (
     UntrainedConfig,
     is_drawn,
 )
+from core.preprocessing import GeometryName
 from core.wording import cut, describe, shown
 
 RANDOM_SPLIT = "a random split"
@@ -183,7 +184,8 @@ _NOT_OPTIONS = frozenset({"num_classes", "in_chans", "pretrained", "pretrained_c
 
 class EncoderConfig(_Config):
     """A timm backbone. `weights` is 'random', 'hub' (timm's pretrained weights) or a local file's path; `mean` and `std` are
-    for pixels in 0..1; `options` are keyword arguments of the architecture."""
+    for pixels in 0..1; `options` are keyword arguments of the architecture. `geometry` is how images are resized and cropped
+    for evaluation: as timm does, or 'rounded', as experiments did before."""
 
     name: str = Field("test_convnext", max_length=200)
     weights: str = "random"
@@ -191,6 +193,14 @@ class EncoderConfig(_Config):
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     image_size: int | None = Field(None, ge=16, le=1024)
+    geometry: GeometryName = "timm"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_has_its_geometry(cls, values: object, info: ValidationInfo) -> object:
+        if _is_stored(info) and isinstance(values, dict) and "geometry" not in values:
+            return {**values, "geometry": "rounded"}
+        return values
 
     @field_validator("weights")
     @classmethod

@@ -8,7 +8,7 @@ import streamlit as st
 from core.analysis.comparison import first_up, unfair_words
 from core.config import arm_label
 from core.runs import directory, openings, pairs, reporting, trials, verdict
-from pages import _confusion, _curve, _look_first, _pair, _query, _readouts, _shared, _verdict, _won_lost
+from pages import _confusion, _curve, _look_first, _pair, _query, _readouts, _shared, _spaces, _verdict, _won_lost
 from pages._text import plain
 
 _shared.enter(__file__)
@@ -55,7 +55,13 @@ def _compared(experiment: str, a: str, b: str, images_per_class: int | str, stam
     return pairs.said(Path(experiment), _found(experiment, stamps), a, b, images_per_class)
 
 
-compared = _compared(str(folder), name_a, name_b, count, stamps)
+paths = [folder / f"{name}-{count}-seed{seed}" / "embeddings.parquet" for name in (name_a, name_b)]
+try:
+    compared = _compared(str(folder), name_a, name_b, count, stamps)
+    _spaces.shared(paths, "test")  # refuses labels that disagree
+except ValueError as error:
+    st.error(f"{error}.", icon=":material/error:")
+    st.stop()
 rows = [row for row in found["rows"] if row["images_per_class"] == count]
 with headline:
     st.header(f"{plain(compared['sentence'])}.")
@@ -110,7 +116,6 @@ st.download_button("Download the report", _report, f"{folder.name}-report.html",
 
 # Both spaces
 
-paths = [folder / f"{name}-{count}-seed{seed}" / "embeddings.parquet" for name in (name_a, name_b)]
 with _shared.in_words():
     _pair.draw(folder, paths, (name_a, name_b))
 

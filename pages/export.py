@@ -1,8 +1,10 @@
 """EXPORT. How do I take it with me?"""
 
+from pathlib import Path
+
 import streamlit as st
 
-from core.runs import best, directory, scoring
+from core.runs import best, directory, exports, scoring, usage
 from pages import _selections, _shared
 
 _shared.enter(__file__)
@@ -12,7 +14,6 @@ headline = st.container()
 pickers = st.columns(2)
 with pickers[0]:
     folder = _shared.pick_experiment()
-config = directory.read_config(folder)
 done = _shared.finished_runs(folder, "Embeddings to download")
 with pickers[1]:
     name = _shared.pick("Run", done, "run", default=len(done) - 1)
@@ -23,6 +24,32 @@ path = folder / name / "embeddings.parquet"
 def _described(path_: str, modified: int, size: int) -> tuple[int, int, str]:
     found = scoring.read_embeddings(path.parent)
     return len(found), found.embedding.shape[1], found.metadata["normalization"]
+
+
+@st.cache_data(max_entries=16, show_spinner="Verifying …")
+def _values(path_: str, modified: int, size: int) -> dict:
+    """What stands in the header of weights that are what was saved."""
+    return exports.verified_weights(Path(path_).parent)[1]
+
+
+def _weights_to_take(weights: Path, file: str) -> None:
+    """The encoder's weights to download, and the code that embeds with them; or why they cannot be taken."""
+    try:
+        values = _values(*_shared.stamp(weights)) if weights.is_file() else exports.verified_weights(weights.parent)[1]
+    except ValueError as error:
+        st.error(f"{error}.", icon=":material/error:")
+        return
+    st.write(f"The encoder's best weights under timm's names, selected on validation. "
+             f"{weights.stat().st_size / 1e6:.1f} MB.")
+    if best.epoch(weights.parent) == 0:
+        st.markdown(":orange[No epoch of training was better on validation, so these are the weights before training.]")
+    with weights.open("rb") as content:
+        st.download_button("Download weights", content, file, "application/octet-stream", icon=":material/download:",
+                           on_click="ignore")
+    st.code(usage.snippet(file, values), language="python")
+    exact = ("The vectors above, for any image; 16-bit levels want scaling to 8 bits first." if usage.is_exact(values) else
+             "Near the vectors above but not the same: this run was trained before images were resized as timm does.")
+    st.caption(exact)
 
 
 n_rows, width, normalization = _described(*_shared.stamp(path))
@@ -56,19 +83,8 @@ FROM '{file}' ORDER BY similarity DESC LIMIT 10;""", language="sql")
     st.code(f"embedding-atlas {file} --x x --y y --vector embedding", language="bash")
 with weights_tab:
     weights = folder / name / "best.safetensors"
-    if weights.is_file():
-        st.write(f"The encoder's best weights under timm's names, selected on validation. "
-                 f"{weights.stat().st_size / 1e6:.1f} MB.")
-        if best.epoch(folder / name) == 0:
-            st.markdown(":orange[No epoch of training was better on validation, so these are the weights before training.]")
-        with weights.open("rb") as content:
-            st.download_button("Download weights", content, f"{folder.name}-{name}.safetensors",
-                               "application/octet-stream", icon=":material/download:", on_click="ignore")
-        st.code(f"""import timm
-from safetensors.torch import load_file
-
-encoder = timm.create_model("{config.encoder.name}", num_classes=0, **{config.encoder.options})
-encoder.load_state_dict(load_file("{folder.name}-{name}.safetensors"))""", language="python")
+    if directory.read_run(folder / name).is_trained:
+        _weights_to_take(weights, f"{folder.name}-{name}.safetensors")
         st.caption("ONNX, from the command line:")
         st.code(f"python main.py export {folder.name}/{name} --output {name}.onnx", language="bash")
         st.caption("Any folder of images through this encoder:")
@@ -79,7 +95,6 @@ with page_tab:
     st.write("This space's numbers, layout and confusion on one page that needs no network. About 5 MB.")
     if st.button("Make the page", icon=":material/description:"):
         import tempfile
-        from pathlib import Path
 
         from core.report import html
 

@@ -11,11 +11,12 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[1]
 MODULES = sorted(".".join(path.relative_to(PROJECT).with_suffix("").parts) for path in (PROJECT / "core").rglob("*.py")
                  if path.name != "__init__.py")
-LIGHT = ("data", "analysis", "report", "config", "encoders", "experiment_file", "objectives", "wording")
+LIGHT = ("data", "analysis", "report", "config", "encoders", "experiment_file", "objectives", "preprocessing", "seal",
+         "wording")
 TORCH_FREE = [name for name in MODULES if name.split(".")[1] in LIGHT] + [
     "core.runs.directory", "core.runs.jobs", "core.runs.planning", "core.runs.scoring", "core.runs.verdict", "core.runs.film",
     "core.runs.layout", "core.runs.query", "core.runs.fetch", "core.runs.worker", "core.runs.device_queue",
-    "core.runs.failures"]
+    "core.runs.failures", "core.runs.exports", "core.runs.usage"]
 PAGES = sorted((PROJECT / "pages").glob("*.py"))
 
 

@@ -249,7 +249,7 @@ def test_input_is_the_encoders_own_unless_the_config_says_otherwise() -> None:
     assert (changed.mean, changed.std, changed.image_size) == tuple(given.values())
 
 
-@pytest.mark.parametrize("size, crop_pct, stored", [(224, 0.875, 256), (224, 1.0, 224), (32, 0.95, 34)])
+@pytest.mark.parametrize("size, crop_pct, stored", [(224, 0.875, 256), (224, 1.0, 224), (32, 0.95, 33), (96, 0.875, 109)])
 def test_stored_square_is_the_crop_divided_by_its_share(size: int, crop_pct: float, stored: int) -> None:
     data = encoder.DataConfig(mean=(0, 0, 0), std=(1, 1, 1), image_size=size, crop_pct=crop_pct)
     assert data.storage_size == stored

@@ -89,7 +89,7 @@ def test_real_weights_give_the_neighbours_they_are_known_for() -> None:
     paths = sorted(PETS.glob("*.jpg"))
     breeds, label_id = np.unique([path.stem.rpartition("_")[0] for path in paths], return_inverse=True)
     assert (len(paths), len(breeds)) == (370, 37)
-    stored = np.stack([pixels.square(decoding.decode(path.read_bytes()), data.storage_size) for path in paths])
+    stored = np.stack([pixels.square(decoding.decode(path.read_bytes()), data.stored) for path in paths])
     vectors = embed.embed(module, data, stored, np.arange(len(paths)), torch.device("cpu"), batch_size=64)
     similarity = vectors @ vectors.T
     np.fill_diagonal(similarity, -np.inf)

@@ -18,6 +18,7 @@ _WORDS = {
     "split.group": "groups in the split", "split": "split", "encoder.name": "encoder", "encoder.weights": "first weights",
     "encoder.options": "encoder options", "encoder.width": "embedding width", "encoder": "encoder",
     "input.image_size": "image size", "input": "evaluation transform", "encoder.mean": "evaluation transform",
+    "encoder.geometry": "evaluation transform",
     "encoder.std": "evaluation transform", "encoder.image_size": "image size", "evaluation.flip": "augmentation at evaluation",
     "evaluation.normalize": "normalisation", "evaluation.neighbors": "neighbours of k-NN", "evaluation": "evaluation",
     "budget.images_seen": "images seen", "budget.images": "budget", "budget.epochs": "how often validation selects",
@@ -39,7 +40,7 @@ _HARMLESS = {
     "evaluation.projection": "a layout, for looking", "evaluation.probe": "which samples are filmed",
     "seed": "shown as the seeds it is one of",
 }
-_INPUT = ("encoder.mean", "encoder.std", "encoder.image_size")  # null stands for the encoder's own
+_INPUT = ("encoder.mean", "encoder.std", "encoder.image_size", "encoder.geometry")  # null stands for the encoder's own
 
 
 @dataclass(frozen=True)

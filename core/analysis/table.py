@@ -16,6 +16,7 @@ from core import files
 from core.files import Damaged
 
 _TEXT = ("sample_id", "path", "label", "split", "group")
+_N_NAMED = 5  # samples that a refusal names
 _NUMBERS = {"label_id": pa.int32(), "cluster": pa.int32(), "x": pa.float32(), "y": pa.float32()}
 
 
@@ -68,12 +69,54 @@ class EmbeddingTable:
 
 
 def shared_rows(tables: list[EmbeddingTable]) -> list[EmbeddingTable]:
-    """The rows whose samples stand in every table, in the order of the first: the same sample in the same row of each."""
+    """The rows whose samples stand in every table, in the order of the first: the same sample in the same row of each.
+
+    Raises:
+        ValueError: if the tables disagree on a shared sample's label; names some.
+    """
     shared = set.intersection(*(set(table.sample_id.tolist()) for table in tables))
     order = [sample_id for sample_id in tables[0].sample_id.tolist() if sample_id in shared]
     places = [{sample_id: row for row, sample_id in enumerate(table.sample_id.tolist())} for table in tables]
-    return [table.rows(np.array([place[sample_id] for sample_id in order], dtype=np.int64))
-            for table, place in zip(tables, places)]
+    found = [table.rows(np.array([place[sample_id] for sample_id in order], dtype=np.int64))
+             for table, place in zip(tables, places)]
+    for other in found[1:]:
+        check_labels(found[0].sample_id, found[0].label, other.label)
+    return found
+
+
+def check_labels(sample_id: np.ndarray, label_a: np.ndarray, label_b: np.ndarray) -> None:
+    """Refuses two spaces that know the same samples under different labels; all of shape (n,), row by row.
+
+    Raises:
+        ValueError: if a label differs; names up to five samples.
+    """
+    odd = np.flatnonzero(np.asarray(label_a, str) != np.asarray(label_b, str))
+    if len(odd):
+        shown = [f"{sample_id[row]} ({label_a[row]} in A, {label_b[row]} in B)" for row in odd[:_N_NAMED]]
+        raise ValueError(f"spaces to compare must have the same label for the same sample, got {_and_more(shown, len(odd))}")
+
+
+def check_groups(sample_id: np.ndarray, group_a: np.ndarray, group_b: np.ndarray) -> None:
+    """Refuses two spaces that group the same samples differently; all of shape (n,), row by row. The groups' names may differ.
+
+    What a sample may find, and what the bootstrap draws together, hangs on the groups.
+
+    Raises:
+        ValueError: if a sample's group holds other samples; names up to five.
+    """
+    sizes = []
+    for groups in (group_a, group_b, [f"{a}\0{b}" for a, b in zip(group_a, group_b)]):
+        _, group_id, counts = np.unique(np.asarray(groups, str), return_inverse=True, return_counts=True)
+        sizes.append(counts[group_id])
+    odd = np.flatnonzero((sizes[0] != sizes[2]) | (sizes[1] != sizes[2]))
+    if len(odd):
+        shown = [f"{sample_id[row]} (with {sizes[0][row] - 1} others in A, {sizes[1][row] - 1} in B)"
+                 for row in odd[:_N_NAMED]]
+        raise ValueError(f"spaces to compare must have the same groups of samples, got {_and_more(shown, len(odd))}")
+
+
+def _and_more(shown: list[str], n: int) -> str:
+    return ", ".join(shown) + (f" and {n - len(shown):,} more" if n > len(shown) else "")
 
 
 def write(table: EmbeddingTable, path: Path) -> None:

@@ -1,7 +1,7 @@
 """Each image decoded once: a memory-mapped uint8 array that every run and page shares.
 
-Images are resized so that the shorter side is `size` and cropped in the middle, which is the start of timm's own
-evaluation transform; the last crop to the encoder's input size happens on the device.
+Images are resized and cropped as `core.preprocessing` says, which is the start of timm's own evaluation transform; the last
+crop to the encoder's input size happens on the device.
 """
 
 import errno
@@ -21,43 +21,46 @@ from core.data import processes, reading
 from core.data.manifest import Manifest
 from core.data.scan import Progress
 from core.data.sources import Source
+from core.preprocessing import AnyGeometry, RoundedGeometry
 
 _CHUNK = 32  # images handed over at a time
 _SYNC_SECONDS = 0.3  # between writings to the disk itself
 
 
-def cache_path(cache: Path, manifest: Manifest, size: int) -> Path:
-    """Where the decoded pixels of a dataset at one size lie; a changed image changes the fingerprint and so the name."""
-    return cache / f"{manifest.row_key}{manifest.levels.key}-{size}.npy"
+def cache_path(cache: Path, manifest: Manifest, geometry: AnyGeometry | int) -> Path:
+    """Where the decoded pixels of a dataset in one geometry lie; a changed image changes the fingerprint and so the name."""
+    return cache / f"{manifest.row_key}{manifest.levels.key}-{_geometry(geometry).key}.npy"
 
 
-def load(manifest: Manifest, source: Source, size: int, cache: Path, progress: Progress | None = None) -> np.ndarray:
+def load(manifest: Manifest, source: Source, geometry: AnyGeometry | int, cache: Path,
+         progress: Progress | None = None) -> np.ndarray:
     """Opens the decoded images, decoding them first if no one has.
 
     Args:
         manifest: the samples; row i of the result is its sample i.
         source: reads one sample's image.
-        size: side of the stored square, in pixels.
+        geometry: how an image becomes a square; a number is the side of a plain middle square, in pixels.
         cache: folder for decoded datasets.
         progress: called with (done, total) while decoding.
 
     Returns:
-        Pixels, shape (n, size, size, 3), uint8, memory-mapped read-only.
+        Pixels, shape (n, S, S, 3), uint8, memory-mapped read-only; S is the geometry's side.
 
     Raises:
         OSError: if the disk is full or an image has gone since the scan; no half-written file is left.
         ValueError: if an image has changed since the scan.
     """
-    path = cache_path(cache, manifest, size)
+    geometry = _geometry(geometry)
+    path = cache_path(cache, manifest, geometry)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
-            _decode(manifest, source, size, path, progress)
+            _decode(manifest, source, geometry, path, progress)
     return np.load(path, mmap_mode="r")
 
 
-def _decode(manifest: Manifest, source: Source, size: int, path: Path, progress: Progress | None) -> None:
-    shape = (len(manifest), size, size, 3)
+def _decode(manifest: Manifest, source: Source, geometry: AnyGeometry, path: Path, progress: Progress | None) -> None:
+    shape = (len(manifest), geometry.side, geometry.side, 3)
     _check_space(path.parent, math.prod(shape))
     files.sweep(path.parent)  # what a kill left, as large as this
     with files.replacing(path) as temporary, temporary.open("w+b") as file:
@@ -67,7 +70,7 @@ def _decode(manifest: Manifest, source: Source, size: int, path: Path, progress:
             start = file.tell()
             files.reserve_space(file.fileno(), start + math.prod(shape))  # a disk too full is noticed before the work
             synced = time.monotonic()
-            for done in _filled(manifest, source, size, file.name, start):
+            for done in _filled(manifest, source, geometry, file.name, start):
                 if progress:
                     progress(done, len(manifest))
                 if time.monotonic() > synced + _SYNC_SECONDS:
@@ -80,14 +83,14 @@ def _decode(manifest: Manifest, source: Source, size: int, path: Path, progress:
             raise
 
 
-def _filled(manifest: Manifest, source: Source, size: int, file: str, start: int) -> Iterator[int]:
+def _filled(manifest: Manifest, source: Source, geometry: AnyGeometry, file: str, start: int) -> Iterator[int]:
     """Writes each square to its place behind `start`; yields how many are done."""
     samples = list(zip(range(len(manifest)), manifest.sample_id, manifest.digest))
     chunks = [samples[first:first + _CHUNK] for first in range(0, len(samples), _CHUNK)]
     done = 0
     is_deep = manifest.levels.ranges or manifest.levels.is_assumed
     read = partial(source.image, levels=manifest.levels) if is_deep else source.image
-    for n in processes.in_parallel(partial(reading.store, read, size, file, start), chunks,
+    for n in processes.in_parallel(partial(reading.store, read, geometry, file, start), chunks,
                                    in_processes=source.root is not None and len(samples) >= processes.MANY):
         done += n
         yield done
@@ -100,6 +103,10 @@ def _check_space(folder: Path, needed: int) -> None:
                       str(folder))
 
 
-def square(image: Image.Image, size: int) -> np.ndarray:
-    """An image as it is stored: shorter side to `size` (bicubic, antialiased), middle square; shape (size, size, 3), uint8."""
-    return np.asarray(reading.square(image, size))
+def square(image: Image.Image, geometry: AnyGeometry | int) -> np.ndarray:
+    """An image as it is stored; shape (S, S, 3), uint8. A number for the geometry as in `load`."""
+    return np.asarray(_geometry(geometry).square(image))
+
+
+def _geometry(geometry: AnyGeometry | int) -> AnyGeometry:
+    return RoundedGeometry(geometry, geometry) if isinstance(geometry, int) else geometry

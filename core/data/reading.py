@@ -8,12 +8,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from core import files
 from core.data import memory
 from core.data.decoding import MAX_BYTES, UNREADABLE, decode, grey_square, reason
 from core.data.levels import Levels, Reach, fitting
+from core.preprocessing import AnyGeometry
 
 LOOK_SIDE = 16
 _BAND_PIXELS = 1_000_000  # hashed at a time
@@ -98,12 +99,12 @@ def image(root: Path, sample_id: str, digest: str | None = None, levels: Levels 
     return decode(content, levels)
 
 
-def store(read: Reader, size: int, file: str, start: int, samples: list[tuple[int, str, str]]) -> int:
+def store(read: Reader, geometry: AnyGeometry, file: str, start: int, samples: list[tuple[int, str, str]]) -> int:
     """Writes the squares of some samples to their places in a file.
 
     Args:
         read: gives the image of a (sample_id, digest).
-        size: side of a square, in pixels.
+        geometry: how an image becomes a square.
         file: an array of squares, one a row, behind a head.
         start: bytes of the head.
         samples: row, sample_id and digest of each.
@@ -114,22 +115,9 @@ def store(read: Reader, size: int, file: str, start: int, samples: list[tuple[in
     with open(file, "r+b", buffering=0) as opened:
         for row, sample_id, digest in samples:
             with memory.one_image():
-                content = square(read(sample_id, digest), size).tobytes()
+                content = geometry.square(read(sample_id, digest)).tobytes()
             _write(opened.fileno(), content, start + row * len(content))
     return len(samples)
-
-
-def square(image: Image.Image, size: int) -> Image.Image:
-    """Shorter side to `size` (bicubic, antialiased), middle square."""
-    if max(image.size) > 4 * min(image.size):  # a strip: most of it is cut off anyway, so it is never enlarged whole
-        image = ImageOps.fit(image, tuple(min(side, 4 * min(image.size)) for side in image.size))
-    scale = size / min(image.size)
-    width, height = (max(size, round(side * scale)) for side in image.size)
-    left, top = (width - size) // 2, (height - size) // 2
-    resized = image.resize((width, height), Image.Resampling.BICUBIC)
-    if width != height:
-        resized = resized.crop((left, top, left + size, top + size))
-    return resized
 
 
 def why_not(error: Exception) -> str:

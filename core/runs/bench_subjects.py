@@ -84,7 +84,7 @@ def prepare(config: ExperimentConfig, data: Path, device: torch.device) -> Case:
     training = run.training.model_copy(update={"devices": 1})
     run = run.model_copy(update={"training": training, "budget": BudgetConfig(images=10**9, epochs=1)})  # it never ends
     _, data_config = encoder.build(run.encoder, run.seed)
-    pixels = pixel_store.load(plan.manifest, sources.open_source(run.dataset), data_config.storage_size, data / ".pixels")
+    pixels = pixel_store.load(plan.manifest, sources.open_source(run.dataset), data_config.stored, data / ".pixels")
     return Case(config, data, run, plan.manifest, pixels, data_config, device)
 
 

@@ -309,10 +309,11 @@ def _vectors(module: nn.Module, rows: np.ndarray, place: Workplace, config: RunC
     return _checked(lambda: embed.unit(raw)) if config.evaluation.normalize else raw
 
 
-def _features(module: nn.Module, rows: np.ndarray, place: Workplace, config: RunConfig,
-              ask: Callable[..., None]) -> np.ndarray:
+def _features(module: nn.Module, rows: np.ndarray, place: Workplace, config: RunConfig, ask: Callable[..., None],
+              is_half: bool = True) -> np.ndarray:
     return _checked(lambda: embed.embed(module, place.data_config, place.pixels, rows, place.device, normalize=False,
-                                        progress=ask, flip_seed=config.seed if config.evaluation.flip else None))
+                                        progress=ask, flip_seed=config.seed if config.evaluation.flip else None,
+                                        is_half=is_half))
 
 
 def _checked(embedded: Callable[[], np.ndarray]) -> np.ndarray:
@@ -327,9 +328,9 @@ def _save_best(run: Path, config: RunConfig, trainer: Trainer, place: Workplace,
     head = trainer.objective.state_dict()
     if head:  # before the encoder's, so that a crash between the two leaves no encoder without its head
         checkpoint.save(run / HEAD, head, {"epoch": epoch})
-    data = asdict(place.data_config)
     checkpoint.save(run / BEST, trainer.encoder.state_dict(), {
-        "timm_name": config.encoder.name, "timm_options": config.encoder.options, "data_config": data,
+        "timm_name": config.encoder.name, "timm_options": encoder.timm_options(config.encoder),
+        **encoder.describe(config.encoder, place.data_config, config.evaluation.normalize),
         "classes": list(place.manifest.closed_classes), "epoch": epoch, "validation_map_at_r": score})
 
 
@@ -337,7 +338,7 @@ def _finish(run: Path, config: RunConfig, module: nn.Module, objective: Objectiv
             place: Workplace, ask: Callable[..., None], say: Say) -> None:
     manifest, evaluation = place.manifest, config.evaluation
     say("embedding every image")
-    raw = _features(module, np.arange(len(manifest)), place, config, ask)
+    raw = _features(module, np.arange(len(manifest)), place, config, ask, is_half=False)
     vectors = _checked(lambda: embed.unit(raw)) if evaluation.normalize else raw
     ask()
     say("laying out every image")
@@ -358,9 +359,8 @@ def _finish(run: Path, config: RunConfig, module: nn.Module, objective: Objectiv
             "config": config.to_json(), "leaks": list(config.leaks), "classes": list(manifest.classes),
             "fingerprint": manifest.fingerprint,
             "levels": manifest.levels.to_json(),
-            "encoder": {"name": config.encoder.name, "options": config.encoder.options, **asdict(place.data_config)},
-            "checkpoint_sha256": checkpoint_hash, "tuning": tuning, "readout": "pooled features",
-            "normalization": "l2" if evaluation.normalize else "none",
+            **encoder.describe(config.encoder, place.data_config, evaluation.normalize),
+            "checkpoint_sha256": checkpoint_hash, "tuning": tuning,
             "training_samples": manifest.sample_id[rows].tolist() if is_subset else None,
             "clustering": {"method": "kmeans", "n_clusters": len(manifest.closed_classes), "seed": 0, "fitted_on": "test",
                            "matched": "hungarian"},

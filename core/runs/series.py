@@ -144,7 +144,7 @@ def _prepare(folder: Path, data: Path, device: torch.device, ranks: Ranks, waiti
     _, data_config = encoder.build(config.encoder, seed=0)
     say("opening the images")
     try:
-        pixels = pixel_store.load(manifest, relocation.open_images(folder), data_config.storage_size, data / ".pixels",
+        pixels = pixel_store.load(manifest, relocation.open_images(folder), data_config.stored, data / ".pixels",
                                   progress)
     except ValueError as error:
         raise DataError(str(error)) from error
@@ -173,7 +173,7 @@ def _follow(folder: Path, data: Path, device: str, ranks: Ranks) -> None:
         if place is None:
             _, data_config = encoder.build(config.encoder, seed=0)
             pixels = pixel_store.load(directory.read_manifest(folder), relocation.open_images(folder),
-                                      data_config.storage_size, data / ".pixels")
+                                      data_config.stored, data / ".pixels")
             place = Workplace(directory.read_manifest(folder), pixels, data_config, own_device(device), ranks)
         if name not in following:
             its_place = replace(place, manifest=directory.read_manifest(folder, config.split))

@@ -38,7 +38,8 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None) -> Comparison:
         n_bootstrap: draws; None for what their configs ask (`draws`).
 
     Raises:
-        ValueError: if they share no test sample, or differ in their number of seeds.
+        ValueError: if they share no test sample, differ in their number of seeds, or disagree on the labels or groups of
+            the samples they share.
     """
     draws_note = ""
     if n_bootstrap is None:
@@ -49,12 +50,14 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None) -> Comparison:
                          f"{n_seeds[1]} of {b.name}")
     config_a, config_b = configuration.parse_run(a.config), configuration.parse_run(b.config)
     n_dropped, space, mcnemar, per_class = 0, [], [], []
+    shared = np.intersect1d(a.sample_id, b.sample_id)
+    in_a, in_b = _rows(a, shared), _rows(b, shared)
+    tables.check_labels(shared, a.label[in_a], b.label[in_b])
     if config_a.split == config_b.split:
-        shared = np.intersect1d(a.sample_id, b.sample_id)
         if len(shared) == 0:
             raise ValueError(f"spaces must share test samples to be compared, got none in {a.name} and {b.name}")
+        tables.check_groups(shared, a.group[in_a], b.group[in_b])
         n_dropped = len(a.sample_id) + len(b.sample_id) - 2 * len(shared)
-        in_a, in_b = _rows(a, shared), _rows(b, shared)
         group = a.group[in_a]
         differences = comparison.compare(a.drawn(in_a), b.drawn(in_b), n_bootstrap, group)
         space = comparison.compare_space({metric: column[:, in_a] for metric, column in a.space.items()},
@@ -233,4 +236,4 @@ def _pairs(config: ExperimentConfig) -> list[tuple[str, str]]:
 
 def _rows(scores: Scores, sample_ids: np.ndarray) -> np.ndarray:
     place = {sample_id: row for row, sample_id in enumerate(scores.sample_id.tolist())}
-    return np.array([place[sample_id] for sample_id in sample_ids.tolist()])
+    return np.array([place[sample_id] for sample_id in sample_ids.tolist()], dtype=np.int64)

@@ -143,7 +143,7 @@ def _grid(columns: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
 
 
 def _middle(pixels: torch.Tensor, data: DataConfig) -> torch.Tensor:
-    offset = (pixels.shape[1] - data.image_size) // 2
+    offset = data.stored.offset(pixels.shape[1])
     window = slice(offset, offset + data.image_size)
     return pixels[:, window, window]
 

@@ -7,20 +7,13 @@ for people and other tools. Both files carry a checksum over all of their bytes.
 import hashlib
 import json
 import os
-import re
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors import torch as safetensors_torch
 
-from core import files
-
-# Where a file keeps the SHA-256 of itself with these 64 digits as zeros: in the safetensors header or in the JSON copy.
-# Quotes inside the values are escaped in the header, so nothing else looks like it.
-_SEAL = re.compile(rb'"checksum": ?"([0-9a-f]{64})"')
-_BLANK = "0" * 64
-_N_LENGTH_BYTES = 8  # of a safetensors file: the header's length, little endian
+from core import files, seal
 
 
 def save(path: Path, tensors: dict[str, torch.Tensor], values: dict, keep: Path | None = None) -> None:
@@ -39,9 +32,9 @@ def save(path: Path, tensors: dict[str, torch.Tensor], values: dict, keep: Path 
     """
     tensors = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     values = {**values, "sha256": _digest(tensors)}
-    header = {"duet": json.dumps(values), "checksum": _BLANK}
-    contents = {path: _seal(safetensors_torch.save(tensors, metadata=header)),
-                _copy(path): _seal(json.dumps({**values, "checksum": _BLANK}, indent=1).encode())}
+    header = {"duet": json.dumps(values), "checksum": seal.BLANK}
+    contents = {path: seal.seal(safetensors_torch.save(tensors, metadata=header)),
+                _copy(path): seal.seal(json.dumps({**values, "checksum": seal.BLANK}, indent=1).encode())}
     temporaries = {target: target.with_name(f"{target.name}.{files.mark()}.tmp") for target in contents}
     try:
         for target, content in contents.items():
@@ -61,20 +54,13 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
 
     Raises:
         FileNotFoundError: if there is none.
-        ValueError: if it, or its JSON copy, is cut or is not what was saved.
+        Damaged: if it, or its JSON copy, is cut or is not what was saved.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"checkpoint must exist, found none at {path}")
-    content = _unsealed(path)
-    copy = _copy(path)
-    if copy.is_file():  # none, or the one before's, if a crash fell between the two files
-        _unsealed(copy)
+    content, values = seal.values(path)
     try:
-        length = int.from_bytes(content[:_N_LENGTH_BYTES], "little")
-        values = json.loads(json.loads(content[_N_LENGTH_BYTES:_N_LENGTH_BYTES + length])["__metadata__"]["duet"])
         return safetensors_torch.load(content), values
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise ValueError(f"checkpoint {path} must be one of Duet's, got a foreign file ({error})") from None
+    except (SafetensorError, ValueError) as error:
+        raise files.Damaged(path, f"must be one of Duet's checkpoints, got a foreign file ({error})") from None
 
 
 def load_newest(paths: list[Path]) -> tuple[dict[str, torch.Tensor], dict, list[str]] | None:
@@ -101,27 +87,6 @@ def load_newest(paths: list[Path]) -> tuple[dict[str, torch.Tensor], dict, list[
 
 def _copy(path: Path) -> Path:
     return path.with_suffix(".json")
-
-
-def _seal(content: bytes) -> bytes:
-    """The content with the checksum of all its bytes in the place left blank for it."""
-    start, end = _SEAL.search(content).span(1)
-    return content[:start] + hashlib.sha256(content).hexdigest().encode() + content[end:]
-
-
-def _unsealed(path: Path) -> bytes:
-    """A file's content, if it is what was sealed."""
-    content = path.read_bytes()
-    found = _SEAL.search(content)
-    if found is None:
-        raise ValueError(f"checkpoint {path} must be whole, got a cut or foreign file")
-    start, end = found.span(1)
-    digest = hashlib.sha256(content[:start])
-    digest.update(_BLANK.encode())
-    digest.update(memoryview(content)[end:])
-    if digest.hexdigest().encode() != found[1]:
-        raise ValueError(f"checkpoint {path} must match its checksum; it was cut or changed after it was saved")
-    return content
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,7 +1,8 @@
 """An encoder over images: one vector per sample, with the deterministic evaluation view unless a fault was asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from core.training.images import Images
 
 def embed(encoder: nn.Module, data: DataConfig, pixels: np.ndarray, rows: np.ndarray, device: torch.device,
           normalize: bool = True, batch_size: int = 256, progress: Callable[[int, int], None] | None = None,
-          flip_seed: int | None = None) -> np.ndarray:
+          flip_seed: int | None = None, is_half: bool = True) -> np.ndarray:
     """Pooled features of some samples, in the order of `rows`.
 
     Args:
@@ -28,6 +29,7 @@ def embed(encoder: nn.Module, data: DataConfig, pixels: np.ndarray, rows: np.nda
         batch_size: images per forward pass.
         progress: called with (done, total).
         flip_seed: seed of the images that are mirrored, each with a chance of one half; None mirrors none.
+        is_half: a GPU computes in bfloat16, which is for watching; vectors that are taken along are float32's.
 
     Returns:
         Vectors, shape (m, D), float32.
@@ -49,7 +51,7 @@ def embed(encoder: nn.Module, data: DataConfig, pixels: np.ndarray, rows: np.nda
             batch = coming.result()
             if number < len(chunks):
                 coming = reader.submit(images.take, chunks[number])
-            with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            with torch.inference_mode(), _precision(device, is_half):
                 here = slice((number - 1) * batch_size, number * batch_size)
                 view = center(batch, data) if drawn is None else augment(batch, drawn.part(here), data)
                 parts.append(encoder(view).float())
@@ -59,6 +61,23 @@ def embed(encoder: nn.Module, data: DataConfig, pixels: np.ndarray, rows: np.nda
     if not np.isfinite(vectors).all():
         raise ValueError("embeddings must be finite, got nan or infinity; the encoder has diverged (lower training.lr)")
     return unit(vectors) if normalize else vectors.astype(np.float32)
+
+
+@contextmanager
+def _precision(device: torch.device, is_half: bool) -> Iterator[None]:
+    """Computes in bfloat16 on a GPU; or, on any device, in float32 without TF32, which has the 10 bits of a half float."""
+    if is_half:
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            yield
+        return
+    cudnn, matmul = torch.backends.cudnn, torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with cudnn.flags(enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic,
+                         allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(matmul)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

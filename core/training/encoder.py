@@ -7,13 +7,14 @@ import logging
 import os
 import socket
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from core.config import EncoderConfig
+from core.preprocessing import AnyGeometry, GeometryName, rounded_geometry, timm_geometry
 from core.training import weights
 from core.wording import failure, one_line
 
@@ -25,17 +26,41 @@ _REFUSALS = (TypeError, ValueError, AssertionError, RuntimeError, LookupError, A
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What the encoder expects of its input. `mean` and `std` are per channel, for pixels in 0..1."""
+    """What the encoder expects of its input; the names are timm's.
+
+    Attributes:
+        mean, std: per channel, for pixels in 0..1.
+        image_size: side of the input, in pixels.
+        crop_pct: `image_size` over the side that is resized to before the crop.
+        interpolation: the resizing's filter.
+        crop_mode: 'center', 'squash' or 'border'.
+        geometry: 'timm', or 'rounded' for experiments that are older than it.
+    """
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     image_size: int
     crop_pct: float
+    interpolation: str = "bicubic"
+    crop_mode: str = "center"
+    geometry: GeometryName = "timm"
+
+    @property
+    def stored(self) -> AnyGeometry:
+        """How an image becomes the stored square from which `image_size` is cropped."""
+        if self.geometry == "rounded":
+            return rounded_geometry(self.image_size, self.crop_pct)
+        return timm_geometry(self.image_size, self.crop_pct, self.interpolation, self.crop_mode, self.mean)
 
     @property
     def storage_size(self) -> int:
-        """Side of the stored square from which `image_size` is cropped, as in timm's evaluation transform."""
-        return max(self.image_size, round(self.image_size / self.crop_pct))
+        """Side of the stored square."""
+        return self.stored.side
+
+    def timm(self) -> dict[str, object]:
+        """The evaluation transform as `timm.data.create_transform(**…, is_training=False)` takes it; JSON values."""
+        return {"input_size": [3, self.image_size, self.image_size], "interpolation": self.interpolation,
+                "mean": list(self.mean), "std": list(self.std), "crop_pct": self.crop_pct, "crop_mode": self.crop_mode}
 
 
 def build(config: EncoderConfig, seed: int) -> tuple[nn.Module, DataConfig]:
@@ -56,10 +81,7 @@ def build(config: EncoderConfig, seed: int) -> tuple[nn.Module, DataConfig]:
     import timm  # after the line above, for the same reason
 
     torch.manual_seed(seed)
-    options = dict(config.options)
-    sized = config.image_size and timm.models.get_pretrained_cfg(config.name, allow_unregistered=True)
-    if sized and sized.fixed_input_size:
-        options.setdefault("img_size", config.image_size)
+    options = timm_options(config)
     try:
         module = timm.create_model(config.name, pretrained=from_hub, num_classes=0, **options)
     except _REFUSALS as error:
@@ -74,8 +96,37 @@ def build(config: EncoderConfig, seed: int) -> tuple[nn.Module, DataConfig]:
 
     resolved = timm.data.resolve_model_data_config(module)
     size = config.image_size or resolved["input_size"][-1]
-    return module, DataConfig(mean=config.mean or tuple(resolved["mean"]), std=config.std or tuple(resolved["std"]),
-                              image_size=size, crop_pct=resolved["crop_pct"])
+    data = DataConfig(mean=config.mean or tuple(resolved["mean"]), std=config.std or tuple(resolved["std"]), image_size=size,
+                      crop_pct=resolved["crop_pct"], geometry=config.geometry)
+    if config.geometry == "timm":  # the other geometry is bicubic and centred, whatever timm says
+        data = replace(data, interpolation=resolved["interpolation"], crop_mode=resolved["crop_mode"])
+    try:
+        _ = data.stored
+    except ValueError as error:
+        raise ValueError(f"encoder.name must be an encoder whose evaluation transform is known, got {config.name} "
+                         f"({error})") from None
+    return module, data
+
+
+def timm_options(config: EncoderConfig) -> dict[str, bool | int | float | str]:
+    """What `timm.create_model` needs besides the name: the config's options, and the size where an encoder's is fixed."""
+    import timm
+
+    options = dict(config.options)
+    sized = config.image_size and timm.models.get_pretrained_cfg(config.name, allow_unregistered=True)
+    if sized and sized.fixed_input_size:
+        options.setdefault("img_size", config.image_size)
+    return options
+
+
+def describe(config: EncoderConfig, data: DataConfig, normalize: bool) -> dict[str, object]:
+    """What rebuilds an encoder's vectors with timm alone, for the metadata of tables and weights; JSON values.
+
+    `timm.create_model(name, num_classes=0, **options)` is the architecture,
+    `timm.data.create_transform(**data_config, is_training=False)` its input.
+    """
+    return {"encoder": {"name": config.name, "options": timm_options(config), **asdict(data)}, "data_config": data.timm(),
+            "readout": "pooled features", "normalization": "l2" if normalize else "none"}
 
 
 def feature_width(module: nn.Module, data: DataConfig) -> int:
