@@ -37,6 +37,8 @@ def write(run: Path, output: Path) -> None:
         case ".safetensors":
             files.write_bytes(output, verified_weights(run)[0])
         case ".onnx":
+            if directory.read_run(run).is_trained:
+                verified_weights(run)  # first: whatever else is lacking, damage is said
             from core.runs import inference
 
             inference.export_onnx(run, output)
