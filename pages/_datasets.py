@@ -5,6 +5,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import get_args
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -27,6 +28,7 @@ ROOTS = {"folder": ("Folder", "/path/to/images", "One folder of images per class
                         "official split is kept."),
          "defungi": ("Folder", "/path/to/defungi", "Holds the folders H1, H2, H3, H5 and H6, as published; photographs are "
                      "told apart by the file names.")}
+LEVELS = [str(level) for level in get_args(DatasetConfig.model_fields["levels"].annotation)]
 CLASSES = {"": "as the folders say", "top": "the top folders", "leaf": "the innermost folders"}
 
 
@@ -41,7 +43,7 @@ def pick_dataset() -> DatasetConfig | None:
     root = st.text_input(title, st.query_params.get("root", ""), key="dataset-root", placeholder=example, help=text)
     st.query_params["root"] = root
     group_by, classes = "", None
-    first, second, third = st.columns([3, 2, 2])
+    first, second, third, fourth = st.columns([3, 2, 2, 2])
     if source == "folder":
         group_by = first.text_input("Group by (optional)", st.query_params.get("group_by", ""), key="dataset-group",
                                     placeholder=r"(.*)_[0-9]+\.jpg",
@@ -61,12 +63,17 @@ def pick_dataset() -> DatasetConfig | None:
         "Images of a class, at least", 2, 1_000_000, int(asked) if asked.isdecimal() and 2 <= int(asked) <= 10**6 else None,
         key="dataset-least", placeholder="any number", help="Classes with fewer are left out, and named.")
     st.query_params["min_per_class"] = str(least or "")
+    levels = fourth.selectbox("White level", LEVELS, _known(st.query_params.get("levels", ""), LEVELS), key="dataset-levels",
+                              help="Of images of more than 8 bits; auto takes what the dataset's files reach, rounded up to "
+                                   "the bits of a camera.")
+    st.query_params["levels"] = levels
     if not root:
         st.info(text, icon=":material/folder_open:")
         return None
     try:
         config = DatasetConfig(source=source, root=str(Path(root).expanduser().resolve()), group_by=group_by or None,
-                               classes=classes or None, min_per_class=least, columns=columns, ignore_columns=ignored)
+                               classes=classes or None, min_per_class=least, columns=columns, ignore_columns=ignored,
+                               levels=int(levels) if levels.isdecimal() else "auto")
     except ValueError:
         st.error("Columns must name a column for path, label, group or split, each once, as in label: species, group: "
                  "patient_id." if source == "table" else
@@ -78,6 +85,11 @@ def pick_dataset() -> DatasetConfig | None:
         _offer_download(config.root)
         return None
     return config
+
+
+def _known(asked: str, choices: list[str]) -> int:
+    """Which of some choices an address asks for; the first where it asks for none of them."""
+    return choices.index(asked) if asked in choices else 0
 
 
 def _columns(left: DeltaGenerator, right: DeltaGenerator) -> tuple[object, tuple[str, ...]]:

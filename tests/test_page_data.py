@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -69,6 +70,32 @@ def test_a_table_with_its_own_split_says_that_it_is_kept(screen, image_folder: P
     app = screen("data", source="table", root=str(table))
     assert "The dataset's official split" in " ".join(item.value for item in app.markdown)
     assert app.dataframe[0].value["test"].sum() == 20
+
+
+def test_a_column_that_looks_like_a_group_is_asked_about_and_can_be_chosen(screen, image_folder: Path) -> None:
+    paths = sorted(path.relative_to(image_folder).as_posix() for path in image_folder.rglob("*.png"))
+    rows = [f"{path},{path.partition('/')[0]},p{number // 3},{number % 2}" for number, path in enumerate(paths)]
+    table = image_folder / "images.csv"
+    table.write_text("path,species,patient_id,note\n" + "\n".join(rows))
+    app = screen("data", source="table", root=str(table))
+    assert "did you mean label by 'species'" in app.error[0].value
+    app = screen("data", source="table", root=str(table), columns="label: species")
+    assert "did you mean group" in app.error[0].value and not app.exception
+    app = screen("data", source="table", root=str(table), columns="label: species, group: patient_id")
+    assert app.header[0].value.startswith("60 images, 2 classes, 20 groups")
+    assert "Columns that are not used: note." in " ".join(item.value for item in app.markdown)
+    app = screen("data", source="table", root=str(table), columns="grup: [")
+    assert "Columns must name a column for path, label, group or split" in app.error[0].value
+
+
+def test_levels_of_more_than_8_bits_are_said_and_can_be_chosen(screen, image_folder: Path) -> None:
+    for path in image_folder.rglob("*.png"):
+        levels = np.asarray(Image.open(path).convert("L")).astype(np.uint16) * 16
+        Image.fromarray(levels).save(path)
+    app = screen("data", source="folder", root=str(image_folder))
+    assert "4,095 for white, the bits that hold them" in " ".join(item.value for item in app.markdown)
+    app = screen("data", source="folder", root=str(image_folder), levels="65535")
+    assert "65,535 for white, as dataset.levels says" in " ".join(item.value for item in app.markdown)
 
 
 def test_pets_that_are_missing_can_be_downloaded_and_no_network_is_one_line(screen, tmp_path: Path, monkeypatch) -> None:
