@@ -26,7 +26,7 @@ from core.runs.overview import Overview  # noqa: E402
 from core.visible import visible  # noqa: E402
 
 MOST_DAMAGE = 3  # sentences about one experiment
-A_PAGE = 10  # experiments drawn in full; more are lines of a table, a page of them at a time
+A_PAGE = 8  # experiments drawn in full; more are lines of a table, a page of them at a time
 
 
 def _row(found: Overview) -> None:

@@ -156,6 +156,15 @@ def pair(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tup
     return folders[0], folders[1]
 
 
+def opened(screen: str, **address: str) -> AppTest:
+    """A screen in a session of its own."""
+    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=DEADLINE)
+    for key, value in address.items():
+        app.query_params[key] = value
+    app.run()
+    return app if screen == "start" else app.switch_page(f"pages/{screen}.py").run()
+
+
 def shown(app: AppTest) -> str:
     """Every word on a screen, and every choice."""
     parts = [item.value for kind in ("markdown", "caption", "error", "header", "subheader") for item in app.get(kind)]
@@ -179,19 +188,14 @@ def test_every_screen_and_list_show_the_good_and_say_what_is_damaged(
     [item] = [item for item in json.loads(capsys.readouterr().out)["experiments"] if item["experiment"] == "good"]
     assert (item["state"], item["sentence"], item["damage"]) == ("completed", sentence, [])
 
-    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=DEADLINE)
     for screen in SCREENS:
-        app.query_params["experiment"] = "damaged"
-        if screen == "train":
-            app.query_params["from"] = "damaged"
-        (app if screen == "start" else app.switch_page(f"pages/{screen}.py")).run()
+        app = opened(screen, experiment="damaged", **({"from": "damaged"} if screen == "train" else {}))
         assert not app.exception, (screen, [item.value for item in app.exception])
         if screen != "train":
             assert "good" in shown(app), screen
         if screen == "start":
             assert ("material/report:" in shown(app)) == (kind not in UNHARMED | FOUND_WHEN_READ), shown(app)
-    app.query_params["experiment"] = "good"
-    app.switch_page("pages/compare.py").run()
+    app = opened("compare", experiment="good")
     assert not app.exception and not app.error
     assert app.header[0].value.replace("\\", "").startswith(sentence[:30])
 
@@ -208,10 +212,7 @@ def test_every_screen_and_list_show_the_good_and_say_what_is_damaged(
 def test_the_screen_that_reads_a_damaged_file_says_which_and_what_can_be_done(
         kind: str, screen: str, words: str, pair: tuple[Path, Path]) -> None:
     DAMAGE[kind](pair[1], pair[1] / RUN)
-    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=DEADLINE)
-    app.query_params["experiment"], app.query_params["run"] = "damaged", RUN
-    app.run()
-    app.switch_page(f"pages/{screen}.py").run()
+    app = opened(screen, experiment="damaged", run=RUN)
     said = " ".join(item.value for item in app.error).replace("\\", "").replace(":small[]", "")
     assert words in said and "What can be done:" in said, said
     assert any(button.label == "Delete for good" for button in app.button)

@@ -38,6 +38,7 @@ RESUME = "resume the run to make it anew, or delete the experiment"
 _PACKAGES = ("torch", "timm", "scikit-learn", "umap-learn", "pytorch-metric-learning", "numpy", "pyarrow")
 _RANDOM_SPLIT = "manifest-random-split.parquet"
 _BALLAST = 256 * 1024  # bytes: room for some forty tracebacks and states
+_SETTLED = 2_000_000_000  # ns after which a change of a folder's names has a time of its own
 _TRACES = ("experiment.json", "manifest.parquet")  # by which a folder is an experiment, whole or damaged
 _RECORD = {"epoch": int}
 _ALARM = {"kind": str, "step": int, "message": str}
@@ -66,6 +67,17 @@ class RunStatus:
     pid_created: float | None = None
     changed: float = 0.0
     pid_started: str = ""
+
+
+class _Listing(NamedTuple):
+    """What lies in a root: when its names last changed, experiments with when they were made, and whatever is none."""
+
+    changed: int
+    known: list[tuple[int, Path]]
+    others: list[str]
+
+
+_listed: dict[str, _Listing] = {}
 
 
 class Lines(NamedTuple):
@@ -149,24 +161,37 @@ def free_name(root: Path, name: str) -> str:
 
 
 def experiments(root: Path) -> list[Path]:
-    """Folders of all experiments, damaged ones too, the newest first; what else lies there is passed over."""
-    found = []
+    """Folders of all experiments, damaged ones too, the newest first; what else lies there is passed over.
+
+    While no name in the root changes, folders known to be experiments are not looked at again.
+    """
     try:
-        entries = list(os.scandir(root))
+        changed = os.stat(root).st_mtime_ns
+        listed = _listed.get(str(root))
+        if listed is None or listed.changed != changed or time.time_ns() - changed < _SETTLED:
+            with os.scandir(root) as entries:
+                listed = _Listing(changed, [], [entry.path for entry in entries if not entry.name.startswith(".")])
     except OSError:
         return []
-    for entry in entries:
-        if entry.name.startswith("."):
+    found, others = [], []
+    for path in listed.others:
+        when = _made(path)
+        found.append((when, Path(path))) if when is not None else others.append(path)
+    known = sorted([*listed.known, *found], reverse=True) if found else listed.known
+    _listed[str(root)] = _Listing(changed, known, others)
+    return [folder for _, folder in known]
+
+
+def _made(path: str) -> int | None:
+    """When a folder became an experiment (ns since 1970); None if it is none."""
+    for name in _TRACES:
+        try:
+            return os.stat(f"{path}/{name}").st_mtime_ns
+        except PermissionError:  # of the folder: an experiment or not, nobody can tell
+            return os.lstat(path).st_mtime_ns
+        except (OSError, ValueError):  # no such file, a link that leads to itself, a file and no folder
             continue
-        for name in _TRACES:
-            try:
-                found.append((os.stat(os.path.join(entry.path, name)).st_mtime_ns, Path(entry.path)))
-            except PermissionError:  # of the folder: an experiment or not, nobody can tell
-                found.append((entry.stat(follow_symlinks=False).st_mtime_ns, Path(entry.path)))
-            except (OSError, ValueError):  # no such file, a link that leads to itself, a file and no folder
-                continue
-            break
-    return [folder for _, folder in sorted(found, reverse=True)]
+    return None
 
 
 def runs(folder: Path) -> list[Path]:

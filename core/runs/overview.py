@@ -160,8 +160,9 @@ def _unreadable(folder: Path, name: str, error: Damaged) -> Overview:
 
 
 def _stamps(folder: Path, runs: list[str]) -> Stamps:
-    paths = [os.path.join(folder, name) for name in _OWN]
-    paths += [os.path.join(folder, run, name) for run in runs for name in _OF_RUN]
+    root = str(folder)
+    paths = [f"{root}/{name}" for name in _OWN]
+    paths += [f"{root}/{run}/{name}" for run in runs for name in _OF_RUN]
     return tuple(_stamp(path) for path in paths)
 
 
