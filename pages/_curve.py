@@ -7,6 +7,7 @@ import streamlit as st
 from core.analysis.metrics import METRICS
 from core.config import ExperimentConfig
 from core.report import figures, palette
+from pages import _address
 from pages._text import plain
 
 
@@ -47,4 +48,5 @@ def _offer(folder: Path) -> None:
                "on, one objective is better.")
     if st.button("Run the low-data curve", icon=":material/show_chart:", help="Opens Train with this experiment's settings "
                  "and the images per class, from one to all, that its dataset can carry."):
+        _address.press()
         st.switch_page("pages/train.py", query_params={"from": folder.name, "curve": "1"})

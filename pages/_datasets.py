@@ -15,7 +15,7 @@ from core.config import DatasetConfig
 from core.data import sources
 from core.data.manifest import Manifest
 from core.runs import planning
-from pages import _shared
+from pages import _address, _shared
 from pages._text import plain
 
 TITLES = {"digits": "Digits (built in)", "folder": "Class folders", "table": "Table",
@@ -34,44 +34,53 @@ CLASSES = {"": "as the folders say", "top": "the top folders", "leaf": "the inne
 
 def pick_dataset() -> DatasetConfig | None:
     """The digits or images in files; None, with a word on what is missing, until a folder or table is named."""
-    source = st.segmented_control("Dataset", list(TITLES), default=st.query_params.get("source", "digits"),
-                                  required=True, key="dataset-source", format_func=TITLES.get)
-    st.query_params["source"] = source
+    source = st.segmented_control("Dataset", list(TITLES), default=_address.choose("source", list(TITLES)) or "digits",
+                                  required=True, key="dataset-source", format_func=TITLES.get, on_change=_address.press)
+    _address.put("source", source)
     if source == "digits":
         return DatasetConfig()
     title, example, text = ROOTS[source]
-    root = st.text_input(title, st.query_params.get("root", ""), key="dataset-root", placeholder=example, help=text)
-    st.query_params["root"] = root
+    root = st.text_input(title, _address.get("root"), key="dataset-root", placeholder=example, help=text,
+                         on_change=_address.press)
+    _address.put("root", root)
     group_by, classes = "", None
     first, second, third, fourth = st.columns([3, 2, 2, 2])
     if source == "folder":
-        group_by = first.text_input("Group by (optional)", st.query_params.get("group_by", ""), key="dataset-group",
+        group_by = first.text_input("Group by (optional)", _address.get("group_by"), key="dataset-group",
+                                    on_change=_address.press,
                                     placeholder=r"(.*)_[0-9]+\.jpg",
                                     help="A regular expression over the path inside the folder. What its (…) captures "
                                          "names the group: crops of one photograph, frames of one video. Groups never cross a "
                                          "split.")
-        st.query_params["group_by"] = group_by
-        asked = st.query_params.get("classes", "")
-        classes = second.selectbox("Classes are", list(CLASSES), list(CLASSES).index(asked) if asked in CLASSES else 0,
-                                   key="dataset-classes", format_func=CLASSES.get,
+        _address.put("group_by", group_by)
+        asked = _address.choose("classes", list(CLASSES))
+        classes = second.selectbox("Classes are", list(CLASSES), list(CLASSES).index(asked) if asked else 0,
+                                   key="dataset-classes", on_change=_address.press, format_func=CLASSES.get,
                                    help="Where folders lie inside the class folders, as in FAMILY/GENUS/SPECIES, either may "
                                         "be the classes.")
-        st.query_params["classes"] = classes
+        _address.put("classes", classes)
     columns, ignored = _columns(first, second) if source == "table" else ({}, ())
-    asked = st.query_params.get("min_per_class", "")
+    asked = _address.get("min_per_class")
+    is_number = asked.isdecimal() and len(asked) < 8 and 2 <= int(asked) <= 10**6
     least = (third if source in ("folder", "table") else first).number_input(
-        "Images of a class, at least", 2, 1_000_000, int(asked) if asked.isdecimal() and 2 <= int(asked) <= 10**6 else None,
-        key="dataset-least", placeholder="any number", help="Classes with fewer are left out, and named.")
-    st.query_params["min_per_class"] = str(least or "")
-    levels = fourth.selectbox("White level", LEVELS, _known(st.query_params.get("levels", ""), LEVELS), key="dataset-levels",
+        "Images of a class, at least", 2, 1_000_000, int(asked) if is_number else None, key="dataset-least",
+        on_change=_address.press, placeholder="any number", help="Classes with fewer are left out, and named.")
+    _address.put("min_per_class", str(least or ""))
+    asked = _address.choose("levels", LEVELS) or LEVELS[0]
+    levels = fourth.selectbox("White level", LEVELS, LEVELS.index(asked), key="dataset-levels", on_change=_address.press,
                               help="Of images of more than 8 bits; auto takes what the dataset's files reach, rounded up to "
                                    "the bits of a camera.")
-    st.query_params["levels"] = levels
+    _address.put("levels", levels)
     if not root:
         st.info(text, icon=":material/folder_open:")
         return None
     try:
-        config = DatasetConfig(source=source, root=str(Path(root).expanduser().resolve()), group_by=group_by or None,
+        path = str(Path(root).expanduser().resolve())
+    except (RuntimeError, ValueError, OSError) as error:  # ~nobody, a zero byte, a name too long
+        st.error(f"{title} must be a path on this machine, got {plain(root, 80)}: {plain(error)}", icon=":material/error:")
+        return None
+    try:
+        config = DatasetConfig(source=source, root=path, group_by=group_by or None,
                                classes=classes or None, min_per_class=least, columns=columns, ignore_columns=ignored,
                                levels=int(levels) if levels.isdecimal() else "auto")
     except ValueError:
@@ -80,6 +89,8 @@ def pick_dataset() -> DatasetConfig | None:
                  "Group by must be a regular expression with exactly one (…) that captures the group.",
                  icon=":material/error:")
         return None
+    if source == "oxford_pet" and not _has_begun(config):
+        return None
     if source == "oxford_pet" and not sources.has_pets(Path(config.root)):
         st.info(f"The folders images and annotations do not lie in {plain(config.root)}.", icon=":material/folder_open:")
         _offer_download(config.root)
@@ -87,20 +98,17 @@ def pick_dataset() -> DatasetConfig | None:
     return config
 
 
-def _known(asked: str, choices: list[str]) -> int:
-    """Which of some choices an address asks for; the first where it asks for none of them."""
-    return choices.index(asked) if asked in choices else 0
-
-
 def _columns(left: DeltaGenerator, right: DeltaGenerator) -> tuple[object, tuple[str, ...]]:
     """Which columns of a table are meant, and which are none of those they look like; as the config takes them."""
-    text = left.text_input("Columns (optional)", st.query_params.get("columns", ""), key="dataset-columns",
+    text = left.text_input("Columns (optional)", _address.get("columns"), key="dataset-columns",
+                           on_change=_address.press,
                            placeholder="label: species, group: patient_id",
                            help="Which column is the path, label, group or split, where its name does not say so.")
-    others = right.text_input("Columns to ignore", st.query_params.get("ignore_columns", ""), key="dataset-ignored",
-                              placeholder="camera, site",
+    others = right.text_input("Columns to ignore", _address.get("ignore_columns"), key="dataset-ignored",
+                              on_change=_address.press, placeholder="camera, site",
                               help="With commas; columns that look like a group or a split and are none.")
-    st.query_params["columns"], st.query_params["ignore_columns"] = text, others
+    _address.put("columns", text)
+    _address.put("ignore_columns", others)
     try:
         columns = bounded_yaml.value("{" + text.strip().strip("{}") + "}")
     except ValueError:
@@ -108,8 +116,17 @@ def _columns(left: DeltaGenerator, right: DeltaGenerator) -> tuple[object, tuple
     return columns, tuple(name.strip() for name in others.split(",") if name.strip())
 
 
+def _has_begun(config: DatasetConfig) -> bool:
+    """Whether files may be read: where an address alone named them, only after a press."""
+    return config.source == "digits" or _address.may_begin(
+        "Read these images", f"The address names {config.root}. Nothing of it is read before you ask.")
+
+
 def scan(config: DatasetConfig) -> Manifest | None:
-    """The samples of a dataset, read once for each state of its files; None with the reason shown if that cannot be done."""
+    """The samples of a dataset, read once for each state of its files; None with the reason shown if that cannot be done, and
+    before anyone asks."""
+    if not _has_begun(config):
+        return None
     try:
         return _scan(config.model_dump_json(), _state(config))
     except (ValueError, OSError) as error:

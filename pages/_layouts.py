@@ -10,7 +10,7 @@ from core.analysis import trust
 from core.analysis.table import EmbeddingTable
 from core.runs import layout
 from core.runs.layout import Layouts, Settings
-from pages import _shared, _spaces
+from pages import _address, _shared, _spaces
 from pages._text import LONGEST, plain
 
 NAMES = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
@@ -27,14 +27,13 @@ _MOVED = ("Mean distance between a point's place in A and in B, B being started 
 
 def pick(parameter: str = "layout") -> Settings:
     """The layout and the parameters it heeds; the layout stands in the address under `parameter`."""
-    asked = st.query_params.get(parameter, "pca")
-    st.session_state.setdefault(parameter, asked if asked in NAMES else "pca")
+    st.session_state.setdefault(parameter, _address.choose(parameter, list(NAMES)) or "pca")
     with st.container(horizontal=True, vertical_alignment="bottom", width="content", gap="small"):
         method = st.segmented_control("Layout", list(NAMES), format_func=NAMES.get, key=parameter, required=True,
-                                      label_visibility="collapsed")
+                                      label_visibility="collapsed", on_change=_address.press)
         with st.popover("", icon=":material/tune:", help="Parameters of the layout"):
             picked = _parameters(method)
-    st.query_params[parameter] = method
+    _address.put(parameter, method)
     st.session_state[_CHOSEN] = picked
     return picked
 
@@ -72,7 +71,7 @@ def _parameters(method: str) -> Settings:
                                    help="About how many neighbours each point should keep; less where there are few points.")
         seed = st.number_input("Seed", 0, 1_000_000, 0, key=f"{method}-seed",
                                help="Another seed, another layout: what both show is more likely true.")
-        st.form_submit_button("Lay out")
+        st.form_submit_button("Lay out", on_click=_address.press)
     return Settings(method, neighbors, distance, float(perplexity), seed)
 
 
@@ -80,7 +79,8 @@ def compute(paths: list[Path], split: str, settings: Settings) -> Layouts | None
     """Layouts of one or two tables; while a process computes them, draws how far it is, and gives None."""
     if found := ready(paths, split, settings):
         return found
-    _wait(layout.request(paths, settings, split, _cache()), NAMES[settings.method])
+    if _address.may_begin("Lay out", f"{NAMES[settings.method]} of these images is not computed yet."):
+        _wait(layout.request(paths, settings, split, _cache()), NAMES[settings.method])
     return None
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import streamlit as st
 
+from pages import _address
 from pages._text import plain
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def enter(page: str) -> None:
         home = str(PROJECT / "pages" / "start.py")
         st.navigation([st.Page(home, default=True), *([st.Page(page)] if page != home else [])])
         st.rerun()
+    _address.check()
     if not _is_framed.get():  # a screen that is run by itself, as a test does, has the same words for what is damaged
         with frame():
             exec(compile(Path(page).read_text(encoding="utf-8"), page, "exec"), {"__name__": "__main__", "__file__": page})
@@ -200,12 +202,11 @@ def require_experiment(needs: str) -> None:
 def pick_experiment() -> Path:
     """The experiment this screen is about, kept in the address and from screen to screen."""
     names = experiment_names()
-    wanted = st.query_params.get("experiment", st.session_state.get("experiment"))
+    wanted = _address.choose("experiment", names) or st.session_state.get("experiment")
     chosen = st.selectbox("Experiment", names, index=names.index(wanted) if wanted in names else 0,
                           key=f"pick-experiment-{wanted}")
     st.session_state["experiment"] = chosen
-    if st.query_params.get("experiment") != chosen:
-        st.query_params["experiment"] = chosen
+    _address.put("experiment", chosen)
     return checkpoints_root() / chosen
 
 
@@ -239,12 +240,11 @@ def pick(label: str, options: Sequence[Choice], parameter: str, default: int = 0
          help_text: str | None = None, width: int | Literal["stretch"] = "stretch") -> Choice:
     """A select box whose choice stands in the address under `parameter`."""
     words = [str(option) for option in options]
-    wanted = st.query_params.get(parameter)
+    wanted = _address.choose(parameter, words)
     index = words.index(wanted) if wanted in words else min(default, len(words) - 1)
     chosen = st.selectbox(label, options, index=index, help=help_text, width=width,
                           key=f"pick-{parameter}-{wanted}-{'|'.join(words)}")
-    if st.query_params.get(parameter) != str(chosen):
-        st.query_params[parameter] = str(chosen)
+    _address.put(parameter, str(chosen))
     return chosen
 
 

@@ -15,7 +15,7 @@ from core.data import reading, sources
 from core.data.manifest import read_levels
 from core.runs import directory, scoring, selections
 from core.visible import visible
-from pages import _scatter, _shared
+from pages import _address, _scatter, _shared
 from pages._scatter import Card, Cloud, Color
 from pages._text import LONGEST, plain
 
@@ -142,14 +142,26 @@ def selected(folder: Path) -> list[str]:
     key = f"selected-{folder.name}"
     if key not in st.session_state:
         is_own = st.session_state.get("selection-in-address", folder.name) == folder.name
-        saved = st.query_params.get("saved", "") if is_own else ""
+        saved = _address.get("saved") if is_own else ""
         found: list[str] = []
         with _shared.in_words():
             found = selections.read(folder).get(saved, []) if saved else []
-        asked = [item for item in st.query_params.get_all("select") if item] if is_own else []
+        asked = _known(folder, _address.get_all("select")) if is_own else []
         _remember(folder, found or asked, "", saved if found else "")
     _write_address(folder)
     return st.session_state[key]
+
+
+def _known(folder: Path, asked: list[str]) -> list[str]:
+    """The samples of the experiment that an address selects; says how many others it names."""
+    if not asked:
+        return []
+    samples = set(directory.read_manifest(folder).sample_id.tolist())
+    known = [item for item in asked if item in samples]
+    if len(known) < len(asked):
+        st.warning(f"{len(asked) - len(known):,} of the {len(asked):,} samples that the address selects are none of this "
+                   f"experiment's.", icon=":material/link_off:")
+    return known
 
 
 def select(folder: Path, sample_ids: list[str], stamp: str = "", saved: str = "") -> None:

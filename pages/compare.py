@@ -8,7 +8,7 @@ import streamlit as st
 from core.analysis.comparison import first_up, unfair_words
 from core.config import arm_label
 from core.runs import directory, openings, pairs, reporting, trials, verdict
-from pages import _confusion, _curve, _look_first, _pair, _query, _readouts, _shared, _spaces, _verdict, _won_lost
+from pages import _address, _confusion, _curve, _look_first, _pair, _query, _readouts, _shared, _spaces, _verdict, _won_lost
 from pages._text import plain
 
 _shared.enter(__file__)
@@ -122,10 +122,9 @@ with _shared.in_words():
 # Closer, one view at a time: each is drawn only when asked for
 
 VIEWS = {"confusion": _confusion, "won and lost": _won_lost, "where to look first": _look_first, "query": _query}
-asked = st.query_params.get("view", "")
-st.session_state.setdefault("view", asked if asked in VIEWS else "confusion")
+st.session_state.setdefault("view", _address.choose("view", list(VIEWS)) or "confusion")
 view = st.segmented_control("Look closer", list(VIEWS), key="view", required=True, label_visibility="collapsed",
                             format_func=lambda name: {"confusion": "K-means confusion"}.get(name, name.capitalize()))
-st.query_params["view"] = view
+_address.put("view", view)
 with _shared.in_words():
     VIEWS[view].draw(folder, tuple(path.parent for path in paths), (name_a, name_b))

@@ -11,7 +11,7 @@ from core.data.levels import from_json
 from core.data.manifest import LEFT_OUT, OPEN, SPLITS
 from core.runs import directory
 from core.visible import visible
-from pages import _datasets, _moved, _shared
+from pages import _address, _datasets, _moved, _shared
 from pages._text import LONGEST, plain
 
 _shared.enter(__file__)
@@ -22,10 +22,10 @@ MOST_PAIRS = 30
 
 experiments = _shared.experiment_names()
 headline = st.container()
-wanted = st.query_params.get("experiment", "")
+wanted = _address.choose("experiment", experiments)
 chosen = st.selectbox("Samples of", ["", *experiments], index=experiments.index(wanted) + 1 if wanted in experiments else 0,
                       format_func=lambda name: f"experiment {name}" if name else "a dataset not trained on yet")
-st.query_params["experiment"] = chosen
+_address.put("experiment", chosen)
 if chosen:
     folder = _shared.checkpoints_root() / chosen
     st.session_state["experiment"] = chosen

@@ -12,7 +12,7 @@ from core.data import census, separation
 from core.data.manifest import OPEN
 from core.objectives import OBJECTIVES, Objective
 from core.runs import directory, planning, preflight
-from pages import _datasets, _shared
+from pages import _address, _datasets, _shared
 from pages._text import plain
 
 _shared.enter(__file__)
@@ -65,7 +65,7 @@ def _numbers(text: str, words: tuple[str, ...] = ()) -> list:
 
 def _base() -> ExperimentConfig | None:
     """The experiment whose settings this one takes, if the address names one."""
-    name = st.query_params.get("from")
+    name = _address.get("from")
     try:
         return directory.read_config(directory.find(_shared.checkpoints_root(), name)) if name else None
     except (ConfigError, ValueError, OSError) as error:
@@ -105,6 +105,7 @@ def _form_like(base: ExperimentConfig) -> dict | None:
 
 def _fill_in_curve(values: dict, is_digits: bool) -> None:
     """Fills the form with a low-data curve of the dataset; says what stands against it."""
+    _address.press()
     try:
         config = configuration.parse({**values, "images_per_class": ["all"]})
         scanned = _datasets.scan(config.dataset)

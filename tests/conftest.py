@@ -119,12 +119,16 @@ def screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., App
     monkeypatch.setenv("DUET_CHECKPOINTS", str(tmp_path / "checkpoints"))
     monkeypatch.setenv("DUET_DATA", str(tmp_path / "data"))
 
-    def open_screen(page: str, **address: str) -> AppTest:
+    def open_screen(page: str, presses: bool = True, **address: str) -> AppTest:
+        """The screen at an address; `presses` whatever it asks before it begins to read or to lay out."""
         app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=DEADLINE).run()
         for key, value in address.items():
             app.query_params[key] = value
         if page != "start":
             app.switch_page(f"pages/{page}.py").run()
+        asked = [button for button in app.button if str(button.key).startswith("begin-")]
+        if presses and asked:
+            asked[0].click().run()
         assert not app.exception, [item.value for item in app.exception]
         return app
 

@@ -23,6 +23,7 @@ _SAFE_CALLS = {"plain", "len", "round", "max", "min", "duration", "progress_text
                "_percent", "_lr_note", "_best_note", "_headline", "_list", "_p", "_meanings", "join"}
 # Expressions that are numbers, the project's own words or names that a config restricts; a user's own text never stands here.
 _SAFE = {
+    "_address": {"label", "sentence"},  # each escaped by who says it
     "_confusion": {"place", "title"}, "_datasets": {"title", "text", "done", "total", "percent", "int(percent)"},
     "_layouts": {"status.share", "name", "place"}, "_look_first": {"pair.in_a", "pair.in_b"},
     "_moved": {"done", "total"},
