@@ -64,7 +64,7 @@ def _open_cell(folder: Path, runs: tuple[Path, Path], cell: tuple[int, int], sam
 def _neighborhoods(folder: Path, stamps: tuple) -> None:
     sample_ids, labels, kept = _moved(stamps)
     st.markdown("**Neighbourhoods that changed most**", help=f"Test images by how few of their {_K} nearest test images in A "
-                "are still among them in B.")
+                "are still among them in B, images of their own group left out.")
     st.button(f"Mark these {len(sample_ids)}", key="look-neighborhoods", icon=":material/select_all:", width="stretch",
               on_click=_spaces.select, args=(folder, sample_ids))
     _strips.strip(folder, sample_ids, [f"{label} · {100 * share:.0f} %" for label, share in zip(labels, kept)])
@@ -72,9 +72,9 @@ def _neighborhoods(folder: Path, stamps: tuple) -> None:
 
 
 def _doubts(folder: Path, stamps: tuple) -> None:
-    st.markdown("**Labels to doubt**", help=f"Images whose {_K} nearest others, in the whole dataset, call them by another "
-                "label than their own, the same in both spaces; the most certain first. A space that was trained on a wrong "
-                "label may have learnt it.")
+    st.markdown("**Labels to doubt**", help=f"Images whose {_K} nearest others outside their own group, in the whole dataset, "
+                "call them by another label than their own, the same in both spaces; the most certain first. A space that was "
+                "trained on a wrong label may have learnt it.")
     space = _spaces.table(Path(stamps[0][0]))
     found, ids, labels = _doubtful(stamps)
     if not len(found.rows):
@@ -101,7 +101,7 @@ def _changed(stamps: tuple) -> list[ChangedPair]:
 @st.cache_resource(max_entries=8, show_spinner="Comparing neighbourhoods …")
 def _moved(stamps: tuple) -> tuple[list[str], list[str], list[float]]:
     a, b = _shared_rows(stamps, "test")
-    rows, kept = suggestions.moved_neighborhoods(a.embedding, b.embedding, _K)
+    rows, kept = suggestions.moved_neighborhoods(a.embedding, b.embedding, _K, a.group, a.sample_id)
     rows = rows[:IMAGES]
     return a.sample_id[rows].tolist(), a.label[rows].tolist(), kept[:IMAGES].tolist()
 
@@ -109,5 +109,6 @@ def _moved(stamps: tuple) -> tuple[list[str], list[str], list[float]]:
 @st.cache_resource(max_entries=8, show_spinner="Asking neighbours …")
 def _doubtful(stamps: tuple) -> tuple[Doubts, list[str], list[str]]:
     a, b = _shared_rows(stamps, "all")
-    found = suggestions.doubtful_labels(a.embedding, b.embedding, a.label_id, len(a.classes), _K)
+    found = suggestions.doubtful_labels(a.embedding, b.embedding, a.label_id, len(a.classes), _K, a.group,
+                                        a.sample_id)
     return found, a.sample_id[found.rows].tolist(), a.label[found.rows].tolist()

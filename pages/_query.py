@@ -46,7 +46,8 @@ def draw(folder: Path, runs: tuple[Path, ...], names: tuple[str, ...], split: st
     spaces = [_spaces.table(run / "embeddings.parquet") for run in runs]
     letters = [f"{place} · {name}" for place, name in zip("AB", names)] if len(runs) > 1 else list(names)
     _places(runs, split, spaces, found, letters, [name for name, _ in readable])
-    nearest = [neighbors.nearest(vectors, space.embedding, NEAREST) for vectors, space in zip(found, spaces)]
+    nearest = [neighbors.nearest(vectors, space.embedding, NEAREST, names=space.sample_id)
+               for vectors, space in zip(found, spaces)]
     for number, (name, content) in enumerate(readable):
         columns = st.columns([2, *[10 // len(runs)] * len(runs)])
         with columns[0]:

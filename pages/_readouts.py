@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from core import scored_by
 from core.analysis.metrics import METRICS
 from core.config import ExperimentConfig
 from core.runs import readouts
@@ -22,6 +23,8 @@ def draw(folder: Path, config: ExperimentConfig, images_per_class: int | str, a:
     """
     rows = readouts.rows(folder, config, images_per_class)
     if not rows:
+        if any(readouts.is_of_earlier_version(folder / run.name) for run in config.runs()):
+            st.caption(f"The readouts were {scored_by.EARLIER}; they are not shown.")
         return
     with st.expander("The same readout, all ways"):
         metric = st.segmented_control("Metric", readouts.CELLS, format_func=lambda name: METRICS[name].title, required=True,

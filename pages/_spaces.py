@@ -9,7 +9,7 @@ import streamlit as st
 from PIL import Image
 
 from core.analysis import table as tables
-from core.analysis.neighbors import largest
+from core.analysis.neighbors import nearest
 from core.analysis.table import EmbeddingTable
 from core.data import reading, sources
 from core.data.manifest import read_levels
@@ -129,12 +129,12 @@ def gallery(folder: Path, sample_ids: list[str], captions: list[str], columns: i
 
 
 def neighbors(space: EmbeddingTable, row: int, k: int) -> list[int]:
-    """Rows of the k nearest to a row by cosine, in the full dimension, nearest first."""
-    vectors = space.embedding
-    lengths = np.linalg.norm(vectors, axis=1)
-    similarity = vectors @ vectors[row] / np.maximum(lengths * lengths[row], np.finfo(np.float32).tiny)
-    similarity[row] = -np.inf
-    return largest(similarity[None], k)[0].tolist()
+    """Rows of the k nearest to a row outside its own group, by cosine, in the full dimension, nearest first."""
+    others = np.flatnonzero(space.group != space.group[row])
+    if not len(others):
+        return []
+    near, _ = nearest(space.embedding[[row]], space.embedding[others], k, names=space.sample_id[others])
+    return others[near[0]].tolist()
 
 
 def selected(folder: Path) -> list[str]:

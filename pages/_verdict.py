@@ -57,8 +57,9 @@ def untrained(rows: list[dict], labels: tuple[str, ...]) -> None:
                 st.markdown(f":orange[:material/trending_down: {plain(said)}.]")
 
 
-def details(compared: dict, agreement: dict | None) -> None:
-    """Folded: classes, exact tests, measures of the whole spaces, and the settings that differ."""
+def details(compared: dict, agreement: dict | None, rows: list[dict]) -> None:
+    """Folded: classes, exact tests, measures of the whole spaces, the settings that differ, and what leaving out a query's own
+    group comes to; `rows` are the verdict's, of the arms to tell of."""
     with st.expander("By class, exact tests, whole spaces, and what differs in the settings"):
         if agreement:
             cka = [value for value in agreement["cka"] if value is not None]
@@ -66,6 +67,7 @@ def details(compared: dict, agreement: dict | None) -> None:
             overlap = sum(agreement["overlap"]) / len(agreement["overlap"])
             st.markdown(f"Of each test image's {agreement['neighbors']} nearest, A and B share **{100 * overlap:.0f} %** "
                         f"(by chance {100 * agreement['overlap_by_chance']:.0f} %){said}.")
+        _own_group(rows)
         if compared["per_class"]:
             metric = st.segmented_control("Metric", SHORT, format_func=lambda name: METRICS[name].title, default=SHORT[0],
                                           required=True, key="per-class-metric", label_visibility="collapsed")
@@ -92,6 +94,20 @@ def details(compared: dict, agreement: dict | None) -> None:
             st.dataframe(pd.DataFrame([{
                 "setting": item["name"], "A": visible(item["a"]), "B": visible(item["b"]), "judged": item["kind"],
                 "why": item["why"]} for item in compared["settings"]]), hide_index=True, width="stretch")
+
+
+def _own_group(rows: list[dict]) -> None:
+    """How many queries have nothing left to find; and what the metrics are with the query's own group counted, here alone."""
+    rows = [row for row in rows if row.get("own_group")]
+    if n_undefined := max((row["own_group"]["n_undefined"] for row in rows), default=0):
+        st.markdown(f"**{n_undefined:,}** of {rows[0]['n_test']:,} test images have no other image of their class outside "
+                    "their own group: they find nothing, and MAP@R, P@1 and R-Precision are without them.")
+    lines = [{"with images of the query's own group counted": visible(row["objective"]),
+              **{METRICS[name].title: f"{100 * value:.1f}" for name, value in sorted(row["own_group"]["counted"].items())}}
+             for row in rows if row["own_group"]["counted"]]
+    if lines:
+        st.dataframe(pd.DataFrame(lines), hide_index=True, width="stretch")
+        st.caption("For comparison with studies that count them: crops of one photograph then answer for each other.")
 
 
 def open_set(found: dict, images_per_class: int | str, a: str, b: str) -> None:

@@ -110,7 +110,7 @@ def _judged(stamps_a: tuple, stamps_b: tuple) -> Judged:
     right = [side[2][keep] for side, keep in zip(sides, rows)]
     voters, shares = [], []
     for (test, known, _, k), keep in zip(sides, rows):
-        near, _ = neighbors.nearest(test.embedding[keep], known.embedding, k)
+        near, _ = neighbors.nearest(test.embedding[keep], known.embedding, k, names=known.sample_id)
         voters.append(near)
         shares.append((known.label_id[near] == test.label_id[keep][:, None]).mean(axis=1))
     first = sides[0][0].rows(rows[0])

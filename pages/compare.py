@@ -98,7 +98,8 @@ st.caption(plain(" ".join(filter(None, (openings.sentence(folder), trials.senten
 _curve.draw(folder, config, found)
 
 _verdict.open_set(found, count, name_a, name_b)
-_verdict.details(compared, compared["agreement"])
+_verdict.details(compared, compared["agreement"],
+                 [row for row in rows if row["objective"] in ("untrained", name_a, name_b)])
 with _shared.in_words():
     _readouts.draw(folder, config, count, name_a, name_b)
 

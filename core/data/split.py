@@ -64,6 +64,23 @@ def assign(manifest: Manifest, config: SplitConfig, seeds: tuple[int, ...]) -> M
     return replace(manifest, rank={seed: _ranks(manifest, blocks, seed) for seed in seeds})
 
 
+def own_groups(manifest: Manifest, config: SplitConfig) -> np.ndarray:
+    """What belongs together with each sample: its group, joined with those that hold copies of its pictures.
+
+    No sample finds another of its own group, and they are drawn together, also where a random split deals them one by one.
+    Without copies it is the manifest's `group`.
+
+    Args:
+        manifest: the samples.
+        config: says whether near copies count.
+
+    Returns:
+        Name of the first group of each set, shape (n,), str.
+    """
+    group_of = dict(zip(manifest.sample_id.tolist(), manifest.group.tolist()))
+    return np.array([group_of[first] for first in _belonging(manifest, config)], dtype=object)
+
+
 def prove(manifest: Manifest) -> SplitProof:
     """Counts the samples (by content), groups and pictures that stand in more than one split."""
     inside = manifest.split != LEFT_OUT
@@ -122,8 +139,12 @@ def _check_batch(batch: BatchConfig, sizes: dict[str, int], count: int | str) ->
 def _blocks(manifest: Manifest, config: SplitConfig) -> list[str]:
     """Name of the smallest set that holds each sample's whole group and everything that shows its pictures."""
     names = manifest.sample_id.tolist()
-    if config.group == "none":
-        return names
+    return names if config.group == "none" else _belonging(manifest, config)
+
+
+def _belonging(manifest: Manifest, config: SplitConfig) -> list[str]:
+    """For each sample, the first of all that belong together with it, by group or as copies of a picture."""
+    names = manifest.sample_id.tolist()
     copies = [(pair.a, pair.b) for pair in manifest.duplicates if config.near_duplicates or pair.kind == "exact"]
     return joined(names, [*((name, ("group", group)) for name, group in zip(names, manifest.group.tolist())), *copies])
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
+from core import scored_by
 from core.analysis import clustering
 from core.analysis.comparison import Comparison, first_up, unfair_words
 from core.analysis.comparison import row as row_of
@@ -51,7 +52,8 @@ def write_space(table: EmbeddingTable, name: str, path: Path) -> None:
     test = table.of_split("test")
     rows = "".join(f"<tr><td>{METRICS[key].title}</td><td>{100 * item['mean']:.1f}</td><td>{100 * item['low']:.1f} to "
                    f"{100 * item['high']:.1f}</td></tr>" for key, item in table.metadata["evaluation"]["metrics"].items())
-    body = (f"<h1>{escape(name)}</h1>{_leaks(table)}<p>{len(test):,} test images of {len(table):,}; "
+    earlier = "" if scored_by.is_current(table.metadata["evaluation"]) else f"<p>These numbers were {scored_by.EARLIER}.</p>"
+    body = (f"<h1>{escape(name)}</h1>{_leaks(table)}{earlier}<p>{len(test):,} test images of {len(table):,}; "
             f"{table.embedding.shape[1]} dimensions; dataset <code>{escape(table.metadata['fingerprint'])}</code>.</p>"
             f"<table><tr><th>percent</th><th>mean</th><th>95 % interval</th></tr>{rows}</table>"
             f"<h2>Layout and K-means confusion</h2>{page.pair(('', ''), (_layout(test), _confusion(test)))}")

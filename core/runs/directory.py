@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, get_args
 
 import core
 from core import config as configuration
-from core import files
+from core import files, scored_by
 from core.config import ConfigError, ExperimentConfig, RunConfig, SplitConfig
 from core.files import Damaged, read_json, write_json
 
@@ -339,6 +339,17 @@ def read_manifest(folder: Path, split: SplitConfig | None = None) -> "Manifest":
         raise Damaged(path, "must exist, it is missing", remedy) from None
     except Damaged as error:
         raise Damaged(path, error.what, remedy) from None
+
+
+def read_sentence(folder: Path) -> str:
+    """The sentence of an experiment's verdict as it was written down; one of an earlier version says so.
+
+    Raises:
+        FileNotFoundError, Damaged: as `read_verdict`.
+    """
+    found = read_verdict(folder)
+    said = found["sentence"]
+    return said if scored_by.is_current(found) or not said else f"{said} ({scored_by.EARLIER})"
 
 
 def read_status(run: Path) -> RunStatus:

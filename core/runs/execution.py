@@ -19,6 +19,7 @@ from core.analysis import clustering, geometry, projection, retrieval
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.config import LEAKY_SAMPLER, EvaluationConfig, RunConfig
+from core.data import split
 from core.data.manifest import OPEN, Manifest
 from core.runs import directory, openings, readouts, scoring, trials
 from core.runs.board import Board
@@ -157,6 +158,7 @@ def _try_learning_rates(run: Path, config: RunConfig, place: Workplace, should_s
     A trial that was interrupted begins anew: it keeps no checkpoint, and leaves nothing but its line in `trials.json`.
     """
     validation = place.manifest.indices("validation")
+    own = split.own_groups(place.manifest, config.split)[validation]
     ask = _asking(should_stop)
     n_done = len(trials.read(run))
     remaining = config.tuning.learning_rates[n_done:]
@@ -172,7 +174,7 @@ def _try_learning_rates(run: Path, config: RunConfig, place: Workplace, should_s
             if not trainer.is_done:
                 raise Stopped
             vectors = _vectors(trainer.encoder, validation, place, config, ask)
-            found = retrieval.retrieve(vectors, place.manifest.label_id[validation])["map_at_r"]
+            found = retrieval.retrieve(vectors, place.manifest.label_id[validation], group=own)["map_at_r"]
             score = float(np.nanmean(found))
         except FloatingPointError as error:
             log.warning("%s learning rate %g: %s", run.name, lr, error)
@@ -185,6 +187,7 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
            say: Say) -> Iterator[None]:
     manifest = place.manifest
     validation = manifest.indices("validation")
+    own = split.own_groups(manifest, config.split)[validation]
     probe = probe_rows(manifest, config.evaluation.probe)
     film = Film(run, manifest, probe)
     ask = _asking(should_stop)
@@ -210,7 +213,7 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
         ask()
         film.add(at_epoch, vectors[np.searchsorted(validation, probe)])
         ask()
-        found = retrieval.retrieve(vectors, manifest.label_id[validation])
+        found = retrieval.retrieve(vectors, manifest.label_id[validation], group=own)
         return {**{f"validation_{name}": float(np.nanmean(found[name])) for name in ("map_at_r", "precision_at_1")},
                 "validation_effective_rank": float(geometry.effective_rank(vectors).mean())}
 
@@ -349,11 +352,12 @@ def _finish(run: Path, config: RunConfig, module: nn.Module, objective: Objectiv
     if config.is_trained:
         openings.add(run)
     rows = manifest.training_indices(config.images_per_class, config.seed)
+    own = split.own_groups(manifest, config.split)
     is_subset = config.images_per_class != "all"
     tuning = trials.summary(run, config.n_trials)
     space = EmbeddingTable(
         sample_id=manifest.sample_id, path=manifest.sample_id, label=manifest.label, label_id=manifest.label_id,
-        split=manifest.split, group=manifest.group, cluster=cluster,
+        split=manifest.split, group=own, cluster=cluster,
         x=layout[:, 0], y=layout[:, 1], embedding=vectors,
         metadata={
             "config": config.to_json(), "leaks": list(config.leaks), "classes": list(manifest.classes),
@@ -369,11 +373,10 @@ def _finish(run: Path, config: RunConfig, module: nn.Module, objective: Objectiv
     ask()
     space.metadata["evaluation"] = {**scoring.evaluation(scores, evaluation.bootstrap), "tuning": tuning}
     ask()
-    readouts.write(run, _readouts(raw, objective, manifest, rows, evaluation, ask))
+    readouts.write(run, _readouts(raw, objective, manifest, rows, own, evaluation, ask))
     scoring.write_scores(run, scores)
     if (among_held_out := scoring.score_open(space)) is not None:
-        space.metadata["evaluation"]["open_set"] = {"n_samples": len(among_held_out.sample_id), "metrics": scoring.summarize(
-            among_held_out, evaluation.bootstrap)}
+        space.metadata["evaluation"]["open_set"] = scoring.open_evaluation(among_held_out, evaluation.bootstrap)
         scoring.write_scores(run, among_held_out, scoring.OPEN_SCORES)
     directory.write_json(run / "evaluation.json", space.metadata["evaluation"])
     tables.write(space, run / "embeddings.parquet")
@@ -393,8 +396,8 @@ def _clusters(vectors: np.ndarray, manifest: Manifest) -> np.ndarray:
     return cluster
 
 
-def _readouts(raw: np.ndarray, objective: Objective | None, manifest: Manifest, rows: np.ndarray, evaluation: EvaluationConfig,
-              ask: Callable[..., None]) -> list[Readout]:
+def _readouts(raw: np.ndarray, objective: Objective | None, manifest: Manifest, rows: np.ndarray, own: np.ndarray,
+              evaluation: EvaluationConfig, ask: Callable[..., None]) -> list[Readout]:
     """The test images' scores at the pooled features and wherever the loss had something on top; `raw` of shape (n, D)."""
     test = manifest.indices("test")
     places = {"pooled": raw}
@@ -406,5 +409,5 @@ def _readouts(raw: np.ndarray, objective: Objective | None, manifest: Manifest, 
         for is_unit in (True, False):
             ask()
             found.append(readouts.score(values[test], manifest.label_id[test], values[rows], manifest.label_id[rows], name,
-                                        is_unit, evaluation.neighbors))
+                                        is_unit, evaluation.neighbors, own[test]))
     return found

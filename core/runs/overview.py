@@ -101,7 +101,7 @@ def _look(folder: Path, experiment: ExperimentConfig) -> Overview:
     progress = jobs.progress(folder, experiment)
     sentence = ""
     try:
-        sentence = directory.read_verdict(folder)["sentence"]
+        sentence = directory.read_sentence(folder)
     except FileNotFoundError:
         if progress.state == "completed":
             damage.append("verdict.json must exist, it is missing; Compare makes it anew")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from core import files
+from core import files, scored_by
 from core.analysis import metrics, retrieval
 from core.analysis.metrics import METRICS
 from core.config import ExperimentConfig, UntrainedConfig, arm_label
@@ -39,7 +39,7 @@ class Readout:
 
 
 def score(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, reference_label_id: np.ndarray,
-          place: str, is_unit: bool, neighbors: int) -> Readout:
+          place: str, is_unit: bool, neighbors: int, group: np.ndarray | None = None) -> Readout:
     """What test images score under one readout.
 
     Args:
@@ -50,6 +50,7 @@ def score(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, refe
         place: one of `PLACES`.
         is_unit: scale all to length 1 first; a zero vector stays.
         neighbors: k of k-NN.
+        group: test images that belong together, of which none finds another, shape (n,); None: each alone.
     """
     classes, places = np.unique(np.concatenate([label_id, reference_label_id]), return_inverse=True)
     label_id, reference_label_id = places[:len(vectors)], places[len(vectors):]
@@ -61,27 +62,30 @@ def score(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, refe
         values = {
             "knn_accuracy": metrics.knn_correct(vectors, label_id, reference, reference_label_id, neighbors, distance),
             "probe_accuracy": metrics.probe_correct(vectors, label_id, reference, reference_label_id),
-            "map_at_r": retrieval.retrieve(vectors, label_id, distance)["map_at_r"],
+            "map_at_r": retrieval.retrieve(vectors, label_id, distance, group)["map_at_r"],
             "kmeans_accuracy": metrics.kmeans_correct(vectors, label_id, len(classes), KMEANS_SEEDS)}
     return Readout(place, is_unit, {name: float(np.nanmean(values[name])) for name in CELLS})
 
 
 def write(run: Path, found: list[Readout]) -> None:
     """Keeps a run's readouts."""
-    directory.write_json(run / _NAME, {"kmeans_seeds": KMEANS_SEEDS, "readouts": [asdict(item) for item in found]})
+    directory.write_json(run / _NAME, {scored_by.KEY: scored_by.VERSION, "kmeans_seeds": KMEANS_SEEDS,
+                                         "readouts": [asdict(item) for item in found]})
 
 
 def read(run: Path) -> list[Readout]:
-    """A run's readouts; none of one that is not completed, or that an earlier version completed.
+    """A run's readouts; none of one that is not completed, or that an earlier version scored: what a projection or the logits
+    would give today cannot be told from its embeddings.
 
     Raises:
         Damaged: if they cannot be read.
     """
     def parse(path: Path) -> list[Readout]:
-        found = [Readout(**item) for item in files.read_json(path)["readouts"]]
+        values = files.read_json(path)
+        found = [Readout(**item) for item in values["readouts"]]
         if not all(set(CELLS) <= item.scores.keys() for item in found):
             raise KeyError(f"scores of {', '.join(CELLS)}")
-        return found
+        return found if scored_by.is_current(values) else []
 
     try:
         return files.read(run / _NAME, parse, "a run's readouts")
@@ -89,6 +93,12 @@ def read(run: Path) -> list[Readout]:
         return []
     except Damaged as error:
         raise Damaged(error.path, error.what, directory.RESUME) from None
+
+
+def is_of_earlier_version(run: Path) -> bool:
+    """Whether a run's readouts were scored by rules that are no longer today's, and are not shown."""
+    path = run / _NAME
+    return path.is_file() and not scored_by.is_current(files.read_json(path))
 
 
 def rows(folder: Path, config: ExperimentConfig, images_per_class: int | str) -> list[dict]:

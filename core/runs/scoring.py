@@ -4,9 +4,10 @@ Reads what runs left behind; computes anew only for a Parquet file that has no s
 say is `core.runs.verdict`'s.
 """
 
+import json
 import warnings
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core import config as configuration
-from core import files
+from core import files, scored_by
 from core.analysis import chance, clustering, comparison, metrics, retrieval
 from core.analysis import table as tables
 from core.analysis.chance import Chance
 from core.analysis.comparison import Values
-from core.analysis.metrics import GALLERY, METRICS, SPACE_METRICS, MetricInfo
+from core.analysis.metrics import GALLERY, HEADLINE, METRICS, SPACE_METRICS, MetricInfo
 from core.analysis.table import EmbeddingTable
 from core.config import RunConfig, arm_label, arm_title
+from core.data import split
 from core.data.manifest import OPEN
 from core.files import Damaged
 from core.runs import directory, protocol
@@ -45,11 +47,14 @@ class Scores:
             values (see `Measures`). `drawn` adds it to the values.
         space: metric of `SPACE_METRICS` -> shape (seeds, n), float64; pseudo-values whose mean is the metric.
         clusters: K-means clusterings, matched to the sorted classes, shape (seeds, kmeans_seeds, n), int32.
-        neighbors: nearest test samples of each, as rows, nearest first, shape (seeds, n, k), int32.
+        neighbors: nearest test samples of each outside its own group, as rows, nearest first, -1 where fewer than k are left,
+            shape (seeds, n, k), int32.
         config: resolved config of the first run.
         settings: what they were trained and tested under, by `protocol`.
         files: embedding tables of the spaces, one a seed.
         is_open: whether the samples are those of held-out classes, among themselves.
+        with_own_group: retrieval metric -> what it would be with samples of the query's own group counted, shape (seeds, n);
+            empty where each sample is a group of its own.
     """
 
     name: str
@@ -66,6 +71,7 @@ class Scores:
     settings: dict
     files: tuple[Path, ...] = ()
     is_open: bool = False
+    with_own_group: Values = field(default_factory=dict)
 
     def drawn(self, rows: np.ndarray | None = None) -> Values:
         """What the bootstrap draws: each metric's values, and what an image does to others as one that is found; the mean
@@ -87,17 +93,18 @@ class Scores:
 
 
 def score(table: EmbeddingTable) -> Scores:
-    """Every metric of a table's test samples; the same table gives the same numbers.
+    """Every metric of a table's test samples; the same table gives the same numbers, whatever the order of its rows.
 
     Args:
         table: a run's space; `metadata['training_samples']` names the labelled samples of k-NN, None all of train.
 
     Returns:
-        The scores of one space, under its run's name.
+        The scores of one space, under its run's name, in the order of sample_id.
 
     Raises:
         ValueError: if the table has no test or no training samples.
     """
+    table = _by_name(table)
     test = table.of_split("test")
     used = table.metadata["training_samples"]
     known = table.of_split("train") if used is None else table.rows(np.isin(table.sample_id, used))
@@ -107,13 +114,24 @@ def score(table: EmbeddingTable) -> Scores:
     evaluation = config["evaluation"]
     classes, places = np.unique(np.concatenate([test.label_id, known.label_id]), return_inverse=True)  # none is held out
     found = metrics.measure(test.embedding, places[:len(test)], known.embedding, places[len(test):], len(classes),
-                            evaluation["neighbors"], evaluation["kmeans_seeds"])
+                            evaluation["neighbors"], evaluation["kmeans_seeds"], test.group)
     return Scores(name=configuration.parse_run(config).name, sample_id=test.sample_id, group=test.group, label=test.label,
                   label_id=test.label_id, values={name: column[None] for name, column in found.values.items()},
                   gallery={name: column[None] for name, column in found.gallery.items()},
                   space={name: column[None] for name, column in found.space.items()},
                   clusters=classes[found.clusters].astype(np.int32)[None],
-                  neighbors=found.neighbors[None].astype(np.int32), config=config, settings=protocol.of_table(table))
+                  neighbors=found.neighbors[None].astype(np.int32), config=config, settings=protocol.of_table(table),
+                  with_own_group=_with_own_group(test.group, found.with_own_group))
+
+
+def _by_name(table: EmbeddingTable) -> EmbeddingTable:
+    """A table in the order of sample_id, so that ties and sums do not depend on the order it was written in."""
+    order = np.argsort(table.sample_id.astype(str), kind="stable")
+    return table if (np.diff(order) > 0).all() else table.rows(order)
+
+
+def _with_own_group(group: np.ndarray, values: dict[str, np.ndarray]) -> Values:
+    return {name: column[None] for name, column in values.items()} if len(set(group.tolist())) < len(group) else {}
 
 
 def score_open(table: EmbeddingTable) -> Scores | None:
@@ -121,7 +139,7 @@ def score_open(table: EmbeddingTable) -> Scores | None:
 
     They have no training samples, so there is nothing for k-NN and the probe to learn from.
     """
-    held_out = table.of_split(OPEN)
+    held_out = _by_name(table).of_split(OPEN)
     if len(held_out) == 0:
         return None
     config = table.metadata["config"]
@@ -131,18 +149,20 @@ def score_open(table: EmbeddingTable) -> Scores | None:
         cluster, _ = clustering.matched_kmeans(held_out.embedding, label_id, len(classes), seed)
         correct.append(cluster == label_id)
         clusters.append(classes[cluster].astype(np.int32))
-    found = retrieval.measure(held_out.embedding, label_id)
+    found = retrieval.measure(held_out.embedding, label_id, held_out.group)
     values = {**found.values, "kmeans_accuracy": np.mean(correct, axis=0)}
     return Scores(name=configuration.parse_run(config).name, sample_id=held_out.sample_id, group=held_out.group,
                   label=held_out.label, label_id=held_out.label_id,
                   values={name: values[name][None] for name in METRICS if name in values},
                   gallery={name: column[None] for name, column in found.gallery.items()}, space={},
                   clusters=np.stack(clusters)[None], neighbors=found.neighbors[None].astype(np.int32), config=config,
-                  settings=protocol.of_table(table), is_open=True)
+                  settings=protocol.of_table(table), is_open=True,
+                  with_own_group=_with_own_group(held_out.group, found.with_own_group))
 
 
 _TEXT = ("sample_id", "group", "label")
 _LISTS = ("clusters", "neighbors")
+_OWN = "with_own_group_"
 
 
 def write_scores(run: Path, scores: Scores, file: str = SCORES) -> None:
@@ -152,8 +172,10 @@ def write_scores(run: Path, scores: Scores, file: str = SCORES) -> None:
                       "label_id": pa.array(scores.label_id, pa.int32()),
                       **{name: pa.array(column[0], pa.float64()) for name, column in (scores.values | scores.space).items()},
                       **{f"gallery_{name}": pa.array(column[0], pa.float64()) for name, column in scores.gallery.items()},
+                      **{f"{_OWN}{name}": pa.array(column[0], pa.float64()) for name, column in scores.with_own_group.items()},
                       **{name: pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1), pa.int32()), rows.shape[1])
                          for name, rows in lists.items()}})
+    arrow = arrow.replace_schema_metadata({"duet": json.dumps({scored_by.KEY: scored_by.VERSION})})
     with files.replacing(run / file) as temporary:
         pq.write_table(arrow, temporary, compression="zstd")
 
@@ -167,20 +189,41 @@ def read_scores(run: Path, file: str = SCORES) -> Scores:
 
     Raises:
         ValueError: if the run is not completed.
-        Damaged: if neither its scores nor its embeddings can be read.
+        Damaged: if neither its scores nor its embeddings can be read; or an earlier version scored it and it cannot be anew.
     """
     if not (run / file).is_file() and not (run / EMBEDDINGS).is_file():
         raise ValueError(f"{run.parent.name}/{run.name} must be completed to be compared, got "
                          f"{directory.read_status(run).state}")
+    is_earlier = False
+    with suppress(FileNotFoundError, Damaged):
+        found = files.read(run / file, lambda path: parse_scores(run, path.name), "a table of scores")
+        if found is not None:
+            return found
+        is_earlier = True
     try:
-        return files.read(run / file, lambda path: parse_scores(run, path.name), "a table of scores")
-    except (FileNotFoundError, Damaged):
-        found = (score_open if file == OPEN_SCORES else score)(read_embeddings(run))
-        if found is None:
-            raise
-        with suppress(OSError):  # a disk that is full or only to be read: they are computed again next time
-            write_scores(run, found, file)
-        return _named(run, found)
+        found = (score_open if file == OPEN_SCORES else score)(_belonging(run, read_embeddings(run)))
+    except Damaged as error:
+        if is_earlier:
+            raise Damaged(run / file, f"was {scored_by.EARLIER}; to be scored anew, {error.path.name} {error.what}",
+                          directory.RESUME) from None
+        raise
+    if found is None:
+        raise Damaged(run / file, "must be a table of scores, and there are no held-out classes to score", directory.RESUME)
+    with suppress(OSError):  # a disk that is full or only to be read: they are computed again next time
+        write_scores(run, found, file)
+    return _named(run, found)
+
+
+def _belonging(run: Path, table: EmbeddingTable) -> EmbeddingTable:
+    """A run's table with groups that hold copies too, as its experiment's manifest has them: an earlier version's do not."""
+    try:
+        config = directory.read_run(run)
+        manifest = directory.read_manifest(run.parent, config.split)
+    except Damaged:
+        return table
+    group = dict(zip(manifest.sample_id.tolist(), split.own_groups(manifest, config.split).tolist()))
+    return replace(table, group=np.array([group.get(sample_id, own) for sample_id, own in
+                                          zip(table.sample_id.tolist(), table.group.tolist())], dtype=object))
 
 
 def read_embeddings(run: Path) -> EmbeddingTable:
@@ -202,24 +245,27 @@ def _named(run: Path, found: Scores) -> Scores:
     return replace(found, name=f"{run.parent.name}/{run.name}", files=(run / EMBEDDINGS,))
 
 
-def parse_scores(run: Path, file: str) -> Scores:
-    """As `read_scores`, but raises whatever a broken file makes its reader raise."""
+def parse_scores(run: Path, file: str) -> Scores | None:
+    """The scores in a run's file, None if an earlier version wrote it; raises whatever broken content makes a reader raise."""
     name = f"{run.parent.name}/{run.name}"
     arrow = pq.read_table(run / file)
     embeddings = run / "embeddings.parquet"
     galleries = {name: f"gallery_{name}" for name in GALLERY if file == SCORES or f"gallery_{name}" in arrow.column_names}
-    if file == SCORES and not {*_TEXT, "label_id", *_LISTS, *METRICS, *SPACE_METRICS, *galleries.values()} <= set(
-            arrow.column_names):
-        return replace(score(tables.read(embeddings)), files=(embeddings,))
+    lacks_columns = file == SCORES and not {*_TEXT, "label_id", *_LISTS, *METRICS, *SPACE_METRICS, *galleries.values()} <= set(
+        arrow.column_names)
+    if lacks_columns or not scored_by.is_current(json.loads((arrow.schema.metadata or {}).get(b"duet", b"{}"))):
+        return None
     clusters, neighbors = (arrow[key].combine_chunks().flatten().to_numpy().reshape(len(arrow), -1) for key in _LISTS)
     values, space = ({metric: arrow[metric].to_numpy()[None] for metric in registry if metric in arrow.column_names}
                      for registry in (METRICS, SPACE_METRICS))
     gallery = {name: arrow[key].to_numpy()[None] for name, key in galleries.items()}
+    with_own_group = {name: arrow[f"{_OWN}{name}"].to_numpy()[None] for name in retrieval.NAMES
+                      if f"{_OWN}{name}" in arrow.column_names}
     text = {key: np.array(arrow[key].to_pylist(), dtype=object) for key in _TEXT}
     return Scores(**text, name=name, label_id=arrow["label_id"].to_numpy(), values=values,
                   gallery=gallery, space=space, clusters=clusters.T[None], neighbors=neighbors[None],
                   config=directory.read_json(run / "run.json")["config"], settings=protocol.of_runs([run]),
-                  files=(embeddings,), is_open=file == OPEN_SCORES)
+                  files=(embeddings,), is_open=file == OPEN_SCORES, with_own_group=with_own_group)
 
 
 def summarize(scores: Scores, n_bootstrap: int) -> dict[str, dict[str, float]]:
@@ -246,22 +292,41 @@ def chance_levels(scores: Scores, n_bootstrap: int) -> dict[str, Chance]:
     n_classes = int(max(scores.label_id.max(), scores.clusters.max())) + 1
     clusterings = scores.clusters.reshape(-1, len(scores.label_id))
     return {**chance.of_retrieval(scores.drawn(), scores.label_id, n_bootstrap, scores.group),
-            "kmeans_accuracy": chance.of_kmeans(clusterings, scores.label_id, n_classes)}
+            "kmeans_accuracy": chance.of_kmeans(clusterings, scores.label_id, n_classes, group=scores.group)}
 
 
 def evaluation(scores: Scores, n_bootstrap: int) -> dict:
     """Every number shown about one run's space, for JSON: means with intervals, over all test samples and by class, chance
-    levels, and how far K-means runs differ."""
+    levels, and how far K-means runs differ; `own_group` as of `own_group_counts`."""
     over_runs = (scores.clusters[0] == scores.label_id).mean(axis=1)
     per_class = [{"label": label, "n_samples": int(rows.sum()),
                   **{name: float(np.nanmean(column[:, rows])) for name, column in scores.values.items()
                      if not np.isnan(column[:, rows]).all()}}
                  for label in sorted(set(scores.label.tolist())) for rows in [scores.label == label]]
-    return {"split": "test", "n_samples": len(scores.sample_id), "metrics": summarize(scores, n_bootstrap),
+    return {scored_by.KEY: scored_by.VERSION, "split": "test", "n_samples": len(scores.sample_id),
+            "own_group": own_group_counts(scores), "metrics": summarize(scores, n_bootstrap),
             "space": summarize_space(scores, n_bootstrap), "per_class": per_class,
             "kmeans": {"n_seeds": len(over_runs), "mean": float(over_runs.mean()),
                        "sd": float(over_runs.std(ddof=1)) if len(over_runs) > 1 else 0.0},
             "chance": {name: asdict(item) for name, item in chance_levels(scores, n_bootstrap).items()}}
+
+
+def open_evaluation(scores: Scores, n_bootstrap: int) -> dict:
+    """The same of the held-out classes among themselves, as far as they have it."""
+    return {"n_samples": len(scores.sample_id), "own_group": own_group_counts(scores),
+            "metrics": summarize(scores, n_bootstrap)}
+
+
+def own_group_counts(scores: Scores) -> dict:
+    """What leaving out a query's own group comes to, for JSON.
+
+    Returns:
+        'n_groups', 'n_undefined' (queries that have no other sample of their class left to find) and 'counted': retrieval
+        metric -> its mean over seeds and samples if the own group were counted; empty where each sample is a group.
+    """
+    return {"n_groups": len(set(scores.group.tolist())), "n_undefined": int(np.isnan(scores.values[HEADLINE][0]).sum()),
+            "counted": {name: float(np.nanmean(column)) for name, column in scores.with_own_group.items()
+                        if not np.isnan(column).all()}}
 
 
 def scores_of_runs(runs: list[Path], name: str, file: str = SCORES) -> Scores:
@@ -274,9 +339,10 @@ def scores_of_runs(runs: list[Path], name: str, file: str = SCORES) -> Scores:
     for other in found[1:]:
         if not np.array_equal(other.sample_id, found[0].sample_id):
             raise ValueError(f"seeds must be tested on the same samples, got others in {other.name} than in {found[0].name}")
-    values, gallery, space = ({metric: np.concatenate([getattr(item, part)[metric] for item in found])
-                               for metric in getattr(found[0], part)} for part in ("values", "gallery", "space"))
-    return replace(found[0], name=name, values=values, gallery=gallery, space=space,
+    values, gallery, space, with_own_group = (
+        {metric: np.concatenate([getattr(item, part)[metric] for item in found]) for metric in getattr(found[0], part)}
+        for part in ("values", "gallery", "space", "with_own_group"))
+    return replace(found[0], name=name, values=values, gallery=gallery, space=space, with_own_group=with_own_group,
                    clusters=np.concatenate([item.clusters for item in found]),
                    neighbors=np.concatenate([item.neighbors for item in found]), settings=protocol.of_runs(runs),
                    files=tuple(path for item in found for path in item.files))

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from core import config as configuration
-from core.analysis import agreement, comparison, fairness, paired_tests
+from core import scored_by
+from core.analysis import agreement, comparison, fairness, paired_tests, retrieval
 from core.analysis import table as tables
 from core.analysis.comparison import Comparison
 from core.analysis.metrics import HEADLINE
+from core.analysis.neighbors import NOBODY
 from core.config import ExperimentConfig, Objective, UntrainedConfig, arm_label
 from core.files import Damaged
 from core.runs import best, curve, directory, scoring
@@ -102,12 +104,12 @@ def overlap(a: Scores, b: Scores) -> np.ndarray:
 
     Returns:
         Shape (seeds, shared), 0 to 1, in the order of the sorted sample_id; each space's nearest are among all it was
-        tested on.
+        tested on, outside the sample's own group; nan where none is left.
     """
     shared = np.intersect1d(a.sample_id, b.sample_id)
     in_a, in_b = _rows(a, shared), _rows(b, shared)
     place = {sample_id: row for row, sample_id in enumerate(a.sample_id.tolist())}
-    as_in_a = np.array([place.get(sample_id, -1) for sample_id in b.sample_id.tolist()])
+    as_in_a = np.array([*(place.get(sample_id, NOBODY) for sample_id in b.sample_id.tolist()), NOBODY])  # its last: nobody
     k = min(a.neighbors.shape[2], b.neighbors.shape[2])
     return np.stack([agreement.shared_neighbors(near_a[in_a, :k], as_in_a[near_b[in_b, :k]])
                      for near_a, near_b in zip(a.neighbors, b.neighbors)])
@@ -121,7 +123,12 @@ def agree(a: Scores, b: Scores) -> dict | None:
     if len(shared) < 2:
         return None
     k = min(a.neighbors.shape[2], b.neighbors.shape[2])
-    return {"neighbors": k, "overlap": overlap(a, b).mean(axis=1).tolist(), "overlap_by_chance": k / (len(shared) - 1),
+    n_left = retrieval.n_relevant(np.zeros(len(shared), int), a.group[_rows(a, shared)])[1]
+    if not n_left.any():
+        return None
+    by_chance = np.minimum(k, n_left[n_left > 0]) / n_left[n_left > 0]
+    return {"neighbors": k, "overlap": np.nanmean(overlap(a, b), axis=1).tolist(),
+            "overlap_by_chance": float(by_chance[0] + (by_chance - by_chance[0]).mean()),
             "cka": [_cka(file_a, file_b, shared) for file_a, file_b in zip(a.files, b.files)]}
 
 
@@ -151,12 +158,13 @@ def _leak_warning(name_a: str, leaks_a: tuple[str, ...], name_b: str, leaks_b: t
 
 
 def read(folder: Path) -> dict:
-    """What an experiment allows one to say: what its last run wrote down if nothing came after, else decided anew."""
+    """What an experiment allows one to say: what its last run wrote down if nothing came after, else decided anew; so
+    is what an earlier version wrote."""
     path = folder / "verdict.json"
     with suppress(FileNotFoundError, Damaged, KeyError):  # made anew below
         found = directory.read_verdict(folder)
         scored = [file.stat().st_mtime_ns for file in folder.glob(f"*/{SCORES}")]
-        if path.stat().st_mtime_ns >= max(scored, default=0) and all("against_untrained" in row for row in found["rows"]):
+        if path.stat().st_mtime_ns >= max(scored, default=0) and scored_by.is_current(found):
             return found
     return decide(folder)
 
@@ -167,20 +175,21 @@ def decide(folder: Path) -> dict:
     Every arm is compared with the first, and every arm that leaks with the same arm without the leak.
 
     Returns:
-        JSON: 'rows' (objective, images_per_class, leaks, n_seeds, n_test, metrics, space, chance; against_untrained, the
-        difference on MAP@R that training made, None for the untrained encoder itself and where it was tested on other images,
-        and not_improved, a sentence if that is not for the better; unchanged, a sentence if runs export the encoder as it
-        began), 'comparisons' (each with its 'agreement', None where no
-        two test samples are shared) and 'sentence', the first comparison at the most images per class; empty where nothing is
-        completed. 'curve' as `curve.draw` has it; 'open_rows' and 'open_comparisons' are the same of the held-out classes.
+        JSON: 'rows' (objective, images_per_class, leaks, n_seeds, n_test, own_group, metrics, space, chance;
+        against_untrained, the difference on MAP@R that training made, None for the untrained encoder itself and where it was
+        tested on other images, and not_improved, a sentence if that is not for the better; unchanged, a sentence if runs
+        export the encoder as it began), 'comparisons' (each with its 'agreement', None where no two test samples are shared)
+        and 'sentence', the first comparison at the most images per class; empty where nothing is completed. 'curve' as
+        `curve.draw` has it; 'open_rows' and 'open_comparisons' are the same of the held-out classes.
     """
     config = directory.read_config(folder)
     rows, comparisons = _tell(folder, config, SCORES)
     open_rows, open_comparisons = _tell(folder, config, OPEN_SCORES)
     most = max(config.images_per_class, key=lambda count: float("inf") if count == "all" else count)
     chosen = next((item for item in comparisons if item["images_per_class"] == most), None)
-    return {"rows": rows, "comparisons": comparisons, "sentence": chosen["sentence"] if chosen else "",
-            "curve": curve.draw(folder, scoring.scores_of_runs), "open_rows": open_rows, "open_comparisons": open_comparisons}
+    return {scored_by.KEY: scored_by.VERSION, "rows": rows, "comparisons": comparisons,
+            "sentence": chosen["sentence"] if chosen else "", "curve": curve.draw(folder, scoring.scores_of_runs),
+            "open_rows": open_rows, "open_comparisons": open_comparisons}
 
 
 def _tell(folder: Path, config: ExperimentConfig, file: str) -> tuple[list[dict], list[dict]]:
@@ -195,6 +204,7 @@ def _tell(folder: Path, config: ExperimentConfig, file: str) -> tuple[list[dict]
                 rows.append({"objective": label, "images_per_class": count,
                              "leaks": list(configuration.parse_run(found.config).leaks),
                              "n_seeds": len(found.values[HEADLINE]), "n_test": len(found.sample_id),
+                             "own_group": scoring.own_group_counts(found),
                              "metrics": summarize(found, n_bootstrap), "space": summarize_space(found, n_bootstrap),
                              **_against_untrained(floor, found, n_bootstrap),
                              "unchanged": best.unchanged(folder, scoring.runs_of_arm(folder, label, count, file)),
