@@ -214,7 +214,7 @@ def test_an_old_runs_scores_are_computed_anew_and_an_old_verdict_too(experiment:
     assert np.array_equal(pq.read_table(run / "scores.parquet")["map_at_r"].to_numpy(), before.values["map_at_r"][0])
     pq.write_table(spoiled.replace_schema_metadata({}), run / "scores.parquet")
     (run / "embeddings.parquet").unlink()
-    with pytest.raises(ValueError, match="a query's own group counted; to be scored anew, embeddings.parquet must exist"):
+    with pytest.raises(ValueError, match=r"a query's own group counted; to be scored anew, embeddings\.parquet must exist"):
         scoring.read_scores(run)
     assert readouts.read(run)
     of_readouts = directory.read_json(run / "readouts.json")
