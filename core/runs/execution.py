@@ -158,7 +158,7 @@ def _try_learning_rates(run: Path, config: RunConfig, place: Workplace, should_s
     A trial that was interrupted begins anew: it keeps no checkpoint, and leaves nothing but its line in `trials.json`.
     """
     validation = place.manifest.indices("validation")
-    own = split.own_groups(place.manifest, config.split)[validation]
+    own = _validation_groups(place.manifest, config)
     ask = _asking(should_stop)
     n_done = len(trials.read(run))
     remaining = config.tuning.learning_rates[n_done:]
@@ -187,7 +187,7 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
            say: Say) -> Iterator[None]:
     manifest = place.manifest
     validation = manifest.indices("validation")
-    own = split.own_groups(manifest, config.split)[validation]
+    own = _validation_groups(manifest, config)
     probe = probe_rows(manifest, config.evaluation.probe)
     film = Film(run, manifest, probe)
     ask = _asking(should_stop)
@@ -270,6 +270,18 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
     if not trainer.is_done:
         save_last()
         raise Stopped
+
+
+def _validation_groups(manifest: Manifest, config: RunConfig) -> np.ndarray | None:
+    """The own groups of the validation images, shape (n,); None, so that a query leaves out itself alone, where each class has
+    one group there: nothing would be left to find, and nothing to select by."""
+    validation = manifest.indices("validation")
+    own = split.own_groups(manifest, config.split)[validation]
+    if retrieval.n_relevant(manifest.label_id[validation], own)[0].any():
+        return own
+    log.warning("validation holds one group of each class, so that its images are found by others of their own group: a larger "
+                "share in split.fractions would select better")
+    return None
 
 
 def _newest(run: Path, has_head: bool) -> tuple[dict[str, torch.Tensor], dict, str]:
