@@ -279,8 +279,8 @@ def _validation_groups(manifest: Manifest, config: RunConfig) -> np.ndarray | No
     own = split.own_groups(manifest, config.split)[validation]
     if retrieval.n_relevant(manifest.label_id[validation], own)[0].any():
         return own
-    log.warning("validation holds one group of each class, so that its images are found by others of their own group: a larger "
-                "share in split.fractions would select better")
+    log.warning("validation holds one group of each class, so that its images are found by others of their own group: a "
+                "larger share in split.fractions would select better")
     return None
 
 
