@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from tqdm import tqdm
 
@@ -21,6 +21,7 @@ from core.config import ExperimentConfig
 from core.data import census, separation
 from core.files import Damaged
 from core.runs import best, device_queue, directory, jobs, leftovers, overview, planning, relocation
+from core.visible import visible
 from core.wording import failure
 
 PROJECT = Path(__file__).resolve().parent
@@ -42,11 +43,11 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except BAD_INPUT as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        _say(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         is_work = isinstance(error, Damaged) and options.command in (_export, _embed)  # its run was whole once
         return 1 if is_work else 2
     except OSError as error:  # a full disk, a cache that cannot be written
-        print(f"error: {failure(error)}", file=sys.stderr)
+        _say(f"error: {failure(error)}", file=sys.stderr)
         return 1
 
 
@@ -138,7 +139,7 @@ def _launch(checked: planning.Plan, options: argparse.Namespace) -> Path:
     """Starts an experiment, and says what is known of its split."""
     folder = planning.launch(checked, options.checkpoints, options.data, options.device, options.queue)
     known = separation.sentence(checked.manifest)
-    print(f"{known[0].upper()}{known[1:]}. {separation.advice(checked.manifest)}".rstrip(), file=sys.stderr)
+    _say(f"{known[0].upper()}{known[1:]}. {separation.advice(checked.manifest)}".rstrip(), file=sys.stderr)
     return folder
 
 
@@ -172,13 +173,13 @@ def _plan(config: ExperimentConfig, options: argparse.Namespace) -> planning.Pla
     with tqdm(desc="reading images", unit=" images", disable=None, leave=False) as bar:
         checked = planning.plan(config, options.data, _on(bar))
     for line in census.lines(checked.manifest):
-        print(line, file=sys.stderr)
+        _say(line, file=sys.stderr)
     pairs, conflicts = checked.manifest.duplicates, checked.manifest.conflicts
     if pairs:
-        print(f"copies of a picture, each kept on one side of the split: {len(pairs):,}", file=sys.stderr)
+        _say(f"copies of a picture, each kept on one side of the split: {len(pairs):,}", file=sys.stderr)
     if conflicts:
         shown = ", ".join(f"{pair.a} and {pair.b}" for pair in conflicts[:5])
-        print(f"the same picture under two labels: {len(conflicts):,} ({shown}{', …' if len(conflicts) > 5 else ''})",
+        _say(f"the same picture under two labels: {len(conflicts):,} ({shown}{', …' if len(conflicts) > 5 else ''})",
               file=sys.stderr)
     return checked
 
@@ -187,10 +188,10 @@ def _follow(folder: Path, options: argparse.Namespace) -> int:
     try:
         _show_progress(folder)
     except KeyboardInterrupt:
-        print("\nstopping after the step in hand …", file=sys.stderr)
+        _say("stopping after the step in hand …", file=sys.stderr)
         jobs.stop(directory.runs(folder))
         jobs.wait(folder, seconds=30)
-        print(f"stopped; go on with: python main.py resume {folder.name}", file=sys.stderr)
+        _say(f"stopped; go on with: python main.py resume {folder.name}", file=sys.stderr)
         return 1
     return _conclude(folder, options)
 
@@ -203,7 +204,7 @@ def _conclude(folder: Path, options: argparse.Namespace) -> int:
     except (FileNotFoundError, Damaged) as error:
         verdict = {}
         if isinstance(error, Damaged):
-            print(str(error), file=sys.stderr)
+            _say(str(error), file=sys.stderr)
     if options.json:
         print(json.dumps({"experiment": folder.name, "states": {name: item.state for name, item in statuses.items()},
                           **verdict}))
@@ -215,15 +216,15 @@ def _conclude(folder: Path, options: argparse.Namespace) -> int:
             for count, said in [(item["images_per_class"], item["sentence"]) for item in comparisons or ()] + [
                     (row["images_per_class"], row[key]) for row in rows or () for key in ("not_improved", "unchanged")
                     if row.get(key)]:
-                print(f"{'All images' if count == 'all' else f'{count} images per class'}: {said}.")
+                _say(f"{'All images' if count == 'all' else f'{count} images per class'}: {said}.")
         for pair in verdict["curve"]["pairs"] if verdict.get("curve") else ():
-            print(f"{pair['sentence']}. {pair['crossing_sentence']}.")
-        print(f"Look closer: streamlit run streamlit_app.py, then open {folder.name}.")
+            _say(f"{pair['sentence']}. {pair['crossing_sentence']}.")
+        _say(f"Look closer: streamlit run streamlit_app.py, then open {folder.name}.")
     failed = {name: item for name, item in statuses.items() if item.state != "completed"}
     for name, item in failed.items():
-        print(f"{name} {item.state}{f': {item.message}' if item.message else ''}", file=sys.stderr)
+        _say(f"{name} {item.state}{f': {item.message}' if item.message else ''}", file=sys.stderr)
     if failed:
-        print(f"go on with: python main.py resume {folder.name}", file=sys.stderr)
+        _say(f"go on with: python main.py resume {folder.name}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -244,7 +245,7 @@ def _show_progress(folder: Path) -> None:
             for name, item in statuses.items():
                 if not is_terminal and item.state in ("completed", "failed", "stopped") and name not in told:
                     told.add(name)
-                    print(f"{folder.name} {100 * progress.share:3.0f}% run {progress.n_done} of {progress.n_runs}{left}: "
+                    _say(f"{folder.name} {100 * progress.share:3.0f}% run {progress.n_done} of {progress.n_runs}{left}: "
                           f"{name} {item.state}{_last_score(folder / name)}", file=sys.stderr)
             if has_ended:
                 return
@@ -280,6 +281,11 @@ def _table(rows: list[dict], of: str) -> str:
     return "\n".join(text)
 
 
+def _say(text: str, file: TextIO | None = None) -> None:
+    """Prints a line; a name in it can neither steer the terminal nor begin another line."""
+    print(visible(text), file=file or sys.stdout)
+
+
 def _aligned(lines: list[list[str]], to_left: tuple[int, ...]) -> str:
     """Lines of cells as a table, the first line its head; the named columns to the left, the others to the right."""
     widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
@@ -302,16 +308,16 @@ def _list(options: argparse.Namespace) -> int:
         n_done = sum(state == "completed" for state in item.runs.values())
         waits = overview.position(item)
         said = item.sentence if waits is None else f"number {waits} in the queue"
-        print(f"{item.name}  {item.state}  " + (f"{n_done} of {len(item.runs)} runs  {said}".rstrip() if item.is_readable else
+        _say(f"{item.name}  {item.state}  " + (f"{n_done} of {len(item.runs)} runs  {said}".rstrip() if item.is_readable else
                                                 "; ".join(item.damage)))
         for sentence in item.damage if item.is_readable else ():
-            print(f"  damaged: {sentence}")
+            _say(f"  damaged: {sentence}")
         for name, state in item.runs.items():
-            print(f"  {item.name}/{name}  {state}")
+            _say(f"  {item.name}/{name}  {state}")
     for sentence in tickets:
-        print(f"damaged: {sentence}")
+        _say(f"damaged: {sentence}")
     if not found:
-        print(f"no experiments in {options.checkpoints}; start one with: python main.py --config configs/demo.yaml")
+        _say(f"no experiments in {options.checkpoints}; start one with: python main.py --config configs/demo.yaml")
     return 0
 
 
@@ -326,7 +332,7 @@ def _stop(options: argparse.Namespace) -> int:
         raise ValueError(f"a run to stop must be queued or running, got none in {options.run!r}")
     jobs.stop(runs)
     for run in runs:
-        print(f"{run.parent.name}/{run.name}: asked to stop")
+        _say(f"{run.parent.name}/{run.name}: asked to stop")
     return 0
 
 
@@ -338,7 +344,7 @@ def _resume(options: argparse.Namespace) -> int:
         folder = runs[0].parent
         with tqdm(desc="comparing images", unit=" images", disable=None, leave=False) as bar:
             relocation.move(folder, root, _on(bar))
-        print(f"{folder.name}: dataset.root is now {root}; every file is the one that was scanned", file=sys.stderr)
+        _say(f"{folder.name}: dataset.root is now {root}; every file is the one that was scanned", file=sys.stderr)
         if all(jobs.derived_status(run).state == "completed" for run in runs):
             return 0
     if not jobs.resume(runs, options.data, options.device, options.queue):
@@ -364,10 +370,10 @@ def _embed(options: argparse.Namespace) -> int:
                                                   options.allow_unfinished)
     tables.write(table, options.output)
     for name, reason in left_out:
-        print(f"left out {name}: {reason}", file=sys.stderr)
+        _say(f"left out {name}: {reason}", file=sys.stderr)
     if others := table.metadata["folder"]["other_files"]:
-        print(f"no images: {listing.other_words(others)}", file=sys.stderr)
-    print(f"{options.output}: {len(table):,} images, {table.embedding.shape[1]} dimensions")
+        _say(f"no images: {listing.other_words(others)}", file=sys.stderr)
+    _say(f"{options.output}: {len(table):,} images, {table.embedding.shape[1]} dimensions")
     return 0
 
 
@@ -389,16 +395,17 @@ def _compare(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(found.to_json()))
         return 0
-    print(f"{found.sentence}.")
+    _say(f"{found.sentence}.")
     if found.n_dropped:
-        print(f"{found.n_dropped} test images stand in only one of the two and were left out.")
+        _say(f"{found.n_dropped} test images stand in only one of the two and were left out.")
     rows = [comparison.row(item.to_json()) for item in found.differences]
     print(_aligned([["metric", "A", "B", "B − A", "95 % interval", "can we tell?"],
                     *([row.title, row.a, row.b, row.difference, f"{row.low} to {row.high}", row.answer] for row in rows)],
                    to_left=(0, 5)))
     note = f" ({found.draws_note})" if found.draws_note else ""
-    print(f"A is {found.name_a} ({options.a}), B {found.name_b} ({options.b}).\nPercent; intervals from "
-          f"{found.n_bootstrap:,} bootstrap draws{note}.")
+    _say(f"A is {found.name_a} ({options.a}), B {found.name_b} ({options.b}).")
+    _say(f"Percent; intervals from "
+         f"{found.n_bootstrap:,} bootstrap draws{note}.")
     return 0
 
 
@@ -414,10 +421,10 @@ def _compare_files(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"confounders": names, "settings": [item.to_json() for item in found]}))
         return 0
-    print(f"{comparison.first_up(comparison.unfair_words(names))}." if names else
+    _say(f"{comparison.first_up(comparison.unfair_words(names))}." if names else
           "A fair comparison: only what is under test differs.")
     for item in found:
-        print(f"{item.kind:<11} {item.name:<28} A {item.a}   B {item.b}{f'   ({item.why})' if item.why else ''}")
+        _say(f"{item.kind:<11} {item.name:<28} A {item.a}   B {item.b}{f'   ({item.why})' if item.why else ''}")
     return 0
 
 
@@ -434,9 +441,9 @@ def _counts(options: argparse.Namespace) -> int:
     for item in found:
         share_a, share_b = 100 * item.right_a / item.n_a, 100 * item.right_b / item.n_b
         verdict = "cannot tell" if item.verdict == "cannot tell" else f"B is {item.verdict}"
-        print(f"A {item.right_a}/{item.n_a} = {share_a:.2f} %   B {item.right_b}/{item.n_b} = {share_b:.2f} %   B − A "
+        _say(f"A {item.right_a}/{item.n_a} = {share_a:.2f} %   B {item.right_b}/{item.n_b} = {share_b:.2f} %   B − A "
               f"{share_b - share_a:+.2f}   p = {item.p_value:.2g}, {item.p_holm:.2g} after Holm   {verdict}")
-    print("Fisher's exact test, as if A and B had been tested on different images, Holm over the gaps; it knows no seeds.")
+    _say("Fisher's exact test, as if A and B had been tested on different images, Holm over the gaps; it knows no seeds.")
     return 0
 
 
@@ -446,13 +453,13 @@ def _export(options: argparse.Namespace) -> int:
         from core.runs import reporting
 
         reporting.write(directory.find(options.checkpoints, options.run), options.output)
-        print(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB")
+        _say(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB")
         return 0
     from core.runs import exports
 
     _check_output(options.output, exports.SUFFIXES)
     exports.write(directory.find(options.checkpoints, options.run), options.output)
-    print(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB")
+    _say(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB")
     return 0
 
 

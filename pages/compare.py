@@ -60,7 +60,7 @@ try:
     compared = _compared(str(folder), name_a, name_b, count, stamps)
     _spaces.shared(paths, "test")  # refuses labels that disagree
 except ValueError as error:
-    st.error(f"{error}.", icon=":material/error:")
+    st.error(f"{plain(error)}.", icon=":material/error:")
     st.stop()
 rows = [row for row in found["rows"] if row["images_per_class"] == count]
 with headline:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from core.runs import best, directory, exports, scoring, usage
 from pages import _selections, _shared
+from pages._text import plain
 
 _shared.enter(__file__)
 
@@ -37,7 +38,7 @@ def _weights_to_take(weights: Path, file: str) -> None:
     try:
         values = _values(*_shared.stamp(weights)) if weights.is_file() else exports.verified_weights(weights.parent)[1]
     except ValueError as error:
-        st.error(f"{error}.", icon=":material/error:")
+        st.error(f"{plain(error)}.", icon=":material/error:")
         return
     st.write(f"The encoder's best weights under timm's names, selected on validation. "
              f"{weights.stat().st_size / 1e6:.1f} MB.")

@@ -14,6 +14,7 @@ import yaml
 from PIL import Image
 from safetensors.numpy import load_file
 
+import main
 from core import experiment_file
 from core.analysis.metrics import SHORT
 from core.runs import directory
@@ -273,3 +274,8 @@ def test_counts_say_which_gaps_of_a_published_table_are_real(tmp_path: Path) -> 
     assert [gap["verdict"] for gap in gaps] == ["better"] * 3 + ["cannot tell"]
     assert "counts must come in pairs" in refused(duet("counts", "17/30", root=tmp_path), tmp_path)
     assert "a count must be RIGHT/IMAGES or PERCENT:IMAGES" in refused(duet("counts", "17/30", "x", root=tmp_path), tmp_path)
+
+
+def test_a_name_neither_steers_the_terminal_nor_begins_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    main._say("left out \x1b]0;title\x07\x1b[31mred\nline two \u202eleft: no image")
+    assert capsys.readouterr().out == "left out \\x1b]0;title\\x07\\x1b[31mred\\nline two \\u202eleft: no image\n"

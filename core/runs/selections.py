@@ -110,8 +110,13 @@ def to_csv(table: EmbeddingTable, sample_ids: list[str]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("sample_id", "label", "split", "group"))
-    writer.writerows(zip(part.sample_id, part.label, part.split, part.group))
+    writer.writerows([_cell(text) for text in row] for row in zip(part.sample_id, part.label, part.split, part.group))
     return text.getvalue().encode()
+
+
+def _cell(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula: one that begins as such has an apostrophe before it (OWASP)."""
+    return f"'{text}" if text[:1] in tuple("=+-@\t\r") else text
 
 
 @contextmanager
