@@ -87,6 +87,8 @@ def _unsafe(node: ast.expr, safe: set[str], assigned: dict[str, list[ast.expr]])
             return of(value)
         case ast.Name(id=name) | ast.Subscript(value=ast.Name(id=name)) if name.isupper():
             return []  # a constant of the page
+        case ast.Attribute(attr=name) if name.isupper():
+            return []  # a constant of another module
         case ast.Attribute(attr="title" | "meaning"):  # of a metric or an objective: the project's own words
             return []
         case ast.ListComp(elt=part):
