@@ -71,7 +71,7 @@ def may_begin(label: str, why: str) -> bool:
         label: of the button.
         why: what waits, a sentence.
     """
-    if st.session_state.get(_PRESSED):
+    if st.session_state.get(_PRESSED) or not st.query_params:  # without an address, a caller asked
         return True
     place = st.container()
     place.info(plain(why), icon=":material/touch_app:")
