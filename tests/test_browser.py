@@ -54,8 +54,9 @@ def curve(page: Page) -> list[int]:
 
 @contextmanager
 def standing_still(folder: Path, n_frames: int) -> Iterator[None]:
-    """What trains stands still once its runs have so many frames in all, however fast it is and slow the page."""
-    until(lambda: sum(len(directory.snapshots(run)) for run in directory.runs(folder)) >= n_frames, lambda: states(folder))
+    """What trains stands still once two runs, which train in step, have so many frames each, however slow the page is."""
+    until(lambda: sum(len(directory.snapshots(run)) >= n_frames for run in directory.runs(folder)) >= 2,
+          lambda: states(folder))
     processes = trainers(folder)
     for process in processes:
         process.suspend()
@@ -76,11 +77,11 @@ def test_from_the_first_visit_to_the_parquet_file(server: Server, page: Page, tm
 
     # both spaces and curves move while it trains
     folder = server.checkpoints / "demo"
-    with standing_still(folder, n_frames=2):
+    with standing_still(folder, n_frames=1):
         until(lambda: n_charts(page) == 4 and min(len(points(page, chart)) for chart in (0, 1)) > 100)
         before = [points(page, chart) for chart in (0, 1)]
         lines = curve(page)
-    with standing_still(folder, n_frames=6):
+    with standing_still(folder, n_frames=3):
         until(lambda: all(points(page, chart) not in ({}, before[chart]) for chart in (0, 1)))
         until(lambda: curve(page) not in ([], {}, lines))
 
@@ -121,7 +122,7 @@ def test_a_run_goes_on_without_its_page_and_its_server(server: Server, page: Pag
     until(lambda: jobs.progress(folder).share > 0)
     worker = directory.read_json(folder / "worker.json")
 
-    with standing_still(folder, n_frames=2):
+    with standing_still(folder, n_frames=1):
         page.reload()
         expect(page.get_by_role("heading", name="Training:")).to_be_visible()
         server.stop()
@@ -129,7 +130,7 @@ def test_a_run_goes_on_without_its_page_and_its_server(server: Server, page: Pag
         share = jobs.progress(folder).share
     until(lambda: jobs.progress(folder).share > share)
 
-    with standing_still(folder, n_frames=2):
+    with standing_still(folder, n_frames=1):
         server.start()
         page.goto(f"{server.address}/watch?experiment=demo")  # straight to the screen, as from a bookmark
         expect(page.get_by_role("heading", name="Training:")).to_be_visible()
