@@ -122,11 +122,18 @@ def _has_begun(config: DatasetConfig) -> bool:
         "Read these images", f"The address names {config.root}. Nothing of it is read before you ask.")
 
 
-def scan(config: DatasetConfig) -> Manifest | None:
+def scan(config: DatasetConfig, offer_again: bool = False) -> Manifest | None:
     """The samples of a dataset, read once for each state of its files; None with the reason shown if that cannot be done, and
-    before anyone asks."""
+    before anyone asks.
+
+    Args:
+        config: of the dataset.
+        offer_again: whether to draw a button that reads every file again, once they may be read.
+    """
     if not _has_begun(config):
         return None
+    if offer_again:
+        _offer_to_scan_again(config)
     try:
         return _scan(config.model_dump_json(), _state(config))
     except (ValueError, OSError) as error:
@@ -139,7 +146,7 @@ def group_by(expression: str) -> None:
     st.session_state["dataset-group"] = expression
 
 
-def offer_to_scan_again(config: DatasetConfig) -> None:
+def _offer_to_scan_again(config: DatasetConfig) -> None:
     """A button that reads every file's content again, also of those that look unchanged from outside."""
     text = ("Reads every file again. A file that was added, removed or changed is noticed without it, unless its size, times "
             "and inode are what they were.")

@@ -47,11 +47,11 @@ def enter(page: str) -> None:
         home = str(PROJECT / "pages" / "start.py")
         st.navigation([st.Page(home, default=True), *([st.Page(page)] if page != home else [])])
         st.rerun()
-    _address.check()
     if not _is_framed.get():  # a screen that is run by itself, as a test does, has the same words for what is damaged
         with frame():
             exec(compile(Path(page).read_text(encoding="utf-8"), page, "exec"), {"__name__": "__main__", "__file__": page})
         st.stop()
+    _address.check()
 
 
 @st.cache_resource(show_spinner=False)

@@ -35,9 +35,7 @@ if chosen:
     manifest = directory.read_manifest(folder)
 else:
     dataset = _datasets.pick_dataset()
-    if dataset:
-        _datasets.offer_to_scan_again(dataset)
-    scanned = _datasets.scan(dataset) if dataset else None
+    scanned = _datasets.scan(dataset, offer_again=True) if dataset else None
     if scanned is None:
         st.stop()
     has_official = bool((scanned.official != "").any())
@@ -59,10 +57,12 @@ if chosen:
     with headline:
         _shared.leak_note(config.runs())
 sentence = separation.sentence(manifest)
-notes = [f"{sentence[0].upper()}{sentence[1:]}. {separation.advice(manifest)}", *census.summary(manifest)]
+more = "" if sentence == separation.headline(manifest) else f"{sentence[0].upper()}{sentence[1:]}."
+notes = [*filter(None, [f"{more} {separation.advice(manifest)}".strip()]), *census.summary(manifest)]
 suggested = separation.suggestion(manifest) if dataset.source == "folder" and not separation.has_groups(manifest) else None
 with headline:
-    st.markdown("\n".join(f"- {plain(line)}" for line in notes))
+    if notes:
+        st.markdown("\n".join(f"- {plain(line)}" for line in notes))
     if suggested and not chosen:
         st.button("Group by these names", icon=":material/workspaces:", on_click=_datasets.group_by,
                   args=(suggested.group_by,))

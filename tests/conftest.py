@@ -126,6 +126,8 @@ def screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., App
             app.query_params[key] = value
         if page != "start":
             app.switch_page(f"pages/{page}.py").run()
+        elif address:
+            app.run()
         asked = [button for button in app.button if str(button.key).startswith("begin-")]
         if presses and asked:
             asked[0].click().run()

@@ -14,7 +14,7 @@ NAMES = (
     "![x](http://127.0.0.1:9/beacon.png) A", "![x](https://example.org/seen.png)", "[link](http://example.org/)",
     "$\\frac{1}{0}$ [c](javascript:alert(1)) :red[x]", '<img src=x onerror="window.PWN=1"><script>window.PWN=2</script>',
     "__init__", "*bold* _it_ ~~no~~ `code` :material/delete: :smile:", "https://example.org/ www.example.org a@example.org",
-    "\u202eright to left", "line one\nline two", "\x1b]0;title\x07\x1b[31mred", "-rf", "nan", "None", "01", "1e5", "all",
+    "\u202eright to left", "line one\nline two", "\x1b]0;title\x07\x1b[31mred", "-rf", "NA", "None", "01", "1e5", "all",
     "untrained", "a" * 200, 'a,b;"c"', "it's", "=1+2", "&lt;b&gt; -> -- # :blue-background[x]", "\U0001f9c0")
 
 

@@ -59,6 +59,19 @@ def test_nothing_is_read_from_an_address_before_a_press(screen, image_folder: Pa
     assert list((tmp_path / "data").glob(".scans/*"))
 
 
+def test_scan_again_is_offered_once_something_was_scanned(screen, image_folder: Path) -> None:
+    app = screen("data", presses=False, source="folder", root=str(image_folder))
+    assert "Scan again" not in [button.label for button in app.button]
+    next(button for button in app.button if button.label == "Read these images").click().run()
+    assert [button.label for button in app.button].count("Scan again") == 1
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_key_that_no_screen_knows_is_named_once(screen, experiment: Path, page: str) -> None:
+    app = screen(page, nonsense="1")
+    assert sum("The address names nonsense" in text for text in texts(app)) == 1
+
+
 def test_no_layout_is_computed_from_an_address_before_a_press(screen, experiment: Path) -> None:
     app = screen("compare", presses=False, experiment="tiny", layout="umap")
     assert "Lay out" in [button.label for button in app.button]

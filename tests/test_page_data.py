@@ -39,6 +39,7 @@ def test_a_folder_is_scanned_and_its_unreadable_files_named(screen, image_folder
     (image_folder / "dark" / "cut.png").write_bytes(b"")
     app = screen("data", source="folder", root=str(image_folder), group_by=r"(.*)_[0-9]+\.png")
     assert app.header[0].value.startswith("60 images, 2 classes, 20 groups; no group and no copy that was found")
+    assert not any("o group and no copy" in item.value for item in app.markdown), "said once, in the headline"
     assert app.dataframe[0].value.to_dict("records") == [{"file": "dark/cut.png", "reason": "the file is empty"}]
 
 
