@@ -78,6 +78,18 @@ def test_json_lines_are_read(folder, name):
     assert manifest.remarks == ("Columns that are not used: more.",)
 
 
+def test_a_line_separator_inside_of_json_text_ends_no_line(folder):
+    lines = [{"path": f"i/{n}.png", "label": "a\u2028b\x85c" if n % 2 else "d"} for n in range(N)]
+    content = "\r\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
+    assert set(scanned(folder, content.encode(), "t.jsonl").classes) == {"a\u2028b\x85c", "d"}
+
+
+def test_half_a_character_is_no_label(folder):
+    lines = [json.dumps({"path": f"i/{n}.png", "label": "a\ud800" if n == 3 else "ab"[n % 2]}) for n in range(N)]
+    assert r"column label must hold text, got half a character, 'a\ud800', in row 4 of" in refused(
+        folder, "\n".join(lines), "t.jsonl")
+
+
 def test_parquet_with_categories_is_read_and_nested_columns_are_named(folder):
     frame = pd.DataFrame({"path": [f"i/{n}.png" for n in range(N)], "label": ["cat", "dog"] * (N // 2), "size": range(N)})
     frame["label"] = frame["label"].astype("category")

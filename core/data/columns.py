@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from core.data.manifest import SPLIT_WORDS
 from core.data.tables import Table
 from core.wording import cut
 
 ROLES = ("path", "label", "group", "split")
 
-_SPLIT_WORDS = {"train": "train", "training": "train", "val": "validation", "valid": "validation",
-                "validation": "validation", "dev": "validation", "test": "test", "testing": "test"}
 # Words that names of columns are made of, in data sets as they are published.
 _WORDS = {
     "path": {"path", "file", "filename", "filepath", "image", "img", "filenames", "imagepath", "imagename", "picture"},
@@ -150,15 +149,18 @@ def _text(value: object, name: str, role: str, number: int, path: Path) -> str:
         must = "text" if role == "path" else "one text or whole number"
         raise ValueError(f"column {name} must hold {must} in each row, got {kind}, {cut(str(value))}, in row {number} of "
                          f"{path}")
-    return "" if role != "path" and str(value).strip().casefold() in _NOTHING else str(value)
+    text = str(value)
+    if role != "path" and any("\ud800" <= letter <= "\udfff" for letter in text):  # of a path, the scan says so
+        raise ValueError(f"column {name} must hold text, got half a character, {cut(ascii(text))}, in row {number} of {path}")
+    return "" if role != "path" and text.strip().casefold() in _NOTHING else text
 
 
 def _splits(texts: list[str], name: str, path: Path) -> list[str]:
     found = []
     for text in texts:
-        if text and text.casefold() not in _SPLIT_WORDS:
+        if text and text.casefold() not in SPLIT_WORDS:
             raise ValueError(f"column {name} must say train, validation, test or nothing, got {cut(text)!r} in {path}")
-        found.append(_SPLIT_WORDS.get(text.casefold(), ""))
+        found.append(SPLIT_WORDS.get(text.casefold(), ""))
     return found
 
 
@@ -181,7 +183,7 @@ def _check_unused(table: Table, names: list[str], of_role: dict[str, str], texts
         distinct = set(values) - {""}
         if len(distinct) < 2:
             continue
-        is_split = _words(name) & _WORDS["split"] or {value.casefold() for value in distinct} <= _SPLIT_WORDS.keys()
+        is_split = _words(name) & _WORDS["split"] or {value.casefold() for value in distinct} <= SPLIT_WORDS.keys()
         if "split" not in of_role and is_split and len(distinct) <= max(20, len(values) // 20):
             raise ValueError(_did_you_mean("split", name, "whose images were already told apart", table.path))
         is_group = not is_group_chosen and bool(_words(name) & _WORDS["group"] or _is_group(values, texts["label"]))

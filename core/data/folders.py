@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from core.data.listing import Listing, list_files, other_words, shown
-from core.data.manifest import SPLITS, Unreadable
+from core.data.manifest import SPLIT_WORDS, SPLITS, Unreadable
 
-_SPLIT_NAMES = {"train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
-                "dev": "validation", "test": "test", "testing": "test"}
-_SPLIT_NAME = re.compile(rf"({'|'.join(sorted(_SPLIT_NAMES, key=len, reverse=True))})(?:[ _-]?(?:set|data|images|split))?")
+_SPLIT_NAME = re.compile(rf"({'|'.join(sorted(SPLIT_WORDS, key=len, reverse=True))})(?:[ _-]?(?:set|data|images|split))?")
 _FLAT_ADVICE = ("; put the images of each class into a folder of its own, or name them in a table with the columns path and "
                 "label")
 
@@ -88,7 +86,7 @@ def read(root: Path, classes: Literal["top", "leaf"] | None = None) -> Contents:
 def split_name(folder: str) -> str:
     """The split that a folder's name says, whatever its case: 'train', 'validation' or 'test'; '' for none."""
     match = _SPLIT_NAME.fullmatch(folder.strip().lower())
-    return _SPLIT_NAMES[match[1]] if match else ""
+    return SPLIT_WORDS[match[1]] if match else ""
 
 
 def _nothing(loose: list[str], listing: Listing) -> str:
@@ -97,7 +95,8 @@ def _nothing(loose: list[str], listing: Listing) -> str:
     more = [f"{len(listing.left_out):,} left out, the first {listing.left_out[0].path}: {listing.left_out[0].reason}"
             ] if listing.left_out else []
     more += [other_words(listing.other_files)] if listing.other_files else []
-    return f"no images{f' ({chr(59).join(more)})' if more else ''}".replace(";", "; ")
+    reasons = "; ".join(more)
+    return f"no images ({reasons})" if reasons else "no images"
 
 
 def _split_folders(root: Path, paths: list[str]) -> dict[str, str]:

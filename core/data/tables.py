@@ -133,7 +133,7 @@ def _json(text: str, path: Path) -> tuple[list[str], list[list[object]]]:
             values = json.loads(text, object_pairs_hook=_once)
         else:
             values = []
-            for line in text.splitlines():
+            for line in io.StringIO(text, newline=None):  # `splitlines` would part a text at its line separators too
                 number += 1
                 if line.strip():
                     values.append(json.loads(line, object_pairs_hook=_once))
