@@ -93,6 +93,16 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path: Path) -> None:
     assert [(item.path, item.reason) for item in found.left_out] == [("b", "Permission denied")]
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="this user may look behind every name")
+def test_a_folder_whose_names_alone_may_be_read_is_named(tmp_path: Path) -> None:
+    written(tmp_path, {"cats/inside/a.png": PNG, "dogs/b.png": PNG})
+    (tmp_path / "cats").chmod(stat.S_IRUSR)
+    found = listing.list_files(tmp_path)
+    (tmp_path / "cats").chmod(stat.S_IRWXU)
+    assert found.images == ("dogs/b.png",)
+    assert [(item.path, item.reason) for item in found.left_out] == [("cats/inside", "Permission denied")]
+
+
 def test_the_state_of_a_folder_differs_after_any_change_below_it(tmp_path: Path) -> None:
     written(tmp_path, {"a/1.png": PNG, "a/2.png": PNG, "b/3.png": PNG})
     states = [listing.state(tmp_path)]

@@ -144,7 +144,12 @@ def _walk(root: Path, trouble: list[Unreadable], folders: list[str],
             links.sort(key=lambda item: item[1])
             pending.append(links.pop(0))
             folder, inside, _ = pending[-1]
-            key = _key(folder)
+            try:
+                key = _key(folder)
+            except OSError as error:  # it has gone meanwhile
+                trouble.append(Unreadable(shown(inside), why_not(error)))
+                pending.pop()
+                continue
             if key in above or key in seen:
                 where = f"{shown(seen[key])}, which is listed itself" if seen.get(key) else "a folder that holds this one"
                 trouble.append(Unreadable(shown(inside), f"a link to {where}"))
@@ -176,7 +181,11 @@ def _walk(root: Path, trouble: list[Unreadable], folders: list[str],
             elif is_link:
                 links.append((entry.path, path, False))
             else:
-                key = _key(entry.path)
+                try:
+                    key = _key(entry.path)
+                except OSError as error:  # names may be listed here, but not looked behind; or it has gone meanwhile
+                    trouble.append(Unreadable(shown(path), why_not(error)))
+                    continue
                 if key in seen:  # inside a folder that a link leads to
                     trouble.append(Unreadable(shown(path), f"the folder {shown(seen[key]) or 'itself'} again"))
                     continue
