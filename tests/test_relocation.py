@@ -62,6 +62,17 @@ def test_a_table_moves_with_its_images(image_folder: Path, tmp_path: Path) -> No
     assert isinstance(relocation.open_images(folder), sources.Files)
 
 
+def test_a_damaged_run_does_not_hold_the_others_back(image_folder: Path, tmp_path: Path) -> None:
+    folder = experiment_on(image_folder, tmp_path / "checkpoints")
+    untouched, damaged = directory.runs(folder)
+    (damaged / "run.json").write_text("{")
+    new = image_folder.rename(tmp_path / "elsewhere")
+    relocation.move(folder, new)
+    assert {directory.read_config(folder).dataset.root, directory.read_run(untouched).dataset.root} == {str(new)}
+    directory.restore_run(damaged)
+    assert directory.read_run(damaged).dataset.root == str(new)
+
+
 @pytest.mark.parametrize("overrides", [
     ["training.lr=1"], ["dataset.root=a", "seeds=[1]"], ["dataset.root="], ["dataset.root"]])
 def test_a_run_that_goes_on_takes_no_other_setting(image_folder: Path, tmp_path: Path, capsys, overrides: list[str]) -> None:

@@ -8,11 +8,13 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from core.config import ConfigError, DatasetConfig
 from core.data import sources
+from core.files import Damaged
 from core.runs import directory, jobs
 from core.runs.failures import DataError
 
@@ -78,7 +80,9 @@ def move(folder: Path, root: Path, progress: Callable[[int, int], None] | None =
     dataset = config.dataset.model_copy(update={"root": str(root)})
     _compare(folder, sources.open_source(dataset).root, root, progress)
     for run in config.runs():
-        _replace(folder / run.name / "run.json", str(root))
+        with suppress(Damaged):  # a run that resumes lays a damaged `run.json` out anew, as the experiment says
+            directory.read_run(folder / run.name)
+            _replace(folder / run.name / "run.json", str(root))
     _replace(folder / "experiment.json", str(root), moved={"from": config.dataset.root, "at": time.time()})
 
 
