@@ -136,7 +136,7 @@ def _finished(image: Image.Image, mode: str, levels: Levels | None) -> tuple[Ima
     if image.width * image.height <= _BAND_PIXELS:
         return _converted(image, mode, scale), reach
     finished = Image.new(mode, image.size)
-    for top, bottom in _bands(image):
+    for top, bottom in bands(image):
         finished.paste(_converted(image.crop((0, top, image.width, bottom)), mode, scale), (0, top))
     return finished, reach
 
@@ -153,13 +153,13 @@ def _scale(image: Image.Image, levels: Levels | None) -> tuple[_Scale | None, Re
     import numpy as np  # 60 ms, for rare images alone: processes that help start with this module
 
     ends = [(int(band.min()), int(band.max())) for band in
-            (np.asarray(image.crop((0, top, image.width, bottom))) for top, bottom in _bands(image))]
+            (np.asarray(image.crop((0, top, image.width, bottom))) for top, bottom in bands(image))]
     reach = Reach(level_ranges.kind_of(image), min(low for low, _ in ends), max(high for _, high in ends))
     of_kind = levels.ranges.get(reach.kind) if levels is not None else None
     return _Scale(*(of_kind or level_ranges.fitting(reach)), is_inverted), reach
 
 
-def _bands(image: Image.Image) -> Iterator[tuple[int, int]]:
+def bands(image: Image.Image) -> Iterator[tuple[int, int]]:
     """First and last row of bands of rows, so that a large image's conversions need no whole copies."""
     rows = max(1, _BAND_PIXELS // image.width)
     for top in range(0, image.height, rows):

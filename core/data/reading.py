@@ -12,12 +12,11 @@ from PIL import Image
 
 from core import files
 from core.data import memory
-from core.data.decoding import MAX_BYTES, UNREADABLE, decode, grey_square, reason
+from core.data.decoding import MAX_BYTES, UNREADABLE, bands, decode, grey_square, reason
 from core.data.levels import Levels, Reach, fitting
 from core.preprocessing import AnyGeometry
 
 LOOK_SIDE = 16
-_BAND_PIXELS = 1_000_000  # hashed at a time
 
 Reader = Callable[[str, str | None], Image.Image]
 
@@ -71,9 +70,8 @@ def _content(path: str, levels: Levels | None) -> str:
 def _hash(image: Image.Image) -> str:
     """SHA-256 of an image's size and pixels, hex; a band of rows at a time."""
     content = hashlib.sha256(f"{image.size}".encode())
-    rows = max(1, _BAND_PIXELS // image.width)
-    for top in range(0, image.height, rows):
-        content.update(image.crop((0, top, image.width, min(top + rows, image.height))).tobytes())
+    for top, bottom in bands(image):
+        content.update(image.crop((0, top, image.width, bottom)).tobytes())
     return content.hexdigest()
 
 

@@ -104,7 +104,8 @@ def turn(folder: Path, wanted: tuple[str, ...], give_up: Callable[[], bool]) -> 
         True with the devices held; false if given up.
     """
     with ExitStack() as held:
-        while not _is_first(folder) or not _hold(folder.parent, wanted, held):
+        # without a ticket, as after a lost file, the lock alone decides
+        while position(folder) is not None or not _hold(folder.parent, wanted, held):
             if give_up():
                 yield False
                 return
@@ -123,12 +124,6 @@ def damaged(root: Path) -> list[Damaged]:
         except Damaged as error:
             found.append(error)
     return found
-
-
-def _is_first(folder: Path) -> bool:
-    tickets = _tickets(folder.parent)
-    mine = next((ticket for ticket in tickets if ticket.experiment == folder.name), None)
-    return mine is None or not _before(mine, tickets)  # without a ticket, as after a lost file, the lock alone decides
 
 
 def _before(mine: Ticket, tickets: list[Ticket]) -> list[Ticket]:
