@@ -1,0 +1,125 @@
+"""Hostile names on every screen in a real browser: shown as they are written, nothing formatted, nothing fetched."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as parquet
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from core.report import html
+from core.runs import directory, reporting, scoring
+from core.visible import visible
+from tests.browsing import Server, in_spaces, lasso, open_spaces, window
+from tests.conftest import run_experiment
+from tests.hostile import NAMES, config, write_images
+
+A_RUN = "classification-all-seed0"
+# What a name may be turned into; the screens' own words are bold, so of those only what a name would have become.
+FORMATTED = """names => [...document.querySelectorAll('[data-testid=stMain] *')].concat(
+    [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')].flatMap(
+        box => [...(box.shadowRoot?.querySelectorAll('*') || [])])).flatMap(element => {
+    const tag = element.tagName.toLowerCase(), text = element.textContent.trim();
+    const address = element.getAttribute('src') || element.getAttribute('href') || '';
+    const isOutside = /^(https?:)?\\/\\//.test(address) && !address.startsWith(location.origin);
+    const isMarked = ['strong', 'b', 'em', 'i', 'del', 'code', 'a'].includes(tag) && names.includes(text)
+        && !element.closest('[data-testid=stPageLink], [data-testid=stCode]');
+    const isDrawn = element.classList.contains('katex') || tag === 'script' && element.textContent.includes('PWN')
+        || /^javascript:/i.test(address);
+    return isOutside || isMarked || isDrawn ? [element.outerHTML.slice(0, 300)] : [] })"""
+WORDS = ["init", "bold", "it", "no", "code", "link", "c", "x", "https://example.org/", "www.example.org", "a@example.org"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server over a finished experiment whose classes and files have hostile names."""
+    root = tmp_path_factory.mktemp("hostile")
+    folder = run_experiment(config(write_images(root / "images")), root)
+    states = [directory.read_status(run) for run in directory.runs(folder)]
+    assert {item.state for item in states} == {"completed"}, states
+    found = Server(root)
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with window(browser) as opened:  # fails for an outside address that is asked for
+        yield opened
+
+
+def settle(page: Page) -> None:
+    """Waits until the screen is drawn."""
+    expect(page.locator("[data-testid=stMain] :is(h1, h2, h3)").first).to_be_visible()
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
+    expect(page.locator("[data-testid=stApp][data-test-script-state=running]")).to_have_count(0)
+
+
+def check(page: Page) -> str:
+    """The screen's text, once it holds no traceback and nothing made of a name."""
+    settle(page)
+    assert page.get_by_test_id("stException").count() == 0, page.get_by_test_id("stException").all_inner_texts()
+    assert page.evaluate(FORMATTED, WORDS) == []
+    assert page.evaluate("typeof window.PWN") == "undefined"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing stands beyond the window"
+    return page.locator("[data-testid=stMain]").inner_text()
+
+
+def test_every_screen(server: Server, page: Page) -> None:
+    address, query = server.address, "experiment=names"
+    for screen in ("", f"train?source=table&root={server.root}/images/images.csv", f"watch?{query}", f"export?{query}"):
+        page.goto(f"{address}/{screen}")
+        check(page)
+    page.goto(f"{address}/data?{query}")
+    shown = check(page)
+    missing = [name for name in map(visible, NAMES) if name[:40] not in shown]
+    assert missing == []
+    page.goto(f"{address}/data?source=table&root={server.root}/images/images.csv")
+    page.get_by_role("button", name="Read these images").click()
+    expect(page.get_by_role("heading", name=re.compile(f"{len(NAMES)} classes"))).to_be_visible()
+    shown = check(page)
+    assert [name for name in map(visible, NAMES) if name[:40] not in shown] == []
+
+
+def test_spaces_and_every_closer_view(server: Server, page: Page) -> None:
+    open_spaces(page, f"{server.address}/compare?experiment=names")
+    check(page)
+    classes = in_spaces(page, "view.header.classes")
+    assert set(classes) == {visible(name) for name in NAMES}
+    for row in range(4):  # hover and strip
+        page.mouse.move(*in_spaces(page, "view.place(0, values[0])", row))
+        page.wait_for_timeout(200)
+    lasso(page, 0)
+    page.locator(".cell").first.click()
+    expect(page.locator(".strip[data-side='0'] .near img[src]").first).to_be_visible()
+    check(page)
+    for view in ("Won and lost", "Where to look first", "Query", "K-means confusion"):
+        page.get_by_test_id("stButtonGroup").get_by_text(view, exact=True).click()
+        expect(page.get_by_role("heading", name=view)).to_be_visible()
+        check(page)
+    page.goto(f"{server.address}/explore?experiment=names&run={A_RUN}")
+    expect(page.get_by_text("lie in their class's cluster")).to_be_visible()
+    check(page)
+    expect(page.locator(".spaces[data-painted]")).to_be_visible()
+    page.mouse.move(*in_spaces(page, "view.place(0, 5)"))
+    check(page)
+
+
+def test_pages_to_take_along_ask_no_address(server: Server, browser: Browser, tmp_path: Path) -> None:
+    folder = server.checkpoints / "names"
+    reporting.write(folder, tmp_path / "report.html")
+    html.write_space(scoring.read_embeddings(folder / A_RUN), f"names/{A_RUN}", tmp_path / "space.html")
+    context = browser.new_context(offline=True)
+    for name in ("report.html", "space.html"):
+        page, asked = context.new_page(), []
+        page.on("request", lambda request, asked=asked: asked.append(request.url))
+        page.goto((tmp_path / name).as_uri())
+        page.wait_for_timeout(1000)
+        assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+        assert page.evaluate("typeof window.PWN") == "undefined"
+        assert page.evaluate("""[...document.querySelectorAll('[src], [href]')].filter(item =>
+            /^(https?:|javascript:|x$|\\/\\/)/.test(item.getAttribute('src') || item.getAttribute('href'))).length""") == 0
+        page.close()
+    context.close()
+    assert set(parquet.read_table(folder / A_RUN / "embeddings.parquet")["label"].to_pylist()) == set(NAMES)
