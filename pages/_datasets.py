@@ -150,8 +150,7 @@ def _offer_to_scan_again(config: DatasetConfig) -> None:
     """A button that reads every file's content again, also of those that look unchanged from outside."""
     text = ("Reads every file again. A file that was added, removed or changed is noticed without it, unless its size, times "
             "and inode are what they were.")
-    if config.source != "digits" and st.button("Scan again", icon=":material/refresh:", help=text,
-                                                 on_click=_address.press):
+    if config.source != "digits" and st.button("Scan again", icon=":material/refresh:", help=text):
         _STATES.clear()
         with suppress(ValueError, OSError):  # the scan that follows says so
             _read(config, reread=True)
