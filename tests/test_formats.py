@@ -13,6 +13,7 @@ from PIL import Image, features
 
 from core.data import decoding, memory, reading
 from core.data.scan import scan
+from core.preprocessing import Geometry
 from tests.images import encoded, noise, png_header
 
 PROJECT = Path(decoding.__file__).resolve().parents[2]
@@ -182,7 +183,7 @@ def test_a_stored_square_holds_its_memory_until_it_is_small(tmp_path, monkeypatc
         return decoding.decode((tmp_path / sample_id).read_bytes())
 
     outer: list = []
-    reading.store(read, 8, str(tmp_path / "b"), 0, [(0, "a.png", "")])
+    reading.store(read, Geometry(8, 8), str(tmp_path / "b"), 0, [(0, "a.png", "")])
     assert outer[0] is not None and reserved == outer
 
 

@@ -74,7 +74,10 @@ def grey_square(content: bytes, side: int, levels: Levels | None = None) -> tupl
         memory.reserve(_decoded_bytes(image, len(content)))
         if drafted is None:
             grey, reach = _finished(image, "L", levels)
-            return _squeezed(grey, side), reach
+            squeezed = _squeezed(grey, side)
+            grey.close()  # at once: what refers to itself is let go only when Python looks for such circles
+            image.close()
+            return squeezed, reach
         image.load()
         return _finished(_squeezed(image, side, drafted[1]), "L", levels)  # its last row and column may lie beyond the image
 

@@ -15,7 +15,7 @@ from core.analysis.comparison import Values
 from core.analysis.metrics import HEADLINE
 from core.config import ExperimentConfig, RunConfig, UntrainedConfig, arm_label, arm_title
 from core.runs import directory
-from core.runs.scoring import SCORES
+from core.runs.scoring import has_scores
 
 
 class ArmScores(Protocol):
@@ -67,7 +67,7 @@ def draw(folder: Path, scores_of: Callable[[list[Path], str], ArmScores]) -> dic
 def _finished_seeds(folder: Path, config: ExperimentConfig, count: int | str, labels: set[str]) -> list[int]:
     """Seeds whose runs at this images-per-class are all completed."""
     def is_finished(run: RunConfig) -> bool:
-        return (folder / run.name / SCORES).is_file()
+        return has_scores(folder / run.name)
 
     runs = [run for run in config.runs() if run.images_per_class == count and arm_label(run.objective) in labels]
     return [seed for seed in config.seeds if all(is_finished(run) for run in runs if run.seed == seed)]

@@ -18,7 +18,7 @@ def common_seeds(folder: Path, label_a: str, label_b: str, images_per_class: int
     runs: dict[str, dict[int, Path]] = {label_a: {}, label_b: {}}
     for run in directory.read_config(folder).runs():
         label = arm_label(run.objective)
-        if label in runs and run.images_per_class == images_per_class and (folder / run.name / SCORES).is_file():
+        if label in runs and run.images_per_class == images_per_class and scoring.has_scores(folder / run.name):
             runs[label][run.seed] = folder / run.name
     seeds = [seed for seed in runs[label_a] if seed in runs[label_b]]
     return [runs[label_a][seed] for seed in seeds], [runs[label_b][seed] for seed in seeds]

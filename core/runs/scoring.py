@@ -362,6 +362,18 @@ def title_of(run: Path) -> str:
     return arm_title(directory.read_run(run).objective)
 
 
+def has_scores(run: Path, file: str = SCORES) -> bool:
+    """Whether a run's scores are there, or can be made anew: it is completed and its embeddings are there."""
+    if (run / file).is_file():
+        return True
+    if file != SCORES or not (run / EMBEDDINGS).is_file():
+        return False
+    try:
+        return directory.read_status(run).state == "completed"
+    except (ValueError, OSError):  # its state is damaged too: nothing says that it came to its end
+        return False
+
+
 def arm(folder: Path, label: str, images_per_class: int | str, file: str = SCORES) -> Scores | None:
     """An experiment's arm at one images-per-class over its completed seeds; None before any is completed. `file` as in
     `read_scores`."""
@@ -375,7 +387,7 @@ def runs_of_arm(folder: Path, label: str, images_per_class: int | str, file: str
     """The completed runs of an experiment's arm at one images-per-class, a seed each."""
     return [run for run in directory.read_config(folder).runs()
             if arm_label(run.objective) == label and run.images_per_class == images_per_class
-            and (folder / run.name / file).is_file()]
+            and has_scores(folder / run.name, file)]
 
 
 def find_scores(root: Path, name: str) -> Scores:
