@@ -45,10 +45,11 @@ def test_a_comparison_holds_all_it_should_and_stays_small(finished: Path) -> Non
 def test_agreement_is_that_of_the_embeddings(finished: Path) -> None:
     a, b = (scoring.arm(finished, label, 15) for label in ("classification", "supcon"))
     alike = verdict.agree(a, b)
-    spaces = [tables.read(finished / f"{label}-15-seed1" / "embeddings.parquet").of_split("test").embedding
+    tested = [tables.read(finished / f"{label}-15-seed1" / "embeddings.parquet").of_split("test")
               for label in ("classification", "supcon")]
+    spaces = [table.embedding for table in tested]
     overlap = agreement.neighborhood_overlap(*spaces, k=10)
-    order = np.argsort(a.sample_id.astype(str), kind="stable")
+    order = np.argsort(tested[0].sample_id.astype(str), kind="stable")
     assert verdict.overlap(a, b)[1] == pytest.approx(overlap[order])
     assert alike["overlap"][1] == pytest.approx(overlap.mean())
     assert alike["cka"][1] == pytest.approx(agreement.linear_cka(*spaces))
