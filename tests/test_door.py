@@ -129,4 +129,5 @@ def test_a_page_on_another_port_can_neither_frame_nor_read_nor_steer_the_app(ser
         page.close()
     finally:
         evil.shutdown()
+        evil.server_close()
     assert not list(Path(server.root).glob("data/.scans/*")), "nothing was scanned"

@@ -113,6 +113,7 @@ def server() -> Iterator[Server]:
         yield running
         running.drips = False
         running.shutdown()
+        running.server_close()
         thread.join()
 
 

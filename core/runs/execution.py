@@ -412,6 +412,7 @@ def _readouts(raw: np.ndarray, objective: Objective | None, manifest: Manifest, 
               evaluation: EvaluationConfig, ask: Callable[..., None]) -> list[Readout]:
     """The test images' scores at the pooled features and wherever the loss had something on top; `raw` of shape (n, D)."""
     test = manifest.indices("test")
+    test = test[np.argsort(manifest.sample_id[test].astype(str), kind="stable")]  # as `scoring.score`: K-means begins alike
     places = {"pooled": raw}
     if objective is not None:
         with torch.inference_mode():
