@@ -105,6 +105,7 @@ def test_pooled_at_length_1_has_the_runs_own_numbers(projected: Path) -> None:
 def test_a_runs_logits_are_its_head_on_its_pooled_features(projected: Path) -> None:
     run = projected / "arcface-15-seed0"  # cosines do not mind the length, so the kept vectors of length 1 are enough
     table = tables.read(run / "embeddings.parquet")
+    table = table.rows(np.argsort(table.sample_id.astype(str), kind="stable"))  # the order in which scores are computed
     proxies = checkpoint.load(run / "head.safetensors")[0]["proxies.W"].numpy().T
     cosines = table.embedding @ (proxies / np.linalg.norm(proxies, axis=1, keepdims=True)).T
     test, train = table.split == "test", np.isin(table.sample_id, table.metadata["training_samples"])
