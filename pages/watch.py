@@ -203,9 +203,9 @@ def _draw_actions(state: str) -> None:
     elif state != "completed" and halt.button("Resume all", icon=":material/replay:", type="primary"):
         _shared.resume(directory.runs(folder))
     has_results = any((folder / run.name / "scores.parquet").is_file() for run in config.runs() if run.is_trained)
-    if has_results and compare.button("Compare", icon=":material/compare:",
-                                      type="primary" if state == "completed" else "secondary"):
-        st.switch_page("pages/compare.py", query_params={"experiment": folder.name})
+    if has_results:  # a link: a page that a fragment switches to is left empty where the fragment was just drawn anew
+        compare.page_link("pages/compare.py", label="**Compare**" if state == "completed" else "Compare",
+                          icon=":material/compare:", query_params={"experiment": folder.name})
 
 
 is_alive = jobs.is_worker_alive(folder)

@@ -100,3 +100,19 @@ def test_the_readme_prints_the_tree_as_it_is() -> None:
              if path.name != "__init__.py"} | {"streamlit_app.py", "main.py"}
     assert described >= files, files - described
     assert described <= files | {"conftest.py", "test_browser.py", "test_architecture.py"}, described - files
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_no_fragment_switches_the_page(path: Path) -> None:
+    """It would leave the next screen empty where the fragment's own timer asks for it once more meanwhile."""
+    functions = {node.name: node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+                 if isinstance(node, ast.FunctionDef)}
+    reached = {name for name, node in functions.items() if "fragment" in "".join(map(ast.dump, node.decorator_list))}
+    names: set[str] = set()
+    while reached:
+        node = functions[reached.pop()]
+        used = {item.id for item in ast.walk(node) if isinstance(item, ast.Name)}
+        names |= {item.attr for item in ast.walk(node) if isinstance(item, ast.Attribute)}
+        reached |= (used & functions.keys()) - names
+        names |= used
+    assert "switch_page" not in names

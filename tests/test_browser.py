@@ -89,7 +89,7 @@ def test_from_the_first_visit_to_the_parquet_file(server: Server, page: Page, tm
     until(lambda: "MAP@R" in headline(page))
     sentence = headline(page)
     assert sentence.startswith(directory.read_json(folder / "verdict.json")["sentence"])
-    page.get_by_role("button", name="Compare").click()
+    page.get_by_test_id("stMain").get_by_role("link", name="Compare").click()  # while the screen draws itself anew
     expect(page.locator(".spaces[data-painted]")).to_be_visible()
     assert headline(page) == sentence
     chosen = walk(page, folder, ("classification-all-seed0", "supcon-all-seed0"), tmp_path)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,26 @@ def test_a_worker_holds_its_lock_until_it_leaves(experiment: Path) -> None:
     assert jobs.leave(experiment)
     with FileLock(experiment / ".worker.lock").acquire(timeout=0):
         pass
+
+
+def test_who_looks_for_a_worker_is_not_taken_for_one(experiment: Path) -> None:
+    put_into(experiment, "lost")
+    lock = experiment / ".worker.lock"
+    lock.touch()
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            jobs.is_worker_alive(experiment)
+
+    lookers = [threading.Thread(target=look) for _ in range(4)]  # pages that ask again and again
+    for looker in lookers:
+        looker.start()
+    seen = [jobs.is_worker_alive(experiment) for _ in range(2000)]
+    done.set()
+    for looker in lookers:
+        looker.join()
+    assert not any(seen)
 
 
 def test_the_page_says_why_an_experiment_at_work_is_not_deleted(screen, experiment: Path) -> None:

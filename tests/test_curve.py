@@ -30,8 +30,14 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def part(few: Path, tmp_path: Path) -> Path:
     """A copy whose last seed of all images is not finished."""
     folder = Path(shutil.copytree(few, tmp_path / "few"))
-    (folder / "supcon-all-seed1" / "scores.parquet").unlink()
+    unfinished(folder / "supcon-all-seed1")
     return folder
+
+
+def unfinished(run: Path) -> None:
+    """Takes a run what it left when it finished."""
+    (run / "scores.parquet").unlink()
+    (run / "embeddings.parquet").unlink()
 
 
 def test_one_image_per_class_trains_every_objective_on_the_same_batches(few: Path) -> None:
@@ -71,7 +77,7 @@ def test_the_verdict_holds_the_curve_over_every_count(few: Path) -> None:
 def test_a_point_that_lacks_a_seed_is_left_out_and_named(part: Path) -> None:
     found = curve.draw(part, scoring.scores_of_runs)
     assert (found["counts"], found["left_out"], found["n_seeds"]) == ((1, 2), ["all"], 2)
-    (part / "triplet-2-seed0" / "scores.parquet").unlink()
+    unfinished(part / "triplet-2-seed0")
     assert curve.draw(part, scoring.scores_of_runs) is None, "one point is no curve"
 
 

@@ -19,7 +19,7 @@ def test_empty_offers_the_demo(screen) -> None:
 def test_finished_says_the_sentence_and_offers_compare(screen, experiment: Path) -> None:
     app = screen("watch", experiment="tiny")
     assert app.header[0].value == directory.read_json(experiment / "verdict.json")["sentence"] + "."
-    assert "Compare" in labels(app)
+    assert [item.proto.label for item in app.get("page_link")] == ["**Compare**"]
 
 
 def test_running_shows_how_far_it_is(screen, experiment: Path) -> None:

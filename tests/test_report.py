@@ -58,6 +58,7 @@ def test_an_experiment_without_a_pair_is_refused(experiment: Path, tmp_path: Pat
     for run in directory.runs(experiment):
         if run.name.startswith("supcon"):
             (run / "scores.parquet").unlink()
+            (run / "embeddings.parquet").unlink()
     (experiment / "verdict.json").unlink()
     with pytest.raises(ValueError, match="must have two finished objectives to compare, got none in 'tiny'"):
         reporting.write(experiment, tmp_path / "report.html")

@@ -320,16 +320,31 @@ def _worker(folder: Path) -> int | None:
 
 
 def _is_held(lock: Path) -> bool:
-    """Whether a living process holds a lock; the system takes it from one that dies."""
-    if not lock.is_file():
-        return False
+    """Whether a living process holds a lock; the system takes it from one that dies.
+
+    Who only looks shares the lock with others who look. Had each to take it, two that look at once would each take the other
+    for the worker, and nobody would start one.
+    """
     try:
-        with FileLock(lock).acquire(timeout=0):
+        with lock.open("rb") as opened:
+            try:
+                import fcntl
+            except ImportError:  # Windows
+                return _is_taken(lock)
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except BlockingIOError:
+        return True
+    except OSError:  # there is none; or of a folder that cannot be read: nobody here can tell
+        return False
+
+
+def _is_taken(lock: Path) -> bool:
+    try:
+        with FileLock(lock).acquire(timeout=1.0):
             return False
     except Timeout:
         return True
-    except OSError:  # a folder that cannot be written: nobody here can tell, and nobody here can write it either
-        return False
 
 
 def _lock(folder: Path) -> FileLock:
