@@ -618,6 +618,18 @@ def parse_run(values: object) -> RunConfig:
     return _with_norm(config, is_old=True)
 
 
+def parse_dataset(values: dict) -> DatasetConfig:
+    """A `DatasetConfig` from what a form holds.
+
+    Raises:
+        ConfigError: naming the field, what it must be and what it got.
+    """
+    try:
+        return DatasetConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(cut(describe(error, DatasetConfig, OBJECTIVES), _MOST_SAID)) from None
+
+
 def _with_norm(config: AnyConfig, is_old: bool) -> AnyConfig:
     """The config with `training.norm` resolved, so that it stands in every file and comparison.
 

@@ -36,7 +36,7 @@ def describe(error: ValidationError, model: type[BaseModel], tagged: dict[str, t
     details = error.errors(include_url=False)
     first = next((item for item in details if item["type"] == "extra_forbidden"), details[0])
     location, choices, around = _location(first["loc"], model, tagged)
-    where = ".".join(str(part) for part in location) or "experiment"
+    where = ".".join(str(part) for part in location if part != "[key]") or "experiment"  # pydantic's mark of a bad key
     given = first.get("input")
     context = first.get("ctx", {})
     match first["type"]:

@@ -11,6 +11,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core import bounded_yaml
+from core import config as configuration
 from core.config import DatasetConfig
 from core.data import sources
 from core.data.manifest import Manifest
@@ -79,15 +80,16 @@ def pick_dataset() -> DatasetConfig | None:
     except (RuntimeError, ValueError, OSError) as error:  # ~nobody, a zero byte, a name too long
         st.error(f"{title} must be a path on this machine, got {plain(root, 80)}: {plain(error)}", icon=":material/error:")
         return None
-    try:
-        config = DatasetConfig(source=source, root=path, group_by=group_by or None,
-                               classes=classes or None, min_per_class=least, columns=columns, ignore_columns=ignored,
-                               levels=int(levels) if levels.isdecimal() else "auto")
-    except ValueError:
+    if not isinstance(columns, dict):
         st.error("Columns must name a column for path, label, group or split, each once, as in label: species, group: "
-                 "patient_id." if source == "table" else
-                 "Group by must be a regular expression with exactly one (…) that captures the group.",
-                 icon=":material/error:")
+                 "patient_id.", icon=":material/error:")
+        return None
+    try:
+        config = configuration.parse_dataset({
+            "source": source, "root": path, "group_by": group_by or None, "classes": classes or None, "min_per_class": least,
+            "columns": columns, "ignore_columns": ignored, "levels": int(levels) if levels.isdecimal() else "auto"})
+    except ValueError as error:
+        st.error(plain(error), icon=":material/error:")
         return None
     if source == "oxford_pet" and not _has_begun(config):
         return None

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 
 from core.config import RunConfig, arm_label
@@ -30,6 +31,14 @@ CURVES = {"loss": "training loss", "validation_effective_rank": "effective rank 
 @st.cache_data(max_entries=200, show_spinner=False)
 def _frame(path: str, modified: int, size: int) -> dict[str, np.ndarray]:
     return film.read_frame(Path(path))
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _space(frame: tuple[str, int, int], names: tuple[str, ...], extent: tuple[tuple[float, float], ...]) -> go.Figure:
+    """A frame's plot; made once, as the screen draws it again every second and each costs a tenth of one."""
+    columns = _frame(*frame)
+    return figures.space(np.stack([columns["x"], columns["y"]], axis=1), columns["label_id"], names, columns["sample_id"],
+                         height=330, extent=np.array(extent))
 
 
 def _headline(progress: jobs.Progress) -> str:
@@ -77,46 +86,53 @@ def _runs_of(group: tuple[int | str, int]) -> list[RunConfig]:
     return [run for run in config.runs() if run.is_trained and (run.images_per_class, run.seed) == group]
 
 
-def _frames(runs: list[RunConfig], epoch: int | None) -> dict[str, tuple[int, dict[str, np.ndarray]]]:
-    """Run name -> epoch and frame to show: the one asked for, or the latest there is."""
-    found = {}
+def _frames(runs: list[RunConfig], epoch: int | None) -> dict[str, tuple[int, tuple[str, int, int]]]:
+    """Run name -> epoch and stamp of the frame to show: the one asked for, or the latest there is; none that is damaged."""
+    frames = {}
     for run in runs:
         paths = directory.snapshots(folder / run.name)
         if paths:
             shown = epoch if epoch in paths else max(paths)
             with _shared.in_words():
-                found[run.name] = (shown, _frame(*_shared.stamp(paths[shown])))
-    return found
+                frame = _shared.stamp(paths[shown])
+                _frame(*frame)
+                frames[run.name] = shown, frame
+    return frames
+
+
+def _extent(frames: list[tuple[str, int, int]]) -> tuple[tuple[float, float], ...]:
+    """The two corners between which all points of some frames lie, so that their plots have one scale."""
+    columns = [_frame(*frame) for frame in frames]
+    points = [np.concatenate([column[axis] for column in columns]) for axis in "xy"] if columns else [np.zeros(1)] * 2
+    return tuple(tuple(float(edge(values)) for values in points) for edge in (np.min, np.max))
 
 
 def _draw_films(runs: list[RunConfig], epoch: int | None) -> None:
     frames = _frames(runs, epoch)
-    layouts = {name: np.stack([frame["x"], frame["y"]], axis=1) for name, (_, frame) in frames.items()}
-    extent = np.concatenate(list(layouts.values())) if layouts else None
+    extent = _extent([frame for _, frame in frames.values()])
     a_row = len(runs) if len(runs) <= MOST_IN_A_ROW else 3
     for start in range(0, len(runs), a_row):
         for place, run in zip(st.columns(a_row), runs[start:start + a_row]):
             with place.container(border=True, height=430):
-                _draw_film(run, frames.get(run.name), layouts.get(run.name), extent)
+                _draw_film(run, frames.get(run.name), extent)
 
 
-def _draw_film(run: RunConfig, frame: tuple[int, dict[str, np.ndarray]] | None, layout: np.ndarray | None,
-               extent: np.ndarray | None) -> None:
+def _draw_film(run: RunConfig, frame: tuple[int, tuple[str, int, int]] | None,
+               extent: tuple[tuple[float, float], ...]) -> None:
     number = config.arms.index(arm_label(run.objective))
     status = jobs.derived_status(folder / run.name)
     st.markdown(f"**{LETTERS[number]} · {plain(arm_label(run.objective))}**{_shared.leak_mark(run)}")
     if frame is None:
         st.caption(f"{_shared.state_text(status.state)} · Its space will be here in a moment. {plain(status.phase)}")
         return
-    shown, columns = frame
+    shown, stamp = frame
     score = next((f" · MAP@R {100 * record['validation_map_at_r']:.1f}"
                   for record in directory.read_records(folder / run.name)
                   if record["epoch"] == shown and "validation_map_at_r" in record), "")
     notes = f"{score}{_lr_note(run)}{_best_note(run)}"
     st.caption(f"{_shared.state_text(status.state)} · epoch {shown} of {run.budget.epochs}{notes}",
                help="MAP@R on validation images, those of the film.")
-    st.plotly_chart(figures.space(layout, columns["label_id"], classes, columns["sample_id"], height=330, extent=extent),
-                    key=f"film-{number}", config={"displayModeBar": False})
+    st.plotly_chart(_space(stamp, classes, extent), key=f"film-{number}", config={"displayModeBar": False})
 
 
 def _lr_note(run: RunConfig) -> str:

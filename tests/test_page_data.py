@@ -41,6 +41,10 @@ def test_a_folder_is_scanned_and_its_unreadable_files_named(screen, image_folder
     assert app.header[0].value.startswith("60 images, 2 classes, 20 groups; no group and no copy that was found")
     assert not any("o group and no copy" in item.value for item in app.markdown), "said once, in the headline"
     assert app.dataframe[0].value.to_dict("records") == [{"file": "dark/cut.png", "reason": "the file is empty"}]
+    app = screen("data", source="folder", root=str(image_folder), group_by="(.)(.)")
+    assert "group_by must hold exactly one (…)" in app.error[0].value
+    app = screen("data", source="folder", root=str(image_folder), group_by="(.)" * 500)
+    assert "group_by must have at most 1,000 letters" in app.error[0].value
 
 
 def test_a_missing_folder_says_so(screen) -> None:
@@ -85,6 +89,8 @@ def test_a_column_that_looks_like_a_group_is_asked_about_and_can_be_chosen(scree
     app = screen("data", source="table", root=str(table), columns="label: species, group: patient_id")
     assert app.header[0].value.startswith("60 images, 2 classes, 20 groups")
     assert "Columns that are not used: note." in " ".join(item.value for item in app.markdown)
+    app = screen("data", source="table", root=str(table), columns="grup: a")
+    assert "columns.grup must be 'path', 'label', 'group' or 'split'" in app.error[0].value
     app = screen("data", source="table", root=str(table), columns="grup: [")
     assert "Columns must name a column for path, label, group or split" in app.error[0].value
 
