@@ -41,6 +41,7 @@ def load_all(path: Path, overrides: tuple[str, ...] = ()) -> list[ExperimentConf
 
 
 def _override(values: dict, override: str) -> None:
+    """Sets one value. Groups on the way to it are copied first: a YAML alias makes one of two places the same object."""
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise ConfigError(f"--set must be key.sub=value, got {cut(override)!r}")
@@ -51,7 +52,9 @@ def _override(values: dict, override: str) -> None:
     *parents, last = key.split(".")
     place = values
     for parent in parents:
-        place = place.setdefault(parent, {})
-        if not isinstance(place, dict):
-            raise ConfigError(f"--set {key}: {parent!r} must be a group of settings, got {cut(repr(place))}")
+        group = place.get(parent, {})
+        if not isinstance(group, dict):
+            raise ConfigError(f"--set {key}: {parent!r} must be a group of settings, got {cut(repr(group))}")
+        place[parent] = dict(group)
+        place = place[parent]
     place[last] = value

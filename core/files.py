@@ -88,6 +88,29 @@ def read(path: Path, reader: Callable[[Path], Content], what: str) -> Content:
         raise Damaged(path, f"must be {what}, got {type(error).__name__}: {reason}") from None
 
 
+def read_or_damaged(path: Path, reader: Callable[[Path], Content], remedy: str, may_be_missing: bool = False) -> Content:
+    """What a reader makes of a file; what is wrong with the file is said with what can be done about it.
+
+    Args:
+        path: the file.
+        reader: raises FileNotFoundError or Damaged, as `read_json` and `read`.
+        remedy: what can be done.
+        may_be_missing: whether the file's absence is no damage.
+
+    Raises:
+        FileNotFoundError: if there is none and there need not be.
+        Damaged: if the file cannot be read, or is missing and must not be; with the remedy.
+    """
+    try:
+        return reader(path)
+    except FileNotFoundError:
+        if may_be_missing:
+            raise
+        raise Damaged(path, "must exist, it is missing", remedy) from None
+    except Damaged as error:
+        raise Damaged(path, error.what, remedy) from None
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path to write to, which takes the place of `path` when the block ends without an error.

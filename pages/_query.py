@@ -8,9 +8,10 @@ import streamlit as st
 from core.analysis import neighbors, projection
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
-from core.data import decoding
+from core.data import decoding, memory
 from core.report import figures
 from core.runs import query
+from core.wording import failure
 from pages import _layouts, _shared, _spaces, _strips
 from pages._text import LONGEST, plain
 
@@ -69,6 +70,9 @@ def _answer(folder: Path, letter: str, space: EmbeddingTable, rows: np.ndarray, 
 def _is_readable(name: str, content: bytes) -> bool:
     try:
         decoding.decode(content)
+    except memory.LockError as error:
+        st.error(plain(failure(error)), icon=":material/error:")
+        return False
     except decoding.UNREADABLE as error:
         st.error(f"{plain(name, LONGEST)} must be an image file, got one that cannot be read: {plain(decoding.reason(error))}",
                  icon=":material/broken_image:")

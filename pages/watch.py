@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
+from core import scored_by
 from core.config import RunConfig, arm_label
 from core.report import figures, palette
 from core.runs import best, device_queue, directory, film, jobs, overview, trials
@@ -179,6 +180,9 @@ def _draw_curves(runs: list[RunConfig]) -> None:
                       config={"displayModeBar": False})
     right.plotly_chart(figures.curves(series, colors, column, CURVES[column]), key="curve-other",
                        config={"displayModeBar": False})
+    if mixed := [name for name, records in series.items() if scored_by.are_mixed(records)]:
+        st.caption(f"{plain(', '.join(mixed))}: the first epochs were {scored_by.EARLIER}. Later ones are scored as today, "
+                   "and compared with the best epoch before them, scored anew.")
     last = [records[-1] for records in series.values() if records and records[-1].get("images_per_second")]
     if last:
         shares = [record["compute_share"] for record in last if record.get("compute_share")]

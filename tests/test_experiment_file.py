@@ -25,6 +25,15 @@ def test_overrides_replace_and_create_and_are_yaml(tmp_path):
     assert experiment.objectives[0].margin == 0.5
 
 
+def test_an_override_of_a_group_that_stands_at_two_places_changes_one(tmp_path):
+    path = write(tmp_path, "name: x\ndataset: {source: digits}\nsplit: &as_usual {}\ntraining: {batch: *as_usual}\n"
+                           "evaluation: *as_usual\n")
+    changed = experiment_file.load(path, ("training.batch.samples=7", "evaluation.neighbors=3"))
+    usual = experiment_file.load(path)
+    assert (changed.training.batch.samples, changed.evaluation.neighbors) == (7, 3)
+    assert changed.split == usual.split
+
+
 @pytest.mark.parametrize("override, message", [
     ("name", "--set must be key.sub=value, got 'name'"),
     ("=1", "--set must be key.sub=value, got '=1'"),

@@ -1,19 +1,25 @@
 """Formats that are read, and what reading a file may cost: no other decoder is asked, large files take turns."""
 
 import ast
+import errno
+import os
+import pickle
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image, features
 
 from core.data import decoding, memory, reading
 from core.data.scan import scan
 from core.preprocessing import Geometry
+from core.runs import failures
 from tests.images import encoded, noise, png_header
 
 PROJECT = Path(decoding.__file__).resolve().parents[2]
@@ -147,6 +153,42 @@ def test_one_image_waits_once(monkeypatch, tmp_path):
             memory.reserve(memory.ALL)
     with pytest.raises(RuntimeError, match="inside of one_image"):
         memory.reserve(memory.ALL)
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """A folder with an image so large that it waits its turn."""
+    folder = tmp_path / "large"
+    folder.mkdir()
+    Image.new("L", (9000, 8000)).save(folder / "large.png", compress_level=1)
+    return folder
+
+
+FULL = r"the disk of .+duet-decoding.* must have room for the locks by which large images take turns, got a full one"
+
+
+@pytest.mark.parametrize("at, number, message, kind", [
+    ("folder", errno.ENOSPC, FULL, "disk"), ("gate", errno.ENOSPC, FULL, "disk"), ("share", errno.ENOSPC, FULL, "disk"),
+    ("gate", errno.EDQUOT, FULL, "disk"),
+    ("share", errno.EMFILE, r".+duet-decoding.* must let large images lock its files, got: Too many open files", "error")])
+def test_a_disk_without_room_for_the_locks_is_no_fault_of_the_image(monkeypatch, tmp_path, large, at, number, message, kind):
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    acquire, refusal = FileLock.acquire, OSError(number, os.strerror(number), "a file")
+
+    def acquire_or_refuse(lock: FileLock, *arguments: object, **options: object) -> object:
+        if Path(lock.lock_file).name.startswith(at):
+            raise refusal
+        return acquire(lock, *arguments, **options)
+
+    monkeypatch.setattr(FileLock, "acquire", acquire_or_refuse)
+    if at == "folder":
+        monkeypatch.setattr(Path, "mkdir", Mock(side_effect=refusal))
+    for read in (reading.looks, reading.contents):
+        with pytest.raises(memory.LockError, match=message):
+            read(large, None, ["large.png"])
+    with pytest.raises(memory.LockError) as caught:
+        reading.image(large, "large.png")
+    assert failures.diagnose(pickle.loads(pickle.dumps(caught.value)))[0] == kind
 
 
 _PEAK = """

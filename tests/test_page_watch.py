@@ -1,7 +1,9 @@
 """WATCH in every state: the headline, the curves, the way on."""
 
+import json
 from pathlib import Path
 
+from core import scored_by
 from core.runs import directory
 from tests.conftest import put_into
 
@@ -69,3 +71,15 @@ def test_curves_show_another_number_and_every_seed(screen, experiment: Path) -> 
     app.toggle(key="every-seed-tiny").set_value(True).run()
     assert not app.exception
     assert "the model computes" in " ".join(item.value for item in app.caption)
+
+
+def test_a_curve_of_two_rules_says_so(screen, experiment: Path) -> None:
+    assert "earlier version" not in " ".join(item.value for item in screen("watch", experiment="tiny").caption)
+    for seed in (0, 1):
+        path = experiment / f"supcon-15-seed{seed}" / "records.jsonl"
+        first, *others = path.read_text().splitlines()
+        record = json.loads(first)
+        assert record.pop(scored_by.KEY) == scored_by.VERSION
+        path.write_text("\n".join([json.dumps(record), *others]) + "\n")
+    said = [item.value for item in screen("watch", experiment="tiny").caption if scored_by.EARLIER in item.value]
+    assert len(said) == 1 and said[0].startswith("supcon: the first epochs were ")

@@ -1,5 +1,7 @@
 """Moved datasets: the new place is taken if every file is the one that was scanned, and named by whatever fails without it."""
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ from PIL import Image
 
 import main
 from core import config as configuration
+from core import identity
 from core.data import sources
 from core.runs import directory, jobs, planning, relocation
 from core.runs.failures import DataError
@@ -71,6 +74,36 @@ def test_a_damaged_run_does_not_hold_the_others_back(image_folder: Path, tmp_pat
     assert {directory.read_config(folder).dataset.root, directory.read_run(untouched).dataset.root} == {str(new)}
     directory.restore_run(damaged)
     assert directory.read_run(damaged).dataset.root == str(new)
+
+
+def test_a_worker_that_begins_while_files_are_compared_keeps_the_old_place(image_folder: Path, tmp_path: Path) -> None:
+    folder = experiment_on(image_folder, tmp_path / "checkpoints")
+    before = {path: path.read_bytes() for path in folder.rglob("*.json")}
+    new = image_folder.rename(tmp_path / "elsewhere")
+
+    def begin(done: int, total: int) -> None:
+        if done == total:
+            directory.write_json(folder / "worker.json", identity.of(os.getpid()))
+
+    with pytest.raises(ValueError, match="whose images move must be at rest, got 'moved' at work; stop it first"):
+        relocation.move(folder, new, begin)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_no_worker_begins_while_the_new_place_is_written(image_folder: Path, tmp_path: Path) -> None:
+    folder = experiment_on(image_folder, tmp_path / "checkpoints")
+    claims = []
+    with jobs.at_rest(folder):
+        thread = threading.Thread(target=lambda: claims.append(jobs.claim(folder, "cpu")))
+        thread.start()
+        thread.join(0.3)
+        assert claims == [] and not jobs.is_worker_alive(folder)
+    thread.join()
+    assert claims == [True] and jobs.leave(folder) is False, "its runs are queued still"
+    with pytest.raises(ValueError, match="stop it first"), jobs.at_rest(folder):
+        pass
+    jobs.stop(directory.runs(folder))
+    assert jobs.leave(folder)
 
 
 @pytest.mark.parametrize("overrides", [

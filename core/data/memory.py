@@ -4,6 +4,7 @@ An image of at most `FREE` bytes waits for nobody. A larger one takes as many of
 of them is decoded alone. Shares are locked files, so those of a process that dies are free again.
 """
 
+import errno
 import os
 import tempfile
 import time
@@ -18,6 +19,11 @@ SHARE = 256_000_000  # bytes; 1 GB in all
 ALL = SHARES * SHARE
 
 _WAIT_SECONDS = 0.01
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class LockError(OSError):
+    """The locks by which large images take turns cannot be had; no fault of the image that waits."""
 
 
 class _Image:
@@ -56,6 +62,7 @@ def reserve(n_bytes: int) -> None:
 
     Raises:
         RuntimeError: outside of `one_image`.
+        LockError: if the disk has no room for the locks, or the system refuses them.
     """
     image = _current.get()
     if image is None:
@@ -65,7 +72,10 @@ def reserve(n_bytes: int) -> None:
     image.has_reserved = True
     folder = _folder()
     if folder is not None:
-        _take(min(SHARES, -(-n_bytes // SHARE)), folder, image.locks)
+        try:
+            _take(min(SHARES, -(-n_bytes // SHARE)), folder, image.locks)
+        except OSError as error:
+            raise _refused(folder, error) from error
 
 
 def _give_back() -> None:
@@ -83,9 +93,18 @@ def _folder() -> Path | None:
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         is_own = not folder.is_symlink() and (user == "" or folder.stat().st_uid == user)
-    except OSError:
+    except OSError as error:
+        if error.errno in _FULL:
+            raise _refused(folder, error) from error
         return None
     return folder if is_own and os.access(folder, os.W_OK) else None
+
+
+def _refused(folder: Path, error: OSError) -> LockError:
+    if error.errno in _FULL:
+        return LockError(error.errno, f"the disk of {folder} must have room for the locks by which large images take turns, "
+                                      "got a full one")
+    return LockError(error.errno, f"{folder} must let large images lock its files, got: {error.strerror or error}")
 
 
 def _take(n_shares: int, folder: Path, locks: ExitStack) -> None:

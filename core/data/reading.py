@@ -44,6 +44,8 @@ def _look(path: str, levels: Levels | None) -> tuple[str, bytes, str, str, str]:
             grey, reach = grey_square(content, LOOK_SIDE, levels)
             scaled = "" if reach is None else range_words(reach, levels)
             return hashlib.sha256(content).hexdigest(), grey.tobytes(), "", "" if reach is None else str(reach), scaled
+    except memory.LockError:
+        raise
     except UNREADABLE as error:
         return "", b"", why_not(error), "", ""
 
@@ -63,6 +65,8 @@ def _content(path: str, levels: Levels | None) -> str:
     try:
         with memory.one_image():
             return _hash(decode(_bytes(path), levels))
+    except memory.LockError:
+        raise
     except UNREADABLE:  # within the second since it was read: decoding for training will say so
         return ""
 

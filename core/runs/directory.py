@@ -272,12 +272,7 @@ def check_run(run: Path, config: RunConfig) -> None:
 
 def _described(path: Path, keys: tuple[str, ...], remedy: str) -> dict:
     """A file that says how something was made, if this version can read it."""
-    try:
-        values = read_json(path)
-    except FileNotFoundError:
-        raise Damaged(path, "must exist, it is missing", remedy) from None
-    except Damaged as error:
-        raise Damaged(path, error.what, remedy) from None
+    values = files.read_or_damaged(path, read_json, remedy)
     form = values.get("format", FORMAT)
     if not isinstance(form, int) or form > FORMAT:
         raise Damaged(path, f"was written by a newer Duet (format {form}; this one reads up to {FORMAT})",
@@ -310,10 +305,7 @@ def read_verdict(folder: Path) -> dict:
     """
     path = folder / "verdict.json"
     remedy = "Compare makes it anew"
-    try:
-        found = read_json(path)
-    except Damaged as error:
-        raise Damaged(path, error.what, remedy) from None
+    found = files.read_or_damaged(path, read_json, remedy, may_be_missing=True)
     kinds = {"rows": list, "comparisons": list, "sentence": str}
     if not all(isinstance(found.get(name), kind) for name, kind in kinds.items()):
         raise Damaged(path, f"must hold {', '.join(kinds)}, got {', '.join(found) or 'an empty object'}", remedy)
@@ -333,12 +325,7 @@ def read_manifest(folder: Path, split: SplitConfig | None = None) -> "Manifest":
     is_random = split is not None and split.group == "none" and (folder / _RANDOM_SPLIT).is_file()
     path = folder / (_RANDOM_SPLIT if is_random else "manifest.parquet")
     remedy = "put the file back, or delete the experiment; runs that are finished can still be explored and exported"
-    try:
-        return manifests.read(path)
-    except FileNotFoundError:
-        raise Damaged(path, "must exist, it is missing", remedy) from None
-    except Damaged as error:
-        raise Damaged(path, error.what, remedy) from None
+    return files.read_or_damaged(path, manifests.read, remedy)
 
 
 def read_sentence(folder: Path) -> str:
@@ -359,12 +346,7 @@ def read_status(run: Path) -> RunStatus:
         Damaged: if the file is missing, cannot be read, or its state is none that this version knows.
     """
     path = run / "state.json"
-    try:
-        values = read_json(path)
-    except FileNotFoundError:
-        raise Damaged(path, "must exist, it is missing", RESUME) from None
-    except Damaged as error:
-        raise Damaged(path, error.what, RESUME) from None
+    values = files.read_or_damaged(path, read_json, RESUME)
     known = {field.name: values[field.name] for field in fields(RunStatus) if field.name in values}
     if known.get("state") not in get_args(State):
         raise Damaged(path, f"must hold a state of {', '.join(get_args(State))}, got {known.get('state')!r}: "

@@ -3,6 +3,7 @@
 Knows the run's folder; knows nothing of queues, processes or other runs.
 """
 
+import copy
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -15,13 +16,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from core.analysis import clustering, geometry, projection, retrieval
+from core import scored_by
+from core.analysis import geometry, projection, retrieval
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.config import LEAKY_SAMPLER, EvaluationConfig, RunConfig
 from core.data import split
-from core.data.manifest import OPEN, Manifest
-from core.runs import directory, openings, readouts, scoring, trials
+from core.data.manifest import Manifest
+from core.runs import clusters, directory, openings, readouts, scoring, trials
 from core.runs.board import Board
 from core.runs.film import Film, probe_rows
 from core.runs.readouts import Readout
@@ -155,11 +157,15 @@ def _try_learning_rates(run: Path, config: RunConfig, place: Workplace, should_s
                         say: Say) -> Iterator[None]:
     """Trains briefly with each learning rate that has not been tried yet, from the run's own beginning; gives way after each.
 
-    A trial that was interrupted begins anew: it keeps no checkpoint, and leaves nothing but its line in `trials.json`.
+    A trial that was interrupted begins anew: it keeps no checkpoint, and leaves nothing but its line in `trials.json`. Trials
+    of a version with other rules are made again, unless training has begun with the rate they chose.
     """
     validation = place.manifest.indices("validation")
     own = _validation_groups(place.manifest, config)
     ask = _asking(should_stop)
+    if trials.are_of_earlier_version(run) and not (len(trials.read(run)) >= config.n_trials and _has_checkpoint(run)):
+        log.warning("%s: learning rates are tried again, as they were %s", run.name, scored_by.EARLIER)
+        trials.discard(run)
     n_done = len(trials.read(run))
     remaining = config.tuning.learning_rates[n_done:]
     place.ranks.agree(remaining)
@@ -174,8 +180,7 @@ def _try_learning_rates(run: Path, config: RunConfig, place: Workplace, should_s
             if not trainer.is_done:
                 raise Stopped
             vectors = _vectors(trainer.encoder, validation, place, config, ask)
-            found = retrieval.retrieve(vectors, place.manifest.label_id[validation], group=own)["map_at_r"]
-            score = float(np.nanmean(found))
+            score = _map_at_r(vectors, place.manifest, own)
         except FloatingPointError as error:
             log.warning("%s learning rate %g: %s", run.name, lr, error)
             score = None
@@ -194,10 +199,18 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
     tensors, values, refused = _newest(run, has_head=bool(trainer.objective.state_dict()))
     mark = f" ({refused})" if refused else ""  # in the phase and on the records, for people to see
     batch = config.training.batch
-    note = {"batch": [batch.classes, batch.samples, config.training.views], **({"refused": refused} if refused else {})}
+    note = {scored_by.KEY: scored_by.VERSION, "batch": [batch.classes, batch.samples, config.training.views],
+            **({"refused": refused} if refused else {})}
     epoch, best = values["epoch"], values["best"]
     if tensors:
         trainer.load(tensors, values)
+    if best >= 0 and not scored_by.is_current(values):  # of an earlier version: later epochs are compared by today's rules
+        try:
+            say(f"scoring the best epoch so far anew{mark}")
+            best = _rescored_best(run, config, trainer.encoder, place, own, ask)
+        except Stopped:
+            place.ranks.agree(None)
+            raise
     place.ranks.agree({"step": values["step"] if tensors else None, "is_unscored": bool(values["unscored"])})
     place.ranks.wait()
     directory.keep_records(run, epoch)
@@ -226,7 +239,7 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
         """Saves all there is; with the record of an epoch that was trained but not scored, if so."""
         nonlocal saved
         tensors, values = trainer.state()
-        checkpoint.save(run / LAST, tensors, {**values, "epoch": epoch, "best": best,
+        checkpoint.save(run / LAST, tensors, {**values, scored_by.KEY: scored_by.VERSION, "epoch": epoch, "best": best,
                                               "unscored": asdict(unscored) if unscored else None}, keep=run / PREVIOUS)
         saved = time.monotonic()
 
@@ -272,6 +285,26 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
         raise Stopped
 
 
+def _rescored_best(run: Path, config: RunConfig, module: nn.Module, place: Workplace, own: np.ndarray | None,
+                   ask: Callable[..., None]) -> float:
+    """MAP@R on validation of the best weights so far, by today's rules; `module`, in training, stays as it is."""
+    tensors, values = checkpoint.load(run / BEST)
+    best = copy.deepcopy(module)
+    best.load_state_dict(tensors)
+    score = _map_at_r(_vectors(best, place.manifest.indices("validation"), place, config, ask), place.manifest, own)
+    if score != values["validation_map_at_r"]:
+        log.warning("%s: the best epoch so far, %d, was %s: validation MAP@R %.4f; now %.4f", run.name, values["epoch"],
+                    scored_by.EARLIER, values["validation_map_at_r"], score)
+        checkpoint.save(run / BEST, tensors, {**values, "validation_map_at_r": score})
+    return score
+
+
+def _map_at_r(vectors: np.ndarray, manifest: Manifest, own: np.ndarray | None) -> float:
+    """MAP@R of the validation images, by which epochs and learning rates are chosen."""
+    label_id = manifest.label_id[manifest.indices("validation")]
+    return float(np.nanmean(retrieval.retrieve(vectors, label_id, group=own)["map_at_r"]))
+
+
 def _validation_groups(manifest: Manifest, config: RunConfig) -> np.ndarray | None:
     """The own groups of the validation images, shape (n,); None, so that a query leaves out itself alone, where each class has
     one group there: nothing would be left to find, and nothing to select by."""
@@ -303,6 +336,10 @@ def _newest(run: Path, has_head: bool) -> tuple[dict[str, torch.Tensor], dict, s
     if refused:
         log.warning("%s: %s", run.name, refused)
     return tensors, values, refused
+
+
+def _has_checkpoint(run: Path) -> bool:
+    return any((run / name).is_file() for name in (LAST, PREVIOUS))
 
 
 def _load_best(run: Path, module: nn.Module, objective: Objective) -> str:
@@ -357,7 +394,7 @@ def _finish(run: Path, config: RunConfig, module: nn.Module, objective: Objectiv
     vectors = _checked(lambda: embed.unit(raw)) if evaluation.normalize else raw
     ask()
     say("laying out every image")
-    cluster = _clusters(vectors, manifest)
+    cluster = clusters.of_images(vectors, manifest)
     layout = projection.project(vectors, evaluation.projection)
     ask()
     say("scoring on the test images")
@@ -394,25 +431,10 @@ def _finish(run: Path, config: RunConfig, module: nn.Module, objective: Objectiv
     tables.write(space, run / "embeddings.parquet")
 
 
-def _clusters(vectors: np.ndarray, manifest: Manifest) -> np.ndarray:
-    """K-means of the test images, matched to the classes; every other image takes the nearest centre's, and held-out classes
-    are clustered among themselves. Shape (n,), int32."""
-    cluster = np.empty(len(manifest), dtype=np.int32)
-    open_rows = manifest.indices(OPEN)
-    closed = np.setdiff1d(np.arange(len(manifest)), open_rows)
-    for fitted, assigned in ((manifest.indices("test"), closed), (open_rows, open_rows)):
-        if len(fitted):
-            classes, label_id = np.unique(manifest.label_id[fitted], return_inverse=True)
-            _, centers = clustering.matched_kmeans(vectors[fitted], label_id, len(classes), seed=0)
-            cluster[assigned] = classes[clustering.nearest_center(vectors[assigned], centers)]
-    return cluster
-
-
 def _readouts(raw: np.ndarray, objective: Objective | None, manifest: Manifest, rows: np.ndarray, own: np.ndarray,
               evaluation: EvaluationConfig, ask: Callable[..., None]) -> list[Readout]:
     """The test images' scores at the pooled features and wherever the loss had something on top; `raw` of shape (n, D)."""
-    test = manifest.indices("test")
-    test = test[np.argsort(manifest.sample_id[test].astype(str), kind="stable")]  # as `scoring.score`: K-means begins alike
+    test = clusters.by_name(manifest, manifest.indices("test"))
     places = {"pooled": raw}
     if objective is not None:
         with torch.inference_mode():

@@ -14,7 +14,7 @@ from core import files
 from core.analysis import projection
 from core.analysis.table import EmbeddingTable
 from core.config import RunConfig
-from core.data import decoding, pixels, reading
+from core.data import decoding, memory, pixels, reading
 from core.data.levels import Levels
 from core.data.listing import list_files, shown
 from core.data.manifest import read_levels
@@ -61,6 +61,8 @@ def embed_images(module: nn.Module, data: DataConfig, config: RunConfig, images:
     """
     try:
         squares = np.stack([pixels.square(decoding.decode(content, levels), data.stored) for content in images])
+    except memory.LockError:
+        raise
     except decoding.UNREADABLE as error:
         raise ValueError(decoding.reason(error)) from None
     return embed.embed(module, data, squares, np.arange(len(images)), torch.device("cpu"), config.evaluation.normalize,
@@ -101,6 +103,8 @@ def embed_folder(run: Path, folder: Path, device: torch.device,
             squares.append(pixels.square(decoding.decode(file, levels), data.stored))
             names.append(name)
             content.update(key + f" {hashlib.sha256(file).hexdigest()}\n".encode())
+        except memory.LockError:
+            raise
         except decoding.UNREADABLE as error:
             left_out.append((shown(name), reading.why_not(error)))
         if progress:

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -121,6 +122,19 @@ def leave(folder: Path) -> bool:
         if lock := _held.pop(folder.resolve(), None):
             lock.release()
         return True
+
+
+@contextmanager
+def at_rest(folder: Path) -> Iterator[None]:
+    """An experiment on which no process works, nor begins to before the block ends.
+
+    Raises:
+        ValueError: if one is at work.
+    """
+    with _lock(folder):
+        if is_worker_alive(folder) or _is_held(folder / ".series.lock"):
+            raise ValueError(f"an experiment whose images move must be at rest, got {folder.name!r} at work; stop it first")
+        yield
 
 
 def delete(folder: Path) -> None:

@@ -69,21 +69,22 @@ def move(folder: Path, root: Path, progress: Callable[[int, int], None] | None =
 
     Raises:
         FileNotFoundError: if no such dataset lies there.
-        ValueError: if files are missing or differ from the manifest's, or a run is at work.
+        ValueError: if files are missing or differ from the manifest's, or a process is at work on the experiment.
         OSError: if the new place cannot be written down.
     """
     config = directory.read_config(folder)
     if config.dataset.source == "digits":
         raise ValueError(f"dataset.root must be absent when source is 'digits', got {root}")
-    if jobs.is_worker_alive(folder):
-        raise ValueError(f"an experiment whose images move must be at rest, got {folder.name!r} at work; stop it first")
+    with jobs.at_rest(folder):
+        pass  # said before the files are compared, which takes long
     dataset = config.dataset.model_copy(update={"root": str(root)})
     _compare(folder, sources.open_source(dataset).root, root, progress)
-    for run in config.runs():
-        with suppress(Damaged):  # a run that resumes lays a damaged `run.json` out anew, as the experiment says
-            directory.read_run(folder / run.name)
-            _replace(folder / run.name / "run.json", str(root))
-    _replace(folder / "experiment.json", str(root), moved={"from": config.dataset.root, "at": time.time()})
+    with jobs.at_rest(folder):  # a worker that began meanwhile has read the old place
+        for run in config.runs():
+            with suppress(Damaged):  # a run that resumes lays a damaged `run.json` out anew, as the experiment says
+                directory.read_run(folder / run.name)
+                _replace(folder / run.name / "run.json", str(root))
+        _replace(folder / "experiment.json", str(root), moved={"from": config.dataset.root, "at": time.time()})
 
 
 def _compare(folder: Path, base: Path, root: Path, progress: Callable[[int, int], None] | None) -> None:

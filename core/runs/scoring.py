@@ -232,13 +232,7 @@ def read_embeddings(run: Path) -> EmbeddingTable:
     Raises:
         Damaged: if it is gone or cannot be read.
     """
-    path = run / EMBEDDINGS
-    try:
-        return tables.read(path)
-    except FileNotFoundError:
-        raise Damaged(path, "must exist, it is missing", directory.RESUME) from None
-    except Damaged as error:
-        raise Damaged(path, error.what, directory.RESUME) from None
+    return files.read_or_damaged(run / EMBEDDINGS, tables.read, directory.RESUME)
 
 
 def _named(run: Path, found: Scores) -> Scores:

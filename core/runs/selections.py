@@ -15,6 +15,7 @@ import numpy as np
 from filelock import FileLock
 
 from core import config as configuration
+from core import files
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.files import Damaged
@@ -30,11 +31,9 @@ def read(folder: Path) -> dict[str, list[str]]:
     path = folder / "selections.json"
     remedy = "delete this file to save selections again"
     try:
-        found = directory.read_json(path)
+        found = files.read_or_damaged(path, directory.read_json, remedy, may_be_missing=True)
     except FileNotFoundError:
         return {}
-    except Damaged as error:
-        raise Damaged(path, error.what, remedy) from None
     if not all(isinstance(ids, list) and all(isinstance(item, str) for item in ids) for ids in found.values()):
         raise Damaged(path, "must hold lists of samples by name", remedy)
     return found
