@@ -113,6 +113,14 @@ def hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Hold":
     return Hold(tmp_path / "hold.json", monkeypatch)
 
 
+def opened(page: str, **address: str) -> AppTest:
+    """A screen in a session of its own, straight at its address, as from a bookmark."""
+    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=DEADLINE)
+    for key, value in address.items():
+        app.query_params[key] = value
+    return (app if page == "start" else app.switch_page(f"pages/{page}.py")).run()
+
+
 @pytest.fixture
 def screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
     """Opens a screen over this test's own roots: `screen("watch", experiment="tiny")`."""
@@ -121,13 +129,7 @@ def screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., App
 
     def open_screen(page: str, presses: bool = True, **address: str) -> AppTest:
         """The screen at an address; `presses` whatever it asks before it begins to read or to lay out."""
-        app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=DEADLINE).run()
-        for key, value in address.items():
-            app.query_params[key] = value
-        if page != "start":
-            app.switch_page(f"pages/{page}.py").run()
-        elif address:
-            app.run()
+        app = opened(page, **address)
         asked = [button for button in app.button if str(button.key).startswith("begin-")]
         if presses and asked:
             asked[0].click().run()

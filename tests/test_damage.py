@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 import main
 from core.runs import directory, examination, jobs, verdict
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, opened
 from tests.lasting import assert_same_run
 from tests.waiting import DEADLINE
 
@@ -154,15 +154,6 @@ def pair(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tup
     monkeypatch.setenv("DUET_CHECKPOINTS", str(root))
     monkeypatch.setenv("DUET_DATA", str(tmp_path / "data"))
     return folders[0], folders[1]
-
-
-def opened(screen: str, **address: str) -> AppTest:
-    """A screen in a session of its own."""
-    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=DEADLINE)
-    for key, value in address.items():
-        app.query_params[key] = value
-    app.run()
-    return app if screen == "start" else app.switch_page(f"pages/{screen}.py").run()
 
 
 def shown(app: AppTest) -> str:
