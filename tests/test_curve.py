@@ -93,7 +93,8 @@ def laid_out(root: Path, **changes: object) -> Path:
 def invented(runs: list[Path], name: str) -> SimpleNamespace:
     """Scores of as many seeds as runs; SupCon's are better."""
     level = 0.6 if name.startswith("supcon") else 0.5
-    return SimpleNamespace(group=np.arange(4), drawn=lambda: {HEADLINE: np.full((len(runs), 4), level)})
+    return SimpleNamespace(group=np.arange(4), drawn=lambda: {HEADLINE: np.full((len(runs), 4), level)},
+                           defined=lambda: {HEADLINE: np.ones(4, bool)})
 
 
 def test_an_arm_that_leaks_is_no_line_and_a_leak_of_all_is_said_first(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def intervals(values: Values, bounds: dict[str, tuple[float, float]], n_bootstra
 
 
 def difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed: int = 0,
-               group: np.ndarray | None = None) -> Difference:
+               group: np.ndarray | None = None, n_samples: int | None = None) -> Difference:
     """Paired difference B − A on one metric, by itself: samples are drawn the same for both.
 
     Args:
@@ -159,14 +159,17 @@ def difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed
         n_bootstrap: draws.
         seed: seed of the draws.
         group: samples that are drawn together, shape (samples,); None: each alone.
+        n_samples: how many have a value of their own, where values are contributions (`resampling.contributions`); None: as
+            many as are not nan.
 
     Raises:
         ValueError: if shapes differ or no sample has a value.
     """
-    return _paired({metric: a}, {metric: b}, n_bootstrap, seed, group)[0]
+    return _paired({metric: a}, {metric: b}, n_bootstrap, seed, group, {} if n_samples is None else {metric: n_samples})[0]
 
 
-def _paired(a: Values, b: Values, n_bootstrap: int, seed: int, group: np.ndarray | None) -> list[Difference]:
+def _paired(a: Values, b: Values, n_bootstrap: int, seed: int, group: np.ndarray | None,
+            n_samples: dict[str, int] | None = None) -> list[Difference]:
     for name, column in a.items():
         if column.shape != b[name].shape:
             raise ValueError(f"A and B must have the same seeds and samples, got {column.shape} and {b[name].shape}")
@@ -176,7 +179,7 @@ def _paired(a: Values, b: Values, n_bootstrap: int, seed: int, group: np.ndarray
     for place, (name, column) in enumerate(a.items()):
         keep = ~np.isnan(b[name] - column).any(axis=0)
         judged = _judge(name, float(column[:, keep].mean()), float(b[name][:, keep].mean()), float(found.mean[place]),
-                        found, place, (len(column), int(keep.sum())))
+                        found, place, (len(column), (n_samples or {}).get(name, int(keep.sum()))))
         result.append(replace(judged, sd_a=_sd(column[:, keep]), sd_b=_sd(b[name][:, keep])))
     return result
 
@@ -187,7 +190,8 @@ def _sd(values: np.ndarray) -> float:
 
 
 def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed: int = 0,
-                        group_a: np.ndarray | None = None, group_b: np.ndarray | None = None) -> Difference:
+                        group_a: np.ndarray | None = None, group_b: np.ndarray | None = None,
+                        n_samples: int | None = None) -> Difference:
     """B − A where the two were tested on different samples: each is drawn on its own, so the interval is wider.
 
     Args:
@@ -198,6 +202,7 @@ def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: 
         seed: seed of the draws.
         group_a: samples of A that are drawn together, shape (samples,); None: each alone.
         group_b: the same for B.
+        n_samples: as of `difference`, of the one that has fewer.
 
     Raises:
         ValueError: if no sample of one of them has a value.
@@ -207,7 +212,9 @@ def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: 
     total = spread_a + spread_b
     share = (of_a.seed_share * spread_a + of_b.seed_share * spread_b) / total if total > 0 else np.zeros(1)
     found = Bootstrap(of_b.mean - of_a.mean, of_b.draws - of_a.draws, share)
-    shape = (min(len(a), len(b)), min(_defined(a).shape[1], _defined(b).shape[1]))
+    if n_samples is None:
+        n_samples = min(_defined(a).shape[1], _defined(b).shape[1])
+    shape = (min(len(a), len(b)), n_samples)
     judged = _judge(metric, float(of_a.mean[0]), float(of_b.mean[0]), float(found.mean[0]), found, 0, shape)
     return replace(judged, sd_a=_sd(_defined(a)), sd_b=_sd(_defined(b)))
 
@@ -229,11 +236,13 @@ def _judge(metric: str, a: float, b: float, gap: float, found: Bootstrap, place:
                       p_holm=float(found.p_value[place]), seeds_decide=seeds_decide)
 
 
-def compare(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = None) -> list[Difference]:
-    """Paired differences on every metric both spaces have, in the order of `METRICS`; verdicts as `hold`."""
+def compare(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = None,
+            n_samples: dict[str, int] | None = None) -> list[Difference]:
+    """Paired differences on every metric both spaces have, in the order of `METRICS`; verdicts as `hold`. `n_samples` of a
+    metric as of `difference`."""
     shared = [metric for metric in METRICS if metric in a and metric in b]
     return hold(_paired({metric: a[metric] for metric in shared}, {metric: b[metric] for metric in shared}, n_bootstrap, 0,
-                        group))
+                        group, n_samples))
 
 
 def compare_space(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = None) -> list[Difference]:

@@ -87,7 +87,8 @@ class Curve:
 
 
 def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n_bootstrap: int,
-          group: np.ndarray | None = None, titles: dict[str, str] | None = None, floor: str | None = None) -> Curve:
+          group: np.ndarray | None = None, titles: dict[str, str] | None = None, floor: str | None = None,
+          n_defined: int | None = None) -> Curve:
     """Points, differences and crossings of several arms.
 
     Args:
@@ -99,6 +100,7 @@ def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n
         group: samples that are drawn together, shape (samples,); None: each alone.
         titles: label -> its name in a sentence; None for the labels.
         floor: which arm is the untrained encoder, if one is.
+        n_defined: how many samples have a value of their own, as of `comparison.difference`; None: as many as are not nan.
 
     Raises:
         ValueError: if there are fewer than two counts, or arms differ in counts, seeds or samples.
@@ -114,7 +116,8 @@ def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n
     titles = {label: (titles or {}).get(label, label) for label in arms}
 
     def against(a: str, b: str) -> tuple[Difference, ...]:
-        return tuple(comparison.difference(metric, arms[a][count], arms[b][count], n_bootstrap, group=group)
+        return tuple(comparison.difference(metric, arms[a][count], arms[b][count], n_bootstrap, group=group,
+                                           n_samples=n_defined)
                      for count in counts)
 
     first, *others = (label for label in arms if label != floor)

@@ -103,6 +103,33 @@ def bootstrap(columns: list[np.ndarray], n_draws: int, seed: int, group: np.ndar
     return Bootstrap(mean, mean + draws, seed_share)
 
 
+def contributions(values: np.ndarray, gallery: np.ndarray | None = None) -> np.ndarray:
+    """What each sample contributes to a mean over those that have a value; the mean of the contributions is that mean.
+
+    The mean of the m values among n samples is a ratio of two sums. To first order one more of sample i moves it by
+    (vᵢ − mean) / m if it has a value, and by what it does to the others' values, gᵢ / m, whether it has one or not. So it
+    contributes mean + (n / m) (vᵢ − mean, 0 without a value, + gᵢ − mean of g): its empirical influence, about the mean (the
+    nonparametric delta method: Davison & Hinkley, 1997, Bootstrap Methods and Their Application, section 2.7.2).
+
+    Args:
+        values: shape (seeds, n), nan where undefined; a sample without a value in one seed has none in any.
+        gallery: by how much the sum of the others' values is higher with a sample, shape (seeds, n); None: by nothing.
+
+    Returns:
+        Shape (seeds, n), float64; `values` plus centred `gallery` where every sample has a value, nan where none has.
+    """
+    is_defined = ~np.isnan(values).any(axis=0)
+    if not is_defined.any():
+        return np.full(values.shape, np.nan)
+    if is_defined.all():
+        return values if gallery is None else values + gallery - gallery.mean(axis=1, keepdims=True)
+    mean = values[:, is_defined].mean(axis=1, keepdims=True)
+    change = np.where(is_defined, values - mean, 0.0)
+    if gallery is not None:
+        change = change + gallery - gallery.mean(axis=1, keepdims=True)
+    return mean + change * (len(is_defined) / is_defined.sum())
+
+
 def holm(p_values: np.ndarray) -> np.ndarray:
     """P-values that may be read at once, however many there are (Holm, 1979, Scandinavian Journal of Statistics 6:65-70).
 

@@ -25,6 +25,8 @@ class ArmScores(Protocol):
 
     def drawn(self, rows: np.ndarray | None = None) -> Values: ...
 
+    def defined(self, rows: np.ndarray | None = None) -> dict[str, np.ndarray]: ...
+
 
 def draw(folder: Path, scores_of: Callable[[list[Path], str], ArmScores]) -> dict | None:
     """The curve of an experiment over its images per class.
@@ -52,10 +54,11 @@ def draw(folder: Path, scores_of: Callable[[list[Path], str], ArmScores]) -> dic
     by_name = {(arm_label(run.objective), run.images_per_class, run.seed): folder / run.name for run in config.runs()}
     scores = {label: {count: scores_of([by_name[label, count, seed] for seed in seeds[count]], label) for count in complete}
               for label in titles}
+    first = next(iter(scores.values()))[complete[0]]
     found = low_data.curve(
         HEADLINE, {label: {count: item.drawn()[HEADLINE] for count, item in arm.items()} for label, arm in scores.items()},
-        _images(folder, config, complete), config.evaluation.bootstrap, next(iter(scores.values()))[complete[0]].group, titles,
-        floor=arm_label(UntrainedConfig()))
+        _images(folder, config, complete), config.evaluation.bootstrap, first.group, titles,
+        floor=arm_label(UntrainedConfig()), n_defined=int(first.defined()[HEADLINE].sum()))
     leaks = sorted({leak for run in config.runs() if arm_label(run.objective) in titles for leak in run.leaks})
     if leaks:
         warning = f"These numbers are too good, with {' and '.join(leaks)}: "

@@ -5,7 +5,6 @@ say is `core.runs.verdict`'s.
 """
 
 import json
-import warnings
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 
 from core import config as configuration
 from core import files, scored_by
-from core.analysis import chance, clustering, comparison, metrics, retrieval
+from core.analysis import chance, clustering, comparison, metrics, resampling, retrieval
 from core.analysis import table as tables
 from core.analysis.chance import Chance
 from core.analysis.comparison import Values
@@ -73,23 +72,31 @@ class Scores:
     is_open: bool = False
     with_own_group: Values = field(default_factory=dict)
 
-    def drawn(self, rows: np.ndarray | None = None) -> Values:
+    def drawn(self, rows: np.ndarray | None = None, is_query: dict[str, np.ndarray] | None = None) -> Values:
         """What the bootstrap draws: each metric's values, and what an image does to others as one that is found; the mean
-        is the metric's. Rows: those to keep, all if None.
+        is the metric's.
 
         A test image is a query, and it stands among those that other queries find. With values alone an interval of MAP@R
-        would be half as wide as other test images make it.
+        would be half as wide as other test images make it. An image whose own query is undefined is still found by others,
+        and so is drawn like any other (`resampling.contributions`): how many have a value, `defined` says.
+
+        Args:
+            rows: those to keep; all if None.
+            is_query: metric of `gallery` -> which of them count as queries, shape (rows,), of those that have a value; None:
+                all.
         """
-        kept = np.arange(len(self.sample_id)) if rows is None else rows
-        found = {}
-        for name, column in self.values.items():
-            column = column[:, kept]
-            if name in self.gallery:
-                pull = np.where(np.isnan(column), np.nan, self.gallery[name][:, kept])
-                with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # a mean of nothing is nan
-                    column = column + pull - np.nanmean(pull, axis=1, keepdims=True)
-            found[name] = column
-        return found
+        rows = np.arange(len(self.sample_id)) if rows is None else rows
+        columns = {name: values[:, rows] for name, values in self.values.items()}
+        for name, gallery in self.gallery.items():
+            if is_query is not None and not is_query.get(name, np.True_).all():
+                columns[name] = np.where(is_query[name], columns[name], np.nan)
+            columns[name] = resampling.contributions(columns[name], gallery[:, rows])
+        return columns
+
+    def defined(self, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Which samples have a value in every seed, metric by metric; each shape (rows,), bool. Rows as of `drawn`."""
+        rows = np.arange(len(self.sample_id)) if rows is None else rows
+        return {name: ~np.isnan(values[:, rows]).any(axis=0) for name, values in self.values.items()}
 
 
 def score(table: EmbeddingTable) -> Scores:

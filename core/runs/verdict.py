@@ -13,7 +13,7 @@ from core import config as configuration
 from core import scored_by
 from core.analysis import agreement, comparison, fairness, paired_tests, retrieval
 from core.analysis import table as tables
-from core.analysis.comparison import Comparison
+from core.analysis.comparison import Comparison, Values
 from core.analysis.metrics import HEADLINE
 from core.analysis.neighbors import NOBODY
 from core.config import ExperimentConfig, Objective, UntrainedConfig, arm_label
@@ -61,7 +61,8 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None) -> Comparison:
         tables.check_groups(shared, a.group[in_a], b.group[in_b])
         n_dropped = len(a.sample_id) + len(b.sample_id) - 2 * len(shared)
         group = a.group[in_a]
-        differences = comparison.compare(a.drawn(in_a), b.drawn(in_b), n_bootstrap, group)
+        drawn_a, drawn_b, n_samples = _drawn_in_pairs(a, b, in_a, in_b)
+        differences = comparison.compare(drawn_a, drawn_b, n_bootstrap, group, n_samples)
         space = comparison.compare_space({metric: column[:, in_a] for metric, column in a.space.items()},
                                          {metric: column[:, in_b] for metric, column in b.space.items()}, n_bootstrap,
                                          group) if a.space else []
@@ -69,12 +70,15 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None) -> Comparison:
                    for metric in paired_tests.BINARY if metric in a.values]
         label = a.label[in_a]
         per_class = comparison.compare_classes(
-            {name: (a.drawn(in_a[label == name]), b.drawn(in_b[label == name]), group[label == name])
+            {name: (*_drawn_in_pairs(a, b, in_a[label == name], in_b[label == name])[:2], group[label == name])
              for name in sorted(set(label.tolist()))}, n_bootstrap)
     else:
+        drawn_a, drawn_b, defined_a, defined_b = a.drawn(), b.drawn(), a.defined(), b.defined()
         differences = comparison.hold([
-            comparison.unpaired_difference(metric, a.drawn()[metric], b.drawn()[metric], n_bootstrap, group_a=a.group,
-                                           group_b=b.group) for metric in a.values])
+            comparison.unpaired_difference(metric, drawn_a[metric], drawn_b[metric], n_bootstrap, group_a=a.group,
+                                           group_b=b.group,
+                                           n_samples=int(min(defined_a[metric].sum(), defined_b[metric].sum())))
+            for metric in a.values])
     headline = next(item for item in differences if item.metric == HEADLINE)
     leaks_a, leaks_b = config_a.leaks, config_b.leaks
     settings = fairness.differences(a.settings, b.settings)
@@ -93,6 +97,14 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None) -> Comparison:
                       sentence=said, settings=settings, leaks_a=leaks_a, leaks_b=leaks_b, is_worth_of_leak=is_worth,
                       space=tuple(space), mcnemar=tuple(mcnemar), per_class=tuple(per_class), n_bootstrap=n_bootstrap,
                       draws_note=draws_note)
+
+
+def _drawn_in_pairs(a: Scores, b: Scores, in_a: np.ndarray, in_b: np.ndarray) -> tuple[Values, Values, dict[str, int]]:
+    """What the bootstrap draws of the samples two arms share, of the queries that are defined in both, and how many those are,
+    metric by metric; `in_a` and `in_b` are their rows."""
+    of_a, of_b = a.defined(in_a), b.defined(in_b)
+    in_both = {name: of_a[name] & of_b[name] for name in of_a if name in of_b}
+    return a.drawn(in_a, in_both), b.drawn(in_b, in_both), {name: int(rows.sum()) for name, rows in in_both.items()}
 
 
 def overlap(a: Scores, b: Scores) -> np.ndarray:
@@ -223,7 +235,10 @@ def _against_untrained(floor: Scores | None, arm: Scores, n_bootstrap: int) -> d
     if floor is None or floor is arm or not np.array_equal(floor.sample_id, arm.sample_id) or (
             len(floor.values[HEADLINE]) != len(arm.values[HEADLINE])):
         return {"against_untrained": None, "not_improved": ""}
-    found = comparison.difference(HEADLINE, floor.drawn()[HEADLINE], arm.drawn()[HEADLINE], n_bootstrap, group=arm.group)
+    rows = np.arange(len(arm.sample_id))
+    of_floor, of_arm, n_samples = _drawn_in_pairs(floor, arm, rows, rows)
+    found = comparison.difference(HEADLINE, of_floor[HEADLINE], of_arm[HEADLINE], n_bootstrap, group=arm.group,
+                                  n_samples=n_samples[HEADLINE])
     said = comparison.sentence(found, "the untrained encoder", arm.name)
     return {"against_untrained": found.to_json(), "not_improved": "" if found.verdict == "better" else said}
 
