@@ -73,6 +73,18 @@ def run_experiment(config: ExperimentConfig, root: Path, seconds: float = DEADLI
     return folder
 
 
+def run_in_process(config: ExperimentConfig, root: Path) -> Path:
+    """Runs an experiment to its end in this process, which spares what a worker and its trainer take to start; returns its
+    folder."""
+    from core.runs import series
+    from core.training.ranks import Ranks
+
+    checked = planning.plan(config)
+    folder = directory.create(checked.config, checked.manifest, root / "checkpoints", checked.random_split)
+    series.work_through(folder, root / "data", "cpu", Ranks())
+    return folder
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a finished experiment: two objectives, two seeds, 15 digits per class. Read only."""

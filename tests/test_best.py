@@ -14,7 +14,7 @@ import main
 from core.analysis import table as tables
 from core.runs import best, directory, inference, reporting
 from core.training import checkpoint, encoder, objectives
-from tests.conftest import TINY, run_experiment, tiny
+from tests.conftest import TINY, run_in_process, tiny
 
 NAME, TRAINED = "supcon-15-seed0", "classification-15-seed0"
 SAID = "gave no epoch better on validation MAP@R than the encoder before it"
@@ -25,7 +25,7 @@ HARMED = tiny(name="harmed", seeds=[0], objectives=["classification", {"name": "
 @pytest.fixture(scope="module")
 def harmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished experiment of one seed whose learning rate is absurd: it harms SupCon's runs alone. Read only."""
-    return run_experiment(HARMED, tmp_path_factory.mktemp("harmed"))
+    return run_in_process(HARMED, tmp_path_factory.mktemp("harmed"))
 
 
 def test_a_run_that_only_harms_exports_the_very_weights_it_began_with(harmed: Path) -> None:
@@ -86,7 +86,7 @@ def test_watch_compare_and_export_say_so(harmed: Path, screen: Callable[..., App
 def test_the_first_of_equal_epochs_stays_and_a_better_one_is_taken(tmp_path: Path) -> None:
     """A learning rate too small to change a bit leaves every epoch equal; the usual one trains."""
     for lr, is_first in ((1e-30, True), (0.003, False)):
-        folder = run_experiment(tiny(name=f"equal-{is_first}", seeds=[0], objectives=["supcon"], training={
+        folder = run_in_process(tiny(name=f"equal-{is_first}", seeds=[0], objectives=["supcon"], training={
             **TINY["training"], "lr": lr, "weight_decay": 0, "norm": "frozen"}), tmp_path)
         run = folder / NAME
         scores = [record["validation_map_at_r"] for record in directory.read_records(run)]

@@ -12,7 +12,7 @@ from core.report import html
 from core.runs import directory, reporting, scoring
 from core.visible import visible
 from tests.browsing import Server, in_spaces, lasso, open_spaces, window
-from tests.conftest import run_experiment
+from tests.conftest import run_in_process
 from tests.hostile import NAMES, config, write_images
 
 A_RUN = "classification-all-seed0"
@@ -35,7 +35,7 @@ WORDS = ["init", "bold", "it", "no", "code", "link", "c", "x", "https://example.
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server over a finished experiment whose classes and files have hostile names."""
     root = tmp_path_factory.mktemp("hostile")
-    folder = run_experiment(config(write_images(root / "images")), root)
+    folder = run_in_process(config(write_images(root / "images")), root)
     states = [directory.read_status(run) for run in directory.runs(folder)]
     assert {item.state for item in states} == {"completed"}, states
     found = Server(root)

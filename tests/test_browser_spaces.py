@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from core.analysis import table as tables
 from core.runs import selections
 from tests.browsing import Server, chosen, in_spaces, lasso, open_spaces, say_selected, walk, window
-from tests.conftest import run_experiment, tiny
+from tests.conftest import run_in_process, tiny
 from tests.waiting import until
 
 RUNS = ("classification-15-seed0", "supcon-15-seed0")
@@ -174,7 +174,7 @@ def numbered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         folder.mkdir(parents=True, exist_ok=True)
         id_image(number * 131).save(folder / f"image_{number * 131}.png")
     dataset = {"source": "folder", "root": str(root / "images")}
-    run_experiment(tiny(name="numbered", dataset=dataset, seeds=[0], budget={"images": 160, "epochs": 1}), root)
+    run_in_process(tiny(name="numbered", dataset=dataset, seeds=[0], budget={"images": 160, "epochs": 1}), root)
     found = Server(root)
     yield found
     found.stop()

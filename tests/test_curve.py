@@ -11,7 +11,7 @@ import pytest
 from core.analysis import low_data
 from core.analysis.metrics import HEADLINE
 from core.runs import curve, directory, planning, scoring
-from tests.conftest import run_experiment, tiny
+from tests.conftest import run_in_process, tiny
 
 CURVE = {"name": "few", "objectives": ["classification", "supcon", {"name": "triplet", "mining": "batch_hard"}],
          "images_per_class": [1, 2, "all"], "seeds": [0, 1], "budget": {"images": 320, "epochs": 1},
@@ -21,7 +21,7 @@ CURVE = {"name": "few", "objectives": ["classification", "supcon", {"name": "tri
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished experiment on 1, 2 and all digits of a class. Read only."""
-    folder = run_experiment(tiny(**CURVE), tmp_path_factory.mktemp("few"))
+    folder = run_in_process(tiny(**CURVE), tmp_path_factory.mktemp("few"))
     assert {directory.read_status(run).state for run in directory.runs(folder)} == {"completed"}
     return folder
 

@@ -20,7 +20,7 @@ from core.runs import directory, protocol
 from core.training import checkpoint, encoder, normalization, objectives
 from core.training.encoder import DataConfig
 from core.training.trainer import Trainer
-from tests.conftest import TINY, run_experiment, tiny
+from tests.conftest import TINY, run_in_process, tiny
 from tests.waiting import DEADLINE
 
 DATA = DataConfig(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), image_size=32, crop_pct=1.0)
@@ -204,7 +204,7 @@ def test_a_run_from_a_file_keeps_them_bit_for_bit_and_one_from_random_weights_le
     config = tiny(encoder={"name": "test_resnet", "image_size": 32, "weights": weights}, seeds=[0], objectives=["supcon"],
                   tuning=tuning)
     first = statistics(encoder.build(config.encoder, 0)[0].state_dict())
-    folder = run_experiment(config, tmp_path)
+    folder = run_in_process(config, tmp_path)
     run = folder / "supcon-15-seed0"
     last = checkpoint.load(run / "last.safetensors")[0]
     trained = statistics({key.removeprefix("encoder."): value for key, value in last.items() if key.startswith("encoder.")})

@@ -1,4 +1,4 @@
-"""Three digits held out through the real worker: never trained on, scored among themselves, told of apart."""
+"""Three digits held out in a real experiment: never trained on, scored among themselves, told of apart."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from core.analysis import clustering, retrieval
 from core.analysis import table as tables
 from core.runs import directory, scoring, verdict
-from tests.conftest import run_experiment, tiny
+from tests.conftest import run_in_process, tiny
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished experiment that holds out three digits. Read only."""
     config = tiny(name="open", split={"held_out_classes": ["1", "4", "9"]},
                   training={"batch": {"classes": 7, "samples": 8}, "lr": 0.003})
-    return run_experiment(config, tmp_path_factory.mktemp("open"))
+    return run_in_process(config, tmp_path_factory.mktemp("open"))
 
 
 def test_nothing_of_the_held_out_classes_is_trained_on(held_out: Path) -> None:

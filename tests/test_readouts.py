@@ -13,7 +13,7 @@ from core.analysis import table as tables
 from core.objectives import OBJECTIVES
 from core.runs import directory, readouts, scoring
 from core.training import checkpoint, objectives
-from tests.conftest import run_experiment, tiny
+from tests.conftest import run_in_process, tiny
 
 FEATURES = torch.randn(6, 8, generator=torch.Generator().manual_seed(0))
 
@@ -23,7 +23,7 @@ def projected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished experiment whose arms have each readout: logits, projection, cosines, none."""
     config = tiny(name="projected", seeds=[0, 1], objectives=[
         "classification", {"name": "supcon", "projection": 16}, "arcface", {"name": "triplet"}])
-    return run_experiment(config, tmp_path_factory.mktemp("projected"))
+    return run_in_process(config, tmp_path_factory.mktemp("projected"))
 
 
 def built(name: str, **parameters: object) -> nn.Module:

@@ -9,7 +9,7 @@ import pytest
 from core.analysis import table as tables
 from core.runs import directory, jobs, planning, preflight, trials
 from core.runs.trials import Trial
-from tests.conftest import run_experiment, tiny
+from tests.conftest import run_experiment, run_in_process, tiny
 from tests.lasting import CONFIG, Hold, assert_same_numbers, lasting, resume_and_finish
 from tests.waiting import DEADLINE, until
 
@@ -21,7 +21,7 @@ TRAINED = ("classification-15-seed0", "supcon-15-seed0")
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished experiment of one seed whose runs tried three learning rates. Read only."""
-    return run_experiment(tiny(**TUNED), tmp_path_factory.mktemp("tuned"))
+    return run_in_process(tiny(**TUNED), tmp_path_factory.mktemp("tuned"))
 
 
 def test_the_best_on_validation_is_taken_and_of_equal_ones_the_first() -> None:
@@ -52,7 +52,7 @@ def test_the_choice_stands_in_evaluation_and_table_and_the_configs_stay_alike(tu
 
 def test_a_tuned_run_is_the_very_run_with_that_learning_rate(tuned: Path, tmp_path: Path) -> None:
     lr = trials.best(trials.read(tuned / TRAINED[1]))
-    plain = run_experiment(tiny(seeds=[0], objectives=["supcon"], training={
+    plain = run_in_process(tiny(seeds=[0], objectives=["supcon"], training={
         "batch": {"classes": 10, "samples": 8}, "lr": lr}), tmp_path)
     records = [[{key: record[key] for key in ("loss", "lr", "validation_map_at_r", "images_seen")}
                 for record in directory.read_records(folder / TRAINED[1])] for folder in (tuned, plain)]
@@ -63,7 +63,7 @@ def test_a_rate_that_diverges_is_written_down_and_the_run_goes_on(tmp_path: Path
     config = tiny(seeds=[0], objectives=["classification"], tuning={"learning_rates": [10, 0.003], "share": 1},
                   training={"batch": {"classes": 10, "samples": 8}, "weight_decay": 1, "optimizer": "sgd"},
                   budget={"images": 8000, "epochs": 2})  # at 10 each step makes a weight -9 times itself
-    folder = run_experiment(config, tmp_path)
+    folder = run_in_process(config, tmp_path)
     found = trials.read(folder / TRAINED[0])
     assert [trial.validation_map_at_r is None for trial in found] == [True, False], found
     assert directory.read_status(folder / TRAINED[0]).state == "completed"

@@ -8,7 +8,7 @@ import numpy as np
 from core import config as configuration
 from core.analysis import table as tables
 from core.runs import directory, scoring, verdict
-from tests.conftest import run_experiment, tiny
+from tests.conftest import run_experiment, run_in_process, tiny
 from tests.lasting import assert_same_run
 
 
@@ -74,7 +74,7 @@ def test_an_experiment_holds_clean_and_leaky_arms_and_says_what_the_leak_is_wort
         "objectives": ["supcon", {"name": "supcon", "group": "none"}, {"name": "supcon", "pool": "all"}],
         "budget": {"images": 64, "epochs": 1}, "training": {"batch": {"classes": 2, "samples": 4}},
         "evaluation": {"kmeans_seeds": 2, "bootstrap": 200, "probe": 10}})
-    folder = run_experiment(config, tmp_path)
+    folder = run_in_process(config, tmp_path)
     for run in config.runs():
         group, table = run.objective.group, tables.read(folder / run.name / "embeddings.parquet")
         sides: dict[str, set[str]] = {}
