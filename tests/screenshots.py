@@ -1,4 +1,4 @@
-"""Takes the pictures of the screens that the README shows: python -m tests.screenshots [--output docs]
+"""Takes the pictures of the screens that the README and docs/usage.md show: python -m tests.screenshots [--output docs]
 
 Runs the demo as a newcomer would, in a real browser, and photographs every screen at 1280 × 800: Compare in dark too. Not a
 test.

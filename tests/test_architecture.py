@@ -1,4 +1,4 @@
-"""The import rules of the layers, each proven in a fresh interpreter; and the tree the README prints."""
+"""The import rules of the layers, each proven in a fresh interpreter; and the trees that README and docs print."""
 
 import ast
 import re
@@ -92,14 +92,43 @@ def test_no_module_is_named_for_nothing() -> None:
     assert not names & {"utils", "helpers", "common", "misc"}
 
 
-def test_the_readme_prints_the_tree_as_it_is() -> None:
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    tree = re.search(r"```\n(streamlit_app\.py.*?)```", readme, re.DOTALL).group(1)
+def tree_of(page: str) -> str:
+    """The tree that a page prints, a file or folder a line."""
+    text = (PROJECT / page).read_text(encoding="utf-8")
+    return re.search(r"```\n(streamlit_app\.py.*?)```", text, re.DOTALL).group(1)
+
+
+def test_the_docs_print_the_tree_as_it_is() -> None:
+    tree = tree_of("docs/extending.md")
     described = set(re.findall(r"(\w+\.py)\b", tree))
     files = {path.name for folder in ("core", "pages") for path in (PROJECT / folder).rglob("*.py")
              if path.name != "__init__.py"} | {"streamlit_app.py", "main.py"}
     assert described >= files, files - described
     assert described <= files | {"conftest.py", "test_browser.py", "test_architecture.py"}, described - files
+
+
+def test_the_readme_prints_the_top_of_the_tree_as_it_is() -> None:
+    described = {line.split()[0] for line in tree_of("README.md").splitlines()}
+    code = {f"{path.name}/" for path in PROJECT.iterdir() if path.is_dir() and (path / "__init__.py").exists()}
+    code |= {"pages/", *(path.name for path in PROJECT.glob("*.py"))}
+    assert described >= code, code - described
+    assert described <= code | {"configs/", "data/", "checkpoints/", "docs/"}, described - code
+    assert all((PROJECT / name).exists() for name in described)
+
+
+def test_the_readme_is_short() -> None:
+    assert len((PROJECT / "README.md").read_text(encoding="utf-8").split()) <= 1000
+
+
+@pytest.mark.parametrize("page", [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))], ids=lambda path: path.name)
+def test_every_link_of_readme_and_docs_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        name, _, anchor = target.partition("#")
+        linked = page.parent / name if name else page
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}, target
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)

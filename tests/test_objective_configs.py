@@ -1,4 +1,4 @@
-"""What each objective may be set to, what every refusal says, and that file, README and config list the same ones."""
+"""What each objective may be set to, what every refusal says, and that file, docs/usage.md and config list the same ones."""
 
 import json
 import math
@@ -21,7 +21,7 @@ from core.objectives import (
 )
 
 NAMES = "classification, normalized_softmax, arcface, triplet, supcon, multi_similarity, proxy_anchor"
-README = Path(__file__).resolve().parents[1] / "README.md"
+USAGE = Path(__file__).resolve().parents[1] / "docs" / "usage.md"
 EVERY_PARAMETER = """
 name: every
 dataset: {source: digits}
@@ -78,9 +78,9 @@ def test_every_objective_says_what_it_is_and_every_parameter_what_it_does(name: 
         assert model.model_fields[field].description.endswith("."), field
 
 
-def test_the_readme_lists_every_objective_with_its_parameters_defaults_and_paper() -> None:
+def test_the_usage_page_lists_every_objective_with_its_parameters_defaults_and_paper() -> None:
     rows = {row[0].strip("` "): row for row in
-            (line.strip("|").split("|") for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("| `"))}
+            (line.strip("|").split("|") for line in USAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `"))}
     for name, model in OBJECTIVES.items():
         _, parameters, paper, _ = rows[name]
         assert paper.strip() == model.paper
