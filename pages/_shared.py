@@ -197,6 +197,10 @@ def require_experiment(needs: str) -> None:
         st.write(f"{needs} will be here once an experiment has run. The demo takes about a minute.")
         demo_button()
         st.stop()
+    if not experiment_names():
+        st.header("No experiment here can be opened.")
+        st.write("Their names are no text. Start lists them.")
+        st.stop()
 
 
 def pick_experiment() -> Path:

@@ -30,7 +30,7 @@ def table(path: Path) -> EmbeddingTable:
 
 @st.cache_resource(max_entries=8, show_spinner="Reading embeddings …")
 def _table(path: str, modified: int, size: int) -> EmbeddingTable:
-    return scoring.read_embeddings(Path(path).parent)
+    return scoring.read_space(Path(path).parent)
 
 
 def of_split(path: Path, split: str) -> EmbeddingTable:

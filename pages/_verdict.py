@@ -99,15 +99,16 @@ def details(compared: dict, agreement: dict | None, rows: list[dict]) -> None:
 def _own_group(rows: list[dict]) -> None:
     """How many queries have nothing left to find; and what the metrics are with the query's own group counted, here alone."""
     rows = [row for row in rows if row.get("own_group")]
-    if n_undefined := max((row["own_group"]["n_undefined"] for row in rows), default=0):
-        st.markdown(f"**{n_undefined:,}** of {rows[0]['n_test']:,} test images have no other image of their class outside "
-                    "their own group: they find nothing, and MAP@R, P@1 and R-Precision are without them.")
+    row = max(rows, key=lambda row: row["own_group"]["n_undefined"], default=None)
+    if row and (n_undefined := row["own_group"]["n_undefined"]):
+        st.markdown(f"**{n_undefined:,}** of {row['n_test']:,} test images have no other image of their class outside their "
+                    "own group: they have nothing to find and are left out of MAP@R, P@1 and R-Precision.")
     lines = [{"with images of the query's own group counted": visible(row["objective"]),
               **{METRICS[name].title: f"{100 * value:.1f}" for name, value in sorted(row["own_group"]["counted"].items())}}
              for row in rows if row["own_group"]["counted"]]
     if lines:
         st.dataframe(pd.DataFrame(lines), hide_index=True, width="stretch")
-        st.caption("For comparison with studies that count them: crops of one photograph then answer for each other.")
+        st.caption("For comparison with studies that count them: there, crops of one photograph count as hits for each other.")
 
 
 def open_set(found: dict, images_per_class: int | str, a: str, b: str) -> None:

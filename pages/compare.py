@@ -7,6 +7,7 @@ import streamlit as st
 
 from core.analysis.comparison import first_up, unfair_words
 from core.config import arm_label
+from core.files import Damaged
 from core.runs import directory, openings, pairs, reporting, trials, verdict
 from pages import _address, _confusion, _curve, _look_first, _pair, _query, _readouts, _shared, _spaces, _verdict, _won_lost
 from pages._text import plain
@@ -32,7 +33,13 @@ def _found(experiment: str, stamps: tuple) -> dict:
 
 
 stamps = (_shared.stamp(folder / "verdict.json"), *(_shared.stamp(folder / name / "scores.parquet") for name in done))
-found = _found(str(folder), stamps)
+try:
+    found = _found(str(folder), stamps)
+except Damaged:
+    raise  # said with what can be done
+except ValueError as error:
+    st.error(f"{plain(error)}.", icon=":material/error:")
+    st.stop()
 
 with pickers[1]:
     count = _shared.pick("Images per class", counts, "images", default=len(counts) - 1)
@@ -59,6 +66,8 @@ paths = [folder / f"{name}-{count}-seed{seed}" / "embeddings.parquet" for name i
 try:
     compared = _compared(str(folder), name_a, name_b, count, stamps)
     _spaces.shared(paths, "test")  # refuses labels that disagree
+except Damaged:
+    raise
 except ValueError as error:
     st.error(f"{plain(error)}.", icon=":material/error:")
     st.stop()
@@ -86,7 +95,7 @@ with headline:
 
 summaries = {row["objective"]: row["metrics"] for row in rows}
 _verdict.table(compared, summaries, {"untrained": "untrained", f"A · {name_a}": name_a, f"B · {name_b}": name_b}, len(seeds))
-n_test = compared["differences"][0]["n_samples"]
+n_test = max(item["n_samples"] for item in compared["differences"])  # of retrieval, only queries with something to find
 over, drawn = (f"mean ± sd over {len(seeds)} seeds", "seeds and images") if len(seeds) > 1 else ("one seed", "images alone")
 n_draws, note = compared.get("n_bootstrap") or config.evaluation.bootstrap, compared.get("draws_note")
 st.caption(f"Percent of {n_test:,} test images, {over}; the interval is a bootstrap over {drawn}, whole groups at a time, "

@@ -71,7 +71,8 @@ with right:
             row = place_of[looked_at]
             near = _spaces.neighbors(space, row, NEAREST)
             n_same = sum(space.label[item] == space.label[row] for item in near)
-            st.caption(f"{n_same} of the {len(near)} nearest are {plain(space.label[row], LONGEST)} too.")
+            st.caption(f"{n_same} of the {len(near)} nearest are {plain(space.label[row], LONGEST)} too." if len(near) else
+                       "No image of this split lies outside its own group.")
             _strips.strip(folder, space.sample_id[near].tolist(), space.label[near].tolist(), space.label[row])
             captions = [" · cluster ".join([space.label[place_of[item]], *([space.classes[space.cluster[place_of[item]]]]
                                                                             if space.cluster[place_of[item]] >= 0 else [])])

@@ -48,7 +48,7 @@ def _weights_to_take(weights: Path, file: str) -> None:
         st.download_button("Download weights", content, file, "application/octet-stream", icon=":material/download:",
                            on_click="ignore")
     st.code(usage.snippet(file, values), language="python")
-    exact = ("The vectors above, for any image; 16-bit levels want scaling to 8 bits first." if usage.is_exact(values) else
+    exact = ("The vectors above, for any image; scale 16-bit images to 8 bits first." if usage.is_exact(values) else
              "Near the vectors above but not the same: this run was trained before images were resized as timm does.")
     st.caption(exact)
 

@@ -208,8 +208,7 @@ def _draw_runs() -> None:
 
 def _draw_log() -> None:
     for path in (folder / "worker.log", *(folder / run.name / "worker.log" for run in config.runs())):
-        if path.is_file() and (path.name != "worker.log" or path.parent == folder
-                               or jobs.derived_status(path.parent).state == "failed"):
+        if path.is_file() and (path.parent == folder or jobs.derived_status(path.parent).state == "failed"):
             st.caption(plain(path.relative_to(folder.parent).as_posix()))
             st.code(lines("\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-30:])), language=None)
 

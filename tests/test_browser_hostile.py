@@ -118,6 +118,7 @@ def test_pages_to_take_along_ask_no_address(server: Server, browser: Browser, tm
         page.wait_for_timeout(1000)
         assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
         assert page.evaluate("typeof window.PWN") == "undefined"
+        assert not set("\u202e\x1b\u2066") & set(page.inner_text("body")), "no name turns the direction of writing"
         assert page.evaluate("""[...document.querySelectorAll('[src], [href]')].filter(item =>
             /^(https?:|javascript:|x$|\\/\\/)/.test(item.getAttribute('src') || item.getAttribute('href'))).length""") == 0
         page.close()

@@ -87,6 +87,7 @@ def laid_out(root: Path, **changes: object) -> Path:
     folder = directory.create(checked.config, checked.manifest, root)
     for run in directory.runs(folder):
         (run / "scores.parquet").touch()
+        (run / "embeddings.parquet").touch()
     return folder
 
 

@@ -11,7 +11,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import main
-from core.runs import directory, examination, jobs, verdict
+from core.runs import directory, examination, jobs, series, verdict
+from core.runs.directory import RunStatus
+from core.training.ranks import Ranks
 from tests.conftest import PROJECT, opened
 from tests.lasting import assert_same_run
 from tests.waiting import DEADLINE
@@ -231,6 +233,33 @@ def test_an_experiment_whose_name_is_not_text_and_other_strange_things_blind_nob
     assert "good  completed" in out and "not\\xfftext  completed" in out
     app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=DEADLINE).run()
     assert not app.exception and "good" in shown(app)
+
+
+def test_where_no_experiments_name_is_text_every_screen_says_so(pair: tuple[Path, Path]) -> None:
+    good, damaged = pair
+    shutil.rmtree(damaged)
+    os.rename(good, os.fsdecode(os.fsencode(good.parent) + b"/not\xfftext"))
+    for screen in ("watch", "compare", "explore", "export"):
+        app = opened(screen)
+        assert not app.exception and app.header[0].value == "No experiment here can be opened.", screen
+
+
+def test_a_run_whose_table_is_not_written_yet_is_not_finished(pair: tuple[Path, Path]) -> None:
+    damaged = pair[1]
+    (damaged / RUN / "embeddings.parquet").unlink()  # it is written last
+    change(damaged / RUN / "state.json", state="running")
+    rows = {row["objective"]: row["n_seeds"] for row in verdict.decide(damaged)["rows"]}
+    assert rows == {"untrained": 2, "classification": 2, "supcon": 1}
+
+
+def test_damage_of_one_run_is_no_fault_of_another(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    damaged = pair[1]
+    half(damaged / RUN / "embeddings.parquet")
+    (damaged / RUN / "scores.parquet").unlink()
+    again = damaged / "untrained-15-seed0"
+    directory.write_status(again, RunStatus("queued"))
+    series.work_through(damaged, tmp_path / "data", "cpu", Ranks())
+    assert jobs.last_state(again) == "completed"
 
 
 def test_a_damaged_run_is_resumed_to_the_same_numbers(pair: tuple[Path, Path], tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_the_new_place_is_written_down_wherever_it_is_read(image_folder: Path, t
     folder = experiment_on(image_folder, tmp_path / "checkpoints")
     new = image_folder.rename(tmp_path / "elsewhere")
     assert relocation.is_missing(directory.read_config(folder).dataset)
-    with pytest.raises(DataError, match=r"main.py resume moved --set dataset.root=PLACE; else put them back, then resume"):
+    with pytest.raises(DataError, match=r"main.py resume moved --set dataset.root=PLACE; otherwise put them back and resume"):
         relocation.open_images(folder)
     calls = []
     relocation.move(folder, new, lambda *call: calls.append(call))
@@ -85,7 +85,7 @@ def test_a_worker_that_begins_while_files_are_compared_keeps_the_old_place(image
         if done == total:
             directory.write_json(folder / "worker.json", identity.of(os.getpid()))
 
-    with pytest.raises(ValueError, match="whose images move must be at rest, got 'moved' at work; stop it first"):
+    with pytest.raises(ValueError, match="'moved' must have no worker before its images can be moved, got one; stop it first"):
         relocation.move(folder, new, begin)
     assert {path: path.read_bytes() for path in before} == before
 
@@ -122,7 +122,7 @@ def test_an_experiment_stopped_and_moved_runs_to_its_end(image_folder: Path, tmp
     new = image_folder.rename(tmp_path / "elsewhere")
     assert main.main(["resume", "moved", *roots]) == 1
     message = jobs.derived_status(folder / "classification-all-seed0").message
-    assert "say where they are: python main.py resume moved --set dataset.root=PLACE" in message
+    assert "run python main.py resume moved --set dataset.root=PLACE" in message
     assert main.main(["resume", "moved", *roots, "--set", f"dataset.root={new}"]) == 0
     assert {jobs.derived_status(run).state for run in directory.runs(folder)} == {"completed"}
     assert f"dataset.root is now {new}" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -64,6 +65,16 @@ def test_an_experiment_without_a_pair_is_refused(experiment: Path, tmp_path: Pat
         reporting.write(experiment, tmp_path / "report.html")
     with pytest.raises(ValueError, match="arms to report must have finished, got untrained and supcon at 15"):
         reporting.write(experiment, tmp_path / "report.html", ("untrained", "supcon", 15))
+
+
+def test_images_that_have_gone_leave_the_report_its_numbers(
+        finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object) -> NoReturn:
+        raise FileNotFoundError("the folder has gone")
+
+    monkeypatch.setattr(reporting.sources, "open_source", gone)
+    reporting.write(finished, tmp_path / "report.html")
+    assert "its file has gone" in Page(tmp_path / "report.html").text
 
 
 def test_any_two_arms_can_be_told_of(finished: Path, tmp_path: Path) -> None:

@@ -83,12 +83,12 @@ def of_retrieval(values: dict[str, np.ndarray], label_id: np.ndarray, n_draws: i
     With R of the N samples outside its group relevant, rank i is relevant with chance R / N, and i − 1 before it expect
     (i − 1)(R − 1)/(N − 1) given that; so MAP@R expects 1/N Σᵢ (1 + (i − 1)(R − 1)/(N − 1)) / i over i = 1 … R.
 
-    Of groups this is a little low for MAP@R, which counts pairs of hits: crops of one photograph share their label, and where
-    they lie together they hit together. On six crops of each DeFungi photograph a space that knows the photograph alone lies
-    0.3 points above the formula (tests/test_photograph_space.py). How much depends on the ranking, which is not at hand here.
-    A hit at rank i with c of its group among the i − 1 before it expects at most 1 + c + (i − 1 − c)(R − 1)/(N − 1) hits up to
-    there. So for groups of S samples of one class each the level lies higher by at most
-    1/N Σᵢ min(i − 1, S − 1)(N − R)/(N − 1) / i. P@1 and R-Precision count no pairs: their levels hold.
+    With groups this level is slightly too low for MAP@R, which counts pairs of hits: crops of one photograph share their
+    label, and where they lie together they hit together. On six crops of each DeFungi photograph a space that knows the
+    photograph alone lies 0.3 points above the formula (tests/test_photograph_space.py). How much depends on the ranking,
+    which is not at hand here. A hit at rank i with c of its group among the i − 1 before it expects at most 1 + c + (i − 1
+    − c)(R − 1)/(N − 1) hits up to there. So for groups of S samples of one class each the level lies higher by at most 1/N
+    Σᵢ min(i − 1, S − 1)(N − R)/(N − 1) / i. P@1 and R-Precision count no pairs: their levels hold.
 
     Args:
         values: 'map_at_r', 'r_precision' and 'precision_at_1', each (seeds, n): contributions (`resampling.contributions`), or

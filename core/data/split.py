@@ -105,6 +105,7 @@ def check_plan(manifest: Manifest, config: ExperimentConfig) -> None:
         if max(sizes.values()) < 2 or sum(sizes.values()) < LEAST_SCORED:
             raise ValueError(f"{name} must hold at least {LEAST_SCORED} images and two of some class to be scored, "
                              f"got {sum(sizes.values())} in {len(sizes)} classes; raise its share in split.fractions")
+    _check_groups(manifest, config.split)
     fills_batches = any(not is_drawn(objective) for objective in config.objectives)
     for count in config.images_per_class:
         for seed in config.seeds:
@@ -119,6 +120,19 @@ def check_plan(manifest: Manifest, config: ExperimentConfig) -> None:
                                  f"{_leaving_out(manifest, [name for name, size in sizes.items() if size < 2])}")
             if fills_batches:
                 _check_batch(config.training.batch.fitted(count), sizes, count)
+
+
+def _check_groups(manifest: Manifest, config: SplitConfig) -> None:
+    """Refuses splits in which no image could find one of its class outside its own group: retrieval would have no value."""
+    own = own_groups(manifest, config)
+    for name in ("validation", "test", OPEN):
+        rows = manifest.indices(name)
+        groups_of_classes = set(zip(manifest.label_id[rows].tolist(), own[rows].tolist()))
+        if len(rows) and len(groups_of_classes) == len(set(manifest.label_id[rows].tolist())):
+            where, remedy = ((name, "raise its share in split.fractions") if name != OPEN else
+                             ("the held-out classes", "hold out others in split.held_out_classes"))
+            raise ValueError(f"{where} must hold two groups of some class, so that its images can be found outside their own "
+                             f"group, got one group of each of {len(groups_of_classes)} classes; {remedy}")
 
 
 def fitting_batch(batch: BatchConfig, sizes: dict[str, int]) -> BatchConfig:

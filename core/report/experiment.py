@@ -5,7 +5,6 @@ Turns what `core.runs.reporting` gathered into one page; computes no number of i
 
 import base64
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from core.analysis import clustering, comparison
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
 from core.report import figures, page, palette
+from core.report.page import markup, markup_lines
 from core.runs import readouts
 
 
@@ -103,7 +103,7 @@ def write(report: Report, path: Path) -> None:
 
 
 def _names(report: Report) -> tuple[str, str]:
-    return f"A · {escape(report.title_a)}", f"B · {escape(report.title_b)}"
+    return f"A · {markup(report.title_a)}", f"B · {markup(report.title_b)}"
 
 
 def _count(count: int | str) -> str:
@@ -111,18 +111,18 @@ def _count(count: int | str) -> str:
 
 
 def _answer(report: Report) -> str:
-    others = "".join(f"<li>{_count(item['images_per_class']).capitalize()}: {escape(item['sentence'])}.</li>"
+    others = "".join(f"<li>{_count(item['images_per_class']).capitalize()}: {markup(item['sentence'])}.</li>"
                      for item in report.others)
     than = "no training" if report.title_a == "untrained" else f"training by {report.title_a}"
-    return (f"<p class='note'>{escape(report.name)} · Does training by {escape(report.title_b)} give better embeddings than "
-            f"{escape(than)}?</p><h1>{escape(report.comparison['sentence'])}.</h1>"
+    return (f"<p class='note'>{markup(report.name)} · Does training by {markup(report.title_b)} give better embeddings than "
+            f"{markup(than)}?</p><h1>{markup(report.comparison['sentence'])}.</h1>"
             f"<p>With {_count(report.images_per_class)}.</p>{f'<ul>{others}</ul>' if others else ''}"
             + _not_improved(report.rows, report.comparison))
 
 
 def _not_improved(rows: list[dict], told: dict) -> str:
     """Which of both arms training has not made better than the untrained encoder, and which export it unchanged."""
-    return "".join(f"<p><b>{escape(said)}.</b></p>" for row in rows
+    return "".join(f"<p><b>{markup(said)}.</b></p>" for row in rows
                    if row["objective"] in (told["label_a"], told["label_b"])
                    for said in (row["not_improved"], row.get("unchanged")) if said)
 
@@ -133,11 +133,11 @@ def _fairness(report: Report) -> str:
     confounders = report.comparison["confounders"]
     if confounders:
         leaks.append(f"{comparison.first_up(comparison.unfair_words(confounders))}.")
-    said = "".join(f"<p class='unfair'>{escape(text)}</p>" for text in leaks) or (
+    said = "".join(f"<p class='unfair'>{markup(text)}</p>" for text in leaks) or (
         "<p>Fair: the same encoder, first weights, split, images, batches, budget and evaluation; only what is under test "
         "differs.</p>")
-    rows = [[escape(item["name"]), f"<code>{escape(item['field'])}</code>", escape(item["a"]), escape(item["b"]),
-             escape(item["kind"]) + (f": {escape(item['why'])}" if item["why"] else "")]
+    rows = [[markup(item["name"]), f"<code>{markup(item['field'])}</code>", markup(item["a"]), markup(item["b"]),
+             markup(item["kind"]) + (f": {markup(item['why'])}" if item["why"] else "")]
             for item in report.comparison["settings"]]
     head = ["setting", "", *_names(report), "judged"]
     return f"<h2>Is the comparison fair?</h2>{said}{page.table(head, rows, is_words=True)}"
@@ -148,9 +148,10 @@ def _metrics(report: Report) -> str:
     first = report.comparison["differences"][0]
     seeds, drawn = ("one seed", "images alone") if first["n_seeds"] == 1 else (
         f"mean over {first['n_seeds']} seeds", "seeds and images")
-    note = (f"<p class='note'>Percent of {first['n_samples']:,} test images, {seeds}; 95 % intervals by bootstrap over "
+    n_test = max(item["n_samples"] for item in report.comparison["differences"])  # retrieval's are queries with an answer
+    note = (f"<p class='note'>Percent of {n_test:,} test images, {seeds}; 95 % intervals by bootstrap over "
             f"{drawn}.</p>")
-    meanings = "".join(f"<li><b>{escape(METRICS[item['metric']].title)}</b>: {escape(METRICS[item['metric']].meaning)}</li>"
+    meanings = "".join(f"<li><b>{markup(METRICS[item['metric']].title)}</b>: {markup(METRICS[item['metric']].meaning)}</li>"
                        for item in report.comparison["differences"])
     return (f"<h2>Every metric</h2>{_differences(report.comparison, _names(report), floor)}{note}"
             f"<details><summary>What each metric says</summary><ul>{meanings}</ul></details>")
@@ -162,7 +163,7 @@ def _differences(told: dict, names: tuple[str, str], floor: dict[str, dict]) -> 
     for item in told["differences"]:
         info, row = METRICS[item["metric"]], comparison.row(item)
         below = [f"{100 * floor[item['metric']]['mean']:.1f}" if item["metric"] in floor else "–"] if floor else []
-        rows.append([f"<span title='{escape(info.meaning, quote=True)}'>{escape(info.title)}</span>", *below,
+        rows.append([f"<span title='{markup(info.meaning)}'>{markup(info.title)}</span>", *below,
                      row.a, row.b, row.difference, f"{row.low} to {row.high}", row.answer])
     return page.table(["metric", *(["untrained"] if floor else []), *names, "B − A", "95 % interval", "can we tell?"], rows)
 
@@ -172,7 +173,7 @@ def _spaces(report: Report) -> str:
     drawn = tuple(figures.space(layout, space.label_id, space.classes, space.sample_id, extent=extent)
                   for layout, space in zip(report.layouts, report.spaces))
     method = report.spaces[0].metadata["projection"]["method"].upper()
-    return (f"<h2>Both spaces, test images</h2>{page.pair(_names(report), drawn)}<p class='note'>{escape(method)} of seed "
+    return (f"<h2>Both spaces, test images</h2>{page.pair(_names(report), drawn)}<p class='note'>{markup(method)} of seed "
             f"{report.seed}, B turned onto A; for looking: every number is from the full dimension.</p>")
 
 
@@ -188,10 +189,10 @@ def _confusion(report: Report) -> str:
 def _examples(report: Report) -> str:
     def grid(examples: list[Example]) -> str:
         return "<div class='images'>" + "".join(
-            f"<figure><img alt='{escape(item.label, quote=True)}' "
+            f"<figure><img alt='{markup(item.label)}' "
             f"src='data:image/jpeg;base64,{base64.b64encode(item.jpeg).decode()}'>"
-            f"<figcaption>{escape(item.label)}<br>{escape(item.said)}</figcaption></figure>"
-            if item.jpeg else f"<figure><figcaption>{escape(item.sample_id)}: its file has gone</figcaption></figure>"
+            f"<figcaption>{markup(item.label)}<br>{markup(item.said)}</figcaption></figure>"
+            if item.jpeg else f"<figure><figcaption>{markup(item.sample_id)}: its file has gone</figcaption></figure>"
             for item in examples) + "</div>"
 
     none = "<p class='note'>None.</p>"
@@ -204,16 +205,16 @@ def _curve(report: Report) -> str:
         return ""
     colors = dict(zip(report.arms, palette.arms(len(report.arms))))
     drawn = figures.low_data_curve(report.curve, colors, METRICS[report.curve["metric"]].title)
-    said = "".join(f"<p>{escape(item['sentence'])}. {escape(item['crossing_sentence'])}.</p>"
+    said = "".join(f"<p>{markup(item['sentence'])}. {markup(item['crossing_sentence'])}.</p>"
                    for item in report.curve["pairs"])
-    return f"<h2>With fewer images</h2>{said}{page.figure(drawn)}<p class='note'>{escape(report.curve['floor_sentence'])}.</p>"
+    return f"<h2>With fewer images</h2>{said}{page.figure(drawn)}<p class='note'>{markup(report.curve['floor_sentence'])}.</p>"
 
 
 def _open_set(report: Report) -> str:
     if not report.open_set:
         return ""
     told = report.open_set[0]
-    return (f"<h2>Classes it never saw</h2><p><b>{escape(told['sentence'])}.</b></p>"
+    return (f"<h2>Classes it never saw</h2><p><b>{markup(told['sentence'])}.</b></p>"
             f"{_not_improved(report.open_rows, told)}{_differences(told, _names(report), {})}<p class='note'>Held-out classes "
             f"have no training images, so k-NN and the probe have nothing to learn from.</p>")
 
@@ -226,23 +227,23 @@ def _readouts(report: Report) -> str:
     for metric in readouts.CELLS:
         for row in report.readouts:
             cells = {readouts.name_of(item): f"{100 * item[metric]['mean']:.1f}" for item in row["readouts"]}
-            rows.append([escape(METRICS[metric].title), escape(row["objective"]), *(cells.get(name, "–") for name in names)])
-    return (f"<h2>The same readout, all ways</h2>{page.table(['metric', 'arm', *map(escape, names)], rows)}"
+            rows.append([markup(METRICS[metric].title), markup(row["objective"]), *(cells.get(name, "–") for name in names)])
+    return (f"<h2>The same readout, all ways</h2>{page.table(['metric', 'arm', *map(markup, names)], rows)}"
             f"<p class='note'>Percent of test images, means over seeds, without intervals. Every comparison on this page is "
             f"of the pooled features.</p>")
 
 
 def _protocol(report: Report) -> str:
-    rows = [[escape(name), escape(value)] for name, value in report.protocol.items()]
+    rows = [[markup(name), markup(value)] for name, value in report.protocol.items()]
     return (f"<h2>How it was found out</h2>{page.table(['', ''], rows, is_words=True)}<p>Checkpoints are chosen on validation "
-            f"images. {escape(report.openings)} {escape(report.trials)}</p>")
+            f"images. {markup(report.openings)} {markup(report.trials)}</p>")
 
 
 def _limits(report: Report) -> str:
-    return f"<h2>What this does not show</h2><ul>{''.join(f'<li>{escape(text)}</li>' for text in report.limits)}</ul>"
+    return f"<h2>What this does not show</h2><ul>{''.join(f'<li>{markup(text)}</li>' for text in report.limits)}</ul>"
 
 
 def _reproduction(report: Report) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
-    return (f"<h2>Do it again</h2><pre>{escape(report.command)}</pre><p class='note'>{escape(versions)}</p>"
-            f"<pre class='config'>{escape(report.config)}</pre>")
+    return (f"<h2>Do it again</h2><pre>{markup_lines(report.command)}</pre><p class='note'>{markup(versions)}</p>"
+            f"<pre class='config'>{markup_lines(report.config)}</pre>")

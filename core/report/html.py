@@ -1,6 +1,5 @@
-"""What a comparison of two spaces, or a space, is: a page to send to someone. An experiment's report is `report.py`'s."""
+"""What a comparison of two spaces, or a space, is: a page to send to someone. An experiment's report is `experiment.py`'s."""
 
-from html import escape
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -12,6 +11,7 @@ from core.analysis.comparison import row as row_of
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
 from core.report import figures, page
+from core.report.page import markup
 
 
 def write_comparison(comparison: Comparison, tables: list[EmbeddingTable], path: Path) -> None:
@@ -23,16 +23,16 @@ def write_comparison(comparison: Comparison, tables: list[EmbeddingTable], path:
         path: the .html file.
     """
     rows = "".join(
-        f"<tr><td title='{escape(METRICS[item.metric].meaning)}'>{row.title}</td><td>{row.a}</td><td>{row.b}</td>"
+        f"<tr><td title='{markup(METRICS[item.metric].meaning)}'>{row.title}</td><td>{row.a}</td><td>{row.b}</td>"
         f"<td>{row.difference}</td><td>{row.low} to {row.high}</td><td>{row.answer}</td></tr>"
         for item in comparison.differences for row in [row_of(item.to_json())])
     unfair = "".join(_leaks(table, f"{place}: ") for place, table in zip("AB", tables))
     if comparison.confounders:
-        unfair += f"<p class='unfair'>{escape(first_up(unfair_words(comparison.confounders)))}.</p>"
+        unfair += f"<p class='unfair'>{markup(first_up(unfair_words(comparison.confounders)))}.</p>"
     unfair = unfair or "<p>Fair: only what is under test differs.</p>"
     spaces = [table.of_split("test") for table in tables]
-    names = (f"A · {escape(comparison.name_a)}", f"B · {escape(comparison.name_b)}")
-    body = (f"<h1>{escape(comparison.sentence)}.</h1>{unfair}"
+    names = (f"A · {markup(comparison.name_a)}", f"B · {markup(comparison.name_b)}")
+    body = (f"<h1>{markup(comparison.sentence)}.</h1>{unfair}"
             f"<h2>Every metric</h2><table><tr><th>percent</th><th>{names[0]}</th><th>{names[1]}</th><th>B − A</th>"
             f"<th>95 % interval</th><th>can we tell?</th></tr>{rows}</table>"
             f"<h2>Both spaces, test images</h2>{page.pair(names, (_layout(spaces[0]), _layout(spaces[1])))}"
@@ -53,8 +53,8 @@ def write_space(table: EmbeddingTable, name: str, path: Path) -> None:
     rows = "".join(f"<tr><td>{METRICS[key].title}</td><td>{100 * item['mean']:.1f}</td><td>{100 * item['low']:.1f} to "
                    f"{100 * item['high']:.1f}</td></tr>" for key, item in table.metadata["evaluation"]["metrics"].items())
     earlier = "" if scored_by.is_current(table.metadata["evaluation"]) else f"<p>These numbers were {scored_by.EARLIER}.</p>"
-    body = (f"<h1>{escape(name)}</h1>{_leaks(table)}{earlier}<p>{len(test):,} test images of {len(table):,}; "
-            f"{table.embedding.shape[1]} dimensions; dataset <code>{escape(table.metadata['fingerprint'])}</code>.</p>"
+    body = (f"<h1>{markup(name)}</h1>{_leaks(table)}{earlier}<p>{len(test):,} test images of {len(table):,}; "
+            f"{table.embedding.shape[1]} dimensions; dataset <code>{markup(table.metadata['fingerprint'])}</code>.</p>"
             f"<table><tr><th>percent</th><th>mean</th><th>95 % interval</th></tr>{rows}</table>"
             f"<h2>Layout and K-means confusion</h2>{page.pair(('', ''), (_layout(test), _confusion(test)))}")
     page.write(name, body, path)
@@ -62,7 +62,7 @@ def write_space(table: EmbeddingTable, name: str, path: Path) -> None:
 
 def _leaks(table: EmbeddingTable, place: str = "") -> str:
     leaks = table.metadata.get("leaks", [])
-    return f"<p class='unfair'>{place}leaks: {escape(' and '.join(leaks))}; its numbers are too good.</p>" if leaks else ""
+    return f"<p class='unfair'>{place}leaks: {markup(' and '.join(leaks))}; its numbers are too good.</p>" if leaks else ""
 
 
 def _layout(table: EmbeddingTable) -> go.Figure:

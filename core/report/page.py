@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from core import files
+from core.visible import visible
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:1080px;margin:2rem auto;padding:0 1rem;color:#1f2328;background:#fff}
@@ -44,6 +45,16 @@ _DRAW = """
 """
 
 
+def markup(value: object) -> str:
+    """A user's text as markup, also inside an attribute: nothing in it is read as HTML or turns the direction of writing."""
+    return escape(visible(value))
+
+
+def markup_lines(value: str) -> str:
+    """The same of a text of several lines, for a `pre`."""
+    return "\n".join(map(markup, value.split("\n")))
+
+
 def figure(drawn: go.Figure) -> str:
     """A figure as it stands in a page."""
     on_white = go.Figure(drawn).update_layout(template="plotly_white")
@@ -72,7 +83,7 @@ def write(title: str, body: str, path: Path) -> None:
         body: markup.
         path: the .html file.
     """
-    page = (f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title>"
+    page = (f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{markup(title)}</title>"
             f"<style>{_STYLE}</style></head><body>{body}<script type='text/plain' id='plotly'>{_packed_plotly()}</script>"
             f"<script>{_DRAW}</script></body></html>")
     files.write_bytes(path, page.encode())

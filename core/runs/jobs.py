@@ -133,7 +133,7 @@ def at_rest(folder: Path) -> Iterator[None]:
     """
     with _lock(folder):
         if is_worker_alive(folder) or _is_held(folder / ".series.lock"):
-            raise ValueError(f"an experiment whose images move must be at rest, got {folder.name!r} at work; stop it first")
+            raise ValueError(f"{folder.name!r} must have no worker before its images can be moved, got one; stop it first")
         yield
 
 
@@ -336,8 +336,8 @@ def _worker(folder: Path) -> int | None:
 def _is_held(lock: Path) -> bool:
     """Whether a living process holds a lock; the system takes it from one that dies.
 
-    Who only looks shares the lock with others who look. Had each to take it, two that look at once would each take the other
-    for the worker, and nobody would start one.
+    Who only looks shares the lock with others who look. If each took it exclusively, two that look at once would mistake
+    each other for the worker, and nobody would start one.
     """
     try:
         with lock.open("rb") as opened:

@@ -55,8 +55,8 @@ def open_images(folder: Path) -> sources.Source:
     try:
         return sources.open_source(directory.read_config(folder).dataset)
     except FileNotFoundError as error:
-        raise DataError(f"{error}; if the images were moved, say where they are: {command(folder.name)}; else put them back, "
-                        f"then resume") from error
+        raise DataError(f"{error}; if the images were moved, run {command(folder.name)}; otherwise put them back and "
+                        f"resume") from error
 
 
 def move(folder: Path, root: Path, progress: Callable[[int, int], None] | None = None) -> None:

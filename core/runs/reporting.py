@@ -5,6 +5,7 @@ Reads folders and images; the page itself is `core.report.experiment`'s.
 
 import io
 import shlex
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,9 @@ def _examples(config: ExperimentConfig, told: dict, runs: dict[str, list[Path]])
     manifest = directory.read_manifest(runs["a"][0].parent)
     label = dict(zip(manifest.sample_id.tolist(), manifest.label.tolist()))
     digest = dict(zip(manifest.sample_id.tolist(), manifest.digest.tolist()))
-    source = sources.open_source(config.dataset, manifest.levels)
+    source = None
+    with suppress(OSError, ValueError):  # the images have gone: the report stands without them
+        source = sources.open_source(config.dataset, manifest.levels)
 
     def example(place: int) -> Example:
         sample_id = str(shared[place])
@@ -96,8 +99,10 @@ def _examples(config: ExperimentConfig, told: dict, runs: dict[str, list[Path]])
     return won, lost
 
 
-def _jpeg(source: sources.Source, sample_id: str, digest: str) -> bytes:
-    """A thumbnail; nothing if the image's file has gone, or is no longer the sample."""
+def _jpeg(source: sources.Source | None, sample_id: str, digest: str) -> bytes:
+    """A thumbnail; nothing if the image's file, or all of the images, have gone, or it is no longer the sample."""
+    if source is None:
+        return b""
     try:
         image = source.image(sample_id, digest)
     except (OSError, ValueError):

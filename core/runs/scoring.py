@@ -208,7 +208,7 @@ def read_scores(run: Path, file: str = SCORES) -> Scores:
             return found
         is_earlier = True
     try:
-        found = (score_open if file == OPEN_SCORES else score)(_belonging(run, read_embeddings(run)))
+        found = (score_open if file == OPEN_SCORES else score)(read_space(run))
     except Damaged as error:
         if is_earlier:
             raise Damaged(run / file, f"was {scored_by.EARLIER}; to be scored anew, {error.path.name} {error.what}",
@@ -221,8 +221,14 @@ def read_scores(run: Path, file: str = SCORES) -> Scores:
     return _named(run, found)
 
 
-def _belonging(run: Path, table: EmbeddingTable) -> EmbeddingTable:
-    """A run's table with groups that hold copies too, as its experiment's manifest has them: an earlier version's do not."""
+def read_space(run: Path) -> EmbeddingTable:
+    """A completed run's table with groups that hold copies too, as its experiment's manifest has them: the file of an earlier
+    version has them without.
+
+    Raises:
+        Damaged: as `read_embeddings`.
+    """
+    table = read_embeddings(run)
     try:
         config = directory.read_run(run)
         manifest = directory.read_manifest(run.parent, config.split)
@@ -292,7 +298,8 @@ def chance_levels(scores: Scores, n_bootstrap: int) -> dict[str, Chance]:
     over seeds, the mean level."""
     n_classes = int(max(scores.label_id.max(), scores.clusters.max())) + 1
     clusterings = scores.clusters.reshape(-1, len(scores.label_id))
-    return {**chance.of_retrieval(scores.drawn(), scores.label_id, n_bootstrap, scores.group),
+    has_retrieval = np.isfinite(scores.values[HEADLINE]).any()
+    return {**(chance.of_retrieval(scores.drawn(), scores.label_id, n_bootstrap, scores.group) if has_retrieval else {}),
             "kmeans_accuracy": chance.of_kmeans(clusterings, scores.label_id, n_classes, group=scores.group)}
 
 
@@ -364,10 +371,12 @@ def title_of(run: Path) -> str:
 
 
 def has_scores(run: Path, file: str = SCORES) -> bool:
-    """Whether a run's scores are there, or can be made anew: it is completed and its embeddings are there."""
-    if (run / file).is_file():
+    """Whether a run's scores are there with its embeddings, which are written last; one of the two is enough once it is
+    completed."""
+    has_file, has_embeddings = (run / file).is_file(), (run / EMBEDDINGS).is_file()
+    if has_file and has_embeddings:
         return True
-    if file != SCORES or not (run / EMBEDDINGS).is_file():
+    if not has_file and (file != SCORES or not has_embeddings):
         return False
     try:
         return directory.read_status(run).state == "completed"

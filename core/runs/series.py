@@ -232,7 +232,11 @@ def _go_on(run: Path, work: Iterator[None], ranks: Ranks) -> bool:
 
 
 def _write_verdict(folder: Path) -> None:
-    found = verdict.decide(folder)
+    try:
+        found = verdict.decide(folder)
+    except ValueError as error:  # another run's files are damaged: no fault of the run that has just ended
+        log.warning("no verdict: %s", error)
+        return
     directory.write_json(folder / "verdict.json", found)
     try:
         reporting.write(folder, folder / "report.html", found=found)
