@@ -160,8 +160,9 @@ class Watcher(threading.Thread):
     def run(self) -> None:
         while not self.done.wait(0.05):
             for path in (self._checkpoints / ".queue").glob("*.json"):
-                ticket = directory.read_json(path) if path.is_file() else {}
-                self.numbers |= {ticket["experiment"]: ticket["number"]} if ticket else {}
+                with suppress(FileNotFoundError):  # whose turn has come takes its ticket away
+                    ticket = directory.read_json(path)
+                    self.numbers[ticket["experiment"]] = ticket["number"]
             folders = directory.experiments(self._checkpoints)
             now = [folder.name for folder in folders
                    if any(directory.read_status(run).state == "running" for run in directory.runs(folder))]
