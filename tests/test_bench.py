@@ -51,7 +51,7 @@ def test_a_turn_is_one_step_at_least_and_a_round_two_turns() -> None:
     assert bench._turns({"fast": 1000, "slow": 20}, subjects, torch.device("cuda")) == ({"fast": 150, "slow": 3}, 4)
 
 
-def test_the_plain_pipeline_is_a_process_told_nothing_that_rests_between_its_turns(
+def test_the_plain_pipeline_is_a_process_of_its_own_that_rests_between_its_turns(
         image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MALLOC_TOP_PAD_", "268435456")
     config = configuration.parse({**TINY, "dataset": {"source": "folder", "root": str(image_folder)},

@@ -56,7 +56,7 @@ class Workplace:
 
 
 def execute(run: Path, config: RunConfig, place: Workplace, should_stop: Callable[[], bool], say: Say) -> Iterator[None]:
-    """Works on a run, from its last checkpoint if there is one; gives way after each epoch.
+    """Works on a run, from its last checkpoint if there is one; yields after each epoch.
 
     Args:
         run: its folder.
@@ -89,7 +89,7 @@ def execute(run: Path, config: RunConfig, place: Workplace, should_stop: Callabl
 
 
 def follow(run: Path, config: RunConfig, place: Workplace) -> Iterator[None]:
-    """Trains a run in step with the process that executes it: the same steps, and nothing written; gives way as it does.
+    """Trains a run in step with the process that executes it: the same steps, and nothing written; yields when it does.
 
     Raises:
         ValueError: if the checkpoint it goes on from cannot be found here; the processes must share the disk.
@@ -155,7 +155,7 @@ def _asking(should_stop: Callable[[], bool]) -> Callable[..., None]:
 
 def _try_learning_rates(run: Path, config: RunConfig, place: Workplace, should_stop: Callable[[], bool],
                         say: Say) -> Iterator[None]:
-    """Trains briefly with each learning rate that has not been tried yet, from the run's own beginning; gives way after each.
+    """Trains briefly with each learning rate that has not been tried yet, from the run's own beginning; yields after each.
 
     A trial that was interrupted begins anew: it keeps no checkpoint, and leaves nothing but its line in `trials.json`. Trials
     of a version with other rules are made again, unless training has begun with the rate they chose.
