@@ -264,12 +264,22 @@ def test_a_plan_that_the_data_cannot_carry_is_refused(sizes, values, message):
 def test_a_plan_in_which_no_image_can_be_found_outside_its_own_group_is_refused():
     plan = experiment()
     photographs = make([*"a" * 24, *"b" * 24, *"c" * 24], groups=[n // 8 for n in range(72)])
-    with pytest.raises(ValueError, match=r"validation must hold two groups of some class, .* got one group of each of 3"):
+    with pytest.raises(ValueError, match=r"test must hold two groups of some class, .* got one group of each of 3"):
         split.check_plan(split.assign(photographs, plan.split, plan.seeds), plan)
     plan = experiment(split={"held_out_classes": ["c", "d"]})
     one_each = make([*"a" * 40, *"b" * 40, *"c" * 6, *"d" * 6], groups=[*range(80), *[80] * 6, *[81] * 6])
     with pytest.raises(ValueError, match="the held-out classes must hold two groups of some class"):
         split.check_plan(split.assign(one_each, plan.split, plan.seeds), plan)
+
+
+def test_six_photographs_a_class_are_enough_to_test_on_two_of_each():
+    plan = experiment()
+    photographs = split.assign(make([*"a" * 48, *"b" * 48], groups=[n // 8 for n in range(96)]), plan.split, plan.seeds)
+    split.check_plan(photographs, plan)
+    for name in SPLITS:
+        rows = photographs.indices(name)
+        assert len(set(photographs.group[rows].tolist())) == 4, name
+    assert split.prove(photographs).holds
 
 
 def test_a_plan_over_splits_that_share_images_is_refused():

@@ -123,13 +123,14 @@ def check_plan(manifest: Manifest, config: ExperimentConfig) -> None:
 
 
 def _check_groups(manifest: Manifest, config: SplitConfig) -> None:
-    """Refuses splits in which no image could find one of its class outside its own group: retrieval would have no value."""
+    """Refuses test and held-out images none of which could find one of its class outside its own group: retrieval would have
+    no value."""
     own = own_groups(manifest, config)
-    for name in ("validation", "test", OPEN):
+    for name in ("test", OPEN):
         rows = manifest.indices(name)
         groups_of_classes = set(zip(manifest.label_id[rows].tolist(), own[rows].tolist()))
         if len(rows) and len(groups_of_classes) == len(set(manifest.label_id[rows].tolist())):
-            where, remedy = ((name, "raise its share in split.fractions") if name != OPEN else
+            where, remedy = ((name, "raise its share in split.fractions, or add photographs") if name != OPEN else
                              ("the held-out classes", "hold out others in split.held_out_classes"))
             raise ValueError(f"{where} must hold two groups of some class, so that its images can be found outside their own "
                              f"group, got one group of each of {len(groups_of_classes)} classes; {remedy}")
@@ -203,10 +204,34 @@ def _drawn(manifest: Manifest, blocks: np.ndarray, rows: np.ndarray, names: tupl
     if short:
         raise ValueError(_too_few(short[0], sizes[short[0]], len(blocks_of_class[short[0]]), names, manifest)
                          + _leaving_out(manifest, short))
-    for its_blocks in blocks_of_class.values():
-        for block, name in _deal(its_blocks, members, {name: share[name] / total for name in names}, generator).items():
+    dealt = [_deal(its_blocks, members, {name: share[name] / total for name in names}, generator)
+             for its_blocks in blocks_of_class.values()]
+    if config.group == "whole":
+        for name in ("test", "validation"):
+            if name in names:
+                _give_a_second(dealt, members, name)
+    for name_of in dealt:
+        for block, name in name_of.items():
             split[members[block]] = name
     return split
+
+
+def _give_a_second(dealt: list[dict[str, str]], members: dict[str, list[int]], name: str) -> None:
+    """Where no class has two blocks in a split, and so no image could be found outside its own group, each class gives it a
+    second one, its smallest, of a split that keeps two.
+
+    Args:
+        dealt: of each class, block -> split; changed in place.
+        members: block -> its rows.
+        name: the split.
+    """
+    of_split = [block for name_of in dealt for block, its_split in name_of.items() if its_split == name]
+    if len(of_split) > len(dealt) or all(len(members[block]) == 1 for block in of_split):  # single images stay as they were
+        return
+    for name_of in dealt:
+        donor, count = Counter(name_of.values()).most_common(1)[0]
+        if donor != name and count > 2:
+            name_of[min((block for block in name_of if name_of[block] == donor), key=lambda block: len(members[block]))] = name
 
 
 def _too_few(label: str, n_images: int, n_blocks: int, names: tuple[str, ...], manifest: Manifest) -> str:
