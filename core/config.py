@@ -557,6 +557,7 @@ class ExperimentConfig(_Config):
 
 
 AnyConfig = TypeVar("AnyConfig", ExperimentConfig, RunConfig)
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
 
 def arm_label(objective: Objective) -> str:
@@ -598,11 +599,7 @@ def parse(values: object, stored: bool = False) -> ExperimentConfig:
     """
     if not isinstance(values, dict):
         raise ConfigError(f"an experiment must be a mapping of keys to values, got {type(values).__name__}")
-    try:
-        config = ExperimentConfig.model_validate(values, context={"stored": stored})
-    except ValidationError as error:
-        raise ConfigError(cut(describe(error, ExperimentConfig, OBJECTIVES), _MOST_SAID)) from None
-    return _with_norm(config, is_old=stored)
+    return _with_norm(_validated(ExperimentConfig, values, stored), is_old=stored)
 
 
 def parse_run(values: object) -> RunConfig:
@@ -611,11 +608,7 @@ def parse_run(values: object) -> RunConfig:
     Raises:
         ConfigError: if the file was written by hand or by another version.
     """
-    try:
-        config = RunConfig.model_validate(values, context={"stored": True})
-    except ValidationError as error:
-        raise ConfigError(cut(describe(error, RunConfig, OBJECTIVES), _MOST_SAID)) from None
-    return _with_norm(config, is_old=True)
+    return _with_norm(_validated(RunConfig, values, stored=True), is_old=True)
 
 
 def parse_dataset(values: dict) -> DatasetConfig:
@@ -624,10 +617,15 @@ def parse_dataset(values: dict) -> DatasetConfig:
     Raises:
         ConfigError: naming the field, what it must be and what it got.
     """
+    return _validated(DatasetConfig, values, stored=False)
+
+
+def _validated(model: type[AnyModel], values: object, stored: bool) -> AnyModel:
+    """The values as a model; `stored` as of `parse`. Raises ConfigError in the project's own words."""
     try:
-        return DatasetConfig.model_validate(values)
+        return model.model_validate(values, context={"stored": stored})
     except ValidationError as error:
-        raise ConfigError(cut(describe(error, DatasetConfig, OBJECTIVES), _MOST_SAID)) from None
+        raise ConfigError(cut(describe(error, model, OBJECTIVES), _MOST_SAID)) from None
 
 
 def _with_norm(config: AnyConfig, is_old: bool) -> AnyConfig:

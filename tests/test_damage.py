@@ -14,7 +14,7 @@ import main
 from core.runs import directory, examination, jobs, series, verdict
 from core.runs.directory import RunStatus
 from core.training.ranks import Ranks
-from tests.conftest import PROJECT, opened
+from tests.conftest import opened
 from tests.lasting import assert_same_run
 from tests.waiting import DEADLINE
 
@@ -231,7 +231,7 @@ def test_an_experiment_whose_name_is_not_text_and_other_strange_things_blind_nob
     assert main.main(["list", "--checkpoints", str(root)]) == 0
     out = capsys.readouterr().out
     assert "good  completed" in out and "not\\xfftext  completed" in out
-    app = AppTest.from_file(str(PROJECT / "streamlit_app.py"), default_timeout=DEADLINE).run()
+    app = opened("start")
     assert not app.exception and "good" in shown(app)
 
 
