@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +48,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.stem.removeprefix("test_") in NUMERIC:
             item.add_marker(pytest.mark.numeric)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def children() -> Iterator[None]:
+    """Whatever a test starts finds tests/children, and its trainers are forked (`tests.trainers`) where Linux can."""
+    with tempfile.TemporaryDirectory(prefix="duet-tests-") as folder, pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("PYTHONPATH", str(PROJECT / "tests" / "children"), prepend=os.pathsep)
+        if sys.platform == "linux":
+            monkeypatch.setenv("DUET_TRAINERS", str(Path(folder) / "trainers"))
+            monkeypatch.setenv("DUET_TESTS", str(os.getpid()))
+        yield
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
-"""What tests of interruptions share: an experiment that lasts some seconds, waiting for a moment of it, and whether two
+"""What tests of interruptions share: an experiment that is saved at every step, waiting for a moment of it, and whether two
 experiments found the very same numbers."""
 
-import os
 import re
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from core.runs import directory, jobs, planning
 from tests.conftest import TINY, tiny
 from tests.waiting import DEADLINE, until
 
-CONFIG = {"name": "lasting", "seeds": [0], "budget": {"images": 6400, "epochs": 10},
+CONFIG = {"name": "lasting", "seeds": [0], "budget": {"images": 960, "epochs": 6},
           "training": {**TINY["training"], "save_minutes": 0.001},  # several saves an epoch
           "evaluation": {**TINY["evaluation"], "kmeans_seeds": 5}}
 TIMES = {"seconds", "total_seconds", "images_per_second", "compute_share", "memory"}
@@ -41,7 +40,6 @@ class Hold:
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._path = path
         monkeypatch.setenv("DUET_HOLD", str(path))
-        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "holding"), prepend=os.pathsep)
 
     def at(self, pattern: str, run: str = "", name: str = "state.json") -> None:
         """Names the moment: a run whose name begins so has put a file in place that holds the pattern."""
