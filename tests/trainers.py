@@ -11,6 +11,7 @@ import json
 import os
 import runpy
 import select
+import signal
 import socket
 import sys
 import traceback
@@ -45,10 +46,12 @@ def main(path: Path) -> None:
                 connection.sendall(pid.to_bytes(4))
                 if pid:
                     children[pid] = connection
-            for pid in list(children):
+            for pid, connection in list(children.items()):
                 ended, status = os.waitpid(pid, os.WNOHANG)
                 if ended:
                     _tell(children.pop(pid), os.waitstatus_to_exitcode(status))
+                elif select.select([connection], [], [], 0)[0]:  # the worker is gone, which its own child would be told
+                    os.kill(pid, signal.SIGKILL)
 
 
 def _asked(connection: socket.socket) -> tuple[dict, list[int]]:
