@@ -4,10 +4,11 @@ import math
 from typing import Literal, get_args, get_origin
 
 import streamlit as st
+from pydantic.fields import FieldInfo
 
 from core import bounded_yaml, encoders
 from core import config as configuration
-from core.config import ConfigError, ExperimentConfig
+from core.config import BatchConfig, BudgetConfig, ConfigError, EncoderConfig, ExperimentConfig
 from core.data import census, separation
 from core.data.manifest import OPEN
 from core.objectives import OBJECTIVES, Objective
@@ -17,6 +18,7 @@ from pages._text import plain
 
 _shared.enter(__file__)
 
+_BUDGET, _BATCH = BudgetConfig.model_fields, BatchConfig.model_fields
 COUNTS_HELP = "Several, with commas; 'all' is every training image."
 SEEDS_HELP = "Three or more make the interval mean something."
 BUDGET_HELP = "The budget, the same for every objective."
@@ -44,13 +46,17 @@ def _objective(name: str) -> dict:
             values[field] = st.toggle(text, info.default, **shared)
         else:
             is_whole = int in choices
-            limits = {key: getattr(limit, key) for limit in info.metadata for key in ("ge", "gt", "le", "lt")
-                      if hasattr(limit, key)}
             kind = int if is_whole else float
             values[field] = st.number_input(
-                text, kind(limits.get("ge", limits.get("gt"))), kind(limits.get("le", limits.get("lt"))), info.default,
-                step=1 if is_whole else _step(info.default), format=None if is_whole else "%g", **shared)
+                text, *map(kind, _range(info)), info.default, step=1 if is_whole else _step(info.default),
+                format=None if is_whole else "%g", **shared)
     return values
+
+
+def _range(info: FieldInfo) -> tuple[float | None, float | None]:
+    """The least and the greatest value that the config takes for a field; None where it has no limit."""
+    limits = {key: getattr(limit, key) for limit in info.metadata for key in ("ge", "gt", "le", "lt") if hasattr(limit, key)}
+    return limits.get("ge", limits.get("gt")), limits.get("le", limits.get("lt"))
 
 
 def _step(default: float) -> float:
@@ -93,7 +99,8 @@ def _form_like(base: ExperimentConfig) -> dict | None:
     first, second, third = st.columns(3)
     counts = first.text_input("Images per class", ", ".join(map(str, base.images_per_class)), help=COUNTS_HELP)
     seeds = second.text_input("Seeds", ", ".join(map(str, base.seeds)), help=SEEDS_HELP)
-    images = third.number_input("Images seen, each run", 100, 10_000_000, base.budget.images, step=1000, help=BUDGET_HELP)
+    images = third.number_input("Images seen, each run", *_range(_BUDGET["images"]), base.budget.images, step=1000,
+                                help=BUDGET_HELP)
     a, b = st.columns(2)
     fit = a.toggle("Let batches shrink", base.training.batch.fit, help=FIT_HELP)
     views = b.segmented_control("Views of each image", [1, 2], default=base.training.views, required=True, help=VIEWS_HELP)
@@ -160,15 +167,16 @@ def _form() -> dict | None:
     first, second, third = st.columns(3)
     counts = first.text_input("Images per class", filled["counts"], key=f"counts-{number}", help=COUNTS_HELP)
     seeds = second.text_input("Seeds", "0, 1, 2", help=SEEDS_HELP)
-    images = third.number_input("Images seen, each run", 100, 10_000_000, 4000 if is_digits else 6000, step=1000,
-                                help=BUDGET_HELP, key=f"budget-{is_digits}")
+    images = third.number_input("Images seen, each run", *_range(_BUDGET["images"]), 4000 if is_digits else 6000,
+                                step=1000, help=BUDGET_HELP, key=f"budget-{is_digits}")
     curve = st.container(horizontal=True, vertical_alignment="center")
     names = sorted(encoders.names())
     default = "test_resnet" if is_digits else "mobilenetv2_035"
     fourth, fifth, sixth = st.columns(3)
     encoder = fourth.selectbox("Encoder (timm)", names, index=names.index(default), key=f"encoder-{is_digits}")
     weights = fifth.selectbox("Weights", ["random", "hub", "file"], help="'hub' downloads timm's pretrained weights.")
-    size = sixth.number_input("Image size", 16, 1024, 32 if is_digits else 128, key=f"size-{is_digits}")
+    size = sixth.number_input("Image size", *_range(EncoderConfig.model_fields["image_size"]), 32 if is_digits else 128,
+                              key=f"size-{is_digits}")
     if weights == "file":
         weights = st.text_input("Weights file", placeholder="/path/to/weights.safetensors")
     with st.expander("Objectives' parameters"):
@@ -179,10 +187,12 @@ def _form() -> dict | None:
                 objectives.append(_objective(item))
     with st.expander("Advanced"):
         a, b, c = st.columns(3)
-        classes = a.number_input("Classes per batch", 2, 1000, filled["classes"], key=f"classes-{is_digits}-{number}")
-        samples = b.number_input("Samples per class in a batch", 1, 1000, filled["samples"],
+        classes = a.number_input("Classes per batch", *_range(_BATCH["classes"]), filled["classes"],
+                                 key=f"classes-{is_digits}-{number}")
+        samples = b.number_input("Samples per class in a batch", *_range(_BATCH["samples"]), filled["samples"],
                                  key=f"samples-{is_digits}-{number}")
-        epochs = c.number_input("Epochs", 1, 1000, 6, help="Parts of the budget; each ends with validation and a frame.")
+        epochs = c.number_input("Epochs", *_range(_BUDGET["epochs"]), 6,
+                                help="Parts of the budget; each ends with validation and a frame.")
         d, e, f = st.columns(3)
         lr = d.number_input("Learning rate", value=0.003 if is_digits else 0.0003, format="%g", key=f"lr-{is_digits}")
         flip = e.toggle("Flip left and right", not is_digits, key=f"flip-{is_digits}")

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -10,6 +11,17 @@ from PIL import Image
 
 def noise(seed: int = 0, width: int = 24, height: int = 20) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def three_classes(folder: Path) -> Path:
+    """Writes three classes of forty small noisy images each: 'dark', 'middle' and 'light'; returns the folder."""
+    generator = np.random.default_rng(0)
+    for label, level in (("dark", 40), ("middle", 120), ("light", 200)):
+        (folder / label).mkdir(parents=True)
+        for number in range(40):
+            levels = generator.normal(level, 25, (36, 36, 3)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(levels).save(folder / label / f"{number}.png")
+    return folder
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:

@@ -15,9 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import timm  # noqa: F401 - what each life would have to load
-from PIL import Image
 
 import main as command_line
 from core.config import ExperimentConfig
@@ -25,6 +23,7 @@ from core.data import pixels, sources
 from core.runs import directory, jobs, leftovers, planning, series
 from core.runs.directory import RunStatus
 from tests.conftest import tiny
+from tests.images import three_classes
 
 STAGES = ("scan", "decode", "create", "train", "embed", "score", "export")
 PHASES = {"train": "training", "embed": "embedding", "score": "scoring on the test"}
@@ -37,12 +36,7 @@ def config_of(root: Path) -> ExperimentConfig:
     """Three classes of forty small images, two objectives, one seed."""
     images = root.parent / "images"
     if not images.is_dir():
-        generator = np.random.default_rng(0)
-        for label, level in (("dark", 40), ("middle", 120), ("light", 200)):
-            (images / label).mkdir(parents=True)
-            for number in range(40):
-                levels = generator.normal(level, 25, (36, 36, 3)).clip(0, 255).astype(np.uint8)
-                Image.fromarray(levels).save(images / label / f"{number}.png")
+        three_classes(images)
     return tiny(dataset={"source": "folder", "root": str(images)}, images_per_class=["all"], seeds=[0],
                 budget={"images": 720, "epochs": 6}, training={"batch": {"classes": 3, "samples": 8}, "save_minutes": 0.005},
                 evaluation={"kmeans_seeds": 2, "bootstrap": 200, "probe": 20})

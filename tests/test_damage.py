@@ -14,7 +14,8 @@ import main
 from core.runs import directory, examination, jobs, series, verdict
 from core.runs.directory import RunStatus
 from core.training.ranks import Ranks
-from tests.conftest import opened
+from tests.conftest import opened, run_in_process, tiny
+from tests.images import three_classes
 from tests.lasting import assert_same_run
 from tests.waiting import DEADLINE
 
@@ -142,13 +143,22 @@ FOUND_WHEN_READ = {"embeddings one byte", "snapshot half", "openings garbage", "
                    "evaluation half", "readouts half", "readouts empty object"}
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished experiment of 120 images, so that a screen is drawn soon. Read only."""
+    root = tmp_path_factory.mktemp("small")
+    config = tiny(dataset={"source": "folder", "root": str(three_classes(root / "images"))},
+                  budget={"images": 48, "epochs": 2}, training={"batch": {"classes": 3, "samples": 8}, "lr": 0.003})
+    return run_in_process(config, root)
+
+
 @pytest.fixture
-def pair(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+def pair(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """Copies of the finished experiment: one that stays whole, and a newer one to damage."""
     root = tmp_path / "checkpoints"
     folders = []
     for name in ("good", "damaged"):
-        folder = Path(shutil.copytree(finished, root / name))
+        folder = Path(shutil.copytree(small, root / name))
         values = json.loads((folder / "experiment.json").read_text())
         change(folder / "experiment.json", config={**values["config"], "name": name})
         folders.append(folder)

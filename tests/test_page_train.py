@@ -115,6 +115,15 @@ def test_a_curve_after_an_experiment_takes_its_settings_and_starts(screen, exper
         assert jobs.wait(folder, DEADLINE)
 
 
+@pytest.mark.parametrize("images", [1, 10**15])
+def test_the_settings_of_any_experiment_fit_the_form(screen, experiment: Path, images: int) -> None:
+    values = directory.read_json(experiment / "experiment.json")
+    values["config"]["budget"] |= {"images": images, "epochs": 1}
+    directory.write_json(experiment / "experiment.json", values)
+    app = screen("train", **{"from": "tiny"})
+    assert next(item for item in app.number_input if item.label == "Images seen, each run").value == images
+
+
 @pytest.mark.parametrize("state", ["running", "lost", "failed"])
 def test_the_next_experiment_may_be_planned_before_the_last_has_finished(screen, experiment: Path, state: str) -> None:
     put_into(experiment, state)
