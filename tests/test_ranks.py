@@ -13,6 +13,7 @@ import torch
 from core.runs import directory, jobs, planning, trials
 from core.training.ranks import Ranks
 from tests.conftest import tiny
+from tests.lasting import Hold
 from tests.waiting import DEADLINE, until
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -124,6 +125,16 @@ def test_an_experiment_on_two_devices_learns_what_it_learns_on_one_and_stops_and
     np.testing.assert_allclose(losses(two), losses(one), atol=1e-4)
     until(lambda: not [process for process in psutil.process_iter(["cmdline"])
                        if str(two) in " ".join(process.info["cmdline"] or [])])
+
+
+def test_a_stop_while_the_first_process_scores_epoch_0_leaves_no_other_waiting(tmp_path: Path, hold: Hold) -> None:
+    hold.at_phase("scoring epoch 0")
+    two = on_two(tmp_path, "two", 2, budget={"images": 80, "epochs": 1})
+    trainer = hold.wait(two)
+    jobs.stop(directory.runs(two))
+    trainer.resume()
+    assert jobs.wait(two, DEADLINE)
+    assert jobs.derived_status(two / "supcon-15-seed0").state == "stopped"
 
 
 def test_trials_on_two_devices_are_those_of_one(tmp_path: Path) -> None:

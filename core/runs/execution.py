@@ -56,7 +56,7 @@ class Workplace:
 
 
 def execute(run: Path, config: RunConfig, place: Workplace, should_stop: Callable[[], bool], say: Say) -> Iterator[None]:
-    """Works on a run, from its last checkpoint if there is one; yields after each epoch.
+    """Works on a run, from its last checkpoint if there is one; yields after each epoch, epoch 0 too.
 
     Args:
         run: its folder.
@@ -120,7 +120,7 @@ def follow(run: Path, config: RunConfig, place: Workplace) -> Iterator[None]:
             raise ValueError(f"checkpoint of step {begun['step']} must be readable by every process, found none in {run}")
         trainer.load(*found)
     place.ranks.wait()
-    if begun["is_unscored"]:
+    if begun["is_unscored"]:  # the first process scores an epoch before it trains another
         yield
     for _ in trainer.epochs(lambda: place.ranks.agree(None)):
         yield
@@ -211,7 +211,7 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
         except Stopped:
             place.ranks.agree(None)
             raise
-    place.ranks.agree({"step": values["step"] if tensors else None, "is_unscored": bool(values["unscored"])})
+    place.ranks.agree({"step": values["step"] if tensors else None, "is_unscored": epoch < 0 or bool(values["unscored"])})
     place.ranks.wait()
     directory.keep_records(run, epoch)
     directory.keep_alarms(run, trainer.step)
@@ -260,6 +260,7 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
         _save_best(run, config, trainer, place, 0, best)
         write(EpochRecord(epoch=0, step=0, images_seen=0), found, 0.0)
         epoch = 0
+        yield
     unscored = [EpochRecord(**values["unscored"])] if values["unscored"] else []
     if not trainer.is_done:
         say(f"training, epoch {epoch + 1} of {config.budget.epochs}{mark}")

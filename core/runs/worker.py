@@ -126,11 +126,12 @@ def _is_overdue(runs: list[Path], asked: dict[Path, float]) -> bool:
 
 
 def _kill(pid: int) -> None:
-    """Ends a process and those it has started."""
-    process = psutil.Process(pid)
-    for each in [*process.children(recursive=True), process]:
-        with suppress(psutil.NoSuchProcess):
-            each.kill()
+    """Ends a process and those it has started; any of them may have ended by itself meanwhile."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in [*process.children(recursive=True), process]:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
 
 
 def _clear_up(runs: list[Path], error: ProcessEnded | None) -> None:
