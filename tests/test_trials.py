@@ -71,7 +71,7 @@ def test_a_rate_that_diverges_is_written_down_and_the_run_goes_on(tmp_path: Path
 
 
 def test_killed_or_stopped_in_a_trial_it_repeats_no_finished_one_and_ends_the_same(tmp_path: Path, hold: Hold) -> None:
-    changes = {"tuning": {"learning_rates": RATES, "share": 0.5}, "budget": {"images": 6400, "epochs": 2}}
+    changes = {"tuning": {"learning_rates": RATES, "share": 0.5}, "budget": {"images": 960, "epochs": 2}}
     whole = run_experiment(tiny(**{**CONFIG, **changes}), tmp_path / "whole")
     hold.at("2 of 3", "classification")
     folder = lasting(tmp_path, **changes)
