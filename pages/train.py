@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from core import bounded_yaml, encoders
 from core import config as configuration
 from core.config import BatchConfig, BudgetConfig, ConfigError, EncoderConfig, ExperimentConfig
-from core.data import census, separation
+from core.data import census, separation, split
 from core.data.manifest import OPEN
 from core.objectives import OBJECTIVES, Objective
 from core.runs import directory, planning, preflight
@@ -274,6 +274,8 @@ def _show_plan(checked: planning.Plan) -> None:
                     if config.training.norm == "frozen" else
                     "Statistics of normalisation layers (BatchNorm) are **learnt anew** from the batches.")
     st.caption("The encoder before training counts as epoch 0: unless an epoch is better on validation, a run exports it.")
+    if ahead.selects_within_groups:
+        st.caption(f":orange[Validation {split.WITHIN_GROUPS}.]")
     if ahead.seconds:
         memory = f" and {ahead.memory / 1e9:.1f} GB of memory" if ahead.memory else ""
         st.markdown(f"About **{_shared.duration(ahead.seconds)}** on this machine{memory}, by {plain(ahead.measured_on)}, "

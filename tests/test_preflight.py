@@ -1,11 +1,14 @@
 """What awaits a plan's runs, counted by hand; time and memory from an experiment that really ran."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from core.runs import planning, preflight
 from tests.conftest import tiny
+from tests.images import three_classes
 
 
 def test_batches_steps_and_passes_are_counted(tmp_path: Path) -> None:
@@ -29,3 +32,14 @@ def test_time_and_memory_are_those_of_the_last_experiment_with_this_encoder(expe
     assert preflight.look_ahead(planning.plan(smaller), root).memory is None, "its steps were larger"
     other = tiny(name="next", encoder={"name": "test_convnext", "image_size": 32})
     assert preflight.look_ahead(planning.plan(other), root).seconds is None
+
+
+@pytest.mark.parametrize(("n_groups", "is_within"), [(5, True), (10, False)])
+def test_a_validation_that_would_choose_by_the_own_group_is_told(tmp_path: Path, n_groups: int, is_within: bool) -> None:
+    config = tiny(dataset={"source": "folder", "root": str(three_classes(tmp_path / "images"))}, images_per_class=["all"],
+                  training={"batch": {"classes": 3, "samples": 4}})
+    samples = planning.scan(config.dataset)
+    groups = np.array([f"{label}-{int(Path(name).stem) % n_groups}" for label, name in zip(samples.label, samples.sample_id)],
+                      dtype=object)
+    checked = planning.plan(config, scanned=replace(samples, group=groups))
+    assert preflight.look_ahead(checked, tmp_path).selects_within_groups == is_within

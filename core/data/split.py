@@ -14,6 +14,8 @@ from core.data.duplicates import joined
 from core.data.manifest import LEFT_OUT, OPEN, SPLITS, Manifest
 
 LEAST_SCORED = 5  # fewer points cannot be laid out in 2D
+WITHIN_GROUPS = ("holds one group of each class, so that its images are found by others of their own group: epochs would be "
+                 "chosen better with a larger share in split.fractions, or with more groups")
 
 
 @dataclass(frozen=True)
@@ -125,15 +127,20 @@ def check_plan(manifest: Manifest, config: ExperimentConfig) -> None:
 def _check_groups(manifest: Manifest, config: SplitConfig) -> None:
     """Refuses test and held-out images none of which could find one of its class outside its own group: retrieval would have
     no value."""
-    own = own_groups(manifest, config)
     for name in ("test", OPEN):
         rows = manifest.indices(name)
-        groups_of_classes = set(zip(manifest.label_id[rows].tolist(), own[rows].tolist()))
-        if len(rows) and len(groups_of_classes) == len(set(manifest.label_id[rows].tolist())):
+        if len(rows) and not has_answers(manifest, config, name):
             where, remedy = ((name, "raise its share in split.fractions, or add photographs") if name != OPEN else
                              ("the held-out classes", "hold out others in split.held_out_classes"))
             raise ValueError(f"{where} must hold two groups of some class, so that its images can be found outside their own "
-                             f"group, got one group of each of {len(groups_of_classes)} classes; {remedy}")
+                             f"group, got one group of each of {len(set(manifest.label_id[rows].tolist()))} classes; {remedy}")
+
+
+def has_answers(manifest: Manifest, config: SplitConfig, name: str) -> bool:
+    """Whether some image of a split has another of its class there outside its own group, so that retrieval has a value."""
+    rows = manifest.indices(name)
+    groups_of_classes = set(zip(manifest.label_id[rows].tolist(), own_groups(manifest, config)[rows].tolist()))
+    return len(groups_of_classes) > len(set(manifest.label_id[rows].tolist()))
 
 
 def fitting_batch(batch: BatchConfig, sizes: dict[str, int]) -> BatchConfig:

@@ -309,12 +309,9 @@ def _map_at_r(vectors: np.ndarray, manifest: Manifest, own: np.ndarray | None) -
 def _validation_groups(manifest: Manifest, config: RunConfig) -> np.ndarray | None:
     """The own groups of the validation images, shape (n,); None, so that a query leaves out itself alone, where each class has
     one group there: nothing would be left to find, and nothing to select by."""
-    validation = manifest.indices("validation")
-    own = split.own_groups(manifest, config.split)[validation]
-    if retrieval.n_relevant(manifest.label_id[validation], own)[0].any():
-        return own
-    log.warning("validation holds one group of each class, so that its images are found by others of their own group: a "
-                "larger share in split.fractions would select better")
+    if split.has_answers(manifest, config.split, "validation"):
+        return split.own_groups(manifest, config.split)[manifest.indices("validation")]
+    log.warning("validation %s", split.WITHIN_GROUPS)
     return None
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.config import BatchConfig, RunConfig
+from core.data import split
 from core.files import Damaged
 from core.runs import directory
 from core.runs.planning import Plan
@@ -41,6 +42,8 @@ class Preflight:
         seconds: all runs together, from how fast an earlier experiment was; None without one.
         memory: most bytes that one held; None without one.
         measured_on: that experiment's name.
+        selects_within_groups: each class has one group on validation, so that epochs and learning rates are chosen by images
+            of the query's own group.
     """
 
     batch: BatchConfig
@@ -57,6 +60,7 @@ class Preflight:
     seconds: float | None = None
     memory: int | None = None
     measured_on: str = ""
+    selects_within_groups: bool = False
 
 
 def look_ahead(checked: Plan, root: Path) -> Preflight:
@@ -87,7 +91,8 @@ def look_ahead(checked: Plan, root: Path) -> Preflight:
         negatives=(batch.classes - 1) * batch.samples * views, most_classes=len(manifest.closed_classes),
         most_samples=min(min(sizes[count].values()) for count in sizes if first_of[count].training.batch == batch),
         steps=run.n_steps, images=images, passes=(images / max(totals), images / min(totals)), smaller=smaller,
-        trial_images=run.n_images - images, seconds=seconds, memory=memory, measured_on=name)
+        trial_images=run.n_images - images, seconds=seconds, memory=memory, measured_on=name,
+        selects_within_groups=not split.has_answers(manifest, config.split, "validation"))
 
 
 def _earlier(config: RunConfig, root: Path) -> tuple[float | None, int | None, str]:
