@@ -52,7 +52,7 @@ class Hold:
     def wait(self, folder: Path) -> psutil.Process:
         """Waits for the moment; returns the process that trains, which stands still."""
         until(lambda: not self._path.exists() and any(_is_still(process) for process in trainers(folder)),
-              seen=lambda: states(folder))
+              seen=lambda: states(folder), poll=0.2)
         return next(process for process in trainers(folder) if _is_still(process))
 
 

@@ -94,7 +94,7 @@ def test_a_stop_in_each_phase_ends_it_and_changes_no_number(whole: Path, tmp_pat
 def test_a_stop_while_decoding_leaves_no_half_decoded_images(tmp_path: Path, many_images: Path, hold: Hold) -> None:
     hold.at_phase(PHASES["decoding"])
     folder = lasting(tmp_path, dataset={"source": "folder", "root": str(many_images)}, encoder={
-        "name": "test_resnet", "image_size": 224}, training={"batch": {"classes": 2, "samples": 4}},
+        "name": "test_resnet", "image_size": 64}, training={"batch": {"classes": 2, "samples": 4}},
         budget={"images": 16, "epochs": 1}, objectives=["classification"])
     stop_held(folder, hold)
     assert not list((tmp_path / "data" / ".pixels").glob("*.npy")), "it must have stopped in the middle"
@@ -279,11 +279,11 @@ def fill(path: Path, room: int = 65_536) -> None:
 
 @pytest.fixture
 def many_images(tmp_path: Path) -> Path:
-    """Two classes of 640 photographs of a few soft blots each: a second's work to decode."""
+    """Two classes of 200 photographs of a few soft blots each: more than are decoded before a run says how far it is."""
     generator = np.random.default_rng(0)
     for label, level in (("dark", 0), ("light", 120)):
         (tmp_path / "images" / label).mkdir(parents=True)
-        for number in range(640):
+        for number in range(200):
             blots = Image.fromarray(generator.integers(level, level + 130, (6, 8, 3), dtype=np.uint8))
             blots.resize((400, 300)).save(tmp_path / "images" / label / f"{label}_{number}.jpg")
     return tmp_path / "images"
