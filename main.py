@@ -19,8 +19,9 @@ from core import config as configuration
 from core import experiment_file
 from core.config import ExperimentConfig
 from core.data import census, separation
+from core.experiments import best, directory, leftovers, planning
 from core.files import Damaged
-from core.runs import best, device_queue, directory, jobs, leftovers, overview, planning, relocation
+from core.jobs import control, device_queue, launch, overview, relocation
 from core.visible import visible
 from core.wording import failure
 
@@ -130,14 +131,14 @@ def _run(options: argparse.Namespace) -> int:
                    for config in configs]
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return _run_as_one_of_several(configs, options)
-    jobs.check_device(options.device)
+    control.check_device(options.device)
     plans = [_plan(config, options) for config in configs]  # what cannot work is refused before anything has run
     return max(_follow(_launch(checked, options), options) for checked in plans)
 
 
 def _launch(checked: planning.Plan, options: argparse.Namespace) -> Path:
     """Starts an experiment, and says what is known of its split."""
-    folder = planning.launch(checked, options.checkpoints, options.data, options.device, options.queue)
+    folder = launch.start(checked, options.checkpoints, options.data, options.device, options.queue)
     known = separation.sentence(checked.manifest)
     _say(f"{known[0].upper()}{known[1:]}. {separation.advice(checked.manifest)}".rstrip(), file=sys.stderr)
     return folder
@@ -148,14 +149,14 @@ def _run_as_one_of_several(configs: list[ExperimentConfig], options: argparse.Na
 
     The first lays the experiment out and says how it went; nobody waits in the queue, which is one machine's alone.
     """
-    from core.runs import series
+    from core.jobs import series
 
     code = 0
     for config in configs:
         def lay_out(config: ExperimentConfig = config) -> Path:
             training = config.training.model_copy(update={"devices": int(os.environ["WORLD_SIZE"])})
-            folder = planning.lay_out(_plan(config.model_copy(update={"training": training}), options), options.checkpoints)
-            jobs.claim(folder, options.device)
+            folder = launch.lay_out(_plan(config.model_copy(update={"training": training}), options), options.checkpoints)
+            control.claim(folder, options.device)
             return folder
 
         folder = series.take_part(lay_out, options.data.resolve(), options.device)
@@ -167,7 +168,7 @@ def _run_as_one_of_several(configs: list[ExperimentConfig], options: argparse.Na
 def _plan(config: ExperimentConfig, options: argparse.Namespace) -> planning.Plan:
     if planning.needs_download(config.dataset):
         root = str(Path(config.dataset.root).resolve())
-        failed = subprocess.run([sys.executable, "-m", "core.runs.fetch", root], cwd=PROJECT).returncode
+        failed = subprocess.run([sys.executable, "-m", "core.data.fetch", root], cwd=PROJECT).returncode
         if failed:
             raise SystemExit(failed)  # it has said why
     with tqdm(desc="reading images", unit=" images", disable=None, leave=False) as bar:
@@ -189,8 +190,8 @@ def _follow(folder: Path, options: argparse.Namespace) -> int:
         _show_progress(folder)
     except KeyboardInterrupt:
         _say("stopping after the step in hand …", file=sys.stderr)
-        jobs.stop(directory.runs(folder))
-        jobs.wait(folder, seconds=30)
+        control.stop(directory.runs(folder))
+        control.wait(folder, seconds=30)
         _say(f"stopped; go on with: python main.py resume {folder.name}", file=sys.stderr)
         return 1
     return _conclude(folder, options)
@@ -198,7 +199,7 @@ def _follow(folder: Path, options: argparse.Namespace) -> int:
 
 def _conclude(folder: Path, options: argparse.Namespace) -> int:
     """Prints what an experiment that has ended found, and how its runs did; returns the exit code."""
-    statuses = {run.name: jobs.derived_status(run) for run in directory.runs(folder)}
+    statuses = {run.name: control.derived_status(run) for run in directory.runs(folder)}
     try:
         verdict = directory.read_verdict(folder)
     except (FileNotFoundError, Damaged) as error:
@@ -234,9 +235,9 @@ def _show_progress(folder: Path) -> None:
     is_terminal = sys.stderr.isatty()
     with tqdm(total=100, desc=folder.name, disable=None, bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}") as bar:
         while True:
-            has_ended = jobs.wait(folder, seconds=0.5)
-            progress = jobs.progress(folder)
-            statuses = {name: jobs.derived_status(folder / name) for name in names}
+            has_ended = control.wait(folder, seconds=0.5)
+            progress = control.progress(folder)
+            statuses = {name: control.derived_status(folder / name) for name in names}
             current = next((f"{name} {item.phase}" for name, item in statuses.items() if item.state == "running"),
                            _queued(folder))
             left = "" if progress.seconds_left is None else f", {_duration(progress.seconds_left)} left"
@@ -327,10 +328,10 @@ def _runs_named(options: argparse.Namespace) -> list[Path]:
 
 
 def _stop(options: argparse.Namespace) -> int:
-    runs = [run for run in _runs_named(options) if jobs.derived_status(run).state in jobs.UNFINISHED]
+    runs = [run for run in _runs_named(options) if control.derived_status(run).state in control.UNFINISHED]
     if not runs:
         raise ValueError(f"a run to stop must be queued or running, got none in {options.run!r}")
-    jobs.stop(runs)
+    control.stop(runs)
     for run in runs:
         _say(f"{run.parent.name}/{run.name}: asked to stop")
     return 0
@@ -338,18 +339,18 @@ def _stop(options: argparse.Namespace) -> int:
 
 def _resume(options: argparse.Namespace) -> int:
     runs = _runs_named(options)
-    jobs.check_device(options.device)
+    control.check_device(options.device)
     root = relocation.wanted_root(options.overrides)
     if root is not None:
         folder = runs[0].parent
         with tqdm(desc="comparing images", unit=" images", disable=None, leave=False) as bar:
             relocation.move(folder, root, _on(bar))
         _say(f"{folder.name}: dataset.root is now {root}; every file is the one that was scanned", file=sys.stderr)
-        if all(jobs.derived_status(run).state == "completed" for run in runs):
+        if all(control.derived_status(run).state == "completed" for run in runs):
             return 0
-    if not jobs.resume(runs, options.data, options.device, options.queue):
-        raise ValueError(f"a run to resume must be {', '.join(jobs.RESUMABLE)}, "
-                         f"got {jobs.derived_status(runs[0]).state} for {options.run!r}")
+    if not control.resume(runs, options.data, options.device, options.queue):
+        raise ValueError(f"a run to resume must be {', '.join(control.RESUMABLE)}, "
+                         f"got {control.derived_status(runs[0]).state} for {options.run!r}")
     folder = runs[0].parent
     options.json = False
     return _follow(folder, options)
@@ -362,11 +363,11 @@ def _embed(options: argparse.Namespace) -> int:
         raise FileNotFoundError(f"folder must hold images, found none at {options.folder}")
     from core.analysis import table as tables
     from core.data import listing
-    from core.runs import inference  # loads torch: only here
-    from core.runs.worker import resolve_device
+    from core.inference import embedding  # loads torch: only here
+    from core.jobs.worker import resolve_device
 
     with tqdm(desc="reading images", unit=" images", disable=None, leave=False) as bar:
-        table, left_out = inference.embed_folder(run, options.folder, resolve_device(options.device), _on(bar),
+        table, left_out = embedding.embed_folder(run, options.folder, resolve_device(options.device), _on(bar),
                                                   options.allow_unfinished)
     tables.write(table, options.output)
     for name, reason in left_out:
@@ -381,7 +382,7 @@ def _compare(options: argparse.Namespace) -> int:
     if {Path(name).suffix for name in (options.a, options.b)} <= {".yaml", ".yml"}:
         return _compare_files(options)
     from core.analysis import comparison
-    from core.runs import pairs, verdict  # scikit-learn takes a second to import: only here
+    from core.results import pairs, verdict  # scikit-learn takes a second to import: only here
 
     if options.output:
         _check_output(options.output, (".html",))
@@ -412,7 +413,7 @@ def _compare(options: argparse.Namespace) -> int:
 def _compare_files(options: argparse.Namespace) -> int:
     """Whether runs of two experiment files would be a fair comparison: their first objectives' settings, field by field."""
     from core.analysis import comparison, fairness
-    from core.runs import protocol
+    from core.results import protocol
 
     configs = [experiment_file.load(Path(name)) for name in (options.a, options.b)]
     runs = [next(run for run in config.runs() if run.is_trained) for config in configs]
@@ -450,12 +451,12 @@ def _counts(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     if "/" not in options.run:
         _check_output(options.output, (".html",))
-        from core.runs import reporting
+        from core.report import gathering
 
-        reporting.write(directory.find(options.checkpoints, options.run), options.output)
+        gathering.write(directory.find(options.checkpoints, options.run), options.output)
         _say(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB")
         return 0
-    from core.runs import exports
+    from core.inference import exports
 
     _check_output(options.output, exports.SUFFIXES)
     exports.write(directory.find(options.checkpoints, options.run), options.output)
@@ -473,13 +474,13 @@ def _bench(options: argparse.Namespace) -> int:
     if options.json:
         arguments.append("--json")
     config = experiment_file.load(options.config or PROJECT / "configs" / "demo.yaml", tuple(options.overrides))
-    jobs.check_device(options.device)
+    control.check_device(options.device)
     plan = _plan(config, options)
     experiment = json.dumps(plan.config.to_json())
     quiet = {"KINETO_LOG_LEVEL": "99"}  # to torch's profiler a machine without a GPU is an error
     try:
-        return subprocess.run([sys.executable, "-m", "core.runs.bench", experiment, *arguments], cwd=PROJECT,
-                              env={**os.environ, **jobs.ENVIRONMENT, **quiet}).returncode
+        return subprocess.run([sys.executable, "-m", "core.benchmark.bench", experiment, *arguments], cwd=PROJECT,
+                              env={**os.environ, **control.ENVIRONMENT, **quiet}).returncode
     except KeyboardInterrupt:  # its process was interrupted too
         return 1
 

@@ -9,7 +9,7 @@ import streamlit as st
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
 from core.report import palette
-from core.runs import scoring
+from core.results import scoring
 from pages import _scatter, _shared
 from pages._scatter import Color
 

@@ -15,7 +15,7 @@ from core import config as configuration
 from core.config import DatasetConfig
 from core.data import sources
 from core.data.manifest import Manifest
-from core.runs import planning
+from core.experiments import planning
 from pages import _address, _shared
 from pages._text import plain
 
@@ -186,7 +186,7 @@ def _offer_download(root: str) -> None:
         return
     place.button("Cancel", icon=":material/close:", key="cancel-download")
     bar = st.progress(0.0, "Asking for Oxford-IIIT Pet …")
-    command = [sys.executable, "-m", "core.runs.fetch", root]
+    command = [sys.executable, "-m", "core.data.fetch", root]
     with subprocess.Popen(command, cwd=_shared.PROJECT, stderr=subprocess.PIPE, text=True) as process:
         try:
             for line in process.stderr:

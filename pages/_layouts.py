@@ -8,8 +8,8 @@ import streamlit as st
 from core.analysis import table as tables
 from core.analysis import trust
 from core.analysis.table import EmbeddingTable
-from core.runs import layout
-from core.runs.layout import Layouts, Settings
+from core.jobs import layout
+from core.jobs.layout import Layouts, Settings
 from pages import _address, _shared, _spaces
 from pages._text import LONGEST, plain
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.runs import directory, jobs, relocation
+from core.experiments import directory
+from core.jobs import control, relocation
 from pages._text import plain
 
 
@@ -17,7 +18,7 @@ def offer_place(folder: Path) -> None:
     with st.form(f"moved-{folder.name}", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         place = st.text_input("They are now at", key=f"moved-to-{folder.name}",
                               placeholder="/path/to/images.csv" if dataset.source == "table" else "/path/to/images")
-        is_given = st.form_submit_button("Compare and take", disabled=jobs.is_worker_alive(folder))
+        is_given = st.form_submit_button("Compare and take", disabled=control.is_worker_alive(folder))
     if not is_given or not place:
         return
     bar = st.progress(0.0, "Comparing images …")

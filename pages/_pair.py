@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from core.analysis.table import EmbeddingTable
-from core.runs.layout import Settings
+from core.jobs.layout import Settings
 from pages import _colors, _layouts, _scatter, _selections, _shared, _spaces
 from pages._scatter import Cloud, Color
 

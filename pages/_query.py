@@ -9,8 +9,8 @@ from core.analysis import neighbors, projection
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.data import decoding, memory
+from core.inference import query
 from core.report import figures
-from core.runs import query
 from core.wording import failure
 from pages import _layouts, _shared, _spaces, _strips
 from pages._text import LONGEST, plain

@@ -8,7 +8,7 @@ import streamlit as st
 from core import scored_by
 from core.analysis.metrics import METRICS
 from core.config import ExperimentConfig
-from core.runs import readouts
+from core.results import readouts
 from pages._text import plain
 
 

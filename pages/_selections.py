@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.runs import selections
+from core.experiments import selections
 from pages import _shared, _spaces
 from pages._text import plain
 

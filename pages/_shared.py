@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from core.config import RunConfig
     from core.files import Damaged
-    from core.runs import jobs
+    from core.jobs import control
 
 Choice = TypeVar("Choice")
 PROJECT = Path(__file__).resolve().parents[1]
@@ -58,7 +58,7 @@ def enter(page: str) -> None:
 def sweep() -> None:
     """Once a server: removes what killed processes left behind, beside whatever else is done."""
     def work() -> None:
-        from core.runs import leftovers
+        from core.experiments import leftovers
 
         leftovers.sweep(checkpoints_root(), data_root())
 
@@ -106,8 +106,9 @@ def fragment(run_every: float | None = None) -> Callable[[Callable[..., None]], 
 
 
 def _damage_behind(error: Exception) -> list[Damaged]:
+    from core.experiments import directory
     from core.files import Damaged
-    from core.runs import directory, examination
+    from core.results import examination
 
     if isinstance(error, Damaged):
         return [error]
@@ -117,8 +118,8 @@ def _damage_behind(error: Exception) -> list[Damaged]:
 
 def _say_damaged(error: Damaged) -> None:
     """What is wrong, and a button for each thing that can be done."""
+    from core.experiments.directory import DELETE, RESUME
     from core.files import printable
-    from core.runs.directory import DELETE, RESUME
 
     root = checkpoints_root()
     inside = error.path.relative_to(root) if error.path.is_relative_to(root) else error.path
@@ -137,10 +138,10 @@ def _say_damaged(error: Damaged) -> None:
 
 def resume(runs: list[Path]) -> None:
     """Queues runs again and draws the screen anew; says why where that cannot be."""
-    from core.runs import jobs
+    from core.jobs import control
 
     try:
-        jobs.resume(runs, data_root())
+        control.resume(runs, data_root())
     except (ValueError, OSError) as error:
         st.error(plain(str(error)), icon=":material/error:")
         return
@@ -150,13 +151,13 @@ def resume(runs: list[Path]) -> None:
 def delete_button(folder: Path, key: str) -> None:
     """Deletes an experiment, asked twice; says why where a process is at it."""
     from core.files import printable
-    from core.runs import jobs
+    from core.jobs import control
 
     with st.popover("Delete", icon=":material/delete:"):
         st.write(plain(f"Delete {printable(folder.name)} with all its runs and embeddings?"))
         if st.button("Delete for good", key=f"delete-{key}", type="primary"):
             try:
-                jobs.delete(folder)
+                control.delete(folder)
             except (ValueError, OSError) as error:
                 st.error(plain(str(error)), icon=":material/error:")
                 return
@@ -216,15 +217,15 @@ def pick_experiment() -> Path:
 
 def experiment_names() -> list[str]:
     """Names of all experiments, the newest first; one that is not text cannot stand in an address and is left to Start."""
+    from core.experiments import directory
     from core.files import printable
-    from core.runs import directory
 
     return [folder.name for folder in directory.experiments(checkpoints_root()) if printable(folder.name) == folder.name]
 
 
 def finished_runs(folder: Path, needs: str) -> list[str]:
     """Names of the runs that left an embedding table; without any, says what would be here and ends the script."""
-    from core.runs import directory
+    from core.experiments import directory
 
     done = [run.name for run in directory.runs(folder) if (run / "embeddings.parquet").is_file()]
     if not done:
@@ -257,14 +258,15 @@ def demo_button() -> None:
     if st.button("Run the demo", type="primary", icon=":material/play_arrow:",
                  help="Classification against SupCon on 1,797 handwritten digits: about a minute on two cores."):
         from core import experiment_file
-        from core.runs import directory, planning
+        from core.experiments import directory, planning
+        from core.jobs import launch
 
         try:
             with st.spinner("Reading the digits …"):
                 demo = experiment_file.load(PROJECT / "configs" / "demo.yaml")
                 name = directory.free_name(checkpoints_root(), demo.name)
                 checked = planning.plan(demo.model_copy(update={"name": name}), data_root())
-                folder = planning.launch(checked, checkpoints_root(), data_root())
+                folder = launch.start(checked, checkpoints_root(), data_root())
         except (ValueError, OSError) as error:
             st.error(plain(error), icon=":material/error:")
             return
@@ -300,7 +302,7 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def progress_text(progress: jobs.Progress) -> str:
+def progress_text(progress: control.Progress) -> str:
     """Where an experiment stands, in a line."""
     left = "" if progress.seconds_left is None else f" · {duration(progress.seconds_left)} left"
     return f"run {min(progress.n_done + 1, progress.n_runs)} of {progress.n_runs} · {100 * progress.share:.0f} %{left}"

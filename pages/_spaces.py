@@ -13,7 +13,8 @@ from core.analysis.neighbors import nearest
 from core.analysis.table import EmbeddingTable
 from core.data import reading, sources
 from core.data.manifest import read_levels
-from core.runs import directory, scoring, selections
+from core.experiments import directory, selections
+from core.results import scoring
 from core.visible import visible
 from pages import _address, _scatter, _shared
 from pages._scatter import Card, Cloud, Color

@@ -9,7 +9,7 @@ import streamlit as st
 from core.analysis import changes, neighbors
 from core.analysis.changes import Quadrants
 from core.analysis.table import EmbeddingTable
-from core.runs import scoring
+from core.results import scoring
 from pages import _shared, _spaces, _strips
 from pages._text import LONGEST, plain
 

@@ -7,8 +7,10 @@ import streamlit as st
 
 from core.analysis.comparison import first_up, unfair_words
 from core.config import arm_label
+from core.experiments import directory, openings, trials
 from core.files import Damaged
-from core.runs import directory, openings, pairs, reporting, trials, verdict
+from core.report import gathering
+from core.results import pairs, verdict
 from pages import _address, _confusion, _curve, _look_first, _pair, _query, _readouts, _shared, _spaces, _verdict, _won_lost
 from pages._text import plain
 
@@ -116,7 +118,7 @@ with _shared.in_words():
 def _report() -> bytes:
     with tempfile.TemporaryDirectory() as temporary:
         page = Path(temporary) / "report.html"
-        reporting.write(folder, page, (name_a, name_b, count))
+        gathering.write(folder, page, (name_a, name_b, count))
         return page.read_bytes()
 
 

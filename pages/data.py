@@ -9,7 +9,7 @@ from core.data import census, reading, separation, sources, split
 from core.data.duplicates import Pair
 from core.data.levels import from_json
 from core.data.manifest import LEFT_OUT, OPEN, SPLITS
-from core.runs import directory
+from core.experiments import directory
 from core.visible import visible
 from pages import _address, _datasets, _moved, _shared
 from pages._text import LONGEST, plain

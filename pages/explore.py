@@ -5,7 +5,7 @@ from collections import Counter
 import streamlit as st
 
 from core.data.manifest import OPEN
-from core.runs import directory
+from core.experiments import directory
 from core.visible import visible
 from pages import _colors, _layouts, _query, _shared, _spaces, _strips
 from pages._text import LONGEST, plain

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.runs import best, directory, exports, scoring, usage
+from core.experiments import best, directory
+from core.inference import exports, usage
+from core.results import scoring
 from pages import _selections, _shared
 from pages._text import plain
 

@@ -21,8 +21,9 @@ with st.container(horizontal=True):
 if not _shared.has_experiments():
     st.stop()
 
-from core.runs import device_queue, directory, jobs, overview  # noqa: E402 - after the first screen has been drawn
-from core.runs.overview import Overview  # noqa: E402
+from core.experiments import directory  # noqa: E402 - after the first screen has been drawn
+from core.jobs import control, device_queue, overview  # noqa: E402 - after the first screen has been drawn
+from core.jobs.overview import Overview  # noqa: E402
 from core.visible import visible  # noqa: E402
 
 MOST_DAMAGE = 3  # sentences about one experiment
@@ -46,7 +47,7 @@ def _row(found: Overview) -> None:
 
 
 def _say(found: Overview) -> None:
-    if found.state in jobs.UNFINISHED:
+    if found.state in control.UNFINISHED:
         position = overview.position(found)
         st.write(_shared.progress_text(found.progress) if position is None else f"number {position} in the queue")
     elif found.state == "completed":
@@ -64,9 +65,9 @@ def _say(found: Overview) -> None:
 
 def _act(found: Overview) -> None:
     key = _shared.as_key(found.folder)
-    if found.state in jobs.UNFINISHED:
+    if found.state in control.UNFINISHED:
         if st.button("Stop", key=f"stop-{key}", icon=":material/stop:"):
-            jobs.stop(directory.runs(found.folder))
+            control.stop(directory.runs(found.folder))
             st.rerun()
         return
     if found.is_readable and (found.state != "completed" or found.damage) and st.button(
@@ -96,7 +97,7 @@ def _listed(folders: list[Path]) -> list[Path]:
 
 
 def _is_busy(folders: list[Path]) -> bool:
-    return any(os.path.exists(f"{folder}/worker.json") and jobs.is_worker_alive(folder) for folder in folders)
+    return any(os.path.exists(f"{folder}/worker.json") and control.is_worker_alive(folder) for folder in folders)
 
 
 folders = directory.experiments(_shared.checkpoints_root())

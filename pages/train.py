@@ -11,8 +11,9 @@ from core import config as configuration
 from core.config import BatchConfig, BudgetConfig, ConfigError, EncoderConfig, ExperimentConfig
 from core.data import census, separation, split
 from core.data.manifest import OPEN
+from core.experiments import directory, planning, preflight
+from core.jobs import launch
 from core.objectives import OBJECTIVES, Objective
-from core.runs import directory, planning, preflight
 from pages import _address, _datasets, _shared
 from pages._text import plain
 
@@ -324,7 +325,7 @@ with plan:
         if st.button("Start", type="primary", icon=":material/play_arrow:", width="stretch"):
             try:
                 with st.spinner("Checking the encoder …"):
-                    folder = planning.launch(checked, _shared.checkpoints_root(), _shared.data_root())
+                    folder = launch.start(checked, _shared.checkpoints_root(), _shared.data_root())
             except (ValueError, OSError) as error:
                 st.error(plain(error), icon=":material/error:")
             else:

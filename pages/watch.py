@@ -8,8 +8,9 @@ import streamlit as st
 
 from core import scored_by
 from core.config import RunConfig, arm_label
+from core.experiments import best, directory, film, trials
+from core.jobs import control, device_queue, overview
 from core.report import figures, palette
-from core.runs import best, device_queue, directory, film, jobs, overview, trials
 from pages import _moved, _shared
 from pages._text import lines, plain
 
@@ -42,7 +43,7 @@ def _space(frame: tuple[str, int, int], names: tuple[str, ...], extent: tuple[tu
                          height=330, extent=np.array(extent))
 
 
-def _headline(progress: jobs.Progress) -> str:
+def _headline(progress: control.Progress) -> str:
     match progress.state:
         case "running":
             return f"Training: {_shared.progress_text(progress)}"
@@ -71,7 +72,7 @@ def _current_group(groups: list[tuple[int | str, int]]) -> tuple[int | str, int]
     for run in config.runs():
         if run.is_trained and directory.read_records(folder / run.name):
             current = (run.images_per_class, run.seed)
-            if jobs.derived_status(folder / run.name).state == "running":
+            if control.derived_status(folder / run.name).state == "running":
                 return current
     return current
 
@@ -121,7 +122,7 @@ def _draw_films(runs: list[RunConfig], epoch: int | None) -> None:
 def _draw_film(run: RunConfig, frame: tuple[int, tuple[str, int, int]] | None,
                extent: tuple[tuple[float, float], ...]) -> None:
     number = config.arms.index(arm_label(run.objective))
-    status = jobs.derived_status(folder / run.name)
+    status = control.derived_status(folder / run.name)
     st.markdown(f"**{LETTERS[number]} · {plain(arm_label(run.objective))}**{_shared.leak_mark(run)}")
     if frame is None:
         st.caption(f"{_shared.state_text(status.state)} · Its space will be here in a moment. {plain(status.phase)}")
@@ -145,7 +146,7 @@ def _lr_note(run: RunConfig) -> str:
 def _best_note(run: RunConfig) -> str:
     """Which epoch is the best on validation so far; a warning where a finished run's is the encoder before training."""
     words = best.words(folder / run.name)
-    if best.epoch(folder / run.name) == 0 and jobs.derived_status(folder / run.name).state == "completed":
+    if best.epoch(folder / run.name) == 0 and control.derived_status(folder / run.name).state == "completed":
         return f" · :orange[{words}: no epoch was better on validation, so this run exports it unchanged]"
     return f" · {words}" if words else ""
 
@@ -193,7 +194,7 @@ def _draw_curves(runs: list[RunConfig]) -> None:
 
 def _draw_runs() -> None:
     for run in config.runs():
-        status = jobs.derived_status(folder / run.name)
+        status = control.derived_status(folder / run.name)
         text, act = st.columns([8, 2], vertical_alignment="center")
         name = f"{plain(run.name)}{_shared.leak_mark(run)}"
         text.markdown(" · ".join(filter(None, (_shared.state_text(status.state), name, plain(status.message or status.phase),
@@ -201,14 +202,14 @@ def _draw_runs() -> None:
         with act:
             if status.state in ("queued", "running") and run.is_trained:
                 if st.button("Stop", key=f"stop-{run.name}", icon=":material/stop:"):
-                    jobs.stop([folder / run.name])
-            elif status.state in jobs.RESUMABLE and st.button("Resume", key=f"resume-{run.name}", icon=":material/replay:"):
+                    control.stop([folder / run.name])
+            elif status.state in control.RESUMABLE and st.button("Resume", key=f"resume-{run.name}", icon=":material/replay:"):
                 _shared.resume([folder / run.name])
 
 
 def _draw_log() -> None:
     for path in (folder / "worker.log", *(folder / run.name / "worker.log" for run in config.runs())):
-        if path.is_file() and (path.parent == folder or jobs.derived_status(path.parent).state == "failed"):
+        if path.is_file() and (path.parent == folder or control.derived_status(path.parent).state == "failed"):
             st.caption(plain(path.relative_to(folder.parent).as_posix()))
             st.code(lines("\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-30:])), language=None)
 
@@ -217,7 +218,7 @@ def _draw_actions(state: str) -> None:
     halt, compare = st.empty(), st.empty()  # each button keeps its place, so that none is on the page twice as states change
     if state in ("running", "queued"):
         if halt.button("Stop all", icon=":material/stop:"):
-            jobs.stop(directory.runs(folder))
+            control.stop(directory.runs(folder))
             st.toast("Stopping after the step in hand; what is done is kept.")
     elif state != "completed" and halt.button("Resume all", icon=":material/replay:", type="primary"):
         _shared.resume(directory.runs(folder))
@@ -227,12 +228,12 @@ def _draw_actions(state: str) -> None:
                           icon=":material/compare:", query_params={"experiment": folder.name})
 
 
-is_alive = jobs.is_worker_alive(folder)
+is_alive = control.is_worker_alive(folder)
 
 
 @_shared.fragment(run_every=1.0 if is_alive else None)
 def _live(was_alive: bool) -> None:
-    progress = jobs.progress(folder)
+    progress = control.progress(folder)
     st.header(_headline(progress))
     st.progress(progress.share)
     groups = _groups()
@@ -247,7 +248,7 @@ def _live(was_alive: bool) -> None:
     _draw_alarms()
     _draw_films(runs, None if epoch == "now" else epoch)
     _draw_curves(runs)
-    if was_alive and not jobs.is_worker_alive(folder):
+    if was_alive and not control.is_worker_alive(folder):
         st.rerun()
 
 

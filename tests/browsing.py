@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Error, Page, Route, expect
 from core.analysis import clustering
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
-from core.runs import selections
+from core.experiments import selections
 from tests.waiting import DEADLINE, DEADLINE_MS, until
 
 PROJECT = Path(__file__).resolve().parents[1]

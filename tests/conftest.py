@@ -16,8 +16,9 @@ from streamlit.testing.v1 import AppTest
 
 from core import config as configuration
 from core.config import ExperimentConfig
-from core.runs import directory, jobs, planning
-from core.runs.directory import RunStatus
+from core.experiments import directory, planning
+from core.experiments.directory import RunStatus
+from core.jobs import control, launch
 from tests.waiting import DEADLINE
 
 if TYPE_CHECKING:
@@ -81,15 +82,15 @@ def tiny(**changes: object) -> ExperimentConfig:
 
 def run_experiment(config: ExperimentConfig, root: Path, seconds: float = DEADLINE) -> Path:
     """Runs an experiment through the real worker process and waits for its end; returns its folder."""
-    folder = planning.launch(planning.plan(config), root / "checkpoints", root / "data", device="cpu")
-    assert jobs.wait(folder, seconds), "the worker did not end in time"
+    folder = launch.start(planning.plan(config), root / "checkpoints", root / "data", device="cpu")
+    assert control.wait(folder, seconds), "the worker did not end in time"
     return folder
 
 
 def run_in_process(config: ExperimentConfig, root: Path) -> Path:
     """Runs an experiment to its end in this process, which spares what a worker and its trainer take to start; returns its
     folder."""
-    from core.runs import series
+    from core.jobs import series
     from core.training.ranks import Ranks
 
     checked = planning.plan(config)

@@ -20,8 +20,9 @@ import timm  # noqa: F401 - what each life would have to load
 import main as command_line
 from core.config import ExperimentConfig
 from core.data import pixels, sources
-from core.runs import directory, jobs, leftovers, planning, series
-from core.runs.directory import RunStatus
+from core.experiments import directory, leftovers, planning
+from core.experiments.directory import RunStatus
+from core.jobs import control, series
 from tests.conftest import tiny
 from tests.images import three_classes
 
@@ -129,7 +130,7 @@ def _queue(folder: Path, is_anew: bool = False) -> None:
             (runs[-1] / name).unlink(missing_ok=True)
         directory.write_status(runs[-1], RunStatus("queued"))
     for run in runs:
-        if jobs.derived_status(run).state in jobs.RESUMABLE:
+        if control.derived_status(run).state in control.RESUMABLE:
             directory.write_status(run, RunStatus("queued"))
 
 
@@ -150,7 +151,7 @@ def _clear(root: Path, stage: str) -> None:
                  }.get(stage, ()):
         path.unlink()
     for experiment in (root / "checkpoints").glob("made-*"):
-        jobs.delete(experiment)
+        control.delete(experiment)
 
 
 def _fork(life: Callable[[], object], root: Path | None = None, touches: int = 0) -> int:

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import timm  # noqa: F401 - what each life would have to load
 
-from core.runs import directory, jobs, series
-from core.runs.directory import RunStatus
+from core.experiments import directory
+from core.experiments.directory import RunStatus
+from core.jobs import control, series
 from tests.lasting import PHASES, phase
 
 N_BLIND = 14  # kills at a random moment or file
@@ -38,10 +39,10 @@ def main(folder: Path, data: Path, seed: int, hold: Path) -> None:
     n_kills = n_blind = n_late = 0
     while not is_completed(folder):
         for run in directory.runs(folder):
-            if jobs.derived_status(run).state in jobs.RESUMABLE:
+            if control.derived_status(run).state in control.RESUMABLE:
                 directory.write_status(run, RunStatus("queued"))
         aim, amount = "none", 0.0
-        if n_blind < N_BLIND and jobs.progress(folder).share < 0.7:  # a fast machine must not be done before the late ones
+        if n_blind < N_BLIND and control.progress(folder).share < 0.7:  # a fast machine must not be done before the late ones
             aim, amount = (("moment", chance.uniform(0, 1)), ("file", chance.randint(1, 60)))[n_blind % 2]
             n_blind += 1
         elif n_late < 2 * len(LATE):

@@ -1,6 +1,7 @@
 """What tests of interruptions share: an experiment that is saved at every step, waiting for a moment of it, and whether two
 experiments found the very same numbers."""
 
+import os
 import re
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
-from core.runs import directory, jobs, planning
+from core.experiments import directory, planning
+from core.jobs import control, launch
 from tests.conftest import TINY, tiny
 from tests.waiting import DEADLINE, until
 
@@ -25,7 +27,7 @@ PHASES = {"building": "building the encoder", "opening": "opening the images", "
 
 def lasting(root: Path, **changes: object) -> Path:
     """Starts an experiment of one seed that trains long enough to be interrupted; its root is `root`/checkpoints."""
-    return planning.launch(planning.plan(tiny(**{**CONFIG, **changes})), root / "checkpoints", root / "data", device="cpu")
+    return launch.start(planning.plan(tiny(**{**CONFIG, **changes})), root / "checkpoints", root / "data", device="cpu")
 
 
 class Hold:
@@ -40,6 +42,7 @@ class Hold:
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._path = path
         monkeypatch.setenv("DUET_HOLD", str(path))
+        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "children"), prepend=os.pathsep)
 
     def at(self, pattern: str, run: str = "", name: str = "state.json") -> None:
         """Names the moment: a run whose name begins so has put a file in place that holds the pattern."""
@@ -58,7 +61,7 @@ class Hold:
 
 def trainers(folder: Path) -> list[psutil.Process]:
     """Living processes that train an experiment."""
-    return [process for process in processes_of(folder) if "core.runs.series" in process.info["cmdline"]]
+    return [process for process in processes_of(folder) if "core.jobs.series" in process.info["cmdline"]]
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
@@ -73,7 +76,7 @@ def _is_still(process: psutil.Process) -> bool:
 
 def states(folder: Path) -> dict[str, str]:
     """What each run of an experiment is at, in words: what a test that waited in vain shows."""
-    found = {run.name: jobs.derived_status(run) for run in directory.runs(folder)}
+    found = {run.name: control.derived_status(run) for run in directory.runs(folder)}
     return {name: f"{status.state} {status.phase} {status.message}".strip() for name, status in found.items()}
 
 
@@ -85,9 +88,9 @@ def phase(run: Path) -> str:
 
 def resume_and_finish(folder: Path, data: Path) -> None:
     """Resumes whatever can be and waits until all is completed."""
-    assert jobs.resume(directory.runs(folder), data, "cpu"), "nothing could be resumed"
-    assert jobs.wait(folder, DEADLINE)
-    states = {run.name: jobs.derived_status(run) for run in directory.runs(folder)}
+    assert control.resume(directory.runs(folder), data, "cpu"), "nothing could be resumed"
+    assert control.wait(folder, DEADLINE)
+    states = {run.name: control.derived_status(run) for run in directory.runs(folder)}
     assert {status.state for status in states.values()} == {"completed"}, states
 
 

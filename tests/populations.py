@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from core.analysis import metrics
-from core.runs.scoring import Scores
+from core.results.scoring import Scores
 
 CONFIG = {"experiment": "drawn", "seed": 0}
 

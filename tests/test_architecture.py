@@ -8,15 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tools import package_graph
+
 PROJECT = Path(__file__).resolve().parents[1]
 MODULES = sorted(".".join(path.relative_to(PROJECT).with_suffix("").parts) for path in (PROJECT / "core").rglob("*.py")
                  if path.name != "__init__.py")
-LIGHT = ("data", "analysis", "report", "config", "encoders", "experiment_file", "objectives", "preprocessing", "seal",
-         "wording")
-TORCH_FREE = [name for name in MODULES if name.split(".")[1] in LIGHT] + [
-    "core.runs.directory", "core.runs.jobs", "core.runs.planning", "core.runs.scoring", "core.runs.verdict", "core.runs.film",
-    "core.runs.layout", "core.runs.query", "core.runs.fetch", "core.runs.worker", "core.runs.device_queue",
-    "core.runs.failures", "core.runs.exports", "core.runs.usage"]
+WITH_TORCH = {"core.jobs.series", "core.jobs.execution", "core.inference.embedding"}  # and training
+TORCH_FREE = [name for name in MODULES if name.split(".")[1] not in ("training", "benchmark") and name not in WITH_TORCH]
 PAGES = sorted((PROJECT / "pages").glob("*.py"))
 
 
@@ -61,34 +59,36 @@ def test_umap_is_never_imported_with_a_module() -> None:
 
 
 def test_jobs_starts_the_worker_without_importing_it() -> None:
-    assert "core.runs.worker" not in loaded_after("import core.runs.jobs")
-    assert "core.runs.worker" in (PROJECT / "core" / "runs" / "jobs.py").read_text(encoding="utf-8")
+    assert "core.jobs.worker" not in loaded_after("import core.jobs.control")
+    assert "core.jobs.worker" in (PROJECT / "core" / "jobs" / "control.py").read_text(encoding="utf-8")
 
 
 def test_the_trainer_knows_no_folders() -> None:
     loaded = loaded_after("import core.training.trainer")
-    assert not [name for name in loaded if name.startswith("core.runs")]
+    assert not [name for name in loaded if name.startswith(("core.experiments", "core.results", "core.jobs"))]
     assert not {"pathlib", "os", "shutil"} & imports_of(PROJECT / "core" / "training" / "trainer.py")
 
 
-@pytest.mark.parametrize("layer", ["data", "training", "analysis"])
-def test_lower_layers_do_not_know_runs_or_report(layer: str) -> None:
-    for path in (PROJECT / "core" / layer).glob("*.py"):
-        assert not [name for name in imports_of(path) if name.startswith(("core.runs", "core.report"))], path
+def test_no_room_imports_one_above_it() -> None:
+    arrows = package_graph.imports()
+    assert ("jobs", "training") in arrows, "the graph must list what is imported"
+    assert package_graph.upward_of(arrows) == []
+    assert set(package_graph.ROOMS[1:]) == {path.parent.name for path in (PROJECT / "core").glob("*/__init__.py")}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_pages_reach_neither_training_nor_each_other(path: Path) -> None:
     screens = {f"pages.{other.stem}" for other in PAGES if not other.stem.startswith("_")}
     imported = imports_of(path)
-    forbidden = ("torch", "timm", "torchvision", "core.training", "core.runs.worker", "core.runs.series",
-                 "core.runs.execution", "core.runs.inference", "umap")
+    forbidden = ("torch", "timm", "torchvision", "core.training", "core.jobs.worker", "core.jobs.series",
+                 "core.jobs.execution", "core.inference.embedding", "umap")
     assert not [name for name in imported if name.startswith(forbidden)]
     assert not imported & screens
 
 
 def test_no_module_is_named_for_nothing() -> None:
-    names = {path.stem for folder in ("core", "pages", "tests") for path in (PROJECT / folder).rglob("*.py")}
+    names = {path.stem for folder in ("core", "pages", "tests", "benchmarks", "tools")
+             for path in (PROJECT / folder).rglob("*.py")}
     assert not names & {"utils", "helpers", "common", "misc"}
 
 
@@ -101,7 +101,7 @@ def tree_of(page: str) -> str:
 def test_the_docs_print_the_tree_as_it_is() -> None:
     tree = tree_of("docs/extending.md")
     described = set(re.findall(r"(\w+\.py)\b", tree))
-    files = {path.name for folder in ("core", "pages") for path in (PROJECT / folder).rglob("*.py")
+    files = {path.name for folder in ("core", "pages", "tools") for path in (PROJECT / folder).rglob("*.py")
              if path.name != "__init__.py"} | {"streamlit_app.py", "main.py"}
     assert described >= files, files - described
     assert described <= files | {"conftest.py", "test_browser.py", "test_architecture.py"}, described - files

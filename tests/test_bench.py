@@ -12,8 +12,9 @@ import torch
 import yaml
 
 from core import config as configuration
-from core.runs import bench, bench_plain, bench_subjects, jobs
-from core.runs.bench_subjects import Subject
+from core.benchmark import bench, plain_pytorch, workloads
+from core.benchmark.workloads import Subject
+from core.jobs import control
 from tests.conftest import TINY
 from tests.test_cli import DEMO, duet, refused
 from tests.waiting import until
@@ -56,11 +57,11 @@ def test_the_plain_pipeline_is_a_process_of_its_own_that_rests_between_its_turns
     monkeypatch.setenv("MALLOC_TOP_PAD_", "268435456")
     config = configuration.parse({**TINY, "dataset": {"source": "folder", "root": str(image_folder)},
                                   "training": {"batch": {"classes": 2, "samples": 4}}, "images_per_class": ["all"]})
-    case = bench_subjects.prepare(config, tmp_path, torch.device("cpu"))
-    with bench_plain.process(case) as plain:
+    case = workloads.prepare(config, tmp_path, torch.device("cpu"))
+    with plain_pytorch.process(case) as plain:
         assert bench._speeds({"plain": plain}, {"plain": 2}, 2, case.device)["plain"] > 0
-        [child] = [child for child in psutil.Process().children() if bench_plain.__name__ in child.cmdline()]
-        assert not jobs.ENVIRONMENT.keys() & child.environ().keys()
+        [child] = [child for child in psutil.Process().children() if plain_pytorch.__name__ in child.cmdline()]
+        assert not control.ENVIRONMENT.keys() & child.environ().keys()
         until(lambda: not child.children())
         with plain.ready() as steps:
             steps(1)

@@ -12,7 +12,9 @@ from streamlit.testing.v1 import AppTest
 
 import main
 from core.analysis import table as tables
-from core.runs import best, directory, inference, reporting
+from core.experiments import best, directory
+from core.inference import embedding
+from core.report import gathering
 from core.training import checkpoint, encoder, objectives
 from tests.conftest import TINY, run_in_process, tiny
 
@@ -39,7 +41,7 @@ def test_a_run_that_only_harms_exports_the_very_weights_it_began_with(harmed: Pa
     assert all(torch.equal(value, first[key]) for key, value in exported.items())
     last = checkpoint.load(harmed / NAME / "last.safetensors")[0]
     assert not torch.equal(last["encoder.conv1.0.weight"], first["conv1.0.weight"]), "it was trained"
-    loaded = inference.load_encoder(harmed / NAME)[0].state_dict()
+    loaded = embedding.load_encoder(harmed / NAME)[0].state_dict()
     assert all(torch.equal(loaded[key], first[key]) for key in first)
 
 
@@ -66,7 +68,7 @@ def test_the_command_line_and_the_report_say_so(harmed: Path, tmp_path: Path, ca
     main._conclude(harmed, Namespace(json=False))
     assert capsys.readouterr().out.count(SAID) == 1
     assert "best: epoch 0, the encoder before training" in main._last_score(harmed / NAME)
-    reporting.write(harmed, tmp_path / "report.html")
+    gathering.write(harmed, tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text(encoding="utf-8").count(SAID) == 1
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from core.runs import board, directory
-from core.runs.board import Board
+from core.experiments import board, directory
+from core.experiments.board import Board
 from tests.conftest import run_experiment, tiny
 
 

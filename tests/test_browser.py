@@ -11,7 +11,8 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from core.runs import device_queue, directory, jobs
+from core.experiments import directory
+from core.jobs import control, device_queue
 from tests.browsing import Server, ask, headline, walk, window
 from tests.lasting import states, trainers
 from tests.waiting import DEADLINE, until
@@ -22,8 +23,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
     found = Server(tmp_path)
     yield found
     for folder in directory.experiments(found.checkpoints):
-        jobs.stop(directory.runs(folder))
-        jobs.wait(folder, DEADLINE)
+        control.stop(directory.runs(folder))
+        control.wait(folder, DEADLINE)
     found.stop()
 
 
@@ -60,7 +61,7 @@ def standing_still(folder: Path, n_frames: int) -> Iterator[None]:
     processes = trainers(folder)
     for process in processes:
         process.suspend()
-    assert jobs.progress(folder).state == "running", "it must stand still while it trains"
+    assert control.progress(folder).state == "running", "it must stand still while it trains"
     try:
         yield
     finally:
@@ -119,16 +120,16 @@ def test_a_run_goes_on_without_its_page_and_its_server(server: Server, page: Pag
     page.get_by_role("button", name="Run the demo").click()
     page.wait_for_url("**/watch?experiment=demo")
     folder = server.checkpoints / "demo"
-    until(lambda: jobs.progress(folder).share > 0)
+    until(lambda: control.progress(folder).share > 0)
     worker = directory.read_json(folder / "worker.json")
 
     with standing_still(folder, n_frames=1):
         page.reload()
         expect(page.get_by_role("heading", name="Training:")).to_be_visible()
         server.stop()
-        assert jobs.is_alive(worker["pid"], worker["pid_created"])
-        share = jobs.progress(folder).share
-    until(lambda: jobs.progress(folder).share > share)
+        assert control.is_alive(worker["pid"], worker["pid_created"])
+        share = control.progress(folder).share
+    until(lambda: control.progress(folder).share > share)
 
     with standing_still(folder, n_frames=1):
         server.start()
@@ -143,7 +144,7 @@ def test_a_run_goes_on_without_its_page_and_its_server(server: Server, page: Pag
     page.goto(server.address)
     expect(page.get_by_text("resume, or delete it")).to_be_visible()
     page.get_by_role("button", name="Resume").click()
-    until(lambda: jobs.is_worker_alive(folder))
+    until(lambda: control.is_worker_alive(folder))
 
 
 class Watcher(threading.Thread):
@@ -203,7 +204,7 @@ def test_eight_experiments_from_two_windows_run_one_by_one_in_order_though_the_s
             names += pair.values()
     page.goto("about:blank")  # who watches takes time from who works
     folders = [server.checkpoints / name for name in names]
-    until(lambda: all(jobs.progress(folder).state == "completed" for folder in folders))
+    until(lambda: all(control.progress(folder).state == "completed" for folder in folders))
     watcher.done.set()
     watcher.join()
     assert watcher.at_work == sorted(names, key=watcher.numbers.get), "in order, none twice, none lost"

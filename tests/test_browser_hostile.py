@@ -8,8 +8,9 @@ import pyarrow.parquet as parquet
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from core.report import html
-from core.runs import directory, reporting, scoring
+from core.experiments import directory
+from core.report import gathering, html
+from core.results import scoring
 from core.visible import visible
 from tests.browsing import Server, in_spaces, lasso, open_spaces, window
 from tests.conftest import run_in_process
@@ -108,7 +109,7 @@ def test_spaces_and_every_closer_view(server: Server, page: Page) -> None:
 
 def test_pages_to_take_along_ask_no_address(server: Server, browser: Browser, tmp_path: Path) -> None:
     folder = server.checkpoints / "names"
-    reporting.write(folder, tmp_path / "report.html")
+    gathering.write(folder, tmp_path / "report.html")
     html.write_space(scoring.read_embeddings(folder / A_RUN), f"names/{A_RUN}", tmp_path / "space.html")
     context = browser.new_context(offline=True)
     for name in ("report.html", "space.html"):

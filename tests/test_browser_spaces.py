@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from core.analysis import table as tables
-from core.runs import selections
+from core.experiments import selections
 from tests.browsing import Server, chosen, in_spaces, lasso, open_spaces, say_selected, walk, window
 from tests.conftest import run_in_process, tiny
 from tests.waiting import until

@@ -9,7 +9,8 @@ import pytest
 from core.analysis import changes, clustering, paired_tests
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
-from core.runs import directory, scoring
+from core.experiments import directory
+from core.results import scoring
 from tests import conftest
 
 

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 import main
 from core import experiment_file
 from core.analysis.metrics import SHORT
-from core.runs import directory
+from core.experiments import directory
 from tests.conftest import TINY
 from tests.waiting import DEADLINE
 

@@ -10,7 +10,8 @@ import pytest
 
 from core.analysis import low_data
 from core.analysis.metrics import HEADLINE
-from core.runs import curve, directory, planning, scoring
+from core.experiments import directory, planning
+from core.results import curve, scoring
 from tests.conftest import run_in_process, tiny
 
 CURVE = {"name": "few", "objectives": ["classification", "supcon", {"name": "triplet", "mining": "batch_hard"}],

@@ -11,8 +11,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import main
-from core.runs import directory, examination, jobs, series, verdict
-from core.runs.directory import RunStatus
+from core.experiments import directory
+from core.experiments.directory import RunStatus
+from core.jobs import control, series
+from core.results import examination, verdict
 from core.training.ranks import Ranks
 from tests.conftest import opened, run_in_process, tiny
 from tests.images import three_classes
@@ -269,7 +271,7 @@ def test_damage_of_one_run_is_no_fault_of_another(pair: tuple[Path, Path], tmp_p
     again = damaged / "untrained-15-seed0"
     directory.write_status(again, RunStatus("queued"))
     series.work_through(damaged, tmp_path / "data", "cpu", Ranks())
-    assert jobs.last_state(again) == "completed"
+    assert control.last_state(again) == "completed"
 
 
 def test_a_damaged_run_is_resumed_to_the_same_numbers(pair: tuple[Path, Path], tmp_path: Path) -> None:
@@ -277,9 +279,9 @@ def test_a_damaged_run_is_resumed_to_the_same_numbers(pair: tuple[Path, Path], t
     half(damaged / RUN / "embeddings.parquet")
     shutil.rmtree(damaged / "untrained-15-seed0")
     assert {item.path.parent.name for item in examination.examine(damaged)} == {RUN, "untrained-15-seed0"}
-    again = jobs.resume(directory.runs(damaged), tmp_path / "data", "cpu")
+    again = control.resume(directory.runs(damaged), tmp_path / "data", "cpu")
     assert {run.name for run in again} == {RUN, "untrained-15-seed0"}
-    assert jobs.wait(damaged, DEADLINE)
+    assert control.wait(damaged, DEADLINE)
     for name in (RUN, "untrained-15-seed0"):
         assert_same_run(damaged / name, good / name)
     assert not examination.examine(damaged)

@@ -13,8 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.runs import device_queue, directory, jobs
-from core.runs.device_queue import Ticket
+from core.experiments import directory
+from core.jobs import control, device_queue
+from core.jobs.device_queue import Ticket
 from tests.conftest import PROJECT
 from tests.lasting import Hold, lasting
 from tests.waiting import DEADLINE, until
@@ -124,8 +125,8 @@ CROWD = """
 import json, os, sys, time
 from pathlib import Path
 import psutil
-from core.runs import device_queue
-from core.runs.device_queue import Ticket
+from core.jobs import device_queue
+from core.jobs.device_queue import Ticket
 folder = Path(sys.argv[1])
 me = psutil.Process()
 with device_queue.next_number(folder.parent) as number:
@@ -152,10 +153,10 @@ def test_a_crowd_goes_one_by_one_in_order_though_one_dies_at_work(tmp_path: Path
 
 
 def test_waiting_loads_nothing_heavy() -> None:
-    code = "import sys, core.runs.worker; print(*sys.modules)"
+    code = "import sys, core.jobs.worker; print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     loaded = result.stdout.split()
-    assert "core.runs.device_queue" in loaded
+    assert "core.jobs.device_queue" in loaded
     assert not {"torch", "timm", "numpy", "pyarrow", "sklearn", "pandas"} & set(loaded)
 
 
@@ -192,7 +193,7 @@ def test_eight_experiments_of_two_killed_starters_run_one_by_one_in_order(tmp_pa
                if any(directory.read_status(run).state == "running" for run in directory.runs(folder))]
         assert len(now) <= 1, f"at work at once: {now}"
         at_work.extend(name for name in now if name not in at_work[-1:])
-        return not any(jobs.is_worker_alive(folder) for folder in folders)
+        return not any(control.is_worker_alive(folder) for folder in folders)
 
     until(is_over, seen=lambda: at_work)
     assert at_work == order, "each once, none twice, none lost"
@@ -208,11 +209,11 @@ def test_without_the_queue_nobody_is_waited_for(tmp_path: Path, hold: Hold) -> N
     trainer = hold.wait(first)
     second = directory.create(directory.read_config(first).model_copy(update={"name": "second"}),
                               directory.read_manifest(first), first.parent)
-    jobs.start(second, tmp_path / "data", "cpu", queue=False)
+    control.start(second, tmp_path / "data", "cpu", queue=False)
     assert device_queue.position(second) is None
     until(lambda: directory.read_records(second / "classification-15-seed0"))
     assert any(directory.read_status(run).state == "running" for run in directory.runs(first))
     trainer.resume()
     for folder in (first, second):
-        jobs.stop(directory.runs(folder))
-        assert jobs.wait(folder, DEADLINE)
+        control.stop(directory.runs(folder))
+        assert control.wait(folder, DEADLINE)

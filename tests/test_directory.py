@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from core.config import ConfigError
-from core.runs import directory, planning
-from core.runs.directory import RunStatus
+from core.experiments import directory, planning
+from core.experiments.directory import RunStatus
 from tests.conftest import tiny
 
 

@@ -10,8 +10,9 @@ import torch
 from core import scored_by
 from core.config import ExperimentConfig, RunConfig
 from core.data import pixels, sources
-from core.runs import directory, execution, planning, trials
-from core.runs.execution import Stopped, Workplace
+from core.experiments import directory, planning, trials
+from core.jobs import execution
+from core.jobs.execution import Stopped, Workplace
 from core.training import checkpoint, encoder
 from tests.conftest import tiny
 from tests.lasting import assert_same_run

@@ -12,9 +12,10 @@ from PIL import Image
 
 import main
 from core.analysis import table as tables
+from core.experiments import directory
+from core.experiments.directory import RunStatus
 from core.files import Damaged
-from core.runs import directory, exports, inference, query
-from core.runs.directory import RunStatus
+from core.inference import embedding, exports, query
 from core.training import checkpoint
 
 RUN = "supcon-15-seed0"
@@ -58,7 +59,7 @@ def test_weights_of_another_run_are_not_exported(experiment: Path, tmp_path: Pat
     code, error = duet(experiment, capsys, "export", f"tiny/{RUN}", "--output", tmp_path / "taken.safetensors")
     assert code == 1 and "must be the weights that gave" in error
     with pytest.raises(Damaged, match="must be the weights that gave"):
-        inference.load_encoder(experiment / RUN)
+        embedding.load_encoder(experiment / RUN)
 
 
 def test_an_output_that_cannot_be_finished_leaves_the_one_before(experiment: Path, tmp_path: Path, monkeypatch) -> None:
@@ -104,7 +105,7 @@ def test_a_run_that_is_not_completed_embeds_only_when_asked(experiment: Path, im
 
 
 def test_a_completed_runs_table_says_so(experiment: Path, image_folder: Path) -> None:
-    table, _ = inference.embed_folder(experiment / RUN, image_folder, torch.device("cpu"))
+    table, _ = embedding.embed_folder(experiment / RUN, image_folder, torch.device("cpu"))
     assert table.metadata["unfinished"] is None
 
 
@@ -183,7 +184,7 @@ def test_a_name_that_is_no_text_is_left_out_only(experiment: Path, tmp_path: Pat
     (folder / "notes.txt").write_text("three")
     (folder / ".hidden.png").write_bytes(b"")
     (folder / "page.jpg").write_text("<html>")
-    table, left_out = inference.embed_folder(experiment / RUN, folder, torch.device("cpu"))
+    table, left_out = embedding.embed_folder(experiment / RUN, folder, torch.device("cpu"))
     assert table.sample_id.tolist() == ["0.png", "1.png", "2.png"]
     assert sorted(left_out) == [("caf\\udce9.png", "its name is not text"), ("page.jpg", "not an image file that can be read")]
     assert table.metadata["folder"] == {"left_out": [list(item) for item in left_out], "other_files": {".txt": 1, "hidden": 1}}

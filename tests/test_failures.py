@@ -11,9 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from core.runs import directory, failures, jobs, planning
-from core.runs.directory import RunStatus
-from core.runs.failures import ProcessEnded
+from core.experiments import directory, planning
+from core.experiments.directory import RunStatus
+from core.jobs import control, failures, launch
+from core.jobs.failures import ProcessEnded
 from tests.conftest import run_experiment, tiny
 from tests.waiting import DEADLINE
 
@@ -74,7 +75,7 @@ def test_a_loss_that_is_no_number_is_diverged(tmp_path: Path) -> None:
         budget={"images": 8000, "epochs": 2})  # each step makes a weight -9 times itself
     folder = run_experiment(config, tmp_path)
     run = folder / "classification-15-seed0"
-    status = jobs.derived_status(run)
+    status = control.derived_status(run)
     assert (status.state, status.kind) == ("failed", "diverged")
     assert "lower training.lr" in status.message and "\n" not in status.message
     assert "Traceback" in (run / "worker.log").read_text()
@@ -91,10 +92,10 @@ def test_images_gone_or_changed_since_the_manifest(harm: Callable[[Path], None],
                   training={"batch": {"classes": 2, "samples": 4}})
     checked = planning.plan(config)
     harm(image_folder / "dark" / "dark_0_0.png")
-    folder = planning.launch(checked, tmp_path / "checkpoints", tmp_path / "data", device="cpu")
-    assert jobs.wait(folder, DEADLINE)
+    folder = launch.start(checked, tmp_path / "checkpoints", tmp_path / "data", device="cpu")
+    assert control.wait(folder, DEADLINE)
     for run in directory.runs(folder):
-        status = jobs.derived_status(run)
+        status = control.derived_status(run)
         assert (status.state, status.kind) == ("failed", "data")
         assert "dark_0_0.png" in status.message and said in status.message and "\n" not in status.message
     assert "Traceback" in (folder / "worker.log").read_text()

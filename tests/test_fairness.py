@@ -11,7 +11,7 @@ from core import experiment_file
 from core.analysis import fairness
 from core.analysis import table as tables
 from core.config import RunConfig
-from core.runs import protocol
+from core.results import protocol
 from tests.conftest import PROJECT, tiny
 
 FIELDS = sorted(fairness.flatten(protocol.of_config(tiny().runs()[1])))

@@ -9,8 +9,8 @@ import pytest
 
 from core.analysis import trust
 from core.data.manifest import Manifest
-from core.runs import directory
-from core.runs.film import Film, probe_rows, read_frame
+from core.experiments import directory
+from core.experiments.film import Film, probe_rows, read_frame
 
 
 def manifest(sizes: dict[str, int], n_other: int = 4) -> Manifest:

@@ -18,8 +18,8 @@ from PIL import Image, features
 
 from core.data import decoding, memory, reading
 from core.data.scan import scan
+from core.jobs import failures
 from core.preprocessing import Geometry
-from core.runs import failures
 from tests.images import encoded, noise, png_header
 
 PROJECT = Path(decoding.__file__).resolve().parents[2]

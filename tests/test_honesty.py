@@ -10,7 +10,7 @@ import pytest
 
 from core.analysis import comparison, retrieval
 from core.analysis.metrics import METRICS
-from core.runs import scoring
+from core.results import scoring
 from tests.conftest import run_experiment, tiny
 from tests.populations import Population, measured_arm, scores
 

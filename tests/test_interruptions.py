@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.runs import directory, jobs, planning
+from core.experiments import directory, planning
+from core.jobs import control
 from core.training import checkpoint
 from tests.conftest import run_experiment, tiny
 from tests.lasting import CONFIG, PHASES, Hold, assert_same_numbers, lasting, processes_of, resume_and_finish, states
@@ -33,9 +34,9 @@ def test_killed_at_twenty_moments_it_ends_like_an_uninterrupted_run(whole: Path,
     checked = planning.plan(tiny(**CONFIG))
     folder = directory.create(checked.config, checked.manifest, tmp_path / "checkpoints")
     with (tmp_path / "out").open("wb") as out:
-        process = jobs.start_module("tests.killing", [str(folder), str(tmp_path / "data"), str(SEED),
+        process = control.start_module("tests.killing", [str(folder), str(tmp_path / "data"), str(SEED),
                                                       str(tmp_path / "hold.json")], out)
-    until(lambda: not jobs.is_alive(process["pid"], process["pid_created"]), seen=lambda: states(folder))
+    until(lambda: not control.is_alive(process["pid"], process["pid_created"]), seen=lambda: states(folder))
     printed = (tmp_path / "out").read_text()
     kills = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     assert len(kills) >= 20, printed[-3000:]
@@ -52,10 +53,10 @@ def test_a_killed_worker_takes_its_trainer_along_is_lost_and_resumes_exactly(who
     hold.wait(folder)
     os.kill(directory.read_json(folder / "worker.json")["pid"], signal.SIGKILL)
     until(lambda: not processes_of(folder), seen=lambda: processes_of(folder))
-    status = jobs.derived_status(run)
+    status = control.derived_status(run)
     assert status.state == "lost"
     assert "resume it" in status.message and "delete it" in status.message
-    assert jobs.progress(folder).state == "lost"
+    assert control.progress(folder).state == "lost"
     resume_and_finish(folder, tmp_path / "data")
     assert_same_numbers(folder, whole)
 
@@ -66,8 +67,8 @@ def test_a_trainer_killed_for_want_of_memory_fails_in_one_line_and_resumes_exact
     folder = lasting(tmp_path)
     run = folder / "supcon-15-seed0"
     hold.wait(folder).kill()  # as the kernel does when memory runs out
-    assert jobs.wait(folder, DEADLINE)
-    status = jobs.derived_status(run)
+    assert control.wait(folder, DEADLINE)
+    status = control.derived_status(run)
     assert (status.state, status.kind) == ("failed", "memory")
     assert "SIGKILL" in status.message and "\n" not in status.message
     resume_and_finish(folder, tmp_path / "data")
@@ -84,10 +85,10 @@ def test_a_stop_in_each_phase_ends_it_and_changes_no_number(whole: Path, tmp_pat
         if folder is None:
             folder = lasting(tmp_path)
         else:
-            jobs.resume(directory.runs(folder), tmp_path / "data", "cpu")
+            control.resume(directory.runs(folder), tmp_path / "data", "cpu")
         stop_held(folder, hold)
-    jobs.resume(directory.runs(folder), tmp_path / "data", "cpu")
-    assert jobs.wait(folder, DEADLINE)
+    control.resume(directory.runs(folder), tmp_path / "data", "cpu")
+    assert control.wait(folder, DEADLINE)
     assert_same_numbers(folder, whole)
 
 
@@ -118,8 +119,8 @@ def test_a_stop_while_waiting_in_the_queue(tmp_path: Path, hold: Hold) -> None:
     trainer = hold.wait(first)
     second = lasting(tmp_path, name="second", budget={"images": 640, "epochs": 2})
     stop(second)
-    assert jobs.is_worker_alive(first)
-    jobs.stop(directory.runs(first))
+    assert control.is_worker_alive(first)
+    control.stop(directory.runs(first))
     trainer.resume()
     wait_for_stop(first)
     resume_and_finish(second, tmp_path / "data")
@@ -127,21 +128,21 @@ def test_a_stop_while_waiting_in_the_queue(tmp_path: Path, hold: Hold) -> None:
 
 def stop(folder: Path) -> None:
     """Stops an experiment and waits until every unfinished run is stopped and every process gone."""
-    jobs.stop(directory.runs(folder))
+    control.stop(directory.runs(folder))
     wait_for_stop(folder)
 
 
 def stop_held(folder: Path, hold: Hold) -> None:
     """Stops an experiment at the moment that `hold` names."""
     trainer = hold.wait(folder)
-    jobs.stop(directory.runs(folder))
+    control.stop(directory.runs(folder))
     trainer.resume()
     wait_for_stop(folder)
 
 
 def wait_for_stop(folder: Path) -> None:
     """Waits until every unfinished run of an experiment is stopped and every process gone."""
-    until(lambda: {jobs.derived_status(run).state for run in directory.runs(folder)} <= {"stopped", "completed"},
+    until(lambda: {control.derived_status(run).state for run in directory.runs(folder)} <= {"stopped", "completed"},
           seen=lambda: states(folder))
     until(lambda: not processes_of(folder), seen=lambda: processes_of(folder))
     assert not list(folder.glob("*/stop")) or all(directory.read_status(path.parent).state == "stopped"
@@ -154,14 +155,14 @@ def test_stopping_a_run_leaves_the_one_beside_it_at_work(tmp_path: Path, hold: H
     folder = lasting(tmp_path)
     stopped, other = folder / "supcon-15-seed0", folder / "classification-15-seed0"
     trainer = hold.wait(folder)
-    jobs.stop([stopped])
+    control.stop([stopped])
     n_before = len(directory.read_records(other))
     hold.at_phase("training, epoch 5", "classification")
     trainer.resume()
     trainer = hold.wait(folder)
     assert directory.read_status(stopped).state == "stopped"
     assert len(directory.read_records(other)) > n_before
-    jobs.stop([other])
+    control.stop([other])
     trainer.resume()
     wait_for_stop(folder)
 
@@ -169,10 +170,10 @@ def test_stopping_a_run_leaves_the_one_beside_it_at_work(tmp_path: Path, hold: H
 def test_stopping_a_queued_run_marks_it_stopped_and_the_others_go_on(tmp_path: Path, hold: Hold) -> None:
     hold.at_phase("training, epoch 2", "classification")
     folder = lasting(tmp_path)
-    jobs.stop([folder / "supcon-15-seed0"])
+    control.stop([folder / "supcon-15-seed0"])
     trainer = hold.wait(folder)
-    assert jobs.derived_status(folder / "supcon-15-seed0").state == "stopped"
-    jobs.stop(directory.runs(folder))
+    assert control.derived_status(folder / "supcon-15-seed0").state == "stopped"
+    control.stop(directory.runs(folder))
     trainer.resume()
     wait_for_stop(folder)
 
@@ -180,7 +181,7 @@ def test_stopping_a_queued_run_marks_it_stopped_and_the_others_go_on(tmp_path: P
 def test_two_starts_make_one_worker(tmp_path: Path) -> None:
     folder = lasting(tmp_path)
     first = directory.read_json(folder / "worker.json")
-    jobs.start(folder, tmp_path / "data", "cpu")
+    control.start(folder, tmp_path / "data", "cpu")
     assert directory.read_json(folder / "worker.json") == first
     stop(folder)
 
@@ -222,9 +223,9 @@ def test_a_changed_checkpoint_is_refused_by_name_and_the_numbers_stay(arm: str, 
     for name in names:
         change(run / name)
     hold.at(said, run.name)  # in the phase it shows
-    jobs.resume(directory.runs(stopped), tmp_path / "data", "cpu")
+    control.resume(directory.runs(stopped), tmp_path / "data", "cpu")
     hold.wait(stopped).resume()
-    assert jobs.wait(stopped, DEADLINE)
+    assert control.wait(stopped, DEADLINE)
     notes = [record["refused"] for record in directory.read_records(run) if "refused" in record]
     assert notes and all(said in note and str(run / names[0]) in note for note in notes)
     assert said in (run / "worker.log").read_text()
@@ -256,8 +257,8 @@ def test_a_disk_that_fills_up_is_one_line_and_resumes_once_there_is_space(small_
     filler = small_disk / "filler"
     fill(filler)
     trainer.resume()
-    until(lambda: fill(filler) or not jobs.is_worker_alive(folder))  # what a failed save gives back is taken again
-    statuses = [jobs.derived_status(run) for run in directory.runs(folder)[1:]]
+    until(lambda: fill(filler) or not control.is_worker_alive(folder))  # what a failed save gives back is taken again
+    statuses = [control.derived_status(run) for run in directory.runs(folder)[1:]]
     for status in statuses:
         assert (status.state, status.kind) == ("failed", "disk"), statuses
         assert "No space left on device" in status.message and "free some space, then resume" in status.message

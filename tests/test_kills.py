@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from core.runs import directory
+from core.experiments import directory
 from tests import kill_moments
 from tests.conftest import PROJECT
 from tests.lasting import assert_same_numbers

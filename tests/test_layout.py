@@ -8,8 +8,8 @@ import pytest
 from core.analysis import projection, trust
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
-from core.runs import layout
-from core.runs.layout import Settings
+from core.jobs import layout
+from core.jobs.layout import Settings
 from tests.waiting import until
 
 

@@ -189,7 +189,8 @@ def test_queries_and_embed_read_levels_as_the_dataset_does(folder, tmp_path):
     """A dark file alone would be taken for 10 bits; the run's dataset says 12."""
     import torch
 
-    from core.runs import directory, inference, planning
+    from core.experiments import directory, planning
+    from core.inference import embedding
 
     values = {"name": "x", "dataset": {"source": "folder", "root": str(folder)}, "seeds": [0],
               "split": {"fractions": [0.5, 0.25, 0.25]}, "encoder": {"name": "test_convnext", "image_size": 32}}
@@ -198,9 +199,9 @@ def test_queries_and_embed_read_levels_as_the_dataset_does(folder, tmp_path):
     (tmp_path / "new").mkdir()
     for number in range(3):
         (tmp_path / "new" / f"{number}.tif").write_bytes((folder / "dark" / f"{number}.tif").read_bytes())
-    table, left_out = inference.embed_folder(run, tmp_path / "new", torch.device("cpu"))
+    table, left_out = embedding.embed_folder(run, tmp_path / "new", torch.device("cpu"))
     assert not left_out and table.metadata["levels"] == {"16-bit": [0, 4095]}
-    module, data, config, _ = inference.load_encoder(run)
+    module, data, config, _ = embedding.load_encoder(run)
     content = (folder / "dark" / "0.tif").read_bytes()
-    [asked], [alone] = (inference.embed_images(module, data, config, [content], ranges) for ranges in (samples.levels, None))
+    [asked], [alone] = (embedding.embed_images(module, data, config, [content], ranges) for ranges in (samples.levels, None))
     assert np.abs(asked - table.embedding[0]).max() < 1e-5 < np.abs(alone - table.embedding[0]).max()

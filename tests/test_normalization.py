@@ -16,7 +16,8 @@ from torch import nn
 
 from core import config as configuration
 from core.config import ConfigError
-from core.runs import directory, protocol
+from core.experiments import directory
+from core.results import protocol
 from core.training import checkpoint, encoder, normalization, objectives
 from core.training.encoder import DataConfig
 from core.training.trainer import Trainer

@@ -10,9 +10,12 @@ from PIL import Image
 from core import config as configuration
 from core.analysis import fairness
 from core.config import ConfigError
+from core.experiments import directory, planning
+from core.experiments.directory import RunStatus
+from core.inference import embedding
+from core.jobs import control, launch
 from core.preprocessing import RoundedGeometry
-from core.runs import directory, inference, jobs, planning, protocol
-from core.runs.directory import RunStatus
+from core.results import protocol
 from core.training import encoder
 from tests.conftest import tiny
 
@@ -47,9 +50,9 @@ def test_an_older_runs_folder_is_embedded_as_it_was(experiment: Path, tmp_path: 
     for number in range(6):
         levels = generator.integers(0, 256, (30 + 7 * number, 50, 3), dtype=np.uint8)
         Image.fromarray(levels).save(folder / f"{number}.png")
-    new, _ = inference.embed_folder(experiment / RUN, folder, torch.device("cpu"))
+    new, _ = embedding.embed_folder(experiment / RUN, folder, torch.device("cpu"))
     make_older(experiment)
-    old, _ = inference.embed_folder(experiment / RUN, folder, torch.device("cpu"))
+    old, _ = embedding.embed_folder(experiment / RUN, folder, torch.device("cpu"))
     assert (new.metadata["encoder"]["geometry"], old.metadata["encoder"]["geometry"]) == ("timm", "rounded")
     assert np.abs(new.embedding - old.embedding).max() > 1e-3
     settings = fairness.differences(protocol.of_table(old), protocol.of_table(new))
@@ -59,12 +62,12 @@ def test_an_older_runs_folder_is_embedded_as_it_was(experiment: Path, tmp_path: 
 def test_an_older_run_goes_on_in_its_own_geometry(tmp_path: Path) -> None:
     """Resumed through the real worker: its decoded images, its table and its weights say which geometry they have."""
     plan = planning.plan(tiny(seeds=[0], objectives=["supcon"]))
-    folder = planning.lay_out(plan, tmp_path / "checkpoints")
+    folder = launch.lay_out(plan, tmp_path / "checkpoints")
     make_older(folder)
     for run in directory.runs(folder):
         directory.write_status(run, RunStatus("stopped"))
-    assert jobs.resume(directory.runs(folder), tmp_path / "data", "cpu")
-    assert jobs.wait(folder, seconds=600)
+    assert control.resume(directory.runs(folder), tmp_path / "data", "cpu")
+    assert control.wait(folder, seconds=600)
     run = folder / "supcon-15-seed0"
     assert directory.read_status(run).state == "completed"
     manifest = directory.read_manifest(folder)

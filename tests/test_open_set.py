@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 
 from core.analysis import clustering, retrieval
 from core.analysis import table as tables
-from core.runs import directory, scoring, verdict
+from core.experiments import directory
+from core.results import scoring, verdict
 from tests.conftest import run_in_process, tiny
 
 

@@ -5,8 +5,10 @@ import signal
 import time
 from pathlib import Path
 
-from core.runs import directory, jobs, openings, scoring, verdict
-from core.runs.directory import RunStatus
+from core.experiments import directory, openings
+from core.experiments.directory import RunStatus
+from core.jobs import control
+from core.results import scoring, verdict
 from tests.lasting import Hold, lasting, resume_and_finish
 from tests.waiting import until
 
@@ -35,7 +37,7 @@ def test_a_kill_between_scoring_and_completion_is_counted_when_the_end_is_repeat
     run = folder / TRAINED[1]
     hold.wait(folder)
     os.kill(directory.read_json(folder / "worker.json")["pid"], signal.SIGKILL)
-    until(lambda: jobs.derived_status(run).state == "lost")
+    until(lambda: control.derived_status(run).state == "lost")
     assert [item.why for item in openings.openings(folder)] == [openings.END_OF_RUN]
     resume_and_finish(folder, tmp_path / "data")
     assert [(item.run, item.why) for item in openings.openings(folder)] == [

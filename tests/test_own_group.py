@@ -15,7 +15,8 @@ from core.config import SplitConfig
 from core.data import split
 from core.data.duplicates import Pair
 from core.data.manifest import Manifest
-from core.runs import directory, readouts, scoring, verdict
+from core.experiments import directory
+from core.results import readouts, scoring, verdict
 from tests.test_retrieval import cosine, on_circle, random_space
 
 DEFUNGI = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "defungi"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from core.runs import directory, openings
+from core.experiments import directory, openings
 from tests.conftest import put_into
 from tests.test_verdict import spoil
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.analysis import table as tables
-from core.runs import selections
+from core.experiments import selections
 from tests.conftest import put_into
 
 

@@ -9,7 +9,8 @@ from streamlit.testing.v1 import AppTest
 from core.analysis import changes, clustering, suggestions
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
-from core.runs import directory, planning, scoring
+from core.experiments import directory, planning
+from core.results import scoring
 from pages import _spaces, _strips
 from tests import conftest
 

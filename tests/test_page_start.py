@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from core.runs import directory, jobs
+from core.experiments import directory
+from core.jobs import control
 from tests.conftest import put_into
 
 
@@ -39,8 +40,8 @@ def test_running_shows_progress_and_stop_asks_to_stop(screen, experiment: Path) 
     app = screen("start")
     assert "run 4 of 6" in words(app)
     app.button(key="stop-tiny").click().run()
-    assert all(jobs.is_stop_requested(run) for run in directory.runs(experiment)[3:])
-    assert not any(jobs.is_stop_requested(run) for run in directory.runs(experiment)[:3])
+    assert all(control.is_stop_requested(run) for run in directory.runs(experiment)[3:])
+    assert not any(control.is_stop_requested(run) for run in directory.runs(experiment)[:3])
 
 
 def test_delete_removes_the_experiment(screen, experiment: Path) -> None:

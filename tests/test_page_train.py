@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from core.experiments import directory
+from core.jobs import control
 from core.objectives import OBJECTIVES, Objective
-from core.runs import directory, jobs
 from tests.conftest import put_into
 from tests.waiting import DEADLINE
 
@@ -67,11 +68,11 @@ def test_start_lays_out_the_experiment_and_goes_to_watch(screen, tmp_path: Path)
     folder = tmp_path / "checkpoints" / "mine"
     try:
         assert directory.read_config(folder).arms == ("classification", "supcon")
-        assert jobs.is_worker_alive(folder)
+        assert control.is_worker_alive(folder)
         assert app.header[0].value.startswith(("Starting", "Waiting for the device", "Training"))
     finally:
-        jobs.stop(directory.runs(folder))
-        assert jobs.wait(folder, DEADLINE)
+        control.stop(directory.runs(folder))
+        assert control.wait(folder, DEADLINE)
 
 
 def field(app, kind: str, label: str):
@@ -111,8 +112,8 @@ def test_a_curve_after_an_experiment_takes_its_settings_and_starts(screen, exper
         same = ("dataset", "split", "encoder", "objectives", "seeds", "budget", "evaluation")
         assert [getattr(after, key) for key in same] == [getattr(before, key) for key in same]
     finally:
-        jobs.stop(directory.runs(folder))
-        assert jobs.wait(folder, DEADLINE)
+        control.stop(directory.runs(folder))
+        assert control.wait(folder, DEADLINE)
 
 
 @pytest.mark.parametrize("images", [1, 10**15])

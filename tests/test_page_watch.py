@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from core import scored_by
-from core.runs import directory
+from core.experiments import directory
 from tests.conftest import put_into
 
 

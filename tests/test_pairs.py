@@ -9,7 +9,9 @@ import pytest
 import main
 from core.analysis import comparison
 from core.analysis.comparison import Difference
-from core.runs import directory, pairs, reporting
+from core.experiments import directory
+from core.report import gathering
+from core.results import pairs
 from tests.test_html import Page
 
 
@@ -107,7 +109,7 @@ def test_every_table_says_so_too(screen, experiment: Path, tmp_path: Path) -> No
     item = next(item for item in found["comparisons"][0]["differences"] if item["metric"] != "map_at_r")
     item |= {"low": 0.01, "high": 0.2, "verdict": "cannot tell"}
     directory.write_json(experiment / "verdict.json", found)
-    reporting.write(experiment, tmp_path / "report.html")
+    gathering.write(experiment, tmp_path / "report.html")
     assert "cannot tell: not after Holm" in Page(tmp_path / "report.html").text
     drawn = screen("compare", experiment="tiny").dataframe[0].value
     assert "cannot tell: not after Holm" in drawn["can we tell?"].tolist()

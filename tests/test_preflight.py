@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.runs import planning, preflight
+from core.experiments import planning, preflight
 from tests.conftest import tiny
 from tests.images import three_classes
 

@@ -13,7 +13,8 @@ import pytest
 from core.analysis import projection
 from core.analysis import table as tables
 from core.data import sources
-from core.runs import directory, query
+from core.experiments import directory
+from core.inference import query
 
 NAMES = ("classification-15-seed0", "supcon-15-seed0")
 

@@ -10,7 +10,8 @@ import psutil
 import pytest
 import torch
 
-from core.runs import directory, jobs, planning, trials
+from core.experiments import directory, planning, trials
+from core.jobs import control, launch
 from core.training.ranks import Ranks
 from tests.conftest import tiny
 from tests.lasting import Hold
@@ -100,7 +101,7 @@ def on_two(root: Path, name: str, devices: int, **changes: object) -> Path:
     training = {"batch": {"classes": 5, "samples": 4}, "lr": 0.001, "devices": devices}
     config = tiny(name=name, encoder={"name": "test_convnext", "image_size": 32}, seeds=[0], objectives=["supcon"],
                   training=training, **changes)
-    return planning.launch(planning.plan(config), root / "checkpoints", root / "data", device="cpu")
+    return launch.start(planning.plan(config), root / "checkpoints", root / "data", device="cpu")
 
 
 def losses(folder: Path) -> list[float]:
@@ -111,15 +112,15 @@ def test_an_experiment_on_two_devices_learns_what_it_learns_on_one_and_stops_and
     """Real workers, real launcher, gloo between the processes."""
     budget = {"images": 2400, "epochs": 6}
     one = on_two(tmp_path, "one", 1, budget=budget)
-    assert jobs.wait(one, DEADLINE)
+    assert control.wait(one, DEADLINE)
     two = on_two(tmp_path, "two", 2, budget=budget)
     run = two / "supcon-15-seed0"
     until(lambda: len(directory.read_records(run)) >= 3)
-    jobs.stop([run])
-    assert jobs.wait(two, DEADLINE)
-    assert jobs.derived_status(run).state == "stopped", jobs.derived_status(run)
-    jobs.resume([run], tmp_path / "data", "cpu")
-    assert jobs.wait(two, DEADLINE)
+    control.stop([run])
+    assert control.wait(two, DEADLINE)
+    assert control.derived_status(run).state == "stopped", control.derived_status(run)
+    control.resume([run], tmp_path / "data", "cpu")
+    assert control.wait(two, DEADLINE)
     assert {directory.read_status(run).state for run in directory.runs(two)} == {"completed"}
     assert len(losses(two)) == 6
     np.testing.assert_allclose(losses(two), losses(one), atol=1e-4)
@@ -131,10 +132,10 @@ def test_a_stop_while_the_first_process_scores_epoch_0_leaves_no_other_waiting(t
     hold.at_phase("scoring epoch 0")
     two = on_two(tmp_path, "two", 2, budget={"images": 80, "epochs": 1})
     trainer = hold.wait(two)
-    jobs.stop(directory.runs(two))
+    control.stop(directory.runs(two))
     trainer.resume()
-    assert jobs.wait(two, DEADLINE)
-    assert jobs.derived_status(two / "supcon-15-seed0").state == "stopped"
+    assert control.wait(two, DEADLINE)
+    assert control.derived_status(two / "supcon-15-seed0").state == "stopped"
 
 
 def test_trials_on_two_devices_are_those_of_one(tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_trials_on_two_devices_are_those_of_one(tmp_path: Path) -> None:
     found = []
     for name, devices in (("one", 1), ("two", 2)):
         folder = on_two(tmp_path, name, devices, **changes)
-        assert jobs.wait(folder, DEADLINE)
+        assert control.wait(folder, DEADLINE)
         assert {directory.read_status(run).state for run in directory.runs(folder)} == {"completed"}
         found.append([(trial.lr, trial.images_seen) for trial in trials.read(folder / "supcon-15-seed0")])
         found.append(losses(folder))
@@ -160,7 +161,7 @@ def test_the_command_itself_runs_under_the_launcher(tmp_path: Path) -> None:
     result = subprocess.run([*command, str(config)], cwd=PROJECT, capture_output=True, text=True, timeout=DEADLINE)
     assert result.returncode == 0, result.stderr
     folder = tmp_path / "checkpoints" / "launched"
-    assert {jobs.derived_status(run).state for run in directory.runs(folder)} == {"completed"}
+    assert {control.derived_status(run).state for run in directory.runs(folder)} == {"completed"}
     assert "supcon" in result.stdout and result.stdout.count("Look closer") == 1
     assert len(losses(folder)) == 2
 

@@ -10,8 +10,9 @@ from torch import nn
 
 from core.analysis import metrics, retrieval
 from core.analysis import table as tables
+from core.experiments import directory
 from core.objectives import OBJECTIVES
-from core.runs import directory, readouts, scoring
+from core.results import readouts, scoring
 from core.training import checkpoint, objectives
 from tests.conftest import run_in_process, tiny
 

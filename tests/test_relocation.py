@@ -11,8 +11,9 @@ import main
 from core import config as configuration
 from core import identity
 from core.data import sources
-from core.runs import directory, jobs, planning, relocation
-from core.runs.failures import DataError
+from core.experiments import directory, planning
+from core.jobs import control, relocation
+from core.jobs.failures import DataError
 from tests.conftest import TINY
 from tests.images import noise
 
@@ -93,17 +94,17 @@ def test_a_worker_that_begins_while_files_are_compared_keeps_the_old_place(image
 def test_no_worker_begins_while_the_new_place_is_written(image_folder: Path, tmp_path: Path) -> None:
     folder = experiment_on(image_folder, tmp_path / "checkpoints")
     claims = []
-    with jobs.at_rest(folder):
-        thread = threading.Thread(target=lambda: claims.append(jobs.claim(folder, "cpu")))
+    with control.at_rest(folder):
+        thread = threading.Thread(target=lambda: claims.append(control.claim(folder, "cpu")))
         thread.start()
         thread.join(0.3)
-        assert claims == [] and not jobs.is_worker_alive(folder)
+        assert claims == [] and not control.is_worker_alive(folder)
     thread.join()
-    assert claims == [True] and jobs.leave(folder) is False, "its runs are queued still"
-    with pytest.raises(ValueError, match="stop it first"), jobs.at_rest(folder):
+    assert claims == [True] and control.leave(folder) is False, "its runs are queued still"
+    with pytest.raises(ValueError, match="stop it first"), control.at_rest(folder):
         pass
-    jobs.stop(directory.runs(folder))
-    assert jobs.leave(folder)
+    control.stop(directory.runs(folder))
+    assert control.leave(folder)
 
 
 @pytest.mark.parametrize("overrides", [
@@ -118,19 +119,19 @@ def test_a_run_that_goes_on_takes_no_other_setting(image_folder: Path, tmp_path:
 def test_an_experiment_stopped_and_moved_runs_to_its_end(image_folder: Path, tmp_path: Path, capsys) -> None:
     folder = experiment_on(image_folder, tmp_path / "checkpoints")
     roots = ["--checkpoints", str(tmp_path / "checkpoints"), "--data", str(tmp_path / "data"), "--device", "cpu"]
-    jobs.stop(directory.runs(folder))
+    control.stop(directory.runs(folder))
     new = image_folder.rename(tmp_path / "elsewhere")
     assert main.main(["resume", "moved", *roots]) == 1
-    message = jobs.derived_status(folder / "classification-all-seed0").message
+    message = control.derived_status(folder / "classification-all-seed0").message
     assert "run python main.py resume moved --set dataset.root=PLACE" in message
     assert main.main(["resume", "moved", *roots, "--set", f"dataset.root={new}"]) == 0
-    assert {jobs.derived_status(run).state for run in directory.runs(folder)} == {"completed"}
+    assert {control.derived_status(run).state for run in directory.runs(folder)} == {"completed"}
     assert f"dataset.root is now {new}" in capsys.readouterr().err
 
 
 def test_watch_and_data_ask_for_the_place_and_take_it(image_folder: Path, tmp_path: Path, screen, monkeypatch) -> None:
     folder = experiment_on(image_folder, tmp_path / "checkpoints")
-    jobs.stop(directory.runs(folder))
+    control.stop(directory.runs(folder))
     monkeypatch.setenv("DUET_CHECKPOINTS", str(folder.parent))
     new = image_folder.rename(tmp_path / "elsewhere")
     app = screen("watch", experiment="moved")

@@ -7,14 +7,15 @@ from typing import NoReturn
 import pytest
 
 from core.analysis.metrics import METRICS
-from core.runs import directory, reporting
+from core.experiments import directory
+from core.report import gathering
 from tests.test_html import Page
 
 
 @pytest.fixture(scope="module")
 def page(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Page:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    reporting.write(finished, path)
+    gathering.write(finished, path)
     assert path.stat().st_size < 5_000_000
     return Page(path)
 
@@ -62,9 +63,9 @@ def test_an_experiment_without_a_pair_is_refused(experiment: Path, tmp_path: Pat
             (run / "embeddings.parquet").unlink()
     (experiment / "verdict.json").unlink()
     with pytest.raises(ValueError, match="must have two finished objectives to compare, got none in 'tiny'"):
-        reporting.write(experiment, tmp_path / "report.html")
+        gathering.write(experiment, tmp_path / "report.html")
     with pytest.raises(ValueError, match="arms to report must have finished, got untrained and supcon at 15"):
-        reporting.write(experiment, tmp_path / "report.html", ("untrained", "supcon", 15))
+        gathering.write(experiment, tmp_path / "report.html", ("untrained", "supcon", 15))
 
 
 def test_images_that_have_gone_leave_the_report_its_numbers(
@@ -72,11 +73,11 @@ def test_images_that_have_gone_leave_the_report_its_numbers(
     def gone(*_: object) -> NoReturn:
         raise FileNotFoundError("the folder has gone")
 
-    monkeypatch.setattr(reporting.sources, "open_source", gone)
-    reporting.write(finished, tmp_path / "report.html")
+    monkeypatch.setattr(gathering.sources, "open_source", gone)
+    gathering.write(finished, tmp_path / "report.html")
     assert "its file has gone" in Page(tmp_path / "report.html").text
 
 
 def test_any_two_arms_can_be_told_of(finished: Path, tmp_path: Path) -> None:
-    reporting.write(finished, tmp_path / "report.html", ("untrained", "supcon", 15))
+    gathering.write(finished, tmp_path / "report.html", ("untrained", "supcon", 15))
     assert "Does training by SupCon give better embeddings than no training?" in Page(tmp_path / "report.html").text

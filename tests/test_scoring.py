@@ -8,8 +8,9 @@ import pytest
 
 from core.analysis import table as tables
 from core.analysis.metrics import GALLERY, METRICS, SPACE_METRICS
-from core.runs import directory, scoring, verdict
-from core.runs.scoring import Scores
+from core.experiments import directory
+from core.results import scoring, verdict
+from core.results.scoring import Scores
 
 
 def same(one: Scores, other: Scores) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from core.analysis import table as tables
 from core.config import ConfigError
-from core.runs import selections
+from core.experiments import selections
 from tests.test_table import small
 
 

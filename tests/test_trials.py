@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from core.analysis import table as tables
-from core.runs import directory, jobs, planning, preflight, trials
-from core.runs.trials import Trial
+from core.experiments import directory, planning, preflight, trials
+from core.experiments.trials import Trial
+from core.jobs import control
 from tests.conftest import run_experiment, run_in_process, tiny
 from tests.lasting import CONFIG, Hold, assert_same_numbers, lasting, resume_and_finish
 from tests.waiting import DEADLINE, until
@@ -80,14 +81,14 @@ def test_killed_or_stopped_in_a_trial_it_repeats_no_finished_one_and_ends_the_sa
     kept = trials.read(run)
     assert len(kept) == 1
     os.kill(directory.read_json(folder / "worker.json")["pid"], signal.SIGKILL)
-    until(lambda: not jobs.is_worker_alive(folder))
-    assert 0 < jobs.progress(folder).share < 0.5
+    until(lambda: not control.is_worker_alive(folder))
+    assert 0 < control.progress(folder).share < 0.5
     hold.at("3 of 3", "classification")
-    assert jobs.resume(directory.runs(folder), tmp_path / "data", "cpu")
+    assert control.resume(directory.runs(folder), tmp_path / "data", "cpu")
     trainer = hold.wait(folder)
-    jobs.stop(directory.runs(folder))
+    control.stop(directory.runs(folder))
     trainer.resume()
-    assert jobs.wait(folder, DEADLINE)
+    assert control.wait(folder, DEADLINE)
     assert directory.read_status(run).state == "stopped"
     resume_and_finish(folder, tmp_path / "data")
     assert trials.read(run)[0] == kept[0], "its seconds too: it was not tried again"

@@ -9,8 +9,8 @@ import pytest
 
 from core.analysis import chance, geometry, resampling, retrieval
 from core.analysis import table as tables
-from core.runs import scoring, verdict
-from core.runs.scoring import Scores
+from core.results import scoring, verdict
+from core.results.scoring import Scores
 from tests.populations import CONFIG
 
 N_GROUPS, N_CROPS, N_COMMON = 48, 3, 3

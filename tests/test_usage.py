@@ -11,7 +11,8 @@ from PIL import Image
 
 from core.config import EncoderConfig
 from core.data import decoding, pixels
-from core.runs import directory, exports, inference, usage
+from core.experiments import directory
+from core.inference import embedding, exports, usage
 from core.training import checkpoint, embed, encoder
 from core.training.encoder import DataConfig
 
@@ -83,7 +84,7 @@ def test_the_code_on_export_gives_what_embed_gives(screen, experiment: Path, odd
     [code] = [item.value for item in app.code if "create_transform" in item.value]
     run = experiment / "supcon-15-seed0"
     exports.write(run, tmp_path / "tiny-supcon-15-seed0.safetensors")
-    table, left_out = inference.embed_folder(run, odd_images, torch.device("cpu"))
+    table, left_out = embedding.embed_folder(run, odd_images, torch.device("cpu"))
     assert not left_out and len(table) == 30
     assert_same(table.embedding, run_elsewhere(code, [odd_images / name for name in table.sample_id], tmp_path))
     assert table.metadata["data_config"] == directory.read_json(run / "best.json")["data_config"]

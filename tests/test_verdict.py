@@ -10,7 +10,8 @@ import pytest
 from core.analysis import agreement
 from core.analysis import table as tables
 from core.analysis.metrics import METRICS, SHORT, SPACE_METRICS
-from core.runs import directory, scoring, verdict
+from core.experiments import directory
+from core.results import scoring, verdict
 
 
 def test_only_shared_samples_are_compared_and_the_rest_counted(finished: Path) -> None:

@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from core.config import EncoderConfig
-from core.runs import jobs, planning
+from core.experiments import planning
+from core.jobs import control, launch
 from core.training import encoder, weights
 from tests.conftest import tiny
 
@@ -206,7 +207,7 @@ def test_weights_that_are_no_numbers_are_refused(value: float, tmp_path: Path) -
     torch.save(state, tmp_path / "w.pth")
     assert "encoder.weights must be finite numbers" in refusal(tmp_path / "w.pth")
     with pytest.raises(ValueError, match=r"'conv1\.0\.weight' holds NaN or infinity"):
-        jobs.check_encoder(EncoderConfig(name=NAME, weights=str(tmp_path / "w.pth"), image_size=32))
+        control.check_encoder(EncoderConfig(name=NAME, weights=str(tmp_path / "w.pth"), image_size=32))
 
 
 def test_quantised_weights_are_refused(tmp_path: Path) -> None:
@@ -239,18 +240,18 @@ def test_the_check_of_an_encoder_is_of_its_images_too(tmp_path: Path) -> None:
 def test_an_image_size_is_refused_before_anything_is_created(tmp_path: Path) -> None:
     config = tiny(encoder={"name": "convnext_atto", "image_size": 16})
     with pytest.raises(ValueError, match=r"encoder\.image_size must suit the encoder, got 16"):
-        planning.launch(planning.plan(config), tmp_path / "checkpoints", tmp_path / "data", device="cpu")
+        launch.start(planning.plan(config), tmp_path / "checkpoints", tmp_path / "data", device="cpu")
     assert not (tmp_path / "checkpoints").exists()
 
 
 def test_what_was_checked_is_not_checked_again_and_a_changed_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(jobs, "_ask", lambda _, config: asked.append(json.loads(config)["weights"]))
+    monkeypatch.setattr(control, "_ask", lambda _, config: asked.append(json.loads(config)["weights"]))
     config = EncoderConfig(name=NAME, weights=str(tmp_path / "w.pth"))
     for content in (b"a", b"a", b"bb"):
         (tmp_path / "w.pth").write_bytes(content)
         os.utime(tmp_path / "w.pth", ns=(1, 1))
-        jobs.check_encoder(config)
+        control.check_encoder(config)
     assert len(asked) == 2
-    jobs.check_encoder(EncoderConfig(name=NAME, image_size=16))
+    control.check_encoder(EncoderConfig(name=NAME, image_size=16))
     assert len(asked) == 2, "known to work"

@@ -7,7 +7,8 @@ import numpy as np
 
 from core import config as configuration
 from core.analysis import table as tables
-from core.runs import directory, scoring, verdict
+from core.experiments import directory
+from core.results import scoring, verdict
 from tests.conftest import run_experiment, run_in_process, tiny
 from tests.lasting import assert_same_run
 
@@ -52,7 +53,7 @@ def test_the_verdict_has_a_row_an_arm_and_a_sentence(finished: Path) -> None:
 
 
 def test_both_films_begin_in_the_same_place(finished: Path) -> None:
-    from core.runs import film
+    from core.experiments import film
 
     frames = [film.read_frame(directory.snapshots(finished / f"{name}-15-seed0")[0]) for name in ("classification", "supcon")]
     assert np.array_equal(frames[0]["x"], frames[1]["x"])

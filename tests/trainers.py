@@ -22,7 +22,7 @@ import psutil
 import sklearn.linear_model  # noqa: F401 - what each trainer would have to load
 import timm  # noqa: F401
 
-MODULE = "core.runs.series"
+MODULE = "core.jobs.series"
 _AT_START = ("OMP_", "MKL_", "OPENBLAS_", "GOMP_", "ATEN_", "ONEDNN_", "MALLOC_", "CUDA_", "TORCH", "LD_", "HF_", "PYTHONWARN")
 
 

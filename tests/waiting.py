@@ -1,6 +1,6 @@
 """Waiting for a state: one deadline that no slow machine meets, and what was seen when it passed.
 
-No test measures seconds: what is promised in seconds is measured by the benchmarks (`tests/bench_*.py`).
+No test measures seconds: what is promised in seconds is measured by the benchmarks (`benchmarks/`).
 """
 
 import inspect

@@ -1,7 +1,7 @@
 """Is a comparison fair? The settings of two runs, field by field: under test, harmless, or a confounder.
 
 A setting that is not known to be harmless or under test is a confounder, so that a new one is never overlooked. Knows
-nothing of runs and folders; `core.runs.protocol` gathers the settings.
+nothing of runs and folders; `core.results.protocol` gathers the settings.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """The report of an experiment: what was asked, what may be said, how it was found out, and how to do it again.
 
-Turns what `core.runs.reporting` gathered into one page; computes no number of its own.
+Turns what `core.report.gathering` gathered into one page; computes no number of its own.
 """
 
 import base64
@@ -14,7 +14,7 @@ from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
 from core.report import figures, page, palette
 from core.report.page import markup, markup_lines
-from core.runs import readouts
+from core.results import readouts
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-MODULE = "core.runs.series"
+MODULE = "core.jobs.series"
 _ROOM = 4096  # characters for a trainer's arguments, which are written over those of the process that forks
 _PATIENCE = 300.0  # seconds in which the process that forks has begun to listen, on the slowest machine
 

@@ -1,0 +1,1 @@
+"""What lies on disk: experiments, runs, and what they are planned from."""

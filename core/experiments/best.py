@@ -1,0 +1,42 @@
+"""Which epoch a run's best checkpoint is of, and which arms training has left as they began.
+
+The encoder as it begins, epoch 0, is a candidate: a run that only harms it exports it unchanged. Reads what training wrote.
+"""
+
+from pathlib import Path
+
+from core.config import RunConfig, arm_title
+from core.experiments import directory
+
+
+def epoch(run: Path) -> int | None:
+    """The epoch of a run's best checkpoint so far, 0 for the encoder as it began; None where there is none to read."""
+    try:
+        return directory.read_json(run / "best.json").get("epoch")
+    except (OSError, ValueError, AttributeError):  # not trained, or damaged: whoever needs the weights says so
+        return None
+
+
+def words(run: Path) -> str:
+    """The epoch of a run's best checkpoint, in words; nothing where there is none to read."""
+    number = epoch(run)
+    if number is None:
+        return ""
+    return f"best: epoch {number}" if number else "best: epoch 0, the encoder before training"
+
+
+def unchanged(folder: Path, runs: list[RunConfig]) -> str:
+    """Which of an arm's finished runs export the encoder as it began, as a sentence; nothing where training helped in all.
+
+    Args:
+        folder: the experiment's.
+        runs: the arm's finished runs, a seed each.
+    """
+    seeds = [run.seed for run in runs if run.is_trained and epoch(folder / run.name) == 0]
+    if not seeds:
+        return ""
+    which = "" if len(runs) == 1 else (f" in seed {seeds[0]}" if len(seeds) == 1 else
+                                       f" in seeds {', '.join(map(str, seeds))}")
+    export = "that run exports" if len(seeds) == 1 else "those runs export"
+    return (f"Training by {arm_title(runs[0].objective)} gave no epoch better on validation MAP@R than the encoder before "
+            f"it{which}, so {export} that encoder unchanged")

@@ -1,0 +1,114 @@
+"""What an experiment's runs will be, before any begins: batches, steps, and what earlier runs say of time and memory.
+
+Computes from the plan and reads the records of earlier experiments; measures nothing itself.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.config import BatchConfig, RunConfig
+from core.data import split
+from core.experiments import directory
+from core.experiments.planning import Plan
+from core.files import Damaged
+
+
+@dataclass(frozen=True)
+class SmallerBatch:
+    """What runs of few images per class take where the plan's batch does not fit: the same for every objective."""
+
+    images_per_class: int
+    classes: int
+    samples: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What awaits each run of a plan; of its batches the largest, where some are smaller.
+
+    Attributes:
+        batch: its classes and samples.
+        images_per_step: images a step sees, views counted.
+        positives: other images of an anchor's class in its batch.
+        negatives: images of other classes in its batch.
+        most_classes: classes a batch could hold.
+        most_samples: samples of each that it could hold, without duplicates, at the fewest images per class that take it.
+        steps: optimizer steps of a run.
+        images: images a run sees.
+        passes: how often a run sees each training image, at the fewest images per class and at the most.
+        smaller: the batches of the images per class that cannot fill this one, with `fit`.
+        trial_images: images that the trials of learning rates see, in each run.
+        seconds: all runs together, from how fast an earlier experiment was; None without one.
+        memory: most bytes that one held; None without one.
+        measured_on: that experiment's name.
+        selects_within_groups: each class has one group on validation, so that epochs and learning rates are chosen by images
+            of the query's own group.
+    """
+
+    batch: BatchConfig
+    images_per_step: int
+    positives: int
+    negatives: int
+    most_classes: int
+    most_samples: int
+    steps: int
+    images: int
+    passes: tuple[float, float]
+    smaller: tuple[SmallerBatch, ...] = ()
+    trial_images: int = 0
+    seconds: float | None = None
+    memory: int | None = None
+    measured_on: str = ""
+    selects_within_groups: bool = False
+
+
+def look_ahead(checked: Plan, root: Path) -> Preflight:
+    """What a plan's runs will be.
+
+    Args:
+        checked: an experiment whose data can carry it.
+        root: folder of earlier experiments.
+    """
+    config, manifest = checked.config, checked.manifest
+    views = config.training.views
+    first_of = {run.images_per_class: run for run in reversed(config.runs()) if run.is_trained}
+    run = max(first_of.values(), key=lambda run: run.images_per_step)
+    batch = run.training.batch
+    sizes = {count: manifest.closed_counts(manifest.training_indices(count, config.seeds[0]))
+             for count in config.images_per_class}
+    totals = [sum(counts.values()) for counts in sizes.values()]
+    smaller = tuple(SmallerBatch(count, first_of[count].training.batch.classes, first_of[count].training.batch.samples,
+                                 first_of[count].n_steps)
+                    for count in config.images_per_class if first_of[count].training.batch != batch)
+    images = run.n_steps * run.images_per_step
+    seconds = memory = None
+    speed, memory, name = _earlier(run, root)
+    if speed:
+        seconds = sum(run.n_images for run in config.runs() if run.is_trained) / speed
+    return Preflight(
+        batch=batch, images_per_step=run.images_per_step, positives=batch.samples * views - 1,
+        negatives=(batch.classes - 1) * batch.samples * views, most_classes=len(manifest.closed_classes),
+        most_samples=min(min(sizes[count].values()) for count in sizes if first_of[count].training.batch == batch),
+        steps=run.n_steps, images=images, passes=(images / max(totals), images / min(totals)), smaller=smaller,
+        trial_images=run.n_images - images, seconds=seconds, memory=memory, measured_on=name,
+        selects_within_groups=not split.has_answers(manifest, config.split, "validation"))
+
+
+def _earlier(config: RunConfig, root: Path) -> tuple[float | None, int | None, str]:
+    """Images a second and bytes of the newest experiment with this encoder at this size; bytes if its steps were as large."""
+    for folder in directory.experiments(root):
+        try:
+            earlier = directory.read_config(folder)
+        except Damaged:
+            continue
+        if (earlier.encoder.name, earlier.encoder.image_size) != (config.encoder.name, config.encoder.image_size):
+            continue
+        for run in reversed(earlier.runs()):
+            records = [record for record in directory.read_records(folder / run.name)
+                       if record["epoch"] > 0 and {"images_seen", "total_seconds"} <= record.keys()]
+            if records:
+                speed = records[-1]["images_seen"] / sum(record["total_seconds"] for record in records)
+                is_alike = records[-1].get("micro_batch") == (config.training.micro_batch or config.images_per_step)
+                return speed, records[-1].get("memory") if is_alike else None, earlier.name
+    return None, None, ""

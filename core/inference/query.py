@@ -1,0 +1,185 @@
+"""Images from outside the dataset, embedded by trained encoders in a process that keeps them warm.
+
+The light half (`embed`) is for pages; the process itself loads torch. They talk through a folder of files: any number of
+sessions ask, one process answers, and whoever finds it dead starts another, which finds what is still to be answered.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from core import files, identity
+from core.experiments import directory
+from core.files import Damaged
+from core.jobs import control
+
+IDLE = 300.0  # seconds without a question after which the process ends
+_STALE = 600.0  # seconds after which an answer that nobody fetched is removed
+_POLL = 0.02
+_MOST_STARTS = 3
+_MOST_ENCODERS = 4
+
+
+def embed(runs: list[Path], images: list[bytes], cache: Path, wait: Callable[[float, bool], None] | None = None,
+          seconds: float = 120.0) -> list[np.ndarray]:
+    """Image files through the encoders of runs.
+
+    Args:
+        runs: run folders.
+        images: the files' bytes.
+        cache: folder that sessions and process share.
+        wait: called while waiting with the seconds passed and whether the process is only just starting; may raise.
+        seconds: the longest wait.
+
+    Returns:
+        Vectors of each run, shape (number of images, D), float32.
+
+    Raises:
+        ValueError: if an image cannot be read or a run is not trained; in one line.
+        RuntimeError: if there is no answer in time, or the process ends at each try.
+    """
+    question = _ask(runs, images, cache)
+    answer = cache / "answers" / f"{question.name}.npz"
+    started, n_started = time.monotonic(), 0
+    try:
+        while not answer.is_file():
+            if not _is_alive(cache):
+                if n_started == _MOST_STARTS:
+                    raise RuntimeError(f"the encoders' process ended {n_started} times: {_last_words(cache)}")
+                n_started += _start(cache)
+            if time.monotonic() - started > seconds:
+                raise RuntimeError(f"the encoders must answer within {seconds:.0f} s, got nothing; {_last_words(cache)}")
+            if wait:
+                wait(time.monotonic() - started, n_started > 0)
+            time.sleep(_POLL)
+        with np.load(answer, allow_pickle=False) as found:
+            if "refused" in found.files:
+                raise ValueError(str(found["refused"]))
+            return [found[f"run_{number}"] for number in range(len(runs))]
+    finally:
+        shutil.rmtree(question, ignore_errors=True)
+        answer.unlink(missing_ok=True)
+
+
+def _ask(runs: list[Path], images: list[bytes], cache: Path) -> Path:
+    """Lays out a question, whole or not at all."""
+    for name in ("questions", "answers"):
+        (cache / name).mkdir(parents=True, exist_ok=True)
+    question = cache / "questions" / uuid.uuid4().hex
+    staging = question.with_name(f".{question.name}")
+    staging.mkdir()
+    for number, content in enumerate(images):
+        (staging / f"{number}.image").write_bytes(content)
+    directory.write_json(staging / "question.json", {"runs": [str(run.resolve()) for run in runs], "images": len(images)})
+    os.rename(staging, question)
+    return question
+
+
+def _is_alive(cache: Path) -> bool:
+    try:
+        process = directory.read_json(cache / "process.json")
+        return control.is_alive(process["pid"], process["pid_created"], process.get("pid_started", ""))
+    except (FileNotFoundError, Damaged, KeyError):
+        return False
+
+
+def _start(cache: Path) -> bool:
+    """Starts the process unless someone else just has."""
+    with FileLock(cache / "lock"):
+        if _is_alive(cache):
+            return False
+        me = identity.of(os.getpid())
+        with (cache / "process.log").open("wb") as log:
+            process = control.start_module("core.inference.query", [str(cache.resolve()), *map(str, me.values())], log)
+        directory.write_json(cache / "process.json", process)
+    return True
+
+
+def _last_words(cache: Path) -> str:
+    try:
+        lines = (cache / "process.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except FileNotFoundError:
+        lines = []
+    return lines[-1] if lines else "it left no word"
+
+
+class Encoders:
+    """The encoders asked for last, kept warm."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, int], tuple] = {}
+
+    def vectors(self, run: Path, images: list[bytes]) -> np.ndarray:
+        """Images through a run's encoder, as its own dataset's were; shape (n, D), float32.
+
+        Raises:
+            ValueError, OSError: if an image cannot be read, or the run is not trained.
+        """
+        from core.data.manifest import read_levels
+        from core.inference import embedding
+
+        path = run / "best.safetensors"
+        key = (str(run), path.stat().st_mtime_ns if path.is_file() else 0)
+        if key not in self._kept:
+            while len(self._kept) >= _MOST_ENCODERS:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[key] = embedding.load_encoder(run)
+        self._kept[key] = self._kept.pop(key)  # the last used is thrown out last
+        module, data, config, _ = self._kept[key]
+        return embedding.embed_images(module, data, config, images, read_levels(run.parent / "manifest.parquet"))
+
+
+def answer(question: Path, encoders: Encoders, answers: Path) -> None:
+    """Answers one question: vectors, or why not, in one line."""
+    from core.wording import failure
+
+    asked = directory.read_json(question / "question.json")
+    images = [(question / f"{number}.image").read_bytes() for number in range(asked["images"])]
+    try:
+        found = {f"run_{number}": encoders.vectors(Path(run), images) for number, run in enumerate(asked["runs"])}
+    except (ValueError, OSError) as error:
+        found = {"refused": np.array(failure(error))}
+    with files.replacing(answers / f"{question.name}.npz") as temporary, temporary.open("wb") as file:
+        np.savez(file, **found)
+    shutil.rmtree(question, ignore_errors=True)
+
+
+def main(arguments: list[str]) -> None:
+    """Entry point of `python -m core.inference.query CACHE PID CREATED [STARTED]`, the last three of the parent as
+    `identity.of` has them: answers until idle or orphaned."""
+    cache, parent = Path(arguments[0]), (int(arguments[1]), float(arguments[2]), *arguments[3:])
+    encoders, answers = Encoders(), cache / "answers"
+    last, looked = time.monotonic(), 0.0
+    while time.monotonic() - last < IDLE:
+        for question in sorted((cache / "questions").glob("[!.]*")):
+            try:
+                answer(question, encoders, answers)
+            except FileNotFoundError:  # who asked has given up meanwhile
+                continue
+            last = time.monotonic()
+        if time.monotonic() - looked > 2:
+            looked = time.monotonic()
+            if not control.is_alive(*parent):
+                return
+            for path in answers.iterdir():
+                if time.time() - path.stat().st_mtime > _STALE:
+                    path.unlink(missing_ok=True)
+        time.sleep(_POLL)
+
+
+def fingerprint(images: list[bytes]) -> str:
+    """Names image files by their content."""
+    return hashlib.sha256(json.dumps([hashlib.sha256(item).hexdigest() for item in images]).encode()).hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,1 @@
+"""Processes: what starts, trains, waits its turn, stops and goes on."""

@@ -1,0 +1,366 @@
+"""Processes: start, stop, resume, and whether one is still alive. Starts the worker by name; never imports it.
+
+A worker outlives the page, the server and the terminal that started it; it is found again by what lies on disk.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from filelock import FileLock, Timeout
+
+from core import encoders, files, identity
+from core.config import EncoderConfig, ExperimentConfig
+from core.experiments import directory, trials
+from core.experiments.directory import RunStatus
+from core.files import Damaged
+from core.identity import is_alive
+from core.jobs import device_queue
+from core.jobs.device_queue import Ticket
+
+DerivedState = Literal["queued", "running", "completed", "failed", "stopped", "lost", "damaged"]
+PROJECT = Path(__file__).resolve().parents[2]
+UNFINISHED = ("queued", "running")
+RESUMABLE = ("stopped", "failed", "lost", "damaged")
+_GRACE = 10.0  # seconds in which whoever only looks whether a lock is free has let go of it again
+_held: dict[Path, FileLock] = {}  # the locks of experiments that this process is the worker of
+
+# Freed memory is kept: with glibc's defaults page faults take much of a CPU step. NumPy's own threads are held to one:
+# beside torch's they cost the demo a third of its time (43 s against 30 s on two cores).
+ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_MMAP_THRESHOLD_": "4294967296",
+               "MALLOC_TOP_PAD_": "268435456", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where an experiment stands.
+
+    Attributes:
+        state: of the whole: 'running' or 'queued' while any run is, else the worst of its runs' states.
+        share: of the images of all trained runs, their trials included, that have been seen, 0 to 1.
+        n_done: runs completed.
+        n_runs: runs in all.
+        seconds_left: estimate from the speed so far; None before there is one.
+        message: the first failure's sentence, if any.
+    """
+
+    state: DerivedState
+    share: float
+    n_done: int
+    n_runs: int
+    seconds_left: float | None
+    message: str
+
+
+def start(folder: Path, data: Path, device: str = "auto", queue: bool = True) -> None:
+    """Starts a worker for an experiment's queued runs, unless one is at it already.
+
+    Args:
+        folder: the experiment.
+        data: root of datasets and decoded images.
+        device: 'auto', 'cpu', 'cuda' or the number of a CUDA device.
+        queue: wait until the experiments that asked before are done with the device; else share it with them.
+    """
+    wanted = device_queue.devices(device, directory.read_config(folder).training.devices)
+    arguments = [str(folder.resolve()), "--data", str(data.resolve()), "--device", device]
+    with _lock(folder):
+        if is_worker_alive(folder):
+            return
+        with device_queue.next_number(folder.parent) if queue else nullcontext() as number, \
+                (folder / "worker.log").open("ab") as log:
+            process = start_module("core.jobs.worker", [*arguments, *(["--ticket", str(number)] if queue else [])], log)
+            if queue:
+                device_queue.enter(folder.parent, Ticket(number, folder.name, wanted, **process))
+        directory.write_json(folder / "worker.json", {**process, "device": device})
+
+
+def start_module(module: str, arguments: list[str], log: BinaryIO) -> dict[str, int | float | str]:
+    """Starts `python -m module` as a process that outlives this one; returns what `identity.of` says of it."""
+    process = subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=log,
+                               stderr=log, start_new_session=True, env={**os.environ, **ENVIRONMENT})
+    found = identity.of(process.pid)
+    threading.Thread(target=process.wait, daemon=True).start()  # reaps the child when it ends, so that no zombie is left
+    return found
+
+
+def claim(folder: Path, device: str) -> bool:
+    """Called by a worker when it begins: false if another is at the experiment; else it is known as its worker.
+
+    Whoever started it may have died before writing that down.
+    """
+    with _lock(folder):
+        if _worker(folder) != os.getpid() and is_worker_alive(folder):
+            return False
+        if folder.resolve() not in _held:
+            lock = FileLock(folder / ".worker.lock")
+            try:
+                lock.acquire(timeout=_GRACE)
+            except Timeout:
+                return False
+            _held[folder.resolve()] = lock
+        directory.write_json(folder / "worker.json", {**identity.of(os.getpid()), "device": device})
+    files.sweep(folder, depth=2)
+    return True
+
+
+def leave(folder: Path) -> bool:
+    """Called by a worker with nothing left to do: true if it may end, false if runs were queued meanwhile."""
+    with _lock(folder):
+        if has_queued(folder):
+            return False
+        device_queue.leave(folder)
+        (folder / "worker.json").unlink(missing_ok=True)
+        if lock := _held.pop(folder.resolve(), None):
+            lock.release()
+        return True
+
+
+@contextmanager
+def at_rest(folder: Path) -> Iterator[None]:
+    """An experiment on which no process works, nor begins to before the block ends.
+
+    Raises:
+        ValueError: if one is at work.
+    """
+    with _lock(folder):
+        if is_worker_alive(folder) or _is_held(folder / ".series.lock"):
+            raise ValueError(f"{folder.name!r} must have no worker before its images can be moved, got one; stop it first")
+        yield
+
+
+def delete(folder: Path) -> None:
+    """Removes an experiment with all its runs, however damaged it is.
+
+    Raises:
+        ValueError: if a process is at it, as the locks say that it holds.
+        OSError: if it cannot be removed.
+    """
+    locks = [folder / name for name in (".worker.lock", ".series.lock")]
+    if os.path.isdir(folder) and (is_worker_alive(folder) or any(_is_held(lock) for lock in locks)):
+        raise ValueError(f"an experiment to delete must have no process at work on it, got {folder.name!r}, which has one; "
+                         "stop it first")
+    device_queue.leave(folder)
+    directory.delete(folder)
+
+
+def has_queued(folder: Path) -> bool:
+    """Whether a run of an experiment waits to be worked on."""
+    return any(last_state(run) == "queued" and not is_stop_requested(run) for run in directory.runs(folder))
+
+
+def stop(runs: list[Path]) -> None:
+    """Asks the worker to stop runs; those that no worker has begun are stopped at once."""
+    for run in runs:
+        state = derived_status(run).state
+        if state in UNFINISHED:
+            (run / "stop").touch()
+        if state == "queued":
+            directory.write_status(run, RunStatus("stopped", message="stopped before it began"))
+
+
+def resume(runs: list[Path], data: Path, device: str = "auto", queue: bool = True) -> list[Path]:
+    """Queues stopped, failed, lost and damaged runs again and starts a worker; returns those that were queued.
+
+    A run that is completed but whose results are damaged or gone counts as damaged: it makes them anew from its last
+    checkpoint.
+    """
+    again = [run for run in runs if derived_status(run).state in RESUMABLE or has_damaged_results(run)]
+    for run in again:
+        directory.restore_run(run)
+        (run / "stop").unlink(missing_ok=True)
+        directory.write_status(run, RunStatus("queued"))
+    for folder in {run.parent for run in again}:
+        start(folder, data, device, queue)
+    return again
+
+
+def has_damaged_results(run: Path) -> bool:
+    """Whether what a completed run left behind cannot be read; reads all of it."""
+    from core.results import examination
+
+    return last_state(run) == "completed" and bool(examination.results(run))
+
+
+def is_stop_requested(run: Path) -> bool:
+    """Whether someone asked for this run to stop."""
+    return (run / "stop").exists()
+
+
+def is_worker_alive(folder: Path) -> bool:
+    """Whether a worker is at this experiment: the process that is written down lives, or one holds the worker's lock."""
+    try:
+        worker = directory.read_json(folder / "worker.json")
+        if is_alive(worker["pid"], worker["pid_created"], worker.get("pid_started", "")):
+            return True
+    except (FileNotFoundError, NotADirectoryError, Damaged, KeyError, TypeError):
+        pass  # none is written down, or not so that anyone can tell: the lock can
+    return _is_held(folder / ".worker.lock")
+
+
+def last_state(run: Path) -> DerivedState:
+    """The state that a run's worker last wrote; 'damaged' if it cannot be read."""
+    try:
+        return directory.read_status(run).state
+    except Damaged:
+        return "damaged"
+
+
+def derived_status(run: Path) -> RunStatus:
+    """A run's status as it really is: 'lost' if it says running, or queued, and no worker lives; 'damaged' if its own files
+    cannot be read, with what is wrong as the message."""
+    try:
+        status = directory.read_status(run)
+        if status.state not in UNFINISHED or is_worker_alive(run.parent):
+            return status
+        status = directory.read_status(run)  # again: it may have ended between the two looks
+    except Damaged as error:
+        return RunStatus("damaged", message=f"{error.path.name} {error.what}")
+    if status.state not in UNFINISHED:
+        return status
+    return replace(status, state="lost", message="its process is gone; resume it from its last checkpoint, or delete it")
+
+
+def progress(folder: Path, config: ExperimentConfig | None = None) -> Progress:
+    """Where an experiment stands, from what lies on disk; `config` is its own, if it was read before."""
+    trained = seen = rate_images = rate_seconds = 0.0
+    states: list[str] = []
+    messages: list[str] = []
+    for run in (config or directory.read_config(folder)).runs():
+        status = derived_status(folder / run.name)
+        states.append(status.state)
+        if status.state in ("failed", "damaged"):
+            messages.append(status.message if status.state == "failed" else f"{run.name}: {status.message}")
+        if not run.is_trained:
+            continue
+        records = directory.read_records(folder / run.name)
+        tried = trials.read(folder / run.name)
+        done = (records[-1].get("images_seen", 0) if records else 0) + sum(trial.images_seen for trial in tried)
+        trained += run.n_images
+        seen += run.n_images if status.state == "completed" else done
+        if len(records) > 1 or tried:
+            rate_images += done
+            rate_seconds += sum(record.get("total_seconds", 0.0) for record in records[1:])
+            rate_seconds += sum(trial.seconds for trial in tried)
+    left = (trained - seen) * rate_seconds / rate_images if rate_images else None
+    order: tuple[DerivedState, ...] = ("running", "damaged", "lost", "failed", "stopped", "queued", "completed")
+    state = next(state for state in order if state in states)
+    if state != "running" and "queued" in states:
+        state = "queued"
+    if state == "queued" and "completed" in states:
+        state = "running"  # between two runs
+    return Progress(state=state, share=seen / trained if trained else float(state == "completed"),
+                    n_done=states.count("completed"), n_runs=len(states), seconds_left=left,
+                    message=messages[0] if messages else "")
+
+
+def wait(folder: Path, seconds: float) -> bool:
+    """Waits until no worker is at an experiment, at most so long; true if none is."""
+    deadline = time.monotonic() + seconds
+    while is_worker_alive(folder):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def check_encoder(config: EncoderConfig) -> None:
+    """Builds the encoder and shows it an image in a process of its own, so that the caller need not load torch.
+
+    No process for what is known to work: random weights without options at an image size that the encoder takes, and what
+    this process has checked before.
+
+    Raises:
+        ValueError: what the encoder's own check said.
+    """
+    if config.weights == "random" and not config.options and encoders.is_known_to_take(config.name, config.image_size):
+        return
+    file = Path(config.weights)
+    stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file.is_file() else None
+    _check_encoder(json.dumps(config.model_dump(mode="json")), stamp)
+
+
+@lru_cache(maxsize=32)  # a refusal is not kept
+def _check_encoder(config: str, stamp: tuple[int, int] | None) -> None:
+    _ask("from core.config import EncoderConfig; from core.training import encoder; "
+         "encoder.check(EncoderConfig.model_validate(json.loads(sys.argv[1]), context={'stored': True}))", config)
+
+
+def check_device(name: str) -> None:
+    """Refuses a device this machine lacks before anything is created.
+
+    Raises:
+        ValueError: with the worker's own sentence.
+    """
+    if name in ("auto", "cpu"):
+        return
+    if name != "cuda" and not name.isdigit():
+        raise ValueError(f"device must be auto, cpu, cuda or the number of a CUDA device, got {name!r}")
+    _ask("from core.jobs.worker import resolve_device; resolve_device(sys.argv[1])", name)
+
+
+def kill(pid: int, pid_created: float, pid_started: str = "") -> None:
+    """Ends a process that may be ended at any moment, such as a layout's."""
+    if is_alive(pid, pid_created, pid_started):
+        os.kill(pid, signal.SIGTERM)
+
+
+def _ask(question: str, argument: str) -> None:
+    """Runs a line of Python that may load torch in a process of its own; what it refuses is raised here."""
+    code = (f"import json, sys\ntry:\n    {question}\n"
+            "except (ValueError, OSError) as error:\n    print('refused:', error)\n    sys.exit(2)")
+    result = subprocess.run([sys.executable, "-c", code, argument], capture_output=True, text=True,
+                            env={**os.environ, "PYTHONPATH": str(PROJECT)})
+    if result.returncode == 2 and "refused: " in result.stdout:
+        raise ValueError(result.stdout.rpartition("refused: ")[2].strip())
+    if result.returncode:
+        raise ValueError(f"could not be checked: {' '.join(result.stderr.strip().splitlines()[-1:])}")
+
+
+def _worker(folder: Path) -> int | None:
+    """The pid that is written down as the worker's."""
+    try:
+        return directory.read_json(folder / "worker.json").get("pid")
+    except (FileNotFoundError, Damaged):
+        return None
+
+
+def _is_held(lock: Path) -> bool:
+    """Whether a living process holds a lock; the system takes it from one that dies.
+
+    Who only looks shares the lock with others who look. If each took it exclusively, two that look at once would mistake
+    each other for the worker, and nobody would start one.
+    """
+    try:
+        with lock.open("rb") as opened:
+            try:
+                import fcntl
+            except ImportError:  # Windows
+                return _is_taken(lock)
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except BlockingIOError:
+        return True
+    except OSError:  # there is none; or of a folder that cannot be read: nobody here can tell
+        return False
+
+
+def _is_taken(lock: Path) -> bool:
+    try:
+        with FileLock(lock).acquire(timeout=1.0):
+            return False
+    except Timeout:
+        return True
+
+
+def _lock(folder: Path) -> FileLock:
+    return FileLock(folder / ".lock")

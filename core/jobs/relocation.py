@@ -1,0 +1,122 @@
+"""An experiment whose images lie elsewhere now: the new place is taken once its files prove to be the same.
+
+Compares bytes with the manifest's digests and writes the new place down; moves no file.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from core.config import ConfigError, DatasetConfig
+from core.data import sources
+from core.experiments import directory
+from core.files import Damaged
+from core.jobs import control
+from core.jobs.failures import DataError
+
+_MOST_NAMED = 3
+
+
+def wanted_root(overrides: list[str]) -> Path | None:
+    """The place that `--set dataset.root=PLACE` names; None without overrides.
+
+    Raises:
+        ConfigError: if they say anything else: a run that goes on keeps every other setting.
+    """
+    if not overrides:
+        return None
+    key, separator, place = overrides[-1].partition("=")
+    if len(overrides) > 1 or key.strip() != "dataset.root" or not separator or not place.strip():
+        raise ConfigError(f"resume --set must be dataset.root=PLACE alone, as runs that go on keep every other setting, got "
+                          f"{' '.join(overrides)!r}")
+    return Path(place.strip()).expanduser().resolve()
+
+
+def is_missing(dataset: DatasetConfig) -> bool:
+    """Whether nothing lies where a dataset's folder or table was."""
+    return dataset.root is not None and not Path(dataset.root).exists()
+
+
+def command(experiment: str) -> str:
+    """The command that tells an experiment where its images are now."""
+    return f"python main.py resume {experiment} --set dataset.root=PLACE"
+
+
+def open_images(folder: Path) -> sources.Source:
+    """The source of an experiment's images.
+
+    Raises:
+        DataError: if nothing lies where they were, with what to do.
+    """
+    try:
+        return sources.open_source(directory.read_config(folder).dataset)
+    except FileNotFoundError as error:
+        raise DataError(f"{error}; if the images were moved, run {command(folder.name)}; otherwise put them back and "
+                        f"resume") from error
+
+
+def move(folder: Path, root: Path, progress: Callable[[int, int], None] | None = None) -> None:
+    """Takes a new place for an experiment's dataset, for good: every screen and every run finds it there.
+
+    Args:
+        folder: the experiment.
+        root: where its folder or table is now.
+        progress: called with (done, total) as files are compared.
+
+    Raises:
+        FileNotFoundError: if no such dataset lies there.
+        ValueError: if files are missing or differ from the manifest's, or a process is at work on the experiment.
+        OSError: if the new place cannot be written down.
+    """
+    config = directory.read_config(folder)
+    if config.dataset.source == "digits":
+        raise ValueError(f"dataset.root must be absent when source is 'digits', got {root}")
+    with control.at_rest(folder):
+        pass  # said before the files are compared, which takes long
+    dataset = config.dataset.model_copy(update={"root": str(root)})
+    _compare(folder, sources.open_source(dataset).root, root, progress)
+    with control.at_rest(folder):  # a worker that began meanwhile has read the old place
+        for run in config.runs():
+            with suppress(Damaged):  # a run that resumes lays a damaged `run.json` out anew, as the experiment says
+                directory.read_run(folder / run.name)
+                _replace(folder / run.name / "run.json", str(root))
+        _replace(folder / "experiment.json", str(root), moved={"from": config.dataset.root, "at": time.time()})
+
+
+def _compare(folder: Path, base: Path, root: Path, progress: Callable[[int, int], None] | None) -> None:
+    manifest = directory.read_manifest(folder)
+    absent, changed = [], []
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        digests = pool.map(partial(_digest, base), manifest.sample_id.tolist())
+        for done, (sample_id, was, now) in enumerate(zip(manifest.sample_id.tolist(), manifest.digest.tolist(), digests), 1):
+            if now != was:
+                (changed if now else absent).append(sample_id)
+            if progress:
+                progress(done, len(manifest))
+    if absent or changed:
+        parts = [f"{len(names):,} {what} ({', '.join(names[:_MOST_NAMED])}{', …' if len(names) > _MOST_NAMED else ''})"
+                 for names, what in ((absent, "missing"), (changed, "with other content")) if names]
+        raise ValueError(f"dataset.root must hold the {len(manifest):,} files of the experiment, got {' and '.join(parts)} in "
+                         f"{root}; name the place where they are, or start a new experiment")
+
+
+def _digest(base: Path, sample_id: str) -> str:
+    """SHA-256 of a file's bytes, hex; '' if it cannot be read."""
+    try:
+        with open(base / sample_id, "rb", buffering=0) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError):
+        return ""
+
+
+def _replace(path: Path, root: str, moved: dict | None = None) -> None:
+    values = directory.read_json(path)
+    values["config"]["dataset"]["root"] = root
+    if moved:
+        values["moved"] = [*values.get("moved", []), moved]
+    directory.write_json(path, values)

@@ -1,0 +1,274 @@
+"""The process that trains: an experiment's queued runs in, artefacts out.
+
+Objectives of one images-per-class and seed train in step, an epoch of each in turn, so that their spaces form side by
+side. Started by the worker, which has the device by then; ends when the worker does.
+"""
+
+import argparse
+import ctypes
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+
+from core import identity
+from core.config import RunConfig
+from core.data import pixels as pixel_store
+from core.experiments import directory
+from core.experiments.directory import RunStatus
+from core.jobs import control, failures, relocation
+from core.jobs.execution import Stopped, Workplace, execute, follow
+from core.jobs.failures import DataError
+from core.jobs.worker import resolve_device
+from core.report import gathering
+from core.results import verdict
+from core.training import encoder
+from core.training.ranks import Ranks, joined, size_of_launch
+
+log = logging.getLogger("duet")
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of `python -m core.jobs.series FOLDER --data DATA --device DEVICE`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
+    take_part(lambda: options.folder, options.data, options.device)
+
+
+def take_part(folder_of: Callable[[], Path], data: Path, device: str) -> Path:
+    """Does this process's part of an experiment's work: all of it, or its share under torch's launcher.
+
+    Args:
+        folder_of: gives the experiment's folder; the first process alone is asked.
+        data: root of datasets and decoded images.
+        device: as the worker's.
+
+    Returns:
+        The experiment's folder.
+    """
+    torch.set_float32_matmul_precision("high")
+    own = torch.device("cpu")
+    with suppress(ValueError):  # a device that is not there is said where the runs can be told
+        own = own_device(device)
+    with joined(own) as ranks:
+        folder = Path(ranks.agree(str(folder_of()) if ranks.is_first else None))
+        if ranks.is_first:
+            with FileLock(folder / ".series.lock"):  # an orphan of a worker that was killed may still be dying
+                work_through(folder, data, device, ranks)
+            ranks.agree(None)
+        else:
+            _follow(folder, data, device, ranks)
+    return folder
+
+
+def end_with_parent() -> None:
+    """Ends this process when the one that started it is gone, whichever way it went."""
+    if sys.platform == "linux":  # at once, also in the middle of a library's call
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    def watch() -> None:
+        os.read(sys.stdin.fileno(), 1)  # nothing is ever written: it returns when the other end is gone
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def work_through(folder: Path, data: Path, device: str, ranks: Ranks) -> None:
+    """Runs everything queued in an experiment, then writes down what the finished runs allow one to say."""
+    waiting = _queued(folder)
+    try:
+        directory.reserve(folder)
+        if waiting:
+            place = _prepare(folder, data, own_device(device), ranks, waiting)
+            for _, group in groupby(waiting, key=lambda run: (run.images_per_class, run.seed)):
+                _train_in_step(folder, list(group), place)
+        if any(control.last_state(run) != "completed" for run in directory.runs(folder)):
+            _write_verdict(folder)  # else the last run to complete has
+    except Stopped:
+        pass
+    except Exception as error:  # what strikes all runs alike: device, data, encoder, a full disk
+        log.exception("could not go on")
+        for run in waiting:
+            if control.last_state(folder / run.name) in control.UNFINISHED:
+                failures.record(folder / run.name, error, log)
+
+
+def _queued(folder: Path) -> list[RunConfig]:
+    """Runs that wait to be worked on; one that was asked to stop meanwhile is marked stopped."""
+    waiting = []
+    for run in directory.read_config(folder).runs():
+        if control.last_state(folder / run.name) == "queued":
+            if control.is_stop_requested(folder / run.name):
+                _say(folder / run.name, "stopped")
+            else:
+                waiting.append(run)
+    return waiting
+
+
+def _prepare(folder: Path, data: Path, device: torch.device, ranks: Ranks, waiting: list[RunConfig]) -> Workplace:
+    """Reads the manifest and the decoded images, and learns from the encoder what input it wants.
+
+    Raises:
+        Stopped: if every waiting run was stopped meanwhile.
+    """
+    config = directory.read_config(folder)
+    manifest = directory.read_manifest(folder)
+
+    def say(phase: str) -> None:
+        """Tells it of the first run that still waits; those asked to stop end here."""
+        for run in (folder / config.name for config in waiting):
+            if control.last_state(run) not in control.UNFINISHED:
+                continue
+            if not control.is_stop_requested(run):
+                _say(run, "running", phase)
+                return
+            _end(run, "stopped")
+        raise Stopped
+
+    def progress(done: int, total: int) -> None:
+        if done % 320 == 0 or done == total:
+            say(f"decoding images, {done:,} of {total:,}")
+
+    say("building the encoder")
+    _, data_config = encoder.build(config.encoder, seed=0)
+    say("opening the images")
+    try:
+        pixels = pixel_store.load(manifest, relocation.open_images(folder), data_config.stored, data / ".pixels",
+                                  progress)
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    return Workplace(manifest, pixels, data_config, device, ranks)
+
+
+def own_device(name: str) -> torch.device:
+    """This process's device: the one that was asked for, or of several that share a batch its own.
+
+    Raises:
+        ValueError: as `resolve_device`.
+    """
+    device = resolve_device(name)
+    if device.type == "cuda" and size_of_launch() > 1:
+        device = resolve_device(str(device.index + int(os.environ["LOCAL_RANK"])))
+    return device
+
+
+def _follow(folder: Path, data: Path, device: str, ranks: Ranks) -> None:
+    """What every process but the first does: takes each step with it, and writes nothing."""
+    configs = {config.name: config for config in directory.read_config(folder).runs()}
+    following: dict[str, Iterator[None]] = {}
+    place: Workplace | None = None
+    while (name := ranks.agree(None)) is not None:
+        config = configs[name]
+        if place is None:
+            _, data_config = encoder.build(config.encoder, seed=0)
+            pixels = pixel_store.load(directory.read_manifest(folder), relocation.open_images(folder),
+                                      data_config.stored, data / ".pixels")
+            place = Workplace(directory.read_manifest(folder), pixels, data_config, own_device(device), ranks)
+        if name not in following:
+            its_place = replace(place, manifest=directory.read_manifest(folder, config.split))
+            following[name] = follow(folder / name, config, its_place)
+        next(following[name], None)
+
+
+def _train_in_step(folder: Path, group: list[RunConfig], place: Workplace) -> None:
+    """Works on runs of one images-per-class and seed, an epoch of each in turn, until all have ended."""
+    working: dict[Path, Iterator[None]] = {}
+
+    def should_stop(run: Path) -> bool:
+        """Asked by the run at work; the others, which are at rest and saved, are stopped on the way."""
+        for other in [other for other in working if other != run and control.is_stop_requested(other)]:
+            working.pop(other).close()
+            _end(other, "stopped")
+        return control.is_stop_requested(run)
+
+    for config in group:
+        run = folder / config.name
+        if control.last_state(run) in control.UNFINISHED:
+            its_place = replace(place, manifest=directory.read_manifest(folder, config.split))
+            working[run] = execute(run, config, its_place, should_stop=lambda run=run: should_stop(run),
+                                   say=lambda phase, run=run: _say(run, "running", phase))
+    while working:
+        for run in list(working):
+            if run in working:
+                with _logging_to(run / "worker.log"):
+                    if not _go_on(run, working[run], place.ranks):
+                        del working[run]
+
+
+def _go_on(run: Path, work: Iterator[None], ranks: Ranks) -> bool:
+    """One epoch more; false once the run has ended, whichever way."""
+    if directory.read_run(run).is_trained:
+        ranks.agree(run.name)
+    try:
+        try:
+            next(work)
+            return True
+        except StopIteration:
+            if all(control.last_state(other) == "completed" for other in directory.runs(run.parent) if other != run):
+                _write_verdict(run.parent)  # first: a completed experiment always has one
+            _end(run, "completed")
+    except Stopped:
+        _end(run, "stopped")
+    except Exception as error:
+        failures.record(run, error, log)
+        (run / "stop").unlink(missing_ok=True)
+        if ranks.n > 1:  # the others may wait for a step that never comes: all begin anew, with what else is queued
+            for other in directory.runs(run.parent):
+                if control.last_state(other) == "running":
+                    directory.write_status(other, RunStatus("queued"))
+            os._exit(1)
+    return False
+
+
+def _write_verdict(folder: Path) -> None:
+    try:
+        found = verdict.decide(folder)
+    except ValueError as error:  # another run's files are damaged: no fault of the run that has just ended
+        log.warning("no verdict: %s", error)
+        return
+    directory.write_json(folder / "verdict.json", found)
+    try:
+        gathering.write(folder, folder / "report.html", found=found)
+    except (OSError, ValueError) as error:  # nothing to compare yet, or images that have gone: the numbers stand without it
+        log.warning("no report: %s", error)
+
+
+def _say(run: Path, state: str, phase: str = "") -> None:
+    log.info("%s %s %s", run.name, state, phase)
+    directory.write_status(run, RunStatus(state, phase=phase, **identity.of(os.getpid())))
+
+
+def _end(run: Path, state: str) -> None:
+    _say(run, state)
+    (run / "stop").unlink(missing_ok=True)
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    main()

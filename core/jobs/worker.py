@@ -1,0 +1,156 @@
+"""The process that an experiment is given to: waits its turn, then watches over the one that trains.
+
+Loads nothing heavy, so that a long queue costs little. What trains is a process of its own (`series`): one that does not
+come to an end when asked to, say in a library's long call, is killed, and goes on another day from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from core import identity
+from core.experiments import directory
+from core.experiments.directory import RunStatus
+from core.jobs import control, device_queue, failures
+from core.jobs.device_queue import Ticket
+from core.jobs.failures import ProcessEnded
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger("duet")
+PATIENCE = 7.0  # seconds a run may take to stop by itself: ten are promised
+_POLL = 0.2  # seconds between two looks at what was asked
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of `python -m core.jobs.worker FOLDER --data DATA --device DEVICE [--ticket NUMBER]`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--ticket", type=int, help="place in the queue; without one, nobody is waited for")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
+    if not control.claim(options.folder, options.device):
+        return
+    ticket = options.ticket
+    while True:
+        _work(options.folder, options.data, options.device, ticket)
+        if control.leave(options.folder):
+            return
+        if ticket is not None:  # what was queued meanwhile waits like anyone else
+            with device_queue.next_number(options.folder.parent) as ticket:
+                _enter(options.folder, options.device, ticket)
+
+
+def resolve_device(name: str) -> torch.device:
+    """The torch device of 'auto', 'cpu', 'cuda' or a CUDA device's number.
+
+    Raises:
+        ValueError: if this machine has no such device.
+    """
+    import torch
+
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    n_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    index = {"auto": "0", "cuda": "0"}.get(name, name)
+    if not index.isdigit() or int(index) >= n_devices:
+        raise ValueError(f"device must be auto, cpu, cuda or the number of one of this machine's {n_devices} CUDA "
+                         f"devices, got {name!r}")
+    return torch.device("cuda", int(index))
+
+
+def _work(folder: Path, data: Path, device: str, ticket: int | None) -> None:
+    """Waits for the device and has everything worked on that is queued by then."""
+    if ticket is None:
+        _watch_over(folder, data, device)
+        return
+    wanted = _enter(folder, device, ticket)
+    with device_queue.turn(folder, wanted, give_up=lambda: not control.has_queued(folder)) as is_mine:
+        if is_mine and control.has_queued(folder):
+            _watch_over(folder, data, device)
+
+
+def _enter(folder: Path, device: str, number: int) -> tuple[str, ...]:
+    """Makes sure of the ticket: whoever started this process may have died before writing it."""
+    wanted = device_queue.devices(device, directory.read_config(folder).training.devices)
+    device_queue.enter(folder.parent, Ticket(number, folder.name, wanted, **identity.of(os.getpid())))
+    return wanted
+
+
+def _watch_over(folder: Path, data: Path, device: str) -> None:
+    """Has the queued runs worked on by a process; ends it where a stop takes too long, and starts another for the rest."""
+    runs = directory.runs(folder)
+    while True:
+        process = subprocess.Popen([sys.executable, *_launcher(folder), "-m", "core.jobs.series", str(folder), "--data",
+                                    str(data), "--device", device], stdin=subprocess.PIPE)  # closes when this process ends
+        asked: dict[Path, float] = {}
+        while process.poll() is None:
+            time.sleep(_POLL)
+            if _is_overdue(runs, asked):
+                log.warning("asked to stop %.0f s ago and still at work: ended; it resumes from its last checkpoint", PATIENCE)
+                _kill(process.pid)
+        if process.wait() == 0:
+            return
+        _clear_up(runs, None if asked else ProcessEnded(process.returncode))
+        if not control.has_queued(folder):
+            return
+
+
+def _launcher(folder: Path) -> list[str]:
+    """torch's own, where several devices share each batch."""
+    n_devices = directory.read_config(folder).training.devices
+    return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_devices}"] if n_devices > 1 else []
+
+
+def _is_overdue(runs: list[Path], asked: dict[Path, float]) -> bool:
+    """Whether a run works on although it was asked to stop long ago; `asked` keeps since when."""
+    now = time.monotonic()
+    for run in runs:
+        if control.is_stop_requested(run) and control.last_state(run) == "running":
+            asked.setdefault(run, now)
+        else:
+            asked.pop(run, None)
+    return any(now - since > PATIENCE for since in asked.values())
+
+
+def _kill(pid: int) -> None:
+    """Ends a process and those it has started; any of them may have ended by itself meanwhile."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in [*process.children(recursive=True), process]:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+
+
+def _clear_up(runs: list[Path], error: ProcessEnded | None) -> None:
+    """Says of each run how the process that is gone left it; without an error, it was ended for the sake of a stop."""
+    running = [run for run in runs if control.last_state(run) == "running"]
+    if error and not running:  # it died before it began: so would the next
+        running = [run for run in runs if control.last_state(run) == "queued"]
+    for run in running:
+        if control.is_stop_requested(run):
+            directory.write_status(run, RunStatus("stopped"))
+            (run / "stop").unlink(missing_ok=True)
+        elif error:
+            failures.record(run, error, log)
+        else:
+            directory.write_status(run, RunStatus("queued"))
+
+
+if __name__ == "__main__":
+    if hasattr(os, "nice"):
+        os.nice(5)  # the page stays quick while training takes every core
+    main()

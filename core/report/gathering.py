@@ -1,0 +1,182 @@
+"""Gathers what the report of an experiment says, from what its runs left behind, and writes it.
+
+Reads folders and images; the page itself is `core.report.experiment`'s.
+"""
+
+import io
+import shlex
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from core.analysis import projection
+from core.analysis import table as tables
+from core.config import ExperimentConfig, arm_title
+from core.data import separation, sources, split
+from core.experiments import directory, openings, trials
+from core.results import pairs, readouts, scoring, verdict
+
+MOST_EXAMPLES = 12
+_THUMBNAIL = 128  # pixels
+
+
+def write(folder: Path, output: Path, pair: tuple[str, str, int | str] | None = None, found: dict | None = None) -> None:
+    """Writes an experiment's report: one self-contained page.
+
+    Args:
+        folder: the experiment's.
+        output: the .html file.
+        pair: labels of A and B and their images per class; None for the pair of the experiment's own sentence.
+        found: what `verdict.decide` says of the experiment; None to read it.
+
+    Raises:
+        ValueError: if that pair, or any, has not finished yet.
+        FileNotFoundError: if the experiment's dataset is missing.
+    """
+    from core.report import experiment  # plotly takes half a second to import: only here
+
+    config, found = directory.read_config(folder), found or verdict.read(folder)
+    told = _told(folder, found, pair)
+    count = told["images_per_class"]
+    runs = dict(zip("ab", pairs.common_seeds(folder, told["label_a"], told["label_b"], count)))
+    spaces = tuple(tables.shared_rows([tables.read(runs[side][0] / "embeddings.parquet").of_split("test") for side in "ab"]))
+    layouts = (spaces[0].layout, projection.align(spaces[1].layout, spaces[0].layout).astype(np.float32))
+    won, lost = _examples(config, told, runs)
+    experiment.write(experiment.Report(
+        name=folder.name, title_a=told["a"], title_b=told["b"], arms=config.arms, images_per_class=count,
+        seed=directory.read_run(runs["a"][0]).seed, comparison=told,
+        others=[item for item in found["comparisons"] if item["sentence"] != told["sentence"]],
+        rows=[row for row in found["rows"] if row["images_per_class"] == count], curve=found.get("curve"),
+        open_set=[item for item in found["open_comparisons"] if _is_same_pair(item, told)],
+        open_rows=[row for row in found["open_rows"] if row["images_per_class"] == count],
+        readouts=readouts.rows(folder, config, count), spaces=spaces, layouts=layouts, won=won, lost=lost,
+        protocol=_protocol(folder, config), openings=openings.sentence(folder),
+        trials=trials.sentence(folder, [directory.read_run(run) for side in "ab" for run in runs[side]]),
+        limits=_limits(folder, config, told), command=_command(folder), config=config.to_yaml(),
+        versions=_versions(folder)), output)
+
+
+def _is_same_pair(item: dict, told: dict) -> bool:
+    return all(item[key] == told[key] for key in ("label_a", "label_b", "images_per_class"))
+
+
+def _told(folder: Path, found: dict, pair: tuple[str, str, int | str] | None) -> dict:
+    """The entry of the pair to tell of in full; compared here if the experiment's verdict has none of it."""
+    if pair is None:
+        entry = next((item for item in found["comparisons"] if item["sentence"] == found["sentence"]), None)
+        if entry is None:
+            raise ValueError(f"an experiment to report must have two finished objectives to compare, got none in "
+                             f"{folder.name!r}")
+        return entry
+    return pairs.said(folder, found, *pair)
+
+
+def _examples(config: ExperimentConfig, told: dict, runs: dict[str, list[Path]]) -> tuple[list, list]:
+    """Test images that k-NN gets right in B alone, and in A alone, in the most seeds first."""
+    from core.report.experiment import Example
+
+    scores = {side: scoring.scores_of_runs(runs[side], told[side]) for side in "ab"}
+    shared, place_a, place_b = np.intersect1d(scores["a"].sample_id.astype(str), scores["b"].sample_id.astype(str),
+                                              return_indices=True)
+    right_a, right_b = (scores[side].values["knn_accuracy"][:, places] for side, places in (("a", place_a), ("b", place_b)))
+    gained = right_b.mean(axis=0) - right_a.mean(axis=0)
+    manifest = directory.read_manifest(runs["a"][0].parent)
+    label = dict(zip(manifest.sample_id.tolist(), manifest.label.tolist()))
+    digest = dict(zip(manifest.sample_id.tolist(), manifest.digest.tolist()))
+    source = None
+    with suppress(OSError, ValueError):  # the images have gone: the report stands without them
+        source = sources.open_source(config.dataset, manifest.levels)
+
+    def example(place: int) -> Example:
+        sample_id = str(shared[place])
+        said = ", ".join(f"{name} right in {int(right[:, place].sum())} of {len(right)}"
+                         for name, right in (("A", right_a), ("B", right_b)))
+        return Example(sample_id, label[sample_id], said, _jpeg(source, sample_id, digest[sample_id]))
+
+    order = np.argsort(-gained, kind="stable")
+    won = [example(place) for place in order[:MOST_EXAMPLES] if gained[place] > 0]
+    lost = [example(place) for place in order[::-1][:MOST_EXAMPLES] if gained[place] < 0]
+    return won, lost
+
+
+def _jpeg(source: sources.Source | None, sample_id: str, digest: str) -> bytes:
+    """A thumbnail; nothing if the image's file, or all of the images, have gone, or it is no longer the sample."""
+    if source is None:
+        return b""
+    try:
+        image = source.image(sample_id, digest)
+    except (OSError, ValueError):
+        return b""
+    if max(image.size) < _THUMBNAIL:
+        scale = _THUMBNAIL // max(image.size)
+        image = image.resize((image.width * scale, image.height * scale), 0)  # 0: nearest, as for a digit of 8 pixels
+    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=85)
+    return file.getvalue()
+
+
+def _protocol(folder: Path, config: ExperimentConfig) -> dict[str, str]:
+    manifest, training = directory.read_manifest(folder), config.training
+    proof = split.prove(manifest)
+    sizes = [f"{len(manifest.indices(name)):,} {name}" for name in ("train", "validation", "test")]
+    weights = config.encoder.weights if config.encoder.weights in ("random", "hub") else Path(config.encoder.weights).name
+    run = config.runs()[0]
+    root = f", {config.dataset.root}" if config.dataset.root else ""
+    return {
+        "dataset": f"{config.dataset.source}{root}: {len(manifest):,} images, {len(manifest.classes)} classes, "
+                   f"{len(set(manifest.group.tolist())):,} groups",
+        "split": f"{', '.join(sizes)}; shared between them: {proof.shared_samples} images, {proof.shared_groups} groups, "
+                 f"{proof.shared_pictures} pictures; {separation.sentence(manifest)}",
+        "images per class": ", ".join(str(count) for count in config.images_per_class),
+        "seeds": ", ".join(str(seed) for seed in config.seeds),
+        "encoder": f"{config.encoder.name}, weights: {weights}",
+        "objectives": "; ".join(f"{arm_title(item)} ({_parameters(item.model_dump(exclude={'name', 'label'}))})"
+                                for item in config.objectives),
+        "budget": f"{run.n_steps * run.images_per_step:,} images a run, in {run.n_steps:,} steps of {run.images_per_step}",
+        "batch": f"{training.batch.classes} classes × {training.batch.samples}"
+                 + (f" × {training.views} views" if training.views > 1 else ""),
+        "optimizer": f"{training.optimizer}, learning rate {training.lr:g}, weight decay {training.weight_decay:g}",
+        "normalisation": f"running statistics {training.norm}",
+        "readout": f"pooled features, {'of length 1' if config.evaluation.normalize else 'as they are'}",
+    }
+
+
+def _parameters(values: dict) -> str:
+    given = [f"{key.replace('_', ' ')} {value}" for key, value in values.items() if value is not None]
+    return ", ".join(given) or "no parameter"
+
+
+def _limits(folder: Path, config: ExperimentConfig, told: dict) -> list[str]:
+    """What a reader might take the report for, and should not."""
+    first = told["differences"][0]
+    limits = [
+        "Other images, another encoder, another budget or other parameters of the objectives: each may turn the verdict.",
+        "Another split of the same images: the interval is over seeds and test images, and all seeds share one split.",
+        "Copies that were mirrored, rotated or cropped are not found, and may stand on both sides of the split.",
+    ]
+    if first["n_seeds"] < 3:
+        limits.insert(0, f"What luck of the seed does: with {first['n_seeds']} "
+                         f"{'seed' if first['n_seeds'] == 1 else 'seeds'} it can hardly be told.")
+    if not separation.has_groups(directory.read_manifest(folder)):
+        limits.append("Whether images belong together in a way that nobody named: each was taken for a group of its own.")
+    if config.split.held_out_classes:
+        limits.append("Other held-out classes: the open-set interval is over seeds and images of these classes alone.")
+    if config.evaluation.flip:
+        limits.insert(0, "Numbers that repeat: images were mirrored by chance as they were embedded, as the study did.")
+    limits.append("That a space which clusters well is a good one: spaces of MAP@R 0.68 and 0.99 can both reach a K-means "
+                  "accuracy of 1.00.")
+    return limits
+
+
+def _command(folder: Path) -> str:
+    return f"python main.py --config {shlex.quote(folder.name + '.yaml')}    # the file below"
+
+
+def _versions(folder: Path) -> dict[str, str]:
+    kept = directory.read_json(folder / "experiment.json")
+    return {**kept["versions"], **({"commit": kept["git_commit"][:12]} if kept["git_commit"] else {}),
+            "dataset": kept["fingerprint"]}
+
+

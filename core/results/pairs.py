@@ -1,0 +1,115 @@
+"""A pair of spaces by its names: which runs stand behind A and B, what they are called, and what is said of them.
+
+The one way to a pair for the command line, Compare and the report, so that all say the same; the numbers are
+`core.results.verdict`'s.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from core import config as configuration
+from core.config import arm_label, arm_title
+from core.experiments import directory
+from core.results import scoring, verdict
+from core.results.scoring import SCORES, Scores
+
+
+def common_seeds(folder: Path, label_a: str, label_b: str, images_per_class: int | str) -> tuple[list[Path], list[Path]]:
+    """The runs of two arms of an experiment, a seed each, at the seeds that both have finished."""
+    runs: dict[str, dict[int, Path]] = {label_a: {}, label_b: {}}
+    for run in directory.read_config(folder).runs():
+        label = arm_label(run.objective)
+        if label in runs and run.images_per_class == images_per_class and scoring.has_scores(folder / run.name):
+            runs[label][run.seed] = folder / run.name
+    seeds = [seed for seed in runs[label_a] if seed in runs[label_b]]
+    return [runs[label_a][seed] for seed in seeds], [runs[label_b][seed] for seed in seeds]
+
+
+def said(folder: Path, found: dict, label_a: str, label_b: str, images_per_class: int | str) -> dict:
+    """A pair of an experiment's arms as its verdict has it; compared now if the verdict lacks it.
+
+    Args:
+        folder: the experiment's.
+        found: its verdict, as `verdict.read` gives it.
+        label_a, label_b: the arms.
+        images_per_class: of both.
+
+    Raises:
+        ValueError: if the two have no finished seed in common.
+    """
+    runs_a, runs_b = common_seeds(folder, label_a, label_b, images_per_class)
+    if not runs_a:
+        raise ValueError(f"arms to report must have finished, got {label_a} and {label_b} at {images_per_class} images per "
+                         f"class in {folder.name!r} with no finished seed in common")
+    for item in found["comparisons"]:
+        if (item["label_a"], item["label_b"], item["images_per_class"]) == (label_a, label_b, images_per_class) and (
+                item["differences"][0]["n_seeds"] == len(runs_a)):
+            return item
+    a, b = named_apart(scoring.scores_of_runs(runs_a, ""), scoring.scores_of_runs(runs_b, ""))
+    return {"images_per_class": images_per_class, "label_a": label_a, "label_b": label_b,
+            **verdict.compare(a, b).to_json(), "agreement": verdict.agree(a, b)}
+
+
+def find(root: Path, name_a: str, name_b: str) -> tuple[Scores, Scores]:
+    """The scores of two names of the command line, named apart.
+
+    Args:
+        root: folder of experiments.
+        name_a, name_b: each 'experiment/run', 'experiment/arm' such as 'demo/supcon-15', which is all its seeds, or an
+            embedding table's file. Of two arms of one experiment, the seeds that both have finished.
+
+    Raises:
+        FileNotFoundError, ValueError: as `scoring.find_scores`.
+    """
+    arms = [_arm(root, name) for name in (name_a, name_b)]
+    if None not in arms and arms[0][0] == arms[1][0] and arms[0][2] == arms[1][2]:
+        folder, label_a, count = arms[0]
+        runs = common_seeds(folder, label_a, arms[1][1], count)
+        if runs[0]:
+            return named_apart(*(scoring.scores_of_runs(side, "") for side in runs))
+    return named_apart(scoring.find_scores(root, name_a), scoring.find_scores(root, name_b))
+
+
+def named_apart(a: Scores, b: Scores) -> tuple[Scores, Scores]:
+    """The same scores under names for a sentence: the objectives', and whatever else tells the two apart."""
+    sides = [_Side(a), _Side(b)]
+    names = [side.title for side in sides]
+    for part in ("images", "experiment", "seeds"):
+        first, second = (getattr(side, part) for side in sides)
+        if first != second:
+            names = [name + word for name, word in zip(names, (first, second))]
+    if names[0] == names[1] and a.files != b.files:
+        names = [f"{name} ({place})" for name, place in zip(names, _apart(a.files[0], b.files[0]))]
+    return replace(a, name=names[0]), replace(b, name=names[1])
+
+
+class _Side:
+    """What may tell a space from another, each as it would follow its name."""
+
+    def __init__(self, scores: Scores) -> None:
+        run = configuration.parse_run(scores.config)
+        self.title = arm_title(run.objective)
+        self.images = " at all images" if run.images_per_class == "all" else f" at {run.images_per_class} images per class"
+        folder = scores.files[0].parent
+        self.experiment = f" of {folder.parent.name}" if (folder / SCORES).is_file() else ""
+        seeds = scores.settings["seeds"]
+        self.seeds = f", seed{'s' if len(seeds) > 1 else ''} {', '.join(str(seed) for seed in seeds)}"
+
+
+def _apart(a: Path, b: Path) -> tuple[str, str]:
+    """Two files by as much of the ends of their paths as tells them apart."""
+    for n in range(1, max(len(a.parts), len(b.parts)) + 1):
+        ends = ["/".join(path.parts[-n:]) for path in (a, b)]
+        if ends[0] != ends[1]:
+            return ends[0], ends[1]
+    return str(a), str(b)
+
+
+def _arm(root: Path, name: str) -> tuple[Path, str, int | str] | None:
+    """Experiment, label and images per class of a name that stands for all seeds of an arm; None for any other name."""
+    experiment, _, rest = name.partition("/")
+    if name.endswith(".parquet") or not rest:
+        return None
+    folder = directory.find(root, experiment)
+    return next(((folder, arm_label(run.objective), run.images_per_class) for run in directory.read_config(folder).runs()
+                 if run.name.rpartition("-seed")[0] == rest), None)

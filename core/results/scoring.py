@@ -1,0 +1,422 @@
+"""Scores of spaces: every metric of a run's test samples, kept in a file, summed up, and found again by name.
+
+Reads what runs left behind; computes anew only for a Parquet file that has no scores. What two spaces' scores allow one to
+say is `core.results.verdict`'s.
+"""
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from core import config as configuration
+from core import files, scored_by
+from core.analysis import chance, clustering, comparison, metrics, resampling, retrieval
+from core.analysis import table as tables
+from core.analysis.chance import Chance
+from core.analysis.comparison import Values
+from core.analysis.metrics import GALLERY, HEADLINE, METRICS, SPACE_METRICS, MetricInfo
+from core.analysis.table import EmbeddingTable
+from core.config import RunConfig, arm_label, arm_title
+from core.data import split
+from core.data.manifest import OPEN
+from core.experiments import directory
+from core.files import Damaged
+from core.results import protocol
+
+EMBEDDINGS = "embeddings.parquet"
+SCORES, OPEN_SCORES = "scores.parquet", "open_scores.parquet"  # of a run: of the test samples, and of held-out classes
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Every metric of one or more spaces, test sample by test sample.
+
+    Attributes:
+        name: what to call them in a sentence.
+        sample_id: the n test samples, shape (n,), the same in every space.
+        group: their groups, shape (n,); drawn together by the bootstrap.
+        label: their classes, shape (n,).
+        label_id: place of the class among the dataset's sorted classes, shape (n,), int32; `clusters` count along it too.
+        values: metric of `METRICS` -> shape (seeds, n), float64, nan where undefined.
+        gallery: metrics in which images are found by others -> shape (seeds, n), float64; what an image does to the others'
+            values (see `Measures`). `drawn` adds it to the values.
+        space: metric of `SPACE_METRICS` -> shape (seeds, n), float64; pseudo-values whose mean is the metric.
+        clusters: K-means clusterings, matched to the sorted classes, shape (seeds, kmeans_seeds, n), int32.
+        neighbors: nearest test samples of each outside its own group, as rows, nearest first, -1 where fewer than k are left,
+            shape (seeds, n, k), int32.
+        config: resolved config of the first run.
+        settings: what they were trained and tested under, by `protocol`.
+        files: embedding tables of the spaces, one a seed.
+        is_open: whether the samples are those of held-out classes, among themselves.
+        with_own_group: retrieval metric -> what it would be with samples of the query's own group counted, shape (seeds, n);
+            empty where each sample is a group of its own.
+    """
+
+    name: str
+    sample_id: np.ndarray
+    group: np.ndarray
+    label: np.ndarray
+    label_id: np.ndarray
+    values: Values
+    gallery: Values
+    space: Values
+    clusters: np.ndarray
+    neighbors: np.ndarray
+    config: dict
+    settings: dict
+    files: tuple[Path, ...] = ()
+    is_open: bool = False
+    with_own_group: Values = field(default_factory=dict)
+
+    def drawn(self, rows: np.ndarray | None = None, is_query: dict[str, np.ndarray] | None = None) -> Values:
+        """What the bootstrap draws: each metric's values, and what an image does to others as one that is found; the mean
+        is the metric's.
+
+        A test image is a query, and it stands among those that other queries find. With values alone an interval of MAP@R
+        would be half as wide as other test images make it. An image whose own query is undefined is still found by others,
+        and so is drawn like any other (`resampling.contributions`): how many have a value, `defined` says.
+
+        Args:
+            rows: those to keep; all if None.
+            is_query: metric of `gallery` -> which of them count as queries, shape (rows,), of those that have a value; None:
+                all.
+        """
+        rows = np.arange(len(self.sample_id)) if rows is None else rows
+        columns = {name: values[:, rows] for name, values in self.values.items()}
+        for name, gallery in self.gallery.items():
+            if is_query is not None and not is_query.get(name, np.True_).all():
+                columns[name] = np.where(is_query[name], columns[name], np.nan)
+            columns[name] = resampling.contributions(columns[name], gallery[:, rows])
+        return columns
+
+    def defined(self, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Which samples have a value in every seed, metric by metric; each shape (rows,), bool. Rows as of `drawn`."""
+        rows = np.arange(len(self.sample_id)) if rows is None else rows
+        return {name: ~np.isnan(values[:, rows]).any(axis=0) for name, values in self.values.items()}
+
+
+def score(table: EmbeddingTable) -> Scores:
+    """Every metric of a table's test samples; the same table gives the same numbers, whatever the order of its rows.
+
+    Args:
+        table: a run's space; `metadata['training_samples']` names the labelled samples of k-NN, None all of train.
+
+    Returns:
+        The scores of one space, under its run's name, in the order of sample_id.
+
+    Raises:
+        ValueError: if the table has no test or no training samples.
+    """
+    table = _by_name(table)
+    test = table.of_split("test")
+    used = table.metadata["training_samples"]
+    known = table.of_split("train") if used is None else table.rows(np.isin(table.sample_id, used))
+    if len(test) < 2 or len(known) == 0:
+        raise ValueError(f"a space to score must have test and training samples, got {len(test)} and {len(known)}")
+    config = table.metadata["config"]
+    evaluation = config["evaluation"]
+    classes, places = np.unique(np.concatenate([test.label_id, known.label_id]), return_inverse=True)  # none is held out
+    found = metrics.measure(test.embedding, places[:len(test)], known.embedding, places[len(test):], len(classes),
+                            evaluation["neighbors"], evaluation["kmeans_seeds"], test.group)
+    return Scores(name=configuration.parse_run(config).name, sample_id=test.sample_id, group=test.group, label=test.label,
+                  label_id=test.label_id, values={name: column[None] for name, column in found.values.items()},
+                  gallery={name: column[None] for name, column in found.gallery.items()},
+                  space={name: column[None] for name, column in found.space.items()},
+                  clusters=classes[found.clusters].astype(np.int32)[None],
+                  neighbors=found.neighbors[None].astype(np.int32), config=config, settings=protocol.of_table(table),
+                  with_own_group=_with_own_group(test.group, found.with_own_group))
+
+
+def _by_name(table: EmbeddingTable) -> EmbeddingTable:
+    """A table in the order of sample_id, so that ties and sums do not depend on the order it was written in."""
+    order = np.argsort(table.sample_id.astype(str), kind="stable")
+    return table if (np.diff(order) > 0).all() else table.rows(order)
+
+
+def _with_own_group(group: np.ndarray, values: dict[str, np.ndarray]) -> Values:
+    return {name: column[None] for name, column in values.items()} if len(set(group.tolist())) < len(group) else {}
+
+
+def score_open(table: EmbeddingTable) -> Scores | None:
+    """Retrieval and K-means among a table's held-out classes; None where none is held out.
+
+    They have no training samples, so there is nothing for k-NN and the probe to learn from.
+    """
+    held_out = _by_name(table).of_split(OPEN)
+    if len(held_out) == 0:
+        return None
+    config = table.metadata["config"]
+    classes, label_id = np.unique(held_out.label_id, return_inverse=True)
+    correct, clusters = [], []
+    for seed in range(config["evaluation"]["kmeans_seeds"]):
+        cluster, _ = clustering.matched_kmeans(held_out.embedding, label_id, len(classes), seed)
+        correct.append(cluster == label_id)
+        clusters.append(classes[cluster].astype(np.int32))
+    found = retrieval.measure(held_out.embedding, label_id, held_out.group)
+    values = {**found.values, "kmeans_accuracy": np.mean(correct, axis=0)}
+    return Scores(name=configuration.parse_run(config).name, sample_id=held_out.sample_id, group=held_out.group,
+                  label=held_out.label, label_id=held_out.label_id,
+                  values={name: values[name][None] for name in METRICS if name in values},
+                  gallery={name: column[None] for name, column in found.gallery.items()}, space={},
+                  clusters=np.stack(clusters)[None], neighbors=found.neighbors[None].astype(np.int32), config=config,
+                  settings=protocol.of_table(table), is_open=True,
+                  with_own_group=_with_own_group(held_out.group, found.with_own_group))
+
+
+_TEXT = ("sample_id", "group", "label")
+_LISTS = ("clusters", "neighbors")
+_OWN = "with_own_group_"
+
+
+def write_scores(run: Path, scores: Scores, file: str = SCORES) -> None:
+    """Keeps every metric of every sample, so that comparing runs computes nothing twice."""
+    lists = {"clusters": scores.clusters[0].T, "neighbors": scores.neighbors[0]}
+    arrow = pa.table({**{name: pa.array(getattr(scores, name).tolist(), pa.string()) for name in _TEXT},
+                      "label_id": pa.array(scores.label_id, pa.int32()),
+                      **{name: pa.array(column[0], pa.float64()) for name, column in (scores.values | scores.space).items()},
+                      **{f"gallery_{name}": pa.array(column[0], pa.float64()) for name, column in scores.gallery.items()},
+                      **{f"{_OWN}{name}": pa.array(column[0], pa.float64()) for name, column in scores.with_own_group.items()},
+                      **{name: pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1), pa.int32()), rows.shape[1])
+                         for name, rows in lists.items()}})
+    arrow = arrow.replace_schema_metadata({"duet": json.dumps({scored_by.KEY: scored_by.VERSION})})
+    with files.replacing(run / file) as temporary:
+        pq.write_table(arrow, temporary, compression="zstd")
+
+
+def read_scores(run: Path, file: str = SCORES) -> Scores:
+    """The scores of one completed run; damaged, gone or an earlier version's, they are computed anew from its embeddings.
+
+    Args:
+        run: its folder.
+        file: `SCORES`, or `OPEN_SCORES` for those among the held-out classes.
+
+    Raises:
+        ValueError: if the run is not completed.
+        Damaged: if neither its scores nor its embeddings can be read; or an earlier version scored it and it cannot be anew.
+    """
+    if not (run / file).is_file() and not (run / EMBEDDINGS).is_file():
+        raise ValueError(f"{run.parent.name}/{run.name} must be completed to be compared, got "
+                         f"{directory.read_status(run).state}")
+    is_earlier = False
+    with suppress(FileNotFoundError, Damaged):
+        found = files.read(run / file, lambda path: parse_scores(run, path.name), "a table of scores")
+        if found is not None:
+            return found
+        is_earlier = True
+    try:
+        found = (score_open if file == OPEN_SCORES else score)(read_space(run))
+    except Damaged as error:
+        if is_earlier:
+            raise Damaged(run / file, f"was {scored_by.EARLIER}; to be scored anew, {error.path.name} {error.what}",
+                          directory.RESUME) from None
+        raise
+    if found is None:
+        raise Damaged(run / file, "must be a table of scores, and there are no held-out classes to score", directory.RESUME)
+    with suppress(OSError):  # a disk that is full or only to be read: they are computed again next time
+        write_scores(run, found, file)
+    return _named(run, found)
+
+
+def read_space(run: Path) -> EmbeddingTable:
+    """A completed run's table with groups that hold copies too, as its experiment's manifest has them: the file of an earlier
+    version has them without.
+
+    Raises:
+        Damaged: as `read_embeddings`.
+    """
+    table = read_embeddings(run)
+    try:
+        config = directory.read_run(run)
+        manifest = directory.read_manifest(run.parent, config.split)
+    except Damaged:
+        return table
+    group = dict(zip(manifest.sample_id.tolist(), split.own_groups(manifest, config.split).tolist()))
+    return replace(table, group=np.array([group.get(sample_id, own) for sample_id, own in
+                                          zip(table.sample_id.tolist(), table.group.tolist())], dtype=object))
+
+
+def read_embeddings(run: Path) -> EmbeddingTable:
+    """A completed run's embedding table.
+
+    Raises:
+        Damaged: if it is gone or cannot be read.
+    """
+    return files.read_or_damaged(run / EMBEDDINGS, tables.read, directory.RESUME)
+
+
+def _named(run: Path, found: Scores) -> Scores:
+    return replace(found, name=f"{run.parent.name}/{run.name}", files=(run / EMBEDDINGS,))
+
+
+def parse_scores(run: Path, file: str) -> Scores | None:
+    """The scores in a run's file, None if an earlier version wrote it; raises whatever broken content makes a reader raise."""
+    name = f"{run.parent.name}/{run.name}"
+    arrow = pq.read_table(run / file)
+    embeddings = run / "embeddings.parquet"
+    galleries = {name: f"gallery_{name}" for name in GALLERY if file == SCORES or f"gallery_{name}" in arrow.column_names}
+    lacks_columns = file == SCORES and not {*_TEXT, "label_id", *_LISTS, *METRICS, *SPACE_METRICS, *galleries.values()} <= set(
+        arrow.column_names)
+    if lacks_columns or not scored_by.is_current(json.loads((arrow.schema.metadata or {}).get(b"duet", b"{}"))):
+        return None
+    clusters, neighbors = (arrow[key].combine_chunks().flatten().to_numpy().reshape(len(arrow), -1) for key in _LISTS)
+    values, space = ({metric: arrow[metric].to_numpy()[None] for metric in registry if metric in arrow.column_names}
+                     for registry in (METRICS, SPACE_METRICS))
+    gallery = {name: arrow[key].to_numpy()[None] for name, key in galleries.items()}
+    with_own_group = {name: arrow[f"{_OWN}{name}"].to_numpy()[None] for name in retrieval.NAMES
+                      if f"{_OWN}{name}" in arrow.column_names}
+    text = {key: np.array(arrow[key].to_pylist(), dtype=object) for key in _TEXT}
+    return Scores(**text, name=name, label_id=arrow["label_id"].to_numpy(), values=values,
+                  gallery=gallery, space=space, clusters=clusters.T[None], neighbors=neighbors[None],
+                  config=directory.read_json(run / "run.json")["config"], settings=protocol.of_runs([run]),
+                  files=(embeddings,), is_open=file == OPEN_SCORES, with_own_group=with_own_group)
+
+
+def summarize(scores: Scores, n_bootstrap: int) -> dict[str, dict[str, float]]:
+    """Mean, 95 % interval and sd over seeds of every metric of `METRICS`, for JSON and tables."""
+    return _summary(scores.drawn(), METRICS, scores.group, n_bootstrap)
+
+
+def summarize_space(scores: Scores, n_bootstrap: int) -> dict[str, dict[str, float]]:
+    """The same of `SPACE_METRICS`; without those that are undefined."""
+    return _summary(scores.space, SPACE_METRICS, scores.group, n_bootstrap)
+
+
+def _summary(values: Values, registry: dict[str, MetricInfo], group: np.ndarray, n_bootstrap: int) -> dict:
+    defined = {name: column for name, column in values.items() if not np.isnan(column).any(axis=0).all()}
+    if not defined:
+        return {}
+    bounds = {name: info.bounds for name, info in registry.items()}
+    return {name: asdict(item) for name, item in comparison.intervals(defined, bounds, n_bootstrap, group=group).items()}
+
+
+def chance_levels(scores: Scores, n_bootstrap: int) -> dict[str, Chance]:
+    """What the retrieval metrics and K-means accuracy would be with permuted labels, and whether they are no better;
+    over seeds, the mean level."""
+    n_classes = int(max(scores.label_id.max(), scores.clusters.max())) + 1
+    clusterings = scores.clusters.reshape(-1, len(scores.label_id))
+    has_retrieval = np.isfinite(scores.values[HEADLINE]).any()
+    return {**(chance.of_retrieval(scores.drawn(), scores.label_id, n_bootstrap, scores.group) if has_retrieval else {}),
+            "kmeans_accuracy": chance.of_kmeans(clusterings, scores.label_id, n_classes, group=scores.group)}
+
+
+def evaluation(scores: Scores, n_bootstrap: int) -> dict:
+    """Every number shown about one run's space, for JSON: means with intervals, over all test samples and by class, chance
+    levels, and how far K-means runs differ; `own_group` as of `own_group_counts`."""
+    over_runs = (scores.clusters[0] == scores.label_id).mean(axis=1)
+    per_class = [{"label": label, "n_samples": int(rows.sum()),
+                  **{name: float(np.nanmean(column[:, rows])) for name, column in scores.values.items()
+                     if not np.isnan(column[:, rows]).all()}}
+                 for label in sorted(set(scores.label.tolist())) for rows in [scores.label == label]]
+    return {scored_by.KEY: scored_by.VERSION, "split": "test", "n_samples": len(scores.sample_id),
+            "own_group": own_group_counts(scores), "metrics": summarize(scores, n_bootstrap),
+            "space": summarize_space(scores, n_bootstrap), "per_class": per_class,
+            "kmeans": {"n_seeds": len(over_runs), "mean": float(over_runs.mean()),
+                       "sd": float(over_runs.std(ddof=1)) if len(over_runs) > 1 else 0.0},
+            "chance": {name: asdict(item) for name, item in chance_levels(scores, n_bootstrap).items()}}
+
+
+def open_evaluation(scores: Scores, n_bootstrap: int) -> dict:
+    """The same of the held-out classes among themselves, as far as they have it."""
+    return {"n_samples": len(scores.sample_id), "own_group": own_group_counts(scores),
+            "metrics": summarize(scores, n_bootstrap)}
+
+
+def own_group_counts(scores: Scores) -> dict:
+    """What leaving out a query's own group comes to, for JSON.
+
+    Returns:
+        'n_groups', 'n_undefined' (queries that have no other sample of their class left to find) and 'counted': retrieval
+        metric -> its mean over seeds and samples if the own group were counted; empty where each sample is a group.
+    """
+    return {"n_groups": len(set(scores.group.tolist())), "n_undefined": int(np.isnan(scores.values[HEADLINE][0]).sum()),
+            "counted": {name: float(np.nanmean(column)) for name, column in scores.with_own_group.items()
+                        if not np.isnan(column).all()}}
+
+
+def scores_of_runs(runs: list[Path], name: str, file: str = SCORES) -> Scores:
+    """The scores of completed runs, one a seed; `file` as in `read_scores`.
+
+    Raises:
+        ValueError: if a run is not completed, or they were not tested on the same samples.
+    """
+    found = [read_scores(run, file) for run in runs]
+    for other in found[1:]:
+        if not np.array_equal(other.sample_id, found[0].sample_id):
+            raise ValueError(f"seeds must be tested on the same samples, got others in {other.name} than in {found[0].name}")
+    values, gallery, space, with_own_group = (
+        {metric: np.concatenate([getattr(item, part)[metric] for item in found]) for metric in getattr(found[0], part)}
+        for part in ("values", "gallery", "space", "with_own_group"))
+    return replace(found[0], name=name, values=values, gallery=gallery, space=space, with_own_group=with_own_group,
+                   clusters=np.concatenate([item.clusters for item in found]),
+                   neighbors=np.concatenate([item.neighbors for item in found]), settings=protocol.of_runs(runs),
+                   files=tuple(path for item in found for path in item.files))
+
+
+def scores_of_file(path: Path) -> Scores:
+    """The scores of an embedding table.
+
+    Raises:
+        FileNotFoundError, ValueError: as `table.read` and `score`.
+    """
+    return replace(score(tables.read(path)), name=path.stem, files=(path,))
+
+
+def title_of(run: Path) -> str:
+    """A run's objective as it is called in a sentence."""
+    return arm_title(directory.read_run(run).objective)
+
+
+def has_scores(run: Path, file: str = SCORES) -> bool:
+    """Whether a run's scores are there with its embeddings, which are written last; one of the two is enough once it is
+    completed."""
+    has_file, has_embeddings = (run / file).is_file(), (run / EMBEDDINGS).is_file()
+    if has_file and has_embeddings:
+        return True
+    if not has_file and (file != SCORES or not has_embeddings):
+        return False
+    try:
+        return directory.read_status(run).state == "completed"
+    except (ValueError, OSError):  # its state is damaged too: nothing says that it came to its end
+        return False
+
+
+def arm(folder: Path, label: str, images_per_class: int | str, file: str = SCORES) -> Scores | None:
+    """An experiment's arm at one images-per-class over its completed seeds; None before any is completed. `file` as in
+    `read_scores`."""
+    matching = runs_of_arm(folder, label, images_per_class, file)
+    if not matching:
+        return None
+    return scores_of_runs([folder / run.name for run in matching], arm_title(matching[0].objective), file)
+
+
+def runs_of_arm(folder: Path, label: str, images_per_class: int | str, file: str = SCORES) -> list[RunConfig]:
+    """The completed runs of an experiment's arm at one images-per-class, a seed each."""
+    return [run for run in directory.read_config(folder).runs()
+            if arm_label(run.objective) == label and run.images_per_class == images_per_class
+            and has_scores(folder / run.name, file)]
+
+
+def find_scores(root: Path, name: str) -> Scores:
+    """Scores of what a name on the command line stands for: a Parquet file, 'experiment/run', or 'experiment/arm' such
+    as 'demo/supcon-15', which is all its seeds.
+
+    Raises:
+        FileNotFoundError, ValueError: if there is nothing of that name, or it is not completed.
+    """
+    if name.endswith(".parquet"):
+        return scores_of_file(Path(name))
+    return scores_of_runs(_runs_named(root, name), name.partition("/")[2])
+
+
+def _runs_named(root: Path, name: str) -> list[Path]:
+    experiment, _, rest = name.partition("/")
+    if not rest:
+        raise ValueError(f"a space must be named experiment/run, experiment/arm or by its Parquet file, got {name!r}")
+    config = directory.read_config(directory.find(root, experiment))
+    seeds = [root / experiment / run.name for run in config.runs() if run.name.rpartition("-seed")[0] == rest]
+    return seeds or [directory.find(root, name)]

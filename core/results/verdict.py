@@ -1,0 +1,265 @@
+"""What scores allow one to say: the comparison of two arms, and everything an experiment's arms say together.
+
+Scores are `core.results.scoring`'s.
+"""
+
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from core import config as configuration
+from core import scored_by
+from core.analysis import agreement, comparison, fairness, paired_tests, retrieval
+from core.analysis import table as tables
+from core.analysis.comparison import Comparison, Values
+from core.analysis.metrics import HEADLINE
+from core.analysis.neighbors import NOBODY
+from core.config import ExperimentConfig, Objective, UntrainedConfig, arm_label
+from core.experiments import best, directory
+from core.files import Damaged
+from core.results import curve, scoring
+from core.results.scoring import OPEN_SCORES, SCORES, Scores, chance_levels, summarize, summarize_space
+
+
+def draws(a: Scores, b: Scores) -> tuple[int, str]:
+    """How many bootstrap draws a comparison takes, as the configs of A and B ask; where they differ, the more of the two,
+    and a note that says whose."""
+    n_a, n_b = (configuration.parse_run(side.config).evaluation.bootstrap for side in (a, b))
+    if n_a == n_b:
+        return n_a, ""
+    more, other = ("A", "B") if n_a > n_b else ("B", "A")
+    return max(n_a, n_b), f"{more}'s evaluation.bootstrap; {other}'s is {min(n_a, n_b):,}"
+
+
+def compare(a: Scores, b: Scores, n_bootstrap: int | None = None) -> Comparison:
+    """B against A: on the test samples both have, or, where their splits differ by design, each on its own.
+
+    Args:
+        a, b: the arms, with as many seeds as each other.
+        n_bootstrap: draws; None for what their configs ask (`draws`).
+
+    Raises:
+        ValueError: if they share no test sample, differ in their number of seeds, or disagree on the labels or groups of
+            the samples they share.
+    """
+    draws_note = ""
+    if n_bootstrap is None:
+        n_bootstrap, draws_note = draws(a, b)
+    n_seeds = (len(a.values[HEADLINE]), len(b.values[HEADLINE]))
+    if n_seeds[0] != n_seeds[1]:
+        raise ValueError(f"spaces to compare must have as many seeds as each other, got {n_seeds[0]} of {a.name} and "
+                         f"{n_seeds[1]} of {b.name}")
+    config_a, config_b = configuration.parse_run(a.config), configuration.parse_run(b.config)
+    n_dropped, space, mcnemar, per_class = 0, [], [], []
+    shared = np.intersect1d(a.sample_id, b.sample_id)
+    in_a, in_b = _rows(a, shared), _rows(b, shared)
+    tables.check_labels(shared, a.label[in_a], b.label[in_b])
+    if config_a.split == config_b.split:
+        if len(shared) == 0:
+            raise ValueError(f"spaces must share test samples to be compared, got none in {a.name} and {b.name}")
+        tables.check_groups(shared, a.group[in_a], b.group[in_b])
+        n_dropped = len(a.sample_id) + len(b.sample_id) - 2 * len(shared)
+        group = a.group[in_a]
+        drawn_a, drawn_b, n_samples = _drawn_in_pairs(a, b, in_a, in_b)
+        differences = comparison.compare(drawn_a, drawn_b, n_bootstrap, group, n_samples)
+        space = comparison.compare_space({metric: column[:, in_a] for metric, column in a.space.items()},
+                                         {metric: column[:, in_b] for metric, column in b.space.items()}, n_bootstrap,
+                                         group) if a.space else []
+        mcnemar = [paired_tests.mcnemar(metric, a.values[metric][:, in_a], b.values[metric][:, in_b], group)
+                   for metric in paired_tests.BINARY if metric in a.values]
+        label = a.label[in_a]
+        per_class = comparison.compare_classes(
+            {name: (*_drawn_in_pairs(a, b, in_a[label == name], in_b[label == name])[:2], group[label == name])
+             for name in sorted(set(label.tolist()))}, n_bootstrap)
+    else:
+        drawn_a, drawn_b, defined_a, defined_b = a.drawn(), b.drawn(), a.defined(), b.defined()
+        differences = comparison.hold([
+            comparison.unpaired_difference(metric, drawn_a[metric], drawn_b[metric], n_bootstrap, group_a=a.group,
+                                           group_b=b.group,
+                                           n_samples=int(min(defined_a[metric].sum(), defined_b[metric].sum())))
+            for metric in a.values])
+    headline = next(item for item in differences if item.metric == HEADLINE)
+    leaks_a, leaks_b = config_a.leaks, config_b.leaks
+    settings = fairness.differences(a.settings, b.settings)
+    unfair = fairness.confounders(settings)
+    confounding = {item.field for item in settings if item.kind == "confounder"}
+    is_worth = not leaks_a and bool(leaks_b) and not confounding - _LEAK_SETTINGS and (
+        _without_leaks(config_a.objective) == _without_leaks(config_b.objective))
+    if is_worth:
+        said = comparison.worth_sentence(headline, " and ".join(leaks_b), a.name)
+        unfair = ()
+    else:
+        said = comparison.sentence(headline, a.name, b.name, unfair, _leak_warning(a.name, leaks_a, b.name, leaks_b))
+    if a.is_open:
+        said = f"Among {len(set(a.label.tolist()))} held-out classes: {said}"
+    return Comparison(name_a=a.name, name_b=b.name, differences=tuple(differences), confounders=unfair, n_dropped=n_dropped,
+                      sentence=said, settings=settings, leaks_a=leaks_a, leaks_b=leaks_b, is_worth_of_leak=is_worth,
+                      space=tuple(space), mcnemar=tuple(mcnemar), per_class=tuple(per_class), n_bootstrap=n_bootstrap,
+                      draws_note=draws_note)
+
+
+def _drawn_in_pairs(a: Scores, b: Scores, in_a: np.ndarray, in_b: np.ndarray) -> tuple[Values, Values, dict[str, int]]:
+    """What the bootstrap draws of the samples two arms share, of the queries that are defined in both, and how many those are,
+    metric by metric; `in_a` and `in_b` are their rows."""
+    of_a, of_b = a.defined(in_a), b.defined(in_b)
+    in_both = {name: of_a[name] & of_b[name] for name in of_a if name in of_b}
+    return a.drawn(in_a, in_both), b.drawn(in_b, in_both), {name: int(rows.sum()) for name, rows in in_both.items()}
+
+
+def overlap(a: Scores, b: Scores) -> np.ndarray:
+    """Share of each shared test sample's nearest test samples that are the same in both spaces.
+
+    Args:
+        a: one arm.
+        b: the other, with as many seeds.
+
+    Returns:
+        Shape (seeds, shared), 0 to 1, in the order of the sorted sample_id; each space's nearest are among all it was
+        tested on, outside the sample's own group; nan where none is left.
+    """
+    shared = np.intersect1d(a.sample_id, b.sample_id)
+    in_a, in_b = _rows(a, shared), _rows(b, shared)
+    place = {sample_id: row for row, sample_id in enumerate(a.sample_id.tolist())}
+    as_in_a = np.array([*(place.get(sample_id, NOBODY) for sample_id in b.sample_id.tolist()), NOBODY])  # its last: nobody
+    k = min(a.neighbors.shape[2], b.neighbors.shape[2])
+    return np.stack([agreement.shared_neighbors(near_a[in_a, :k], as_in_a[near_b[in_b, :k]])
+                     for near_a, near_b in zip(a.neighbors, b.neighbors)])
+
+
+def agree(a: Scores, b: Scores) -> dict | None:
+    """How alike two arms are, seed by seed: JSON with 'neighbors' (how many), 'overlap' (mean share of them in common),
+    'overlap_by_chance' and 'cka' (linear; None where a space is one point); None where fewer than two samples are shared.
+    Reads the embeddings."""
+    shared = np.intersect1d(a.sample_id, b.sample_id)
+    if len(shared) < 2:
+        return None
+    k = min(a.neighbors.shape[2], b.neighbors.shape[2])
+    n_left = retrieval.n_relevant(np.zeros(len(shared), int), a.group[_rows(a, shared)])[1]
+    if not n_left.any():
+        return None
+    by_chance = np.minimum(k, n_left[n_left > 0]) / n_left[n_left > 0]
+    return {"neighbors": k, "overlap": np.nanmean(overlap(a, b), axis=1).tolist(),
+            "overlap_by_chance": float(by_chance[0] + (by_chance - by_chance[0]).mean()),
+            "cka": [_cka(file_a, file_b, shared) for file_a, file_b in zip(a.files, b.files)]}
+
+
+def _cka(file_a: Path, file_b: Path, shared: np.ndarray) -> float | None:
+    vectors = []
+    for file in (file_a, file_b):
+        table = tables.read(file)
+        place = {sample_id: row for row, sample_id in enumerate(table.sample_id.tolist())}
+        vectors.append(table.embedding[[place[sample_id] for sample_id in shared.tolist()]])
+    if any((space == space[0]).all() for space in vectors):
+        return None
+    return agreement.linear_cka(*vectors)
+
+
+_LEAK_SETTINGS = {"split.group", "training.pool"}
+
+
+def _without_leaks(objective: Objective) -> dict:
+    return objective.model_dump(exclude={"label", "group", "pool"})
+
+
+def _leak_warning(name_a: str, leaks_a: tuple[str, ...], name_b: str, leaks_b: tuple[str, ...]) -> str:
+    if leaks_a == leaks_b:
+        return f"both have {' and '.join(leaks_a)}: these numbers are too good" if leaks_a else ""
+    return "; ".join(f"{name} has {' and '.join(leaks)}: its numbers are too good"
+                     for name, leaks in ((name_a, leaks_a), (name_b, leaks_b)) if leaks)
+
+
+def read(folder: Path) -> dict:
+    """What an experiment allows one to say: what its last run wrote down if nothing came after, else decided anew; so
+    is what an earlier version wrote."""
+    path = folder / "verdict.json"
+    with suppress(FileNotFoundError, Damaged, KeyError):  # made anew below
+        found = directory.read_verdict(folder)
+        scored = [file.stat().st_mtime_ns for file in folder.glob(f"*/{SCORES}")]
+        if path.stat().st_mtime_ns >= max(scored, default=0) and scored_by.is_current(found):
+            return found
+    return decide(folder)
+
+
+def decide(folder: Path) -> dict:
+    """Everything an experiment allows one to say so far: a row per arm, a comparison per images-per-class.
+
+    Every arm is compared with the first, and every arm that leaks with the same arm without the leak.
+
+    Returns:
+        JSON: 'rows' (objective, images_per_class, leaks, n_seeds, n_test, own_group, metrics, space, chance;
+        against_untrained, the difference on MAP@R that training made, None for the untrained encoder itself and where it was
+        tested on other images, and not_improved, a sentence if that is not for the better; unchanged, a sentence if runs
+        export the encoder as it began), 'comparisons' (each with its 'agreement', None where no two test samples are shared)
+        and 'sentence', the first comparison at the most images per class; empty where nothing is completed. 'curve' as
+        `curve.draw` has it; 'open_rows' and 'open_comparisons' are the same of the held-out classes.
+    """
+    config = directory.read_config(folder)
+    rows, comparisons = _tell(folder, config, SCORES)
+    open_rows, open_comparisons = _tell(folder, config, OPEN_SCORES)
+    most = max(config.images_per_class, key=lambda count: float("inf") if count == "all" else count)
+    chosen = next((item for item in comparisons if item["images_per_class"] == most), None)
+    return {scored_by.KEY: scored_by.VERSION, "rows": rows, "comparisons": comparisons,
+            "sentence": chosen["sentence"] if chosen else "", "curve": curve.draw(folder, scoring.scores_of_runs),
+            "open_rows": open_rows, "open_comparisons": open_comparisons}
+
+
+def _tell(folder: Path, config: ExperimentConfig, file: str) -> tuple[list[dict], list[dict]]:
+    """A row per arm and a comparison per pair, at each images-per-class, of what runs left in a file of scores."""
+    n_bootstrap = config.evaluation.bootstrap
+    rows, comparisons = [], []
+    for count in config.images_per_class:
+        arms = {label: scoring.arm(folder, label, count, file) for label in (arm_label(UntrainedConfig()), *config.arms)}
+        floor = arms[arm_label(UntrainedConfig())]
+        for label, found in arms.items():
+            if found is not None:
+                rows.append({"objective": label, "images_per_class": count,
+                             "leaks": list(configuration.parse_run(found.config).leaks),
+                             "n_seeds": len(found.values[HEADLINE]), "n_test": len(found.sample_id),
+                             "own_group": scoring.own_group_counts(found),
+                             "metrics": summarize(found, n_bootstrap), "space": summarize_space(found, n_bootstrap),
+                             **_against_untrained(floor, found, n_bootstrap),
+                             "unchanged": best.unchanged(folder, scoring.runs_of_arm(folder, label, count, file)),
+                             "chance": {name: asdict(item) for name, item in chance_levels(found, n_bootstrap).items()}})
+        for label_a, label_b in _pairs(config):
+            a, b = arms[label_a], arms[label_b]
+            if a is not None and b is not None and a.settings["seeds"] == b.settings["seeds"]:
+                alike = agree(a, b)
+                comparisons.append({"images_per_class": count, "label_a": label_a, "label_b": label_b,
+                                    **compare(a, b, n_bootstrap).to_json(), "agreement": alike})
+    return rows, comparisons
+
+
+def _against_untrained(floor: Scores | None, arm: Scores, n_bootstrap: int) -> dict:
+    """What training did to an encoder, on the headline's metric, for an arm's row."""
+    if floor is None or floor is arm or not np.array_equal(floor.sample_id, arm.sample_id) or (
+            len(floor.values[HEADLINE]) != len(arm.values[HEADLINE])):
+        return {"against_untrained": None, "not_improved": ""}
+    rows = np.arange(len(arm.sample_id))
+    of_floor, of_arm, n_samples = _drawn_in_pairs(floor, arm, rows, rows)
+    found = comparison.difference(HEADLINE, of_floor[HEADLINE], of_arm[HEADLINE], n_bootstrap, group=arm.group,
+                                  n_samples=n_samples[HEADLINE])
+    said = comparison.sentence(found, "the untrained encoder", arm.name)
+    return {"against_untrained": found.to_json(), "not_improved": "" if found.verdict == "better" else said}
+
+
+def _pairs(config: ExperimentConfig) -> list[tuple[str, str]]:
+    """Labels of the arms to compare, A and B: fair pairs first."""
+    first, *others = config.objectives
+    clean = [objective for objective in config.objectives if not (objective.group or objective.pool)]
+    fair, leaky = [], []
+    for objective in others:
+        if (objective.group, objective.pool) == (first.group, first.pool):
+            fair.append((first, objective))
+        elif objective not in clean:
+            twins = [twin for twin in clean if _without_leaks(twin) == _without_leaks(objective)]
+            leaky.append((twins[0] if twins else first, objective))
+        else:
+            leaky.append((objective, first) if _without_leaks(objective) == _without_leaks(first) else (first, objective))
+    return [(arm_label(a), arm_label(b)) for a, b in fair + leaky]
+
+
+def _rows(scores: Scores, sample_ids: np.ndarray) -> np.ndarray:
+    place = {sample_id: row for row, sample_id in enumerate(scores.sample_id.tolist())}
+    return np.array([place[sample_id] for sample_id in sample_ids.tolist()], dtype=np.int64)

@@ -1,1 +1,0 @@
-"""Processes and folders: a run is a folder, a process writes it, everything else reads it."""
