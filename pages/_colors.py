@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
+from core.experiments import filenames
 from core.report import palette
 from core.results import scoring
 from pages import _scatter, _shared
@@ -67,7 +68,7 @@ def color(name: str, spaces: list[EmbeddingTable], runs: list[Path], titles: tup
 
 def _per_sample(metric: str, spaces: list[EmbeddingTable], runs: list[Path]) -> list[np.ndarray]:
     """A metric of each sample of each space, shape (n,), float64; nan for samples that were not tested."""
-    return [_scores(_shared.stamp(run / "scores.parquet"), metric, space) for run, space in zip(runs, spaces)]
+    return [_scores(_shared.stamp(run / filenames.SCORES), metric, space) for run, space in zip(runs, spaces)]
 
 
 def _scores(stamp: tuple[str, int, int], metric: str, space: EmbeddingTable) -> np.ndarray:

@@ -6,8 +6,8 @@ import numpy as np
 import streamlit as st
 
 from core.analysis import changes, clustering
-from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
+from core.experiments import filenames
 from core.report import figures, palette
 from pages import _spaces
 from pages._text import LONGEST, plain
@@ -25,8 +25,8 @@ def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
         runs: folders of A and B.
         names: what A and B are called.
     """
-    tested = [_spaces.table(run / "embeddings.parquet").of_split("test") for run in runs]
-    shared = tables.shared_rows(tested)
+    paths = [run / filenames.EMBEDDINGS for run in runs]
+    tested, shared = [_spaces.of_split(path, "test") for path in paths], _spaces.shared(paths, "test")
     classes = tested[0].classes
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         st.subheader("K-means confusion", help="As many clusters as classes, each matched to the class it fits best, one to "

@@ -5,9 +5,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from core.analysis import table as tables
 from core.analysis import trust
-from core.analysis.table import EmbeddingTable
 from core.jobs import layout
 from core.jobs.layout import Layouts, Settings
 from pages import _address, _shared, _spaces
@@ -136,17 +134,12 @@ def _read(output: str, modified: int, size: int) -> Layouts:
     return layout.read(Path(output))
 
 
-def _tables(stamps: tuple, split: str) -> list[EmbeddingTable]:
-    spaces = [_spaces.table(Path(stamp[0])) for stamp in stamps]
-    return tables.shared_rows(spaces if split == "all" else [space.of_split(split) for space in spaces])
-
-
 @st.cache_resource(max_entries=8, show_spinner="Laying out …")
 def _pca(stamps: tuple, split: str) -> Layouts:
-    return layout.lay_out(_tables(stamps, split), Settings("pca"))
+    return layout.lay_out(_spaces.shared_as_stamped(stamps, split), Settings("pca"))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _pca_measured(stamps: tuple, split: str) -> Layouts:
-    tables = _tables(stamps, split)
+    tables = _spaces.shared_as_stamped(stamps, split)
     return layout.measured(_pca(stamps, split), tables, min(SHORT, max(FEWEST, _DISTANCES // len(tables[0]))))

@@ -6,8 +6,8 @@ import numpy as np
 import streamlit as st
 
 from core.analysis import changes, suggestions
-from core.analysis import table as tables
 from core.analysis.suggestions import ChangedPair, Doubts
+from core.experiments import filenames
 from pages import _confusion, _shared, _spaces, _strips
 from pages._text import LONGEST, plain
 
@@ -24,7 +24,7 @@ def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
         runs: folders of A and B.
         names: what A and B are called.
     """
-    stamps = tuple(_shared.stamp(run / "embeddings.parquet") for run in runs)
+    stamps = tuple(_shared.stamp(run / filenames.EMBEDDINGS) for run in runs)
     st.subheader("Where to look first", help=f"A is {plain(names[0])}, B {plain(names[1])}. From the full dimension; "
                  "suggestions, no verdicts.")
     left, middle, right = st.columns(3)
@@ -39,7 +39,7 @@ def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
 def _pairs(folder: Path, runs: tuple[Path, Path], stamps: tuple) -> None:
     st.markdown("**Classes that changed most**", help="Pairs of classes by how many more, or fewer, of their test images lie "
                 "in each other's K-means cluster in B than in A.")
-    a, b = tables.shared_rows([_spaces.table(run / "embeddings.parquet").of_split("test") for run in runs])
+    a, b = _spaces.shared_as_stamped(stamps, "test")
     found = _changed(stamps)
     if not found:
         st.caption("No pair of classes is confused more in one space than in the other.")
@@ -87,20 +87,15 @@ def _doubts(folder: Path, stamps: tuple) -> None:
     st.caption("Label → what both spaces would call it. Only test images can be marked in the plots above.")
 
 
-def _shared_rows(stamps: tuple, split: str) -> list[tables.EmbeddingTable]:
-    spaces = [_spaces.table(Path(stamp[0])) for stamp in stamps]
-    return tables.shared_rows(spaces if split == "all" else [space.of_split(split) for space in spaces])
-
-
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _changed(stamps: tuple) -> list[ChangedPair]:
-    a, b = _shared_rows(stamps, "test")
+    a, b = _spaces.shared_as_stamped(stamps, "test")
     return suggestions.changed_pairs(a.cluster, b.cluster, a.label_id, len(a.classes))
 
 
 @st.cache_resource(max_entries=8, show_spinner="Comparing neighbourhoods …")
 def _moved(stamps: tuple) -> tuple[list[str], list[str], list[float]]:
-    a, b = _shared_rows(stamps, "test")
+    a, b = _spaces.shared_as_stamped(stamps, "test")
     rows, kept = suggestions.moved_neighborhoods(a.embedding, b.embedding, _K, a.group, a.sample_id)
     rows = rows[:IMAGES]
     return a.sample_id[rows].tolist(), a.label[rows].tolist(), kept[:IMAGES].tolist()
@@ -108,7 +103,7 @@ def _moved(stamps: tuple) -> tuple[list[str], list[str], list[float]]:
 
 @st.cache_resource(max_entries=8, show_spinner="Asking neighbours …")
 def _doubtful(stamps: tuple) -> tuple[Doubts, list[str], list[str]]:
-    a, b = _shared_rows(stamps, "all")
+    a, b = _spaces.shared_as_stamped(stamps, "all")
     found = suggestions.doubtful_labels(a.embedding, b.embedding, a.label_id, len(a.classes), _K, a.group,
                                         a.sample_id)
     return found, a.sample_id[found.rows].tolist(), a.label[found.rows].tolist()

@@ -6,9 +6,9 @@ import numpy as np
 import streamlit as st
 
 from core.analysis import neighbors, projection
-from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.data import decoding, memory
+from core.experiments import filenames
 from core.inference import query
 from core.report import figures
 from core.wording import failure
@@ -44,9 +44,9 @@ def draw(folder: Path, runs: tuple[Path, ...], names: tuple[str, ...], split: st
     found = _vectors(runs, [content for _, content in readable])
     if found is None:
         return
-    spaces = [_spaces.table(run / "embeddings.parquet") for run in runs]
+    spaces = [_spaces.table(run / filenames.EMBEDDINGS) for run in runs]
     letters = [f"{place} · {name}" for place, name in zip("AB", names)] if len(runs) > 1 else list(names)
-    _places(runs, split, spaces, found, letters, [name for name, _ in readable])
+    _places(runs, split, found, letters, [name for name, _ in readable])
     nearest = [neighbors.nearest(vectors, space.embedding, NEAREST, names=space.sample_id)
                for vectors, space in zip(found, spaces)]
     for number, (name, content) in enumerate(readable):
@@ -100,14 +100,13 @@ def _vectors(runs: tuple[Path, ...], images: list[bytes]) -> list[np.ndarray] | 
     return kept[key]
 
 
-def _places(runs: tuple[Path, ...], split: str, spaces: list[EmbeddingTable], found: list[np.ndarray], letters: list[str],
-            names: list[str]) -> None:
+def _places(runs: tuple[Path, ...], split: str, found: list[np.ndarray], letters: list[str], names: list[str]) -> None:
     settings = _layouts.chosen()
-    laid_out = _layouts.ready([run / "embeddings.parquet" for run in runs], split, settings)
+    laid_out = _layouts.ready([run / filenames.EMBEDDINGS for run in runs], split, settings)
     if laid_out is None:
         st.caption("Where they land will be here once the layout is computed.")
         return
-    drawn = tables.shared_rows(spaces if split == "all" else [space.of_split(split) for space in spaces])
+    drawn = _spaces.shared([run / filenames.EMBEDDINGS for run in runs], split)
     extent = np.concatenate(laid_out.points)
     for number, column in enumerate(st.columns(len(runs))):
         space, points = drawn[number], laid_out.points[number]

@@ -184,9 +184,11 @@ def data_root() -> Path:
 def has_experiments() -> bool:
     """Whether anything was ever trained here."""
     try:
+        from core.experiments import filenames
+
         with os.scandir(checkpoints_root()) as entries:  # `directory.experiments` would take its imports' time
             return any(os.path.lexists(f"{entry.path}/{name}") for entry in entries if not entry.name.startswith(".")
-                       for name in ("experiment.json", "manifest.parquet"))
+                       for name in (filenames.EXPERIMENT, filenames.MANIFEST))
     except OSError:
         return False
 
@@ -225,9 +227,9 @@ def experiment_names() -> list[str]:
 
 def finished_runs(folder: Path, needs: str) -> list[str]:
     """Names of the runs that left an embedding table; without any, says what would be here and ends the script."""
-    from core.experiments import directory
+    from core.experiments import directory, filenames
 
-    done = [run.name for run in directory.runs(folder) if (run / "embeddings.parquet").is_file()]
+    done = [run.name for run in directory.runs(folder) if (run / filenames.EMBEDDINGS).is_file()]
     if not done:
         stop_until(f"{needs} will be here once a run has finished.", folder)
     return done

@@ -13,7 +13,7 @@ from core.analysis.neighbors import nearest
 from core.analysis.table import EmbeddingTable
 from core.data import reading, sources
 from core.data.manifest import read_levels
-from core.experiments import directory, selections
+from core.experiments import directory, filenames, selections
 from core.results import scoring
 from core.visible import visible
 from pages import _address, _scatter, _shared
@@ -46,18 +46,19 @@ def _of_split(stamp: tuple[str, int, int], split: str) -> EmbeddingTable:
 
 def shared(paths: list[Path], split: str) -> list[EmbeddingTable]:
     """One split of several runs, only the samples all have: the same sample in the same row of each."""
-    return _shared_rows(tuple(_shared.stamp(path) for path in paths), split)
+    return shared_as_stamped(tuple(_shared.stamp(path) for path in paths), split)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _shared_rows(stamps: tuple, split: str) -> list[EmbeddingTable]:
+def shared_as_stamped(stamps: tuple[tuple[str, int, int], ...], split: str) -> list[EmbeddingTable]:
+    """As `shared`, of tables named by `_shared.stamp`, by which others keep what they make of them."""
     return tables.shared_rows([of_split(Path(stamp[0]), split) for stamp in stamps])
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _source(experiment: str, modified: int, size: int) -> sources.Source:
     folder = Path(experiment).parent
-    return sources.open_source(directory.read_config(folder).dataset, read_levels(folder / "manifest.parquet"))
+    return sources.open_source(directory.read_config(folder).dataset, read_levels(folder / filenames.MANIFEST))
 
 
 def image(folder: Path, sample_id: str) -> Image.Image:
@@ -67,8 +68,8 @@ def image(folder: Path, sample_id: str) -> Image.Image:
         OSError: if its file has gone, or is no longer the sample.
     """
     try:
-        digest = _digests(*_shared.stamp(folder / "manifest.parquet"))[sample_id]
-        return _shared.thumbnail(_source(*_shared.stamp(folder / "experiment.json")).image(sample_id, digest))
+        digest = _digests(*_shared.stamp(folder / filenames.MANIFEST))[sample_id]
+        return _shared.thumbnail(_source(*_shared.stamp(folder / filenames.EXPERIMENT)).image(sample_id, digest))
     except reading.ChangedFile:
         raise OSError(_shared.NO_LONGER) from None
     except KeyError:
@@ -104,7 +105,7 @@ def card(folder: Path, spaces: list[EmbeddingTable], row: int) -> Card:
                    "clusters": " · ".join(f"{place}: {visible(cluster) or 'none'}" for place, cluster in named),
                    "marks": " ".join(f"{place} {'✓' if cluster == label else '✗'}" for place, cluster in named if cluster)}
     try:
-        found["image"] = _picture(*_shared.stamp(folder / "experiment.json"), sample_id)
+        found["image"] = _picture(*_shared.stamp(folder / filenames.EXPERIMENT), sample_id)
     except OSError as error:
         found["error"] = visible(f"{sample_id}: {error}")
     return found

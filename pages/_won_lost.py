@@ -9,6 +9,7 @@ import streamlit as st
 from core.analysis import changes, neighbors
 from core.analysis.changes import Quadrants
 from core.analysis.table import EmbeddingTable
+from core.experiments import filenames
 from core.results import scoring
 from pages import _shared, _spaces, _strips
 from pages._text import LONGEST, plain
@@ -45,7 +46,7 @@ def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
         runs: folders of A and B.
         names: what A and B are called.
     """
-    judged = _judged(*((_shared.stamp(run / "embeddings.parquet"), _shared.stamp(run / "scores.parquet")) for run in runs))
+    judged = _judged(*((_shared.stamp(run / filenames.EMBEDDINGS), _shared.stamp(run / filenames.SCORES)) for run in runs))
     found, k = judged.found, judged.voters[0].shape[1]
     st.subheader("Won and lost", help=f"Each test image is judged by its {k} nearest training images, in the full dimension. "
                  "The two counts of images that one space alone gets right are those of McNemar's test.")

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.analysis.comparison import first_up, unfair_words
 from core.config import arm_label
-from core.experiments import directory, openings, trials
+from core.experiments import directory, filenames, openings, trials
 from core.files import Damaged
 from core.report import gathering
 from core.results import pairs, verdict
@@ -22,7 +22,7 @@ pickers = st.columns([3, 2, 2, 2, 2])
 with pickers[0]:
     folder = _shared.pick_experiment()
 config = directory.read_config(folder)
-done = {run.name: run for run in config.runs() if (folder / run.name / "embeddings.parquet").is_file()}
+done = {run.name: run for run in config.runs() if (folder / run.name / filenames.EMBEDDINGS).is_file()}
 counts = [count for count in config.images_per_class
           if sum(run.is_trained and run.images_per_class == count for run in done.values()) >= 2]
 if not counts:
@@ -34,7 +34,7 @@ def _found(experiment: str, stamps: tuple) -> dict:
     return verdict.read(Path(experiment))
 
 
-stamps = (_shared.stamp(folder / "verdict.json"), *(_shared.stamp(folder / name / "scores.parquet") for name in done))
+stamps = (_shared.stamp(folder / filenames.VERDICT), *(_shared.stamp(folder / name / filenames.SCORES) for name in done))
 try:
     found = _found(str(folder), stamps)
 except Damaged:
@@ -117,7 +117,7 @@ with _shared.in_words():
 
 def _report() -> bytes:
     with tempfile.TemporaryDirectory() as temporary:
-        page = Path(temporary) / "report.html"
+        page = Path(temporary) / filenames.REPORT
         gathering.write(folder, page, (name_a, name_b, count))
         return page.read_bytes()
 

@@ -5,7 +5,7 @@ from collections import Counter
 import streamlit as st
 
 from core.data.manifest import OPEN
-from core.experiments import directory
+from core.experiments import directory, filenames
 from core.visible import visible
 from pages import _colors, _layouts, _query, _shared, _spaces, _strips
 from pages._text import LONGEST, plain
@@ -24,7 +24,7 @@ with pickers[1]:
     name = _shared.pick("Run", done, "run", default=len(done) - 1)
 with headline:
     _shared.leak_note([directory.read_run(folder / name)])
-path = folder / name / "embeddings.parquet"
+path = folder / name / filenames.EMBEDDINGS
 whole = _spaces.table(path)
 with pickers[2]:
     is_open = (whole.split == OPEN).any()

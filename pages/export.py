@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.experiments import best, directory
+from core.experiments import best, directory, filenames
 from core.inference import exports, usage
 from core.results import scoring
 from pages import _selections, _shared
@@ -20,7 +20,7 @@ with pickers[0]:
 done = _shared.finished_runs(folder, "Embeddings to download")
 with pickers[1]:
     name = _shared.pick("Run", done, "run", default=len(done) - 1)
-path = folder / name / "embeddings.parquet"
+path = folder / name / filenames.EMBEDDINGS
 
 
 @st.cache_data(max_entries=16, show_spinner="Verifying …")
@@ -85,7 +85,7 @@ SELECT sample_id, label,
 FROM '{file}' ORDER BY similarity DESC LIMIT 10;""", language="sql")
     st.code(f"embedding-atlas {file} --x x --y y --vector embedding", language="bash")
 with weights_tab:
-    weights = folder / name / "best.safetensors"
+    weights = folder / name / filenames.BEST
     if directory.read_run(folder / name).is_trained:
         _weights_to_take(weights, f"{folder.name}-{name}.safetensors")
         st.caption("ONNX, from the command line:")

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core import scored_by
 from core.config import RunConfig, arm_label
-from core.experiments import best, directory, film, trials
+from core.experiments import best, directory, filenames, film, trials
 from core.jobs import control, device_queue, overview
 from core.report import figures, palette
 from pages import _moved, _shared
@@ -208,7 +208,7 @@ def _draw_runs() -> None:
 
 
 def _draw_log() -> None:
-    for path in (folder / "worker.log", *(folder / run.name / "worker.log" for run in config.runs())):
+    for path in (folder / filenames.WORKER_LOG, *(folder / run.name / filenames.WORKER_LOG for run in config.runs())):
         if path.is_file() and (path.parent == folder or control.derived_status(path.parent).state == "failed"):
             st.caption(plain(path.relative_to(folder.parent).as_posix()))
             st.code(lines("\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-30:])), language=None)
@@ -222,7 +222,7 @@ def _draw_actions(state: str) -> None:
             st.toast("Stopping after the step in hand; what is done is kept.")
     elif state != "completed" and halt.button("Resume all", icon=":material/replay:", type="primary"):
         _shared.resume(directory.runs(folder))
-    has_results = any((folder / run.name / "scores.parquet").is_file() for run in config.runs() if run.is_trained)
+    has_results = any((folder / run.name / filenames.SCORES).is_file() for run in config.runs() if run.is_trained)
     if has_results:  # a link: a page that a fragment switches to is left empty where the fragment was just drawn anew
         compare.page_link("pages/compare.py", label="**Compare**" if state == "completed" else "Compare",
                           icon=":material/compare:", query_params={"experiment": folder.name})

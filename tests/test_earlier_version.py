@@ -10,7 +10,7 @@ import torch
 from core import scored_by
 from core.config import ExperimentConfig, RunConfig
 from core.data import pixels, sources
-from core.experiments import directory, planning, trials
+from core.experiments import directory, filenames, planning, trials
 from core.jobs import execution
 from core.jobs.execution import Stopped, Workplace
 from core.training import checkpoint, encoder
@@ -52,11 +52,11 @@ def work(run: Path, config: RunConfig, place: Workplace, stop_at: str = "", look
 
 def as_of_earlier_version(run: Path, best: float) -> None:
     """Takes the mark off a run's last checkpoint, and has its best epoch scored so."""
-    tensors, values = checkpoint.load(run / execution.LAST)
+    tensors, values = checkpoint.load(run / filenames.LAST)
     assert values.pop(scored_by.KEY) == scored_by.VERSION
-    checkpoint.save(run / execution.LAST, tensors, {**values, "best": best})
-    tensors, values = checkpoint.load(run / execution.BEST)
-    checkpoint.save(run / execution.BEST, tensors, {**values, "validation_map_at_r": best})
+    checkpoint.save(run / filenames.LAST, tensors, {**values, "best": best})
+    tensors, values = checkpoint.load(run / filenames.BEST)
+    checkpoint.save(run / filenames.BEST, tensors, {**values, "validation_map_at_r": best})
 
 
 @pytest.fixture(scope="module", params=[SUPCON, CLASSIFICATION], ids=["supcon", "classification"])
@@ -82,7 +82,7 @@ def test_the_best_epoch_of_an_earlier_version_is_scored_anew(whole: tuple[dict, 
     assert ANEW in work(run, config, place)
     assert_same_run(run, other)
     assert directory.read_json(run / "best.json") == directory.read_json(other / "best.json")
-    assert checkpoint.load(run / execution.LAST)[1]["best"] == checkpoint.load(other / execution.LAST)[1]["best"]
+    assert checkpoint.load(run / filenames.LAST)[1]["best"] == checkpoint.load(other / filenames.LAST)[1]["best"]
 
 
 def test_a_run_of_todays_is_not_scored_anew(whole: tuple[dict, Path], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from core.analysis import clustering, retrieval
 from core.analysis import table as tables
-from core.experiments import directory
+from core.experiments import directory, filenames
 from core.results import scoring, verdict
 from tests.conftest import run_in_process, tiny
 
@@ -52,7 +52,7 @@ def test_the_closed_test_has_as_many_clusters_as_trained_classes(held_out: Path)
 
 def test_open_scores_are_retrieval_and_kmeans_among_the_held_out_alone(held_out: Path) -> None:
     for run in directory.runs(held_out):
-        among = scoring.read_scores(run, scoring.OPEN_SCORES)
+        among = scoring.read_scores(run, filenames.OPEN_SCORES)
         table = in_order_of_names(tables.read(run / "embeddings.parquet").of_split("open"))
         assert list(among.values) == ["map_at_r", "precision_at_1", "r_precision", "kmeans_accuracy"]
         assert among.sample_id.tolist() == table.sample_id.tolist()

@@ -6,13 +6,13 @@ The encoder as it begins, epoch 0, is a candidate: a run that only harms it expo
 from pathlib import Path
 
 from core.config import RunConfig, arm_title
-from core.experiments import directory
+from core.experiments import directory, filenames
 
 
 def epoch(run: Path) -> int | None:
     """The epoch of a run's best checkpoint so far, 0 for the encoder as it began; None where there is none to read."""
     try:
-        return directory.read_json(run / "best.json").get("epoch")
+        return directory.read_json(run / filenames.BEST_VALUES).get("epoch")
     except (OSError, ValueError, AttributeError):  # not trained, or damaged: whoever needs the weights says so
         return None
 

@@ -23,6 +23,7 @@ import core
 from core import config as configuration
 from core import files, scored_by
 from core.config import ConfigError, ExperimentConfig, RunConfig, SplitConfig
+from core.experiments import filenames
 from core.files import Damaged, read_json, write_json
 
 if TYPE_CHECKING:  # pyarrow, 80 MB, is loaded where a manifest is: a worker that waits its turn needs none
@@ -36,10 +37,9 @@ FORMAT = 1  # of an experiment's folder; files without one are older
 DELETE = "delete the experiment, or put the file back"
 RESUME = "resume the run to make it anew, or delete the experiment"
 _PACKAGES = ("torch", "timm", "scikit-learn", "umap-learn", "pytorch-metric-learning", "numpy", "pyarrow")
-_RANDOM_SPLIT = "manifest-random-split.parquet"
 _BALLAST = 256 * 1024  # bytes: room for some forty tracebacks and states
 _SETTLED = 2_000_000_000  # ns after which a change of a folder's names has a time of its own
-_TRACES = ("experiment.json", "manifest.parquet")  # by which a folder is an experiment, whole or damaged
+_TRACES = (filenames.EXPERIMENT, filenames.MANIFEST)  # by which a folder is an experiment, whole or damaged
 _RECORD = {"epoch": int}
 _ALARM = {"kind": str, "step": int, "message": str}
 
@@ -107,14 +107,14 @@ def create(config: ExperimentConfig, manifest: "Manifest", root: Path, random_sp
     staging = root / f".new-{files.mark()}"
     staging.mkdir(mode=0o755)
     try:
-        write_json(staging / "experiment.json", {
+        write_json(staging / filenames.EXPERIMENT, {
             "format": FORMAT, "config": config.to_json(), "fingerprint": manifest.fingerprint,
             "classes": list(manifest.classes),
             "versions": versions(), "git_commit": _git_commit(), "created": time.time(),
         })
-        manifest.write(staging / "manifest.parquet")
+        manifest.write(staging / filenames.MANIFEST)
         if random_split is not None:
-            random_split.write(staging / _RANDOM_SPLIT)
+            random_split.write(staging / filenames.RANDOM_SPLIT)
         for run in config.runs():
             _lay_out_run(staging / run.name, run, manifest.fingerprint)
             write_status(staging / run.name, RunStatus("queued"))
@@ -129,8 +129,8 @@ def create(config: ExperimentConfig, manifest: "Manifest", root: Path, random_sp
 
 
 def _lay_out_run(folder: Path, run: RunConfig, fingerprint: str) -> None:
-    (folder / "snapshots").mkdir(parents=True, exist_ok=True)
-    write_json(folder / "run.json", {"format": FORMAT, "config": run.to_json(), "fingerprint": fingerprint})
+    (folder / filenames.SNAPSHOTS).mkdir(parents=True, exist_ok=True)
+    write_json(folder / filenames.RUN, {"format": FORMAT, "config": run.to_json(), "fingerprint": fingerprint})
 
 
 def restore_run(run: Path) -> None:
@@ -148,7 +148,7 @@ def restore_run(run: Path) -> None:
         if run.is_symlink() or (run.exists() and not run.is_dir()):
             run.unlink()
         _lay_out_run(run, configs[run.name], experiment(run.parent).get("fingerprint", ""))
-    (run / "snapshots").mkdir(exist_ok=True)
+    (run / filenames.SNAPSHOTS).mkdir(exist_ok=True)
 
 
 def free_name(root: Path, name: str) -> str:
@@ -213,7 +213,7 @@ def find(root: Path, name: str) -> Path:
         configuration.check_name(part)
     folder = root.joinpath(*parts)
     is_there = root / parts[0] in experiments(root)
-    if is_there and len(parts) == 2 and not (folder / "run.json").is_file():
+    if is_there and len(parts) == 2 and not (folder / filenames.RUN).is_file():
         is_there = folder in runs(folder.parent)  # a run whose folder is damaged or gone is one still
     if not is_there:
         known = ", ".join(path.name for path in experiments(root)) or "none yet"
@@ -238,7 +238,7 @@ def experiment(folder: Path) -> dict:
     Raises:
         Damaged: if it is missing, cannot be read, or is of a newer version.
     """
-    return _described(folder / "experiment.json", ("config", "classes"), DELETE)
+    return _described(folder / filenames.EXPERIMENT, ("config", "classes"), DELETE)
 
 
 def read_config(folder: Path) -> ExperimentConfig:
@@ -247,7 +247,7 @@ def read_config(folder: Path) -> ExperimentConfig:
     Raises:
         Damaged: if it is missing, cannot be read, or is of a newer version.
     """
-    return _config(folder / "experiment.json", experiment(folder), partial(configuration.parse, stored=True), DELETE)
+    return _config(folder / filenames.EXPERIMENT, experiment(folder), partial(configuration.parse, stored=True), DELETE)
 
 
 def read_run(run: Path) -> RunConfig:
@@ -256,7 +256,7 @@ def read_run(run: Path) -> RunConfig:
     Raises:
         Damaged: as `read_config`.
     """
-    path = run / "run.json"
+    path = run / filenames.RUN
     return _config(path, _described(path, ("config",), RESUME), configuration.parse_run, RESUME)
 
 
@@ -266,7 +266,7 @@ def check_run(run: Path, config: RunConfig) -> None:
     Raises:
         Damaged: as `read_run`.
     """
-    if _described(run / "run.json", ("config",), RESUME)["config"] != config.to_json():
+    if _described(run / filenames.RUN, ("config",), RESUME)["config"] != config.to_json():
         read_run(run)
 
 
@@ -303,7 +303,7 @@ def read_verdict(folder: Path) -> dict:
         FileNotFoundError: if there is none.
         Damaged: if it cannot be read.
     """
-    path = folder / "verdict.json"
+    path = folder / filenames.VERDICT
     remedy = "Compare makes it anew"
     found = files.read_or_damaged(path, read_json, remedy, may_be_missing=True)
     kinds = {"rows": list, "comparisons": list, "sentence": str}
@@ -322,8 +322,8 @@ def read_manifest(folder: Path, split: SplitConfig | None = None) -> "Manifest":
     """
     from core.data import manifest as manifests
 
-    is_random = split is not None and split.group == "none" and (folder / _RANDOM_SPLIT).is_file()
-    path = folder / (_RANDOM_SPLIT if is_random else "manifest.parquet")
+    is_random = split is not None and split.group == "none" and (folder / filenames.RANDOM_SPLIT).is_file()
+    path = folder / (filenames.RANDOM_SPLIT if is_random else filenames.MANIFEST)
     remedy = "put the file back, or delete the experiment; runs that are finished can still be explored and exported"
     return files.read_or_damaged(path, manifests.read, remedy)
 
@@ -345,7 +345,7 @@ def read_status(run: Path) -> RunStatus:
     Raises:
         Damaged: if the file is missing, cannot be read, or its state is none that this version knows.
     """
-    path = run / "state.json"
+    path = run / filenames.STATE
     values = files.read_or_damaged(path, read_json, RESUME)
     known = {field.name: values[field.name] for field in fields(RunStatus) if field.name in values}
     if known.get("state") not in get_args(State):
@@ -358,7 +358,7 @@ def read_status(run: Path) -> RunStatus:
 
 def write_status(run: Path, status: RunStatus) -> None:
     """Replaces a run's `state.json`."""
-    write_json(run / "state.json", {**asdict(status), "changed": time.time()})
+    write_json(run / filenames.STATE, {**asdict(status), "changed": time.time()})
 
 
 def reserve(folder: Path) -> None:
@@ -380,12 +380,12 @@ def release(folder: Path) -> None:
 
 def append_record(run: Path, record: dict) -> None:
     """Adds a line to a run's `records.jsonl` and flushes it."""
-    append_line(run / "records.jsonl", record)
+    append_line(run / filenames.RECORDS, record)
 
 
 def append_alarm(run: Path, alarm: dict) -> None:
     """Adds a line to a run's `alarms.jsonl`: its kind, its step and a sentence."""
-    append_line(run / "alarms.jsonl", alarm)
+    append_line(run / filenames.ALARMS, alarm)
 
 
 def append_line(path: Path, record: dict) -> None:
@@ -400,17 +400,17 @@ def append_line(path: Path, record: dict) -> None:
 
 def read_records(run: Path) -> list[dict]:
     """The good lines of a run's `records.jsonl`."""
-    return read_lines(run / "records.jsonl", _RECORD).good
+    return read_lines(run / filenames.RECORDS, _RECORD).good
 
 
 def read_alarms(run: Path) -> list[dict]:
     """The good lines of a run's `alarms.jsonl`."""
-    return read_lines(run / "alarms.jsonl", _ALARM).good
+    return read_lines(run / filenames.ALARMS, _ALARM).good
 
 
 def bad_lines(run: Path) -> dict[str, int]:
     """Of a run's files of lines, how many whole lines cannot be used; only those that have some."""
-    asked = {"records.jsonl": _RECORD, "alarms.jsonl": _ALARM}
+    asked = {filenames.RECORDS: _RECORD, filenames.ALARMS: _ALARM}
     counts = {name: read_lines(run / name, keys).n_bad for name, keys in asked.items()}
     return {name: count for name, count in counts.items() if count}
 
@@ -445,13 +445,13 @@ def read_lines(path: Path, keys: dict[str, type | tuple[type, ...]] | None = Non
 
 def keep_records(run: Path, last_epoch: int) -> None:
     """Drops records later than an epoch: those that a resumed run will write again; and lines that cannot be used."""
-    _replace_lines(run / "records.jsonl", [record for record in read_records(run) if record["epoch"] <= last_epoch])
+    _replace_lines(run / filenames.RECORDS, [record for record in read_records(run) if record["epoch"] <= last_epoch])
 
 
 def keep_alarms(run: Path, last_step: int) -> None:
     """Drops alarms later than a step: those that a resumed run will raise again."""
     if alarms := read_alarms(run):
-        _replace_lines(run / "alarms.jsonl", [alarm for alarm in alarms if alarm["step"] <= last_step])
+        _replace_lines(run / filenames.ALARMS, [alarm for alarm in alarms if alarm["step"] <= last_step])
 
 
 def _replace_lines(path: Path, records: list[dict]) -> None:
@@ -460,7 +460,7 @@ def _replace_lines(path: Path, records: list[dict]) -> None:
 
 def snapshots(run: Path) -> dict[int, Path]:
     """Epoch -> snapshot file, in order."""
-    found = {int(match[1]): path for path in (run / "snapshots").glob("epoch_*.parquet")
+    found = {int(match[1]): path for path in (run / filenames.SNAPSHOTS).glob("epoch_*.parquet")
              if (match := re.fullmatch(r"epoch_(\d+)\.parquet", path.name))}
     return dict(sorted(found.items()))
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from core import files
 from core.analysis import clustering, projection
 from core.data.manifest import Manifest
-from core.experiments import directory
+from core.experiments import directory, filenames
 from core.files import Damaged
 
 _SHOWN = ("sample_id", "label_id", "cluster", "x", "y")
@@ -43,7 +43,7 @@ class Film:
     """
 
     def __init__(self, run: Path, manifest: Manifest, rows: np.ndarray) -> None:
-        self._folder = run / "snapshots"
+        self._folder = run / filenames.SNAPSHOTS
         self._folder.mkdir(exist_ok=True)
         self._sample_id = manifest.sample_id[rows]
         self._label_id = manifest.label_id[rows]

@@ -11,9 +11,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from core.experiments import directory
+from core.experiments import directory, filenames
 
-_NAME = "openings.jsonl"
 _KEYS = {"run": str, "why": str, "when": (int, float)}
 END_OF_RUN = "end of the run"
 AGAIN = "end of the run once more: it was interrupted, or its results were gone"
@@ -36,7 +35,7 @@ class Opening:
 
 def openings(folder: Path) -> list[Opening]:
     """Every opening in an experiment, in order; one a trained run unless a run's end was interrupted or repeated."""
-    lines = directory.read_lines(folder / _NAME, _KEYS).good
+    lines = directory.read_lines(folder / filenames.OPENINGS, _KEYS).good
     return [Opening(line["run"], line["why"], line["when"]) for line in lines]
 
 
@@ -44,8 +43,9 @@ def sentence(folder: Path) -> str:
     """How often the test set was opened, and by how many runs more than once."""
     times = Counter(opening.run for opening in openings(folder))
     n, repeated = times.total(), sum(count > 1 for count in times.values())
-    n_bad = directory.read_lines(folder / _NAME, _KEYS).n_bad
-    lost = f" {n_bad} line{'s' if n_bad > 1 else ''} of {_NAME} cannot be read and may be an opening each." if n_bad else ""
+    n_bad = directory.read_lines(folder / filenames.OPENINGS, _KEYS).n_bad
+    lines = f"line{'s' if n_bad > 1 else ''} of {filenames.OPENINGS}"
+    lost = f" {n_bad} {lines} cannot be read and may be an opening each." if n_bad else ""
     if not n:
         return lost.strip()
     often = {1: "once", 2: "twice"}.get(n, f"{n} times")
@@ -57,4 +57,5 @@ def sentence(folder: Path) -> str:
 def add(run: Path) -> None:
     """Counts an opening by a run; call it before the test samples are scored."""
     is_first = all(opening.run != run.name for opening in openings(run.parent))
-    directory.append_line(run.parent / _NAME, asdict(Opening(run.name, END_OF_RUN if is_first else AGAIN, time.time())))
+    opening = Opening(run.name, END_OF_RUN if is_first else AGAIN, time.time())
+    directory.append_line(run.parent / filenames.OPENINGS, asdict(opening))

@@ -18,7 +18,7 @@ from core import config as configuration
 from core import files
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
-from core.experiments import directory
+from core.experiments import directory, filenames
 from core.files import Damaged
 
 
@@ -28,7 +28,7 @@ def read(folder: Path) -> dict[str, list[str]]:
     Raises:
         Damaged: if the file cannot be read.
     """
-    path = folder / "selections.json"
+    path = folder / filenames.SELECTIONS
     remedy = "delete this file to save selections again"
     try:
         found = files.read_or_damaged(path, directory.read_json, remedy, may_be_missing=True)
@@ -121,7 +121,7 @@ def _cell(text: str) -> str:
 @contextmanager
 def _changing(folder: Path) -> Iterator[dict[str, list[str]]]:
     """The selections to change; written back whole, one window at a time."""
-    with FileLock(folder / ".selections.lock"):
+    with FileLock(folder / filenames.SELECTIONS_LOCK):
         found = read(folder)
         yield found
-        directory.write_json(folder / "selections.json", found)
+        directory.write_json(folder / filenames.SELECTIONS, found)

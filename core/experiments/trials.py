@@ -8,11 +8,10 @@ from pathlib import Path
 
 from core import files, scored_by
 from core.config import RunConfig, arm_label
-from core.experiments import directory
+from core.experiments import directory, filenames
 from core.files import Damaged
 
 SELECTED_ON = "validation MAP@R"
-_NAME = "trials.json"
 
 
 @dataclass(frozen=True)
@@ -52,17 +51,17 @@ def damage(run: Path) -> Damaged | None:
 
 def are_of_earlier_version(run: Path) -> bool:
     """Whether a run has trials that were scored by rules that are no longer today's."""
-    return bool(read(run)) and not scored_by.is_current(files.read_json(run / _NAME))
+    return bool(read(run)) and not scored_by.is_current(files.read_json(run / filenames.TRIALS))
 
 
 def discard(run: Path) -> None:
     """Removes a run's trials, so that all of them are made again."""
-    (run / _NAME).unlink(missing_ok=True)
+    (run / filenames.TRIALS).unlink(missing_ok=True)
 
 
 def _read(run: Path) -> list[Trial]:
     try:
-        return files.read(run / _NAME, _parse, "a run's trials")
+        return files.read(run / filenames.TRIALS, _parse, "a run's trials")
     except FileNotFoundError:
         return []
 
@@ -77,7 +76,7 @@ def _parse(path: Path) -> list[Trial]:
 
 def add(run: Path, trial: Trial) -> None:
     """Keeps a finished trial; the file is replaced whole, so a trial is there or has to be tried again."""
-    directory.write_json(run / _NAME, {scored_by.KEY: scored_by.VERSION, "selected_on": SELECTED_ON,
+    directory.write_json(run / filenames.TRIALS, {scored_by.KEY: scored_by.VERSION, "selected_on": SELECTED_ON,
                                        "trials": [asdict(item) for item in (*read(run), trial)]})
 
 

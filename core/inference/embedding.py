@@ -18,7 +18,7 @@ from core.data import decoding, memory, pixels, reading
 from core.data.levels import Levels
 from core.data.listing import list_files, shown
 from core.data.manifest import read_levels
-from core.experiments import directory
+from core.experiments import directory, filenames
 from core.inference import exports
 from core.training import checkpoint, embed, encoder
 from core.training.encoder import DataConfig
@@ -38,17 +38,17 @@ def load_encoder(run: Path, allow_unfinished: bool = False) -> tuple[nn.Module, 
     config = directory.read_run(run)
     if config.is_trained:
         name, state = f"{run.parent.name}/{run.name}", directory.read_status(run).state
-        if not (run / "best.safetensors").is_file():
+        if not (run / filenames.BEST).is_file():
             raise ValueError(f"{name} must be trained first, got {state}")
         if state != "completed" and not allow_unfinished:
             raise ValueError(f"{name} must be completed, got {state}: its best weights so far are taken by embed "
                              f"--allow-unfinished alone")
-        if (run / "embeddings.parquet").is_file() and state == "completed":
+        if (run / filenames.EMBEDDINGS).is_file() and state == "completed":
             exports.verified_weights(run)
     module, data = encoder.build(config.encoder, config.seed)
     if not config.is_trained:
         return module, data, config, None
-    tensors, values = checkpoint.load(run / "best.safetensors")
+    tensors, values = checkpoint.load(run / filenames.BEST)
     module.load_state_dict(tensors)
     return module, data, config, values["sha256"]
 
@@ -93,7 +93,7 @@ def embed_folder(run: Path, folder: Path, device: torch.device,
     if not folder.is_dir():
         raise FileNotFoundError(f"folder must hold images, found none at {folder}")
     module, data, config, digest = load_encoder(run, allow_unfinished)
-    levels = read_levels(run.parent / "manifest.parquet")
+    levels = read_levels(run.parent / filenames.MANIFEST)
     listing = list_files(folder)
     paths = listing.images
     names, squares, left_out, content = [], [], [(item.path, item.reason) for item in listing.left_out], hashlib.sha256()
@@ -137,7 +137,7 @@ def _progress(run: Path, state: str) -> dict[str, object]:
     """How far the training of a run has come that is not completed; JSON values."""
     if not directory.read_run(run).is_trained:
         return {"state": state}
-    values = checkpoint.load(run / "best.safetensors")[1]
+    values = checkpoint.load(run / filenames.BEST)[1]
     return {"state": state, **{key: values[key] for key in ("epoch", "validation_map_at_r")}}
 
 

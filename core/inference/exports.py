@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core import files, seal
 from core.analysis import table as tables
-from core.experiments import directory
+from core.experiments import directory, filenames
 from core.files import Damaged
 from core.results import scoring
 
@@ -25,12 +25,12 @@ def write(run: Path, output: Path) -> None:
         ValueError: if the run is not completed, or has no weights of its own.
         Damaged: if what is to be taken along is not what was saved.
     """
-    if not (run / "embeddings.parquet").is_file():
+    if not (run / filenames.EMBEDDINGS).is_file():
         raise ValueError(f"a run to export must be completed, got {directory.read_status(run).state} for {_name(run)}")
     match output.suffix:
         case ".parquet":
             scoring.read_embeddings(run)  # verifies; the file itself is copied, byte for byte
-            files.write_bytes(output, (run / "embeddings.parquet").read_bytes())
+            files.write_bytes(output, (run / filenames.EMBEDDINGS).read_bytes())
         case ".html":
             from core.report import html
 
@@ -54,12 +54,12 @@ def verified_weights(run: Path) -> tuple[bytes, dict]:
     """
     if not directory.read_run(run).is_trained:
         raise ValueError(f"weights to export must have been trained, got the untrained run {_name(run)}")
-    path = run / "best.safetensors"
+    path = run / filenames.BEST
     try:
         content, values = seal.values(path)
     except FileNotFoundError:
         raise Damaged(path, "must exist, it is missing", directory.RESUME) from None
-    recorded = tables.read_header(run / "embeddings.parquet")[0].get("checkpoint_sha256")
+    recorded = tables.read_header(run / filenames.EMBEDDINGS)[0].get("checkpoint_sha256")
     if recorded != values["sha256"]:
         raise Damaged(path, f"must be the weights that gave the run's embeddings, {str(recorded)[:12]}…, got "
                             f"{values['sha256'][:12]}…: another run's, or another epoch's")

@@ -18,7 +18,7 @@ import numpy as np
 from filelock import FileLock
 
 from core import files, identity
-from core.experiments import directory
+from core.experiments import directory, filenames
 from core.files import Damaged
 from core.jobs import control
 
@@ -127,7 +127,7 @@ class Encoders:
         from core.data.manifest import read_levels
         from core.inference import embedding
 
-        path = run / "best.safetensors"
+        path = run / filenames.BEST
         key = (str(run), path.stat().st_mtime_ns if path.is_file() else 0)
         if key not in self._kept:
             while len(self._kept) >= _MOST_ENCODERS:
@@ -135,7 +135,7 @@ class Encoders:
             self._kept[key] = embedding.load_encoder(run)
         self._kept[key] = self._kept.pop(key)  # the last used is thrown out last
         module, data, config, _ = self._kept[key]
-        return embedding.embed_images(module, data, config, images, read_levels(run.parent / "manifest.parquet"))
+        return embedding.embed_images(module, data, config, images, read_levels(run.parent / filenames.MANIFEST))
 
 
 def answer(question: Path, encoders: Encoders, answers: Path) -> None:

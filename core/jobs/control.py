@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from core import encoders, files, identity
 from core.config import EncoderConfig, ExperimentConfig
-from core.experiments import directory, trials
+from core.experiments import directory, filenames, trials
 from core.experiments.directory import RunStatus
 from core.files import Damaged
 from core.identity import is_alive
@@ -77,11 +77,11 @@ def start(folder: Path, data: Path, device: str = "auto", queue: bool = True) ->
         if is_worker_alive(folder):
             return
         with device_queue.next_number(folder.parent) if queue else nullcontext() as number, \
-                (folder / "worker.log").open("ab") as log:
+                (folder / filenames.WORKER_LOG).open("ab") as log:
             process = start_module("core.jobs.worker", [*arguments, *(["--ticket", str(number)] if queue else [])], log)
             if queue:
                 device_queue.enter(folder.parent, Ticket(number, folder.name, wanted, **process))
-        directory.write_json(folder / "worker.json", {**process, "device": device})
+        directory.write_json(folder / filenames.WORKER, {**process, "device": device})
 
 
 def start_module(module: str, arguments: list[str], log: BinaryIO) -> dict[str, int | float | str]:
@@ -102,13 +102,13 @@ def claim(folder: Path, device: str) -> bool:
         if _worker(folder) != os.getpid() and is_worker_alive(folder):
             return False
         if folder.resolve() not in _held:
-            lock = FileLock(folder / ".worker.lock")
+            lock = FileLock(folder / filenames.WORKER_LOCK)
             try:
                 lock.acquire(timeout=_GRACE)
             except Timeout:
                 return False
             _held[folder.resolve()] = lock
-        directory.write_json(folder / "worker.json", {**identity.of(os.getpid()), "device": device})
+        directory.write_json(folder / filenames.WORKER, {**identity.of(os.getpid()), "device": device})
     files.sweep(folder, depth=2)
     return True
 
@@ -119,7 +119,7 @@ def leave(folder: Path) -> bool:
         if has_queued(folder):
             return False
         device_queue.leave(folder)
-        (folder / "worker.json").unlink(missing_ok=True)
+        (folder / filenames.WORKER).unlink(missing_ok=True)
         if lock := _held.pop(folder.resolve(), None):
             lock.release()
         return True
@@ -133,7 +133,7 @@ def at_rest(folder: Path) -> Iterator[None]:
         ValueError: if one is at work.
     """
     with _lock(folder):
-        if is_worker_alive(folder) or _is_held(folder / ".series.lock"):
+        if is_worker_alive(folder) or _is_held(folder / filenames.SERIES_LOCK):
             raise ValueError(f"{folder.name!r} must have no worker before its images can be moved, got one; stop it first")
         yield
 
@@ -145,7 +145,7 @@ def delete(folder: Path) -> None:
         ValueError: if a process is at it, as the locks say that it holds.
         OSError: if it cannot be removed.
     """
-    locks = [folder / name for name in (".worker.lock", ".series.lock")]
+    locks = [folder / name for name in (filenames.WORKER_LOCK, filenames.SERIES_LOCK)]
     if os.path.isdir(folder) and (is_worker_alive(folder) or any(_is_held(lock) for lock in locks)):
         raise ValueError(f"an experiment to delete must have no process at work on it, got {folder.name!r}, which has one; "
                          "stop it first")
@@ -163,7 +163,7 @@ def stop(runs: list[Path]) -> None:
     for run in runs:
         state = derived_status(run).state
         if state in UNFINISHED:
-            (run / "stop").touch()
+            (run / filenames.STOP).touch()
         if state == "queued":
             directory.write_status(run, RunStatus("stopped", message="stopped before it began"))
 
@@ -177,7 +177,7 @@ def resume(runs: list[Path], data: Path, device: str = "auto", queue: bool = Tru
     again = [run for run in runs if derived_status(run).state in RESUMABLE or has_damaged_results(run)]
     for run in again:
         directory.restore_run(run)
-        (run / "stop").unlink(missing_ok=True)
+        (run / filenames.STOP).unlink(missing_ok=True)
         directory.write_status(run, RunStatus("queued"))
     for folder in {run.parent for run in again}:
         start(folder, data, device, queue)
@@ -193,18 +193,18 @@ def has_damaged_results(run: Path) -> bool:
 
 def is_stop_requested(run: Path) -> bool:
     """Whether someone asked for this run to stop."""
-    return (run / "stop").exists()
+    return (run / filenames.STOP).exists()
 
 
 def is_worker_alive(folder: Path) -> bool:
     """Whether a worker is at this experiment: the process that is written down lives, or one holds the worker's lock."""
     try:
-        worker = directory.read_json(folder / "worker.json")
+        worker = directory.read_json(folder / filenames.WORKER)
         if is_alive(worker["pid"], worker["pid_created"], worker.get("pid_started", "")):
             return True
     except (FileNotFoundError, NotADirectoryError, Damaged, KeyError, TypeError):
         pass  # none is written down, or not so that anyone can tell: the lock can
-    return _is_held(folder / ".worker.lock")
+    return _is_held(folder / filenames.WORKER_LOCK)
 
 
 def last_state(run: Path) -> DerivedState:
@@ -329,7 +329,7 @@ def _ask(question: str, argument: str) -> None:
 def _worker(folder: Path) -> int | None:
     """The pid that is written down as the worker's."""
     try:
-        return directory.read_json(folder / "worker.json").get("pid")
+        return directory.read_json(folder / filenames.WORKER).get("pid")
     except (FileNotFoundError, Damaged):
         return None
 

@@ -23,7 +23,7 @@ from core.analysis.table import EmbeddingTable
 from core.config import LEAKY_SAMPLER, EvaluationConfig, RunConfig
 from core.data import split
 from core.data.manifest import Manifest
-from core.experiments import directory, openings, trials
+from core.experiments import directory, filenames, openings, trials
 from core.experiments.board import Board
 from core.experiments.film import Film, probe_rows
 from core.experiments.trials import Trial
@@ -36,7 +36,6 @@ from core.training.ranks import Ranks
 from core.training.trainer import EpochRecord, Trainer
 
 Say = Callable[[str], None]
-LAST, PREVIOUS, BEST, HEAD = "last.safetensors", "previous.safetensors", "best.safetensors", "head.safetensors"
 log = logging.getLogger("duet")
 
 
@@ -115,7 +114,7 @@ def follow(run: Path, config: RunConfig, place: Workplace) -> Iterator[None]:
     if begun is None:  # stopped before it began
         return
     if begun["step"] is not None:
-        found = next((found for found in map(_whole, (run / LAST, run / PREVIOUS))
+        found = next((found for found in map(_whole, (run / filenames.LAST, run / filenames.PREVIOUS))
                       if found and found[1]["step"] == begun["step"]), None)
         if found is None:
             raise ValueError(f"checkpoint of step {begun['step']} must be readable by every process, found none in {run}")
@@ -240,8 +239,9 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
         """Saves all there is; with the record of an epoch that was trained but not scored, if so."""
         nonlocal saved
         tensors, values = trainer.state()
-        checkpoint.save(run / LAST, tensors, {**values, scored_by.KEY: scored_by.VERSION, "epoch": epoch, "best": best,
-                                              "unscored": asdict(unscored) if unscored else None}, keep=run / PREVIOUS)
+        values |= {scored_by.KEY: scored_by.VERSION, "epoch": epoch, "best": best,
+                   "unscored": asdict(unscored) if unscored else None}
+        checkpoint.save(run / filenames.LAST, tensors, values, keep=run / filenames.PREVIOUS)
         saved = time.monotonic()
 
     def pause() -> bool:
@@ -290,14 +290,14 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
 def _rescored_best(run: Path, config: RunConfig, module: nn.Module, place: Workplace, own: np.ndarray | None,
                    ask: Callable[..., None]) -> float:
     """MAP@R on validation of the best weights so far, by today's rules; `module`, in training, stays as it is."""
-    tensors, values = checkpoint.load(run / BEST)
+    tensors, values = checkpoint.load(run / filenames.BEST)
     best = copy.deepcopy(module)
     best.load_state_dict(tensors)
     score = _map_at_r(_vectors(best, place.manifest.indices("validation"), place, config, ask), place.manifest, own)
     if score != values["validation_map_at_r"]:
         log.warning("%s: the best epoch so far, %d, was %s: validation MAP@R %.4f; now %.4f", run.name, values["epoch"],
                     scored_by.EARLIER, values["validation_map_at_r"], score)
-        checkpoint.save(run / BEST, tensors, {**values, "validation_map_at_r": score})
+        checkpoint.save(run / filenames.BEST, tensors, {**values, "validation_map_at_r": score})
     return score
 
 
@@ -320,11 +320,11 @@ def _newest(run: Path, has_head: bool) -> tuple[dict[str, torch.Tensor], dict, s
     """The run's last checkpoint that is whole, without tensors where it has to begin anew; and what was refused, if any."""
     beginning: tuple[dict[str, torch.Tensor], dict] = ({}, {"epoch": -1, "best": -1.0, "unscored": None})  # MAP@R is >= 0
     try:
-        found = checkpoint.load_newest([run / LAST, run / PREVIOUS])
+        found = checkpoint.load_newest([run / filenames.LAST, run / filenames.PREVIOUS])
         if found is None:
             return *beginning, ""
         if found[1]["best"] >= 0:
-            for path in (run / BEST, *([run / HEAD] if has_head else [])):
+            for path in (run / filenames.BEST, *([run / filenames.HEAD] if has_head else [])):
                 checkpoint.load(path)  # needed at the end: better refused now than then
     except (ValueError, FileNotFoundError) as error:
         refused = f"{error}; training began anew"
@@ -338,17 +338,18 @@ def _newest(run: Path, has_head: bool) -> tuple[dict[str, torch.Tensor], dict, s
 
 
 def _has_checkpoint(run: Path) -> bool:
-    return any((run / name).is_file() for name in (LAST, PREVIOUS))
+    return any((run / name).is_file() for name in (filenames.LAST, filenames.PREVIOUS))
 
 
 def _load_best(run: Path, module: nn.Module, objective: Objective) -> str:
     """Puts the best weights into an encoder and what its loss had on top; returns the encoder's checksum."""
-    tensors, values = checkpoint.load(run / BEST)
+    tensors, values = checkpoint.load(run / filenames.BEST)
     module.load_state_dict(tensors)
     if objective.state_dict():
-        head, of_head = checkpoint.load(run / HEAD)
+        head, of_head = checkpoint.load(run / filenames.HEAD)
         if of_head["epoch"] != values["epoch"]:
-            raise ValueError(f"{run / HEAD} must be of the same epoch as {BEST}, {values['epoch']}, got {of_head['epoch']}")
+            raise ValueError(f"{run / filenames.HEAD} must be of the same epoch as {filenames.BEST}, {values['epoch']}, "
+                             f"got {of_head['epoch']}")
         objective.load_state_dict(head)
     return values["sha256"]
 
@@ -378,8 +379,8 @@ def _save_best(run: Path, config: RunConfig, trainer: Trainer, place: Workplace,
     """Weights and all that is needed to embed with them elsewhere, without Duet; and, apart, what the loss had on top."""
     head = trainer.objective.state_dict()
     if head:  # before the encoder's, so that a crash between the two leaves no encoder without its head
-        checkpoint.save(run / HEAD, head, {"epoch": epoch})
-    checkpoint.save(run / BEST, trainer.encoder.state_dict(), {
+        checkpoint.save(run / filenames.HEAD, head, {"epoch": epoch})
+    checkpoint.save(run / filenames.BEST, trainer.encoder.state_dict(), {
         "timm_name": config.encoder.name, "timm_options": encoder.timm_options(config.encoder),
         **encoder.describe(config.encoder, place.data_config, config.evaluation.normalize),
         "classes": list(place.manifest.closed_classes), "epoch": epoch, "validation_map_at_r": score})
@@ -425,9 +426,9 @@ def _finish(run: Path, config: RunConfig, module: nn.Module, objective: Objectiv
     scoring.write_scores(run, scores)
     if (among_held_out := scoring.score_open(space)) is not None:
         space.metadata["evaluation"]["open_set"] = scoring.open_evaluation(among_held_out, evaluation.bootstrap)
-        scoring.write_scores(run, among_held_out, scoring.OPEN_SCORES)
-    directory.write_json(run / "evaluation.json", space.metadata["evaluation"])
-    tables.write(space, run / "embeddings.parquet")
+        scoring.write_scores(run, among_held_out, filenames.OPEN_SCORES)
+    directory.write_json(run / filenames.EVALUATION, space.metadata["evaluation"])
+    tables.write(space, run / filenames.EMBEDDINGS)
 
 
 def _readouts(raw: np.ndarray, objective: Objective | None, manifest: Manifest, rows: np.ndarray, own: np.ndarray,

@@ -11,15 +11,15 @@ from pathlib import Path
 from threading import Lock
 
 from core.config import ExperimentConfig, RunConfig
-from core.experiments import directory, trials
+from core.experiments import directory, filenames, trials
 from core.files import Damaged, printable
 from core.jobs import control, device_queue
 from core.jobs.control import DerivedState, Progress
 
 _MOST = 5_000  # experiments remembered
-_OWN = ("experiment.json", "verdict.json", "worker.json", "manifest.parquet")
-_RESULTS = ("embeddings.parquet", "scores.parquet", "best.safetensors")
-_OF_RUN = ("run.json", "state.json", "records.jsonl", "alarms.jsonl", "trials.json", *_RESULTS)
+_OWN = (filenames.EXPERIMENT, filenames.VERDICT, filenames.WORKER, filenames.MANIFEST)
+_RESULTS = (filenames.EMBEDDINGS, filenames.SCORES, filenames.BEST)
+_OF_RUN = (filenames.RUN, filenames.STATE, filenames.RECORDS, filenames.ALARMS, filenames.TRIALS, *_RESULTS)
 _ENDED = ("completed", "failed", "stopped", "damaged")
 
 Stamps = tuple[tuple[int, int, int], ...]
@@ -32,7 +32,7 @@ class Overview:
     Attributes:
         folder: the experiment.
         name: its name, as it can be shown.
-        state: of the whole, as `jobs.progress` has it; 'damaged' if the experiment itself cannot be read.
+        state: of the whole, as `control.progress` has it; 'damaged' if the experiment itself cannot be read.
         progress: where it stands; None if it cannot be read.
         runs: name -> state; empty if it cannot be read.
         sentence: its verdict's; empty before there is one.
@@ -97,7 +97,7 @@ def _look(folder: Path, experiment: ExperimentConfig) -> Overview:
         status = control.derived_status(run)
         runs[config.name] = status.state
         damage += _of_run(run, config, status)
-    if what := _cut(folder / "manifest.parquet"):
+    if what := _cut(folder / filenames.MANIFEST):
         damage.insert(0, f"manifest.parquet {what}; {directory.DELETE}; finished runs can still be explored and exported")
     progress = control.progress(folder, experiment)
     sentence = ""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from core.config import ConfigError, DatasetConfig
 from core.data import sources
-from core.experiments import directory
+from core.experiments import directory, filenames
 from core.files import Damaged
 from core.jobs import control
 from core.jobs.failures import DataError
@@ -84,8 +84,8 @@ def move(folder: Path, root: Path, progress: Callable[[int, int], None] | None =
         for run in config.runs():
             with suppress(Damaged):  # a run that resumes lays a damaged `run.json` out anew, as the experiment says
                 directory.read_run(folder / run.name)
-                _replace(folder / run.name / "run.json", str(root))
-        _replace(folder / "experiment.json", str(root), moved={"from": config.dataset.root, "at": time.time()})
+                _replace(folder / run.name / filenames.RUN, str(root))
+        _replace(folder / filenames.EXPERIMENT, str(root), moved={"from": config.dataset.root, "at": time.time()})
 
 
 def _compare(folder: Path, base: Path, root: Path, progress: Callable[[int, int], None] | None) -> None:

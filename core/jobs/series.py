@@ -23,7 +23,7 @@ from filelock import FileLock
 from core import identity
 from core.config import RunConfig
 from core.data import pixels as pixel_store
-from core.experiments import directory
+from core.experiments import directory, filenames
 from core.experiments.directory import RunStatus
 from core.jobs import control, failures, relocation
 from core.jobs.execution import Stopped, Workplace, execute, follow
@@ -67,7 +67,7 @@ def take_part(folder_of: Callable[[], Path], data: Path, device: str) -> Path:
     with joined(own) as ranks:
         folder = Path(ranks.agree(str(folder_of()) if ranks.is_first else None))
         if ranks.is_first:
-            with FileLock(folder / ".series.lock"):  # an orphan of a worker that was killed may still be dying
+            with FileLock(folder / filenames.SERIES_LOCK):  # an orphan of a worker that was killed may still be dying
                 work_through(folder, data, device, ranks)
             ranks.agree(None)
         else:
@@ -204,7 +204,7 @@ def _train_in_step(folder: Path, group: list[RunConfig], place: Workplace) -> No
     while working:
         for run in list(working):
             if run in working:
-                with _logging_to(run / "worker.log"):
+                with _logging_to(run / filenames.WORKER_LOG):
                     if not _go_on(run, working[run], place.ranks):
                         del working[run]
 
@@ -225,7 +225,7 @@ def _go_on(run: Path, work: Iterator[None], ranks: Ranks) -> bool:
         _end(run, "stopped")
     except Exception as error:
         failures.record(run, error, log)
-        (run / "stop").unlink(missing_ok=True)
+        (run / filenames.STOP).unlink(missing_ok=True)
         if ranks.n > 1:  # the others may wait for a step that never comes: all begin anew, with what else is queued
             for other in directory.runs(run.parent):
                 if control.last_state(other) == "running":
@@ -240,9 +240,9 @@ def _write_verdict(folder: Path) -> None:
     except ValueError as error:  # another run's files are damaged: no fault of the run that has just ended
         log.warning("no verdict: %s", error)
         return
-    directory.write_json(folder / "verdict.json", found)
+    directory.write_json(folder / filenames.VERDICT, found)
     try:
-        gathering.write(folder, folder / "report.html", found=found)
+        gathering.write(folder, folder / filenames.REPORT, found=found)
     except (OSError, ValueError) as error:  # nothing to compare yet, or images that have gone: the numbers stand without it
         log.warning("no report: %s", error)
 
@@ -254,7 +254,7 @@ def _say(run: Path, state: str, phase: str = "") -> None:
 
 def _end(run: Path, state: str) -> None:
     _say(run, state)
-    (run / "stop").unlink(missing_ok=True)
+    (run / filenames.STOP).unlink(missing_ok=True)
 
 
 @contextmanager

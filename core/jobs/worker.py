@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from core import identity
-from core.experiments import directory
+from core.experiments import directory, filenames
 from core.experiments.directory import RunStatus
 from core.jobs import control, device_queue, failures
 from core.jobs.device_queue import Ticket
@@ -143,7 +143,7 @@ def _clear_up(runs: list[Path], error: ProcessEnded | None) -> None:
     for run in running:
         if control.is_stop_requested(run):
             directory.write_status(run, RunStatus("stopped"))
-            (run / "stop").unlink(missing_ok=True)
+            (run / filenames.STOP).unlink(missing_ok=True)
         elif error:
             failures.record(run, error, log)
         else:

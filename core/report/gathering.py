@@ -14,7 +14,7 @@ from core.analysis import projection
 from core.analysis import table as tables
 from core.config import ExperimentConfig, arm_title
 from core.data import separation, sources, split
-from core.experiments import directory, openings, trials
+from core.experiments import directory, filenames, openings, trials
 from core.results import pairs, readouts, scoring, verdict
 
 MOST_EXAMPLES = 12
@@ -40,7 +40,7 @@ def write(folder: Path, output: Path, pair: tuple[str, str, int | str] | None = 
     told = _told(folder, found, pair)
     count = told["images_per_class"]
     runs = dict(zip("ab", pairs.common_seeds(folder, told["label_a"], told["label_b"], count)))
-    spaces = tuple(tables.shared_rows([tables.read(runs[side][0] / "embeddings.parquet").of_split("test") for side in "ab"]))
+    spaces = tuple(tables.shared_rows([tables.read(runs[side][0] / filenames.EMBEDDINGS).of_split("test") for side in "ab"]))
     layouts = (spaces[0].layout, projection.align(spaces[1].layout, spaces[0].layout).astype(np.float32))
     won, lost = _examples(config, told, runs)
     experiment.write(experiment.Report(
@@ -175,7 +175,7 @@ def _command(folder: Path) -> str:
 
 
 def _versions(folder: Path) -> dict[str, str]:
-    kept = directory.read_json(folder / "experiment.json")
+    kept = directory.read_json(folder / filenames.EXPERIMENT)
     return {**kept["versions"], **({"commit": kept["git_commit"][:12]} if kept["git_commit"] else {}),
             "dataset": kept["fingerprint"]}
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core import files
-from core.experiments import directory, film, selections, trials
+from core.experiments import directory, filenames, film, selections, trials
 from core.experiments.directory import RESUME
 from core.files import Damaged
 from core.results import readouts
@@ -22,7 +22,7 @@ def examine(folder: Path) -> list[Damaged]:
     except Damaged as error:
         return [error]
     found = _raised(lambda: directory.read_manifest(folder), lambda: _if_there(directory.read_verdict, folder),
-                    lambda: selections.read(folder), lambda: _if_there(files.read_json, folder / "worker.json"))
+                    lambda: selections.read(folder), lambda: _if_there(files.read_json, folder / filenames.WORKER))
     for run in config.runs():
         found += run_files(folder / run.name)
     return found
@@ -50,10 +50,10 @@ def results(run: Path) -> list[Damaged]:
         scoring.parse_scores(run, path.name)
 
     found = _raised(lambda: scoring.read_embeddings(run),
-                    lambda: files.read(run / scoring.SCORES, scores, "a table of scores"),
-                    lambda: files.read_json(run / "evaluation.json"), lambda: readouts.read(run))
+                    lambda: files.read(run / filenames.SCORES, scores, "a table of scores"),
+                    lambda: files.read_json(run / filenames.EVALUATION), lambda: readouts.read(run))
     if directory.read_run(run).is_trained:
-        found += _raised(lambda: files.read(run / "best.safetensors", _weights, "a file of weights"))
+        found += _raised(lambda: files.read(run / filenames.BEST, _weights, "a file of weights"))
     return [Damaged(error.path, error.what, RESUME) for error in found]
 
 

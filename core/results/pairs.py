@@ -9,9 +9,9 @@ from pathlib import Path
 
 from core import config as configuration
 from core.config import arm_label, arm_title
-from core.experiments import directory
+from core.experiments import directory, filenames
 from core.results import scoring, verdict
-from core.results.scoring import SCORES, Scores
+from core.results.scoring import Scores
 
 
 def common_seeds(folder: Path, label_a: str, label_b: str, images_per_class: int | str) -> tuple[list[Path], list[Path]]:
@@ -91,7 +91,7 @@ class _Side:
         self.title = arm_title(run.objective)
         self.images = " at all images" if run.images_per_class == "all" else f" at {run.images_per_class} images per class"
         folder = scores.files[0].parent
-        self.experiment = f" of {folder.parent.name}" if (folder / SCORES).is_file() else ""
+        self.experiment = f" of {folder.parent.name}" if (folder / filenames.SCORES).is_file() else ""
         seeds = scores.settings["seeds"]
         self.seeds = f", seed{'s' if len(seeds) > 1 else ''} {', '.join(str(seed) for seed in seeds)}"
 

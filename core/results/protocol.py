@@ -9,7 +9,7 @@ from core import config as configuration
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.config import RunConfig
-from core.experiments import directory, trials
+from core.experiments import directory, filenames, trials
 
 
 def of_config(config: RunConfig, seeds: tuple[int, ...] | None = None) -> dict[str, object]:
@@ -40,7 +40,7 @@ def of_runs(runs: list[Path]) -> dict[str, object]:
     """
     configs = [directory.read_run(run) for run in runs]
     values = of_config(configs[0], tuple(config.seed for config in configs))
-    return _with_used(values, *tables.read_header(runs[0] / "embeddings.parquet"))
+    return _with_used(values, *tables.read_header(runs[0] / filenames.EMBEDDINGS))
 
 
 def of_table(table: EmbeddingTable) -> dict[str, object]:

@@ -14,13 +14,12 @@ from core import files, scored_by
 from core.analysis import metrics, retrieval
 from core.analysis.metrics import METRICS
 from core.config import ExperimentConfig, UntrainedConfig, arm_label
-from core.experiments import directory
+from core.experiments import directory, filenames
 from core.files import Damaged
 
 PLACES = ("pooled", "projection", "logits")  # from the encoder towards the loss
 CELLS = ("knn_accuracy", "probe_accuracy", "map_at_r", "kmeans_accuracy")
 KMEANS_SEEDS = 3  # fewer than the verdict's: it is one of up to six spaces a run
-_NAME = "readouts.json"
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def score(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, refe
 
 def write(run: Path, found: list[Readout]) -> None:
     """Keeps a run's readouts."""
-    directory.write_json(run / _NAME, {scored_by.KEY: scored_by.VERSION, "kmeans_seeds": KMEANS_SEEDS,
+    directory.write_json(run / filenames.READOUTS, {scored_by.KEY: scored_by.VERSION, "kmeans_seeds": KMEANS_SEEDS,
                                          "readouts": [asdict(item) for item in found]})
 
 
@@ -88,7 +87,7 @@ def read(run: Path) -> list[Readout]:
         return found if scored_by.is_current(values) else []
 
     try:
-        return files.read(run / _NAME, parse, "a run's readouts")
+        return files.read(run / filenames.READOUTS, parse, "a run's readouts")
     except FileNotFoundError:
         return []
     except Damaged as error:
@@ -97,7 +96,7 @@ def read(run: Path) -> list[Readout]:
 
 def is_of_earlier_version(run: Path) -> bool:
     """Whether a run's readouts were scored by rules that are no longer today's, and are not shown."""
-    path = run / _NAME
+    path = run / filenames.READOUTS
     return path.is_file() and not scored_by.is_current(files.read_json(path))
 
 

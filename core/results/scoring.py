@@ -24,12 +24,9 @@ from core.analysis.table import EmbeddingTable
 from core.config import RunConfig, arm_label, arm_title
 from core.data import split
 from core.data.manifest import OPEN
-from core.experiments import directory
+from core.experiments import directory, filenames
 from core.files import Damaged
 from core.results import protocol
-
-EMBEDDINGS = "embeddings.parquet"
-SCORES, OPEN_SCORES = "scores.parquet", "open_scores.parquet"  # of a run: of the test samples, and of held-out classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +170,7 @@ _LISTS = ("clusters", "neighbors")
 _OWN = "with_own_group_"
 
 
-def write_scores(run: Path, scores: Scores, file: str = SCORES) -> None:
+def write_scores(run: Path, scores: Scores, file: str = filenames.SCORES) -> None:
     """Keeps every metric of every sample, so that comparing runs computes nothing twice."""
     lists = {"clusters": scores.clusters[0].T, "neighbors": scores.neighbors[0]}
     arrow = pa.table({**{name: pa.array(getattr(scores, name).tolist(), pa.string()) for name in _TEXT},
@@ -188,18 +185,18 @@ def write_scores(run: Path, scores: Scores, file: str = SCORES) -> None:
         pq.write_table(arrow, temporary, compression="zstd")
 
 
-def read_scores(run: Path, file: str = SCORES) -> Scores:
+def read_scores(run: Path, file: str = filenames.SCORES) -> Scores:
     """The scores of one completed run; damaged, gone or an earlier version's, they are computed anew from its embeddings.
 
     Args:
         run: its folder.
-        file: `SCORES`, or `OPEN_SCORES` for those among the held-out classes.
+        file: `filenames.SCORES`, or `filenames.OPEN_SCORES` for those among the held-out classes.
 
     Raises:
         ValueError: if the run is not completed.
         Damaged: if neither its scores nor its embeddings can be read; or an earlier version scored it and it cannot be anew.
     """
-    if not (run / file).is_file() and not (run / EMBEDDINGS).is_file():
+    if not (run / file).is_file() and not (run / filenames.EMBEDDINGS).is_file():
         raise ValueError(f"{run.parent.name}/{run.name} must be completed to be compared, got "
                          f"{directory.read_status(run).state}")
     is_earlier = False
@@ -209,7 +206,7 @@ def read_scores(run: Path, file: str = SCORES) -> Scores:
             return found
         is_earlier = True
     try:
-        found = (score_open if file == OPEN_SCORES else score)(read_space(run))
+        found = (score_open if file == filenames.OPEN_SCORES else score)(read_space(run))
     except Damaged as error:
         if is_earlier:
             raise Damaged(run / file, f"was {scored_by.EARLIER}; to be scored anew, {error.path.name} {error.what}",
@@ -246,21 +243,21 @@ def read_embeddings(run: Path) -> EmbeddingTable:
     Raises:
         Damaged: if it is gone or cannot be read.
     """
-    return files.read_or_damaged(run / EMBEDDINGS, tables.read, directory.RESUME)
+    return files.read_or_damaged(run / filenames.EMBEDDINGS, tables.read, directory.RESUME)
 
 
 def _named(run: Path, found: Scores) -> Scores:
-    return replace(found, name=f"{run.parent.name}/{run.name}", files=(run / EMBEDDINGS,))
+    return replace(found, name=f"{run.parent.name}/{run.name}", files=(run / filenames.EMBEDDINGS,))
 
 
 def parse_scores(run: Path, file: str) -> Scores | None:
     """The scores in a run's file, None if an earlier version wrote it; raises whatever broken content makes a reader raise."""
     name = f"{run.parent.name}/{run.name}"
     arrow = pq.read_table(run / file)
-    embeddings = run / "embeddings.parquet"
-    galleries = {name: f"gallery_{name}" for name in GALLERY if file == SCORES or f"gallery_{name}" in arrow.column_names}
-    lacks_columns = file == SCORES and not {*_TEXT, "label_id", *_LISTS, *METRICS, *SPACE_METRICS, *galleries.values()} <= set(
-        arrow.column_names)
+    embeddings = run / filenames.EMBEDDINGS
+    is_of_test, columns = file == filenames.SCORES, set(arrow.column_names)
+    galleries = {name: f"gallery_{name}" for name in GALLERY if is_of_test or f"gallery_{name}" in columns}
+    lacks_columns = is_of_test and not {*_TEXT, "label_id", *_LISTS, *METRICS, *SPACE_METRICS, *galleries.values()} <= columns
     if lacks_columns or not scored_by.is_current(json.loads((arrow.schema.metadata or {}).get(b"duet", b"{}"))):
         return None
     clusters, neighbors = (arrow[key].combine_chunks().flatten().to_numpy().reshape(len(arrow), -1) for key in _LISTS)
@@ -272,8 +269,8 @@ def parse_scores(run: Path, file: str) -> Scores | None:
     text = {key: np.array(arrow[key].to_pylist(), dtype=object) for key in _TEXT}
     return Scores(**text, name=name, label_id=arrow["label_id"].to_numpy(), values=values,
                   gallery=gallery, space=space, clusters=clusters.T[None], neighbors=neighbors[None],
-                  config=directory.read_json(run / "run.json")["config"], settings=protocol.of_runs([run]),
-                  files=(embeddings,), is_open=file == OPEN_SCORES, with_own_group=with_own_group)
+                  config=directory.read_json(run / filenames.RUN)["config"], settings=protocol.of_runs([run]),
+                  files=(embeddings,), is_open=file == filenames.OPEN_SCORES, with_own_group=with_own_group)
 
 
 def summarize(scores: Scores, n_bootstrap: int) -> dict[str, dict[str, float]]:
@@ -338,7 +335,7 @@ def own_group_counts(scores: Scores) -> dict:
                         if not np.isnan(column).all()}}
 
 
-def scores_of_runs(runs: list[Path], name: str, file: str = SCORES) -> Scores:
+def scores_of_runs(runs: list[Path], name: str, file: str = filenames.SCORES) -> Scores:
     """The scores of completed runs, one a seed; `file` as in `read_scores`.
 
     Raises:
@@ -371,13 +368,13 @@ def title_of(run: Path) -> str:
     return arm_title(directory.read_run(run).objective)
 
 
-def has_scores(run: Path, file: str = SCORES) -> bool:
+def has_scores(run: Path, file: str = filenames.SCORES) -> bool:
     """Whether a run's scores are there with its embeddings, which are written last; one of the two is enough once it is
     completed."""
-    has_file, has_embeddings = (run / file).is_file(), (run / EMBEDDINGS).is_file()
+    has_file, has_embeddings = (run / file).is_file(), (run / filenames.EMBEDDINGS).is_file()
     if has_file and has_embeddings:
         return True
-    if not has_file and (file != SCORES or not has_embeddings):
+    if not has_file and (file != filenames.SCORES or not has_embeddings):
         return False
     try:
         return directory.read_status(run).state == "completed"
@@ -385,7 +382,7 @@ def has_scores(run: Path, file: str = SCORES) -> bool:
         return False
 
 
-def arm(folder: Path, label: str, images_per_class: int | str, file: str = SCORES) -> Scores | None:
+def arm(folder: Path, label: str, images_per_class: int | str, file: str = filenames.SCORES) -> Scores | None:
     """An experiment's arm at one images-per-class over its completed seeds; None before any is completed. `file` as in
     `read_scores`."""
     matching = runs_of_arm(folder, label, images_per_class, file)
@@ -394,7 +391,7 @@ def arm(folder: Path, label: str, images_per_class: int | str, file: str = SCORE
     return scores_of_runs([folder / run.name for run in matching], arm_title(matching[0].objective), file)
 
 
-def runs_of_arm(folder: Path, label: str, images_per_class: int | str, file: str = SCORES) -> list[RunConfig]:
+def runs_of_arm(folder: Path, label: str, images_per_class: int | str, file: str = filenames.SCORES) -> list[RunConfig]:
     """The completed runs of an experiment's arm at one images-per-class, a seed each."""
     return [run for run in directory.read_config(folder).runs()
             if arm_label(run.objective) == label and run.images_per_class == images_per_class

@@ -17,10 +17,10 @@ from core.analysis.comparison import Comparison, Values
 from core.analysis.metrics import HEADLINE
 from core.analysis.neighbors import NOBODY
 from core.config import ExperimentConfig, Objective, UntrainedConfig, arm_label
-from core.experiments import best, directory
+from core.experiments import best, directory, filenames
 from core.files import Damaged
 from core.results import curve, scoring
-from core.results.scoring import OPEN_SCORES, SCORES, Scores, chance_levels, summarize, summarize_space
+from core.results.scoring import Scores, chance_levels, summarize, summarize_space
 
 
 def draws(a: Scores, b: Scores) -> tuple[int, str]:
@@ -173,10 +173,10 @@ def _leak_warning(name_a: str, leaks_a: tuple[str, ...], name_b: str, leaks_b: t
 def read(folder: Path) -> dict:
     """What an experiment allows one to say: what its last run wrote down if nothing came after, else decided anew; so
     is what an earlier version wrote."""
-    path = folder / "verdict.json"
+    path = folder / filenames.VERDICT
     with suppress(FileNotFoundError, Damaged, KeyError):  # made anew below
         found = directory.read_verdict(folder)
-        scored = [file.stat().st_mtime_ns for file in folder.glob(f"*/{SCORES}")]
+        scored = [file.stat().st_mtime_ns for file in folder.glob(f"*/{filenames.SCORES}")]
         if path.stat().st_mtime_ns >= max(scored, default=0) and scored_by.is_current(found):
             return found
     return decide(folder)
@@ -196,8 +196,8 @@ def decide(folder: Path) -> dict:
         `curve.draw` has it; 'open_rows' and 'open_comparisons' are the same of the held-out classes.
     """
     config = directory.read_config(folder)
-    rows, comparisons = _tell(folder, config, SCORES)
-    open_rows, open_comparisons = _tell(folder, config, OPEN_SCORES)
+    rows, comparisons = _tell(folder, config, filenames.SCORES)
+    open_rows, open_comparisons = _tell(folder, config, filenames.OPEN_SCORES)
     most = max(config.images_per_class, key=lambda count: float("inf") if count == "all" else count)
     chosen = next((item for item in comparisons if item["images_per_class"] == most), None)
     return {scored_by.KEY: scored_by.VERSION, "rows": rows, "comparisons": comparisons,

@@ -1,0 +1,34 @@
+"""Every file of an experiment's folder and of a run's, each named once."""
+
+# of an experiment
+EXPERIMENT = "experiment.json"  # its config
+MANIFEST = "manifest.parquet"  # its samples and their split
+RANDOM_SPLIT = "manifest-random-split.parquet"  # the same in a split that ignores groups
+OPENINGS = "openings.jsonl"  # each look at the test set
+SELECTIONS = "selections.json"
+SELECTIONS_LOCK = ".selections.lock"
+VERDICT = "verdict.json"
+REPORT = "report.html"
+WORKER = "worker.json"  # the process at work
+WORKER_LOG = "worker.log"  # of a run too
+WORKER_LOCK = ".worker.lock"
+SERIES_LOCK = ".series.lock"
+
+# of a run
+RUN = "run.json"  # its config
+STATE = "state.json"
+STOP = "stop"  # there while someone asks the run to stop
+SNAPSHOTS = "snapshots"  # a folder: the film, a table a frame
+RECORDS = "records.jsonl"  # a line an epoch
+ALARMS = "alarms.jsonl"
+TRIALS = "trials.json"  # learning rates tried
+LAST = "last.safetensors"  # where training goes on from
+PREVIOUS = "previous.safetensors"  # the one before, should the last be damaged
+BEST = "best.safetensors"  # the encoder of the best epoch
+BEST_VALUES = "best.json"  # what it is, to read without its weights
+HEAD = "head.safetensors"  # what its loss had on top
+EMBEDDINGS = "embeddings.parquet"
+SCORES = "scores.parquet"  # every metric of every test image
+OPEN_SCORES = "open_scores.parquet"  # of every image of the held-out classes
+EVALUATION = "evaluation.json"
+READOUTS = "readouts.json"
