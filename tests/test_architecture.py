@@ -4,10 +4,13 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
+import core
 from tools import package_graph
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -90,6 +93,20 @@ def test_no_module_is_named_for_nothing() -> None:
     names = {path.stem for folder in ("core", "pages", "tests", "benchmarks", "tools")
              for path in (PROJECT / folder).rglob("*.py")}
     assert not names & {"utils", "helpers", "common", "misc"}
+
+
+def test_the_pins_are_of_what_the_project_says_it_runs_with() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    ranges = {item.name: item.specifier for item in map(Requirement, project["dependencies"])}
+    pins = [Requirement(line.partition("#")[0]) for line in (PROJECT / "requirements.txt").read_text().splitlines()]
+    assert {pin.name for pin in pins} == ranges.keys()
+    for pin in pins:
+        [exact] = pin.specifier
+        assert exact.operator == "==" and exact.version in ranges[pin.name], pin
+    lines = (PROJECT / "requirements-dev.txt").read_text().splitlines()[1:]
+    dev = {Requirement(line.partition("#")[0]).name for line in lines}
+    assert dev == set(project["optional-dependencies"]["dev"])
+    assert core.__version__ in (PROJECT / "CITATION.cff").read_text(encoding="utf-8")
 
 
 def tree_of(page: str) -> str:
