@@ -22,6 +22,7 @@ from core.data import census, separation
 from core.experiments import best, directory, leftovers, planning
 from core.files import Damaged
 from core.jobs import control, device_queue, launch, overview, relocation
+from core.quantities import duration, percent
 from core.visible import visible
 from core.wording import failure
 
@@ -240,7 +241,7 @@ def _show_progress(folder: Path) -> None:
             statuses = {name: control.derived_status(folder / name) for name in names}
             current = next((f"{name} {item.phase}" for name, item in statuses.items() if item.state == "running"),
                            _queued(folder))
-            left = "" if progress.seconds_left is None else f", {_duration(progress.seconds_left)} left"
+            left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
             bar.n = round(100 * progress.share)
             bar.set_postfix_str(f"run {progress.n_done} of {progress.n_runs}{left}, {current}")
             for name, item in statuses.items():
@@ -272,7 +273,7 @@ def _table(rows: list[dict], of: str) -> str:
     lines = [head]
     for row in rows:
         found = [row["metrics"][name] for name in names]
-        cells = [f"{100 * item['mean']:.1f}" + (f" ± {100 * item['sd']:.1f}" if row["n_seeds"] > 1 else "") for item in found]
+        cells = [percent(item["mean"], item["sd"], row["n_seeds"]) for item in found]
         leaks = f" (leaks: {' and '.join(row['leaks'])})" if row["leaks"] else ""
         lines.append([row["objective"] + leaks, str(row["images_per_class"]), *cells])
     text = [_aligned(lines, to_left=(0, 1))]
@@ -498,10 +499,6 @@ def _on(bar: tqdm) -> Callable[[int, int], None]:
         bar.update(done - bar.n)
 
     return progress
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 if __name__ == "__main__":

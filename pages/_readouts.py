@@ -8,6 +8,7 @@ import streamlit as st
 from core import scored_by
 from core.analysis.metrics import METRICS
 from core.config import ExperimentConfig
+from core.quantities import percent
 from core.results import readouts
 from pages._text import plain
 
@@ -34,12 +35,9 @@ def draw(folder: Path, config: ExperimentConfig, images_per_class: int | str, a:
             row["readouts"], key=lambda item: (readouts.PLACES.index(item["place"]), not item["is_unit"]))))
         order = sorted(names, key=lambda name: (readouts.PLACES.index(name.partition(",")[0]), name.endswith("raw")))
         cells = [{"arm": row["objective"], **{name: "–" for name in order},
-                  **{readouts.name_of(item): _cell(item[metric], row["n_seeds"]) for item in row["readouts"]}} for row in rows]
+                  **{readouts.name_of(item): percent(item[metric]["mean"], item[metric]["sd"], row["n_seeds"])
+                     for item in row["readouts"]}} for row in rows]
         st.dataframe(pd.DataFrame(cells), hide_index=True, width="stretch")
         st.caption("Percent of test images. Pooled features are what every arm is compared by and exported with; a projection "
                    "or logits stand between them and some losses. Of length 1 by cosine, raw by Euclidean distance; K-means "
                    f"over {readouts.KMEANS_SEEDS} seeds. Means over runs, without intervals: for looking.")
-
-
-def _cell(summary: dict, n_seeds: int) -> str:
-    return f"{100 * summary['mean']:.1f}" + (f" ± {100 * summary['sd']:.1f}" if n_seeds > 1 else "")

@@ -299,13 +299,10 @@ def leak_note(runs: Iterable[RunConfig]) -> None:
                     f"{plain(text[0].upper() + text[1:])}.]")
 
 
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def progress_text(progress: control.Progress) -> str:
     """Where an experiment stands, in a line."""
+    from core.quantities import duration
+
     left = "" if progress.seconds_left is None else f" · {duration(progress.seconds_left)} left"
     return f"run {min(progress.n_done + 1, progress.n_runs)} of {progress.n_runs} · {100 * progress.share:.0f} %{left}"
 

@@ -6,6 +6,7 @@ import streamlit as st
 from core.analysis import comparison
 from core.analysis.comparison import Row
 from core.analysis.metrics import METRICS, SHORT, SPACE_METRICS, WHY_NOT_KMEANS_ALONE
+from core.quantities import percent
 from core.visible import visible
 from pages._text import plain
 
@@ -128,9 +129,7 @@ def open_set(found: dict, images_per_class: int | str, a: str, b: str) -> None:
 
 
 def _cell(summary: dict | None, n_seeds: int) -> str:
-    if summary is None:
-        return "–"
-    return f"{100 * summary['mean']:.1f}" + (f" ± {100 * summary['sd']:.1f}" if n_seeds > 1 else "")
+    return "–" if summary is None else percent(summary["mean"], summary["sd"], n_seeds)
 
 
 def _difference(row: Row) -> str:

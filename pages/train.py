@@ -14,6 +14,7 @@ from core.data.manifest import OPEN
 from core.experiments import directory, planning, preflight
 from core.jobs import launch
 from core.objectives import OBJECTIVES, Objective
+from core.quantities import duration
 from pages import _address, _datasets, _shared
 from pages._text import plain
 
@@ -279,7 +280,7 @@ def _show_plan(checked: planning.Plan) -> None:
         st.caption(f":orange[Validation {split.WITHIN_GROUPS}.]")
     if ahead.seconds:
         memory = f" and {ahead.memory / 1e9:.1f} GB of memory" if ahead.memory else ""
-        st.markdown(f"About **{_shared.duration(ahead.seconds)}** on this machine{memory}, by {plain(ahead.measured_on)}, "
+        st.markdown(f"About **{duration(ahead.seconds)}** on this machine{memory}, by {plain(ahead.measured_on)}, "
                     f"which had this encoder.")
     else:
         st.markdown("How long it takes shows after the first epoch: this encoder has not run here yet.")

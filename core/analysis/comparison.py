@@ -12,6 +12,7 @@ from core.analysis.fairness import SettingDifference
 from core.analysis.metrics import HEADLINE, METRICS, SHORT, SPACE_METRICS
 from core.analysis.paired_tests import McNemar
 from core.analysis.resampling import Bootstrap, bootstrap, holm
+from core.quantities import percent
 
 Values = dict[str, np.ndarray]  # metric -> (seeds, samples), nan where undefined
 
@@ -306,12 +307,8 @@ def row(item: dict) -> Row:
     if item["verdict"] == "cannot tell" and (item["low"] > 0 or item["high"] < 0):
         answer = "cannot tell: not after Holm"
     gap, low, high = (f"{100 * item[key]:+.1f}" for key in ("difference", "low", "high"))
-    return Row(METRICS[item["metric"]].title, _mean(item, "a"), _mean(item, "b"), gap, low, high, answer)
-
-
-def _mean(item: dict, side: str) -> str:
-    sd = item.get(f"sd_{side}")
-    return f"{100 * item[side]:.1f}" + (f" ± {100 * sd:.1f}" if item["n_seeds"] > 1 and sd is not None else "")
+    a, b = (percent(item[side], item.get(f"sd_{side}"), item["n_seeds"]) for side in "ab")
+    return Row(METRICS[item["metric"]].title, a, b, gap, low, high, answer)
 
 
 def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[str, ...] = (), warning: str = "") -> str:
