@@ -219,7 +219,7 @@ def _conclude(folder: Path, options: argparse.Namespace) -> int:
                     (row["images_per_class"], row[key]) for row in rows or () for key in ("not_improved", "unchanged")
                     if row.get(key)]:
                 _say(f"{'All images' if count == 'all' else f'{count} images per class'}: {said}.")
-        for pair in verdict["curve"]["pairs"] if verdict.get("curve") else ():
+        for pair in verdict["curve"]["pairs"] if verdict["curve"] else ():
             _say(f"{pair['sentence']}. {pair['crossing_sentence']}.")
         _say(f"Look closer: streamlit run streamlit_app.py, then open {folder.name}.")
     failed = {name: item for name, item in statuses.items() if item.state != "completed"}

@@ -19,7 +19,7 @@ def draw(folder: Path, config: ExperimentConfig, found: dict) -> None:
         config: its config.
         found: its verdict as JSON; 'curve' may be missing or None.
     """
-    curve = found.get("curve")
+    curve = found["curve"]
     if curve is None:
         if len(config.images_per_class) == 1:
             _offer(folder)

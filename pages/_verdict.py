@@ -44,7 +44,7 @@ def table(compared: dict, summaries: dict[str, dict], arms: dict[str, str], n_se
 def chance(rows: list[dict], labels: tuple[str, ...]) -> None:
     """Says which arms are no better than permuted labels, and on what; nothing if none is."""
     for row in rows:
-        at_chance = [METRICS[name].title for name, item in row.get("chance", {}).items() if item["is_at_chance"]]
+        at_chance = [METRICS[name].title for name, item in row["chance"].items() if item["is_at_chance"]]
         if row["objective"] in labels and at_chance:
             st.markdown(f":orange[:material/casino: {plain(row['objective'])} is at chance on {', '.join(at_chance)}: "
                         f"permuted labels would score as much.]")
@@ -53,7 +53,7 @@ def chance(rows: list[dict], labels: tuple[str, ...]) -> None:
 def untrained(rows: list[dict], labels: tuple[str, ...]) -> None:
     """Arms that did not beat the untrained encoder, and those that export it unchanged; nothing if training helped all."""
     for row in rows:
-        for said in (row["not_improved"], row.get("unchanged")):
+        for said in (row["not_improved"], row["unchanged"]):
             if row["objective"] in labels and said:
                 st.markdown(f":orange[:material/trending_down: {plain(said)}.]")
 
@@ -99,7 +99,7 @@ def details(compared: dict, agreement: dict | None, rows: list[dict]) -> None:
 
 def _own_group(rows: list[dict]) -> None:
     """How many queries have nothing left to find; and what the metrics are with the query's own group counted, here alone."""
-    rows = [row for row in rows if row.get("own_group")]
+    rows = [row for row in rows if row["own_group"]]
     row = max(rows, key=lambda row: row["own_group"]["n_undefined"], default=None)
     if row and (n_undefined := row["own_group"]["n_undefined"]):
         st.markdown(f"**{n_undefined:,}** of {row['n_test']:,} test images have no other image of their class outside their "

@@ -99,7 +99,7 @@ summaries = {row["objective"]: row["metrics"] for row in rows}
 _verdict.table(compared, summaries, {"untrained": "untrained", f"A · {name_a}": name_a, f"B · {name_b}": name_b}, len(seeds))
 n_test = max(item["n_samples"] for item in compared["differences"])  # of retrieval, only queries with something to find
 over, drawn = (f"mean ± sd over {len(seeds)} seeds", "seeds and images") if len(seeds) > 1 else ("one seed", "images alone")
-n_draws, note = compared.get("n_bootstrap") or config.evaluation.bootstrap, compared.get("draws_note")
+n_draws, note = compared["n_bootstrap"], compared["draws_note"]
 st.caption(f"Percent of {n_test:,} test images, {over}; the interval is a bootstrap over {drawn}, whole groups at a time, "
            f"{n_draws:,} draws{f' ({note})' if note else ''}.")
 _verdict.chance(rows, (name_a, name_b))

@@ -124,7 +124,7 @@ def _not_improved(rows: list[dict], told: dict) -> str:
     """Which of both arms training has not made better than the untrained encoder, and which export it unchanged."""
     return "".join(f"<p><b>{markup(said)}.</b></p>" for row in rows
                    if row["objective"] in (told["label_a"], told["label_b"])
-                   for said in (row["not_improved"], row.get("unchanged")) if said)
+                   for said in (row["not_improved"], row["unchanged"]) if said)
 
 
 def _fairness(report: Report) -> str:

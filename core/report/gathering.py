@@ -47,7 +47,7 @@ def write(folder: Path, output: Path, pair: tuple[str, str, int | str] | None = 
         name=folder.name, title_a=told["a"], title_b=told["b"], arms=config.arms, images_per_class=count,
         seed=directory.read_run(runs["a"][0]).seed, comparison=told,
         others=[item for item in found["comparisons"] if item["sentence"] != told["sentence"]],
-        rows=[row for row in found["rows"] if row["images_per_class"] == count], curve=found.get("curve"),
+        rows=[row for row in found["rows"] if row["images_per_class"] == count], curve=found["curve"],
         open_set=[item for item in found["open_comparisons"] if _is_same_pair(item, told)],
         open_rows=[row for row in found["open_rows"] if row["images_per_class"] == count],
         readouts=readouts.rows(folder, config, count), spaces=spaces, layouts=layouts, won=won, lost=lost,
