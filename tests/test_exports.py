@@ -175,6 +175,19 @@ def test_onnx_says_how_images_become_its_input(experiment: Path, tmp_path: Path)
     assert [path.name for path in tmp_path.glob("*onnx*")] == ["encoder.onnx"]
 
 
+def test_onnx_gives_the_encoders_features_for_any_number_of_images(experiment: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    exports.write(experiment / RUN, tmp_path / "encoder.onnx")
+    module, data, _, _ = embedding.load_encoder(experiment / RUN)
+    session = runtime.InferenceSession(str(tmp_path / "encoder.onnx"))
+    for n_images in (1, 5):
+        images = torch.randn(n_images, 3, data.image_size, data.image_size, generator=torch.Generator().manual_seed(n_images))
+        with torch.inference_mode():
+            features = module.eval()(images).numpy()
+        np.testing.assert_allclose(session.run(["features"], {"images": images.numpy()})[0], features, atol=1e-4)
+
+
 def test_a_name_that_is_no_text_is_left_out_only(experiment: Path, tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
