@@ -133,6 +133,18 @@ def test_the_readme_prints_the_top_of_the_tree_as_it_is() -> None:
     assert all((PROJECT / name).exists() for name in described)
 
 
+def test_the_ways_through_the_code_name_functions_that_exist() -> None:
+    text = (PROJECT / "docs" / "design.md").read_text(encoding="utf-8").partition("## Five ways")[2].partition("\n## ")[0]
+    ways = [re.findall(r"`((?:core|pages|main)\.[\w.]+)`", way) for way in text.split("\n\n")]
+    assert len([way for way in ways if way]) == 5
+    for name in (name for way in ways for name in way):
+        module, *_ = [part for part in (name.rsplit(".", depth)[0] for depth in (1, 2))
+                      if (PROJECT / f"{part.replace('.', '/')}.py").is_file()]
+        tree = ast.parse((PROJECT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8"))
+        for part in name.removeprefix(f"{module}.").split("."):
+            tree, *_ = [node for node in tree.body if getattr(node, "name", "") == part]
+
+
 def test_the_readme_is_short() -> None:
     assert len((PROJECT / "README.md").read_text(encoding="utf-8").split()) <= 1000
 

@@ -1,18 +1,21 @@
 """Hostile names on every screen in a real browser: shown as they are written, nothing formatted, nothing fetched."""
 
+import csv
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as parquet
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from core.experiments import directory
+from core.experiments import directory, selections
 from core.report import gathering, html
 from core.results import scoring
 from core.visible import visible
-from tests.browsing import Server, in_spaces, lasso, open_spaces, window
+from tests.browsing import Server, click_difference, in_spaces, lasso, open_spaces, window
 from tests.conftest import run_in_process
 from tests.hostile import NAMES, config, write_images
 
@@ -105,6 +108,45 @@ def test_spaces_and_every_closer_view(server: Server, page: Page) -> None:
     expect(page.locator(".spaces[data-painted]")).to_be_visible()
     page.mouse.move(*in_spaces(page, "view.place(0, 5)"))
     check(page)
+
+
+def test_what_is_clicked_saved_and_brought(server: Server, page: Page, tmp_path: Path) -> None:
+    folder, address = server.checkpoints / "names", f"{server.address}/compare?experiment=names"
+    open_spaces(page, address)
+    page.get_by_test_id("stButtonGroup").get_by_text("K-means confusion", exact=True).click()
+    test = [scoring.read_embeddings(folder / run).of_split("test") for run in (A_RUN, "supcon-all-seed0")]
+    click_difference(page, test)
+    check(page)
+    lasso(page, 0)
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("textbox", name="Name").fill(NAMES[0])
+    page.get_by_role("button", name="Save selection").click()
+    expect(page.get_by_text(re.compile("saved as"))).to_be_visible()
+    assert list(selections.read(folder)) == [NAMES[0]]
+    check(page)
+    page.keyboard.press("Escape")
+    page.get_by_test_id("stButtonGroup").get_by_text("Query", exact=True).click()
+    brought = io.BytesIO()
+    Image.new("RGB", (20, 20), "gray").save(brought, "PNG")
+    page.locator("input[type=file]").set_input_files(
+        [{"name": f"{name.replace('/', '')}.png", "mimeType": "image/png", "buffer": brought.getvalue()}
+         for name in (NAMES[0], NAMES[4], NAMES[8])])
+    expect(page.get_by_text(re.compile("nearest say")).last).to_be_visible()
+    check(page)
+    page.goto(f"{server.address}/explore?experiment=names&run={A_RUN}")
+    expect(page.locator(".spaces[data-painted]")).to_be_visible()
+    lasso(page, 0)
+    expect(page.get_by_text(re.compile("selected")).first).to_be_visible()
+    check(page)
+    page.get_by_role("link", name="Export").click()
+    expect(page.get_by_text("verified and ready to take along")).to_be_visible()
+    check(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV of the samples").click()
+    assert re.fullmatch(r"[\w.-]+", download.value.suggested_filename)
+    download.value.save_as(tmp_path / "samples.csv")
+    rows = list(csv.reader((tmp_path / "samples.csv").open(newline="", encoding="utf-8")))
+    assert len(rows) > 1 and not [cell for row in rows for cell in row if cell[:1] in "=+-@" and cell], "no cell is a formula"
 
 
 def test_pages_to_take_along_ask_no_address(server: Server, browser: Browser, tmp_path: Path) -> None:
