@@ -219,7 +219,7 @@ def _conclude(folder: Path, options: argparse.Namespace) -> int:
                     (row["images_per_class"], row[key]) for row in rows or () for key in ("not_improved", "unchanged")
                     if row.get(key)]:
                 _say(f"{'All images' if count == 'all' else f'{count} images per class'}: {said}.")
-        for pair in verdict["curve"]["pairs"] if verdict["curve"] else ():
+        for pair in (verdict.get("curve") or {"pairs": ()})["pairs"]:  # the file may be an earlier version's
             _say(f"{pair['sentence']}. {pair['crossing_sentence']}.")
         _say(f"Look closer: streamlit run streamlit_app.py, then open {folder.name}.")
     failed = {name: item for name, item in statuses.items() if item.state != "completed"}
@@ -365,11 +365,11 @@ def _embed(options: argparse.Namespace) -> int:
     from core.analysis import table as tables
     from core.data import listing
     from core.inference import embedding  # loads torch: only here
-    from core.jobs.worker import resolve_device
+    from core.training.device import resolve_device
 
     with tqdm(desc="reading images", unit=" images", disable=None, leave=False) as bar:
         table, left_out = embedding.embed_folder(run, options.folder, resolve_device(options.device), _on(bar),
-                                                  options.allow_unfinished)
+                                                options.allow_unfinished)
     tables.write(table, options.output)
     for name, reason in left_out:
         _say(f"left out {name}: {reason}", file=sys.stderr)

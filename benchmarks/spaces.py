@@ -43,7 +43,7 @@ sys.path.insert(0, {project!r})
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
-from pages import _pair, _shared, _spaces
+from pages import _layouts, _shared, _spaces
 st.set_page_config(layout="wide")
 folder = Path({folder!r})
 paths = [folder / run / "embeddings.parquet" for run in ("a", "b")]
@@ -51,7 +51,8 @@ spaces = _spaces.shared(paths, "test")
 picked = st.session_state.setdefault("picked", [])
 def take(key):
     st.session_state["picked"] = st.session_state[key].selection.point_indices
-for column, key, layout in zip(st.columns(2), "ab", _pair._pca(tuple(_shared.stamp(path) for path in paths))):
+points = _layouts._pca(tuple(_shared.stamp(path) for path in paths), "test").points
+for column, key, layout in zip(st.columns(2), "ab", points):
     figure = go.Figure(go.Scattergl(x=layout[:, 0], y=layout[:, 1], mode="markers",
                                     marker={{"color": spaces[0].label_id, "size": 3}}))
     figure.update_layout(dragmode="lasso", height=480)

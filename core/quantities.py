@@ -1,7 +1,7 @@
 """How a number is written for people: the same on page, command line and report."""
 
 
-def percent(mean: float, sd: float | None, n_seeds: int) -> str:
+def percent(mean: float, sd: float | None = None, n_seeds: int = 1) -> str:
     """A share of 0 to 1 as percent, with its standard deviation over several seeds: '91.6 ± 0.4'."""
     return f"{100 * mean:.1f}" + (f" ± {100 * sd:.1f}" if sd is not None and n_seeds > 1 else "")
 

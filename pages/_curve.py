@@ -17,7 +17,7 @@ def draw(folder: Path, config: ExperimentConfig, found: dict) -> None:
     Args:
         folder: the experiment.
         config: its config.
-        found: its verdict as JSON; 'curve' may be missing or None.
+        found: its verdict as JSON; 'curve' is None where none can be drawn.
     """
     curve = found["curve"]
     if curve is None:

@@ -136,10 +136,10 @@ def _read(output: str, modified: int, size: int) -> Layouts:
 
 @st.cache_resource(max_entries=8, show_spinner="Laying out …")
 def _pca(stamps: tuple, split: str) -> Layouts:
-    return layout.lay_out(_spaces.shared_as_stamped(stamps, split), Settings("pca"))
+    return layout.lay_out(_spaces.shared_of(stamps, split), Settings("pca"))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _pca_measured(stamps: tuple, split: str) -> Layouts:
-    tables = _spaces.shared_as_stamped(stamps, split)
+    tables = _spaces.shared_of(stamps, split)
     return layout.measured(_pca(stamps, split), tables, min(SHORT, max(FEWEST, _DISTANCES // len(tables[0]))))

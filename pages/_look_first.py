@@ -39,7 +39,7 @@ def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
 def _pairs(folder: Path, runs: tuple[Path, Path], stamps: tuple) -> None:
     st.markdown("**Classes that changed most**", help="Pairs of classes by how many more, or fewer, of their test images lie "
                 "in each other's K-means cluster in B than in A.")
-    a, b = _spaces.shared_as_stamped(stamps, "test")
+    a, b = _spaces.shared_of(stamps, "test")
     found = _changed(stamps)
     if not found:
         st.caption("No pair of classes is confused more in one space than in the other.")
@@ -89,13 +89,13 @@ def _doubts(folder: Path, stamps: tuple) -> None:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _changed(stamps: tuple) -> list[ChangedPair]:
-    a, b = _spaces.shared_as_stamped(stamps, "test")
+    a, b = _spaces.shared_of(stamps, "test")
     return suggestions.changed_pairs(a.cluster, b.cluster, a.label_id, len(a.classes))
 
 
 @st.cache_resource(max_entries=8, show_spinner="Comparing neighbourhoods …")
 def _moved(stamps: tuple) -> tuple[list[str], list[str], list[float]]:
-    a, b = _spaces.shared_as_stamped(stamps, "test")
+    a, b = _spaces.shared_of(stamps, "test")
     rows, kept = suggestions.moved_neighborhoods(a.embedding, b.embedding, _K, a.group, a.sample_id)
     rows = rows[:IMAGES]
     return a.sample_id[rows].tolist(), a.label[rows].tolist(), kept[:IMAGES].tolist()
@@ -103,7 +103,7 @@ def _moved(stamps: tuple) -> tuple[list[str], list[str], list[float]]:
 
 @st.cache_resource(max_entries=8, show_spinner="Asking neighbours …")
 def _doubtful(stamps: tuple) -> tuple[Doubts, list[str], list[str]]:
-    a, b = _spaces.shared_as_stamped(stamps, "all")
+    a, b = _spaces.shared_of(stamps, "all")
     found = suggestions.doubtful_labels(a.embedding, b.embedding, a.label_id, len(a.classes), _K, a.group,
                                         a.sample_id)
     return found, a.sample_id[found.rows].tolist(), a.label[found.rows].tolist()

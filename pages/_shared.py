@@ -188,7 +188,7 @@ def has_experiments() -> bool:
 
         with os.scandir(checkpoints_root()) as entries:  # `directory.experiments` would take its imports' time
             return any(os.path.lexists(f"{entry.path}/{name}") for entry in entries if not entry.name.startswith(".")
-                       for name in (filenames.EXPERIMENT, filenames.MANIFEST))
+                       for name in filenames.TRACES)
     except OSError:
         return False
 

@@ -46,12 +46,12 @@ def _of_split(stamp: tuple[str, int, int], split: str) -> EmbeddingTable:
 
 def shared(paths: list[Path], split: str) -> list[EmbeddingTable]:
     """One split of several runs, only the samples all have: the same sample in the same row of each."""
-    return shared_as_stamped(tuple(_shared.stamp(path) for path in paths), split)
+    return shared_of(tuple(_shared.stamp(path) for path in paths), split)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def shared_as_stamped(stamps: tuple[tuple[str, int, int], ...], split: str) -> list[EmbeddingTable]:
-    """As `shared`, of tables named by `_shared.stamp`, by which others keep what they make of them."""
+def shared_of(stamps: tuple[tuple[str, int, int], ...], split: str) -> list[EmbeddingTable]:
+    """As `shared`, for callers that are themselves cached by the tables' stamps (`_shared.stamp`)."""
     return tables.shared_rows([of_split(Path(stamp[0]), split) for stamp in stamps])
 
 

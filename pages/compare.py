@@ -64,7 +64,7 @@ def _compared(experiment: str, a: str, b: str, images_per_class: int | str, stam
     return pairs.said(Path(experiment), _found(experiment, stamps), a, b, images_per_class)
 
 
-paths = [folder / f"{name}-{count}-seed{seed}" / "embeddings.parquet" for name in (name_a, name_b)]
+paths = [folder / f"{name}-{count}-seed{seed}" / filenames.EMBEDDINGS for name in (name_a, name_b)]
 try:
     compared = _compared(str(folder), name_a, name_b, count, stamps)
     _spaces.shared(paths, "test")  # refuses labels that disagree

@@ -1,6 +1,5 @@
 """START. What have I learnt so far?"""
 
-import os
 from pathlib import Path
 
 import streamlit as st
@@ -21,7 +20,7 @@ with st.container(horizontal=True):
 if not _shared.has_experiments():
     st.stop()
 
-from core.experiments import directory  # noqa: E402 - after the first screen has been drawn
+from core.experiments import directory, filenames  # noqa: E402 - after the first screen has been drawn
 from core.jobs import control, device_queue, overview  # noqa: E402 - after the first screen has been drawn
 from core.jobs.overview import Overview  # noqa: E402
 from core.visible import visible  # noqa: E402
@@ -97,7 +96,7 @@ def _listed(folders: list[Path]) -> list[Path]:
 
 
 def _is_busy(folders: list[Path]) -> bool:
-    return any(os.path.exists(f"{folder}/worker.json") and control.is_worker_alive(folder) for folder in folders)
+    return any((folder / filenames.WORKER).exists() and control.is_worker_alive(folder) for folder in folders)
 
 
 folders = directory.experiments(_shared.checkpoints_root())

@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 
 from core import bounded_yaml, encoders
 from core import config as configuration
-from core.config import BatchConfig, BudgetConfig, ConfigError, EncoderConfig, ExperimentConfig
+from core.config import BatchConfig, BudgetConfig, ConfigError, EncoderConfig, ExperimentConfig, TrainingConfig
 from core.data import census, separation, split
 from core.data.manifest import OPEN
 from core.experiments import directory, planning, preflight
@@ -50,13 +50,14 @@ def _objective(name: str) -> dict:
             is_whole = int in choices
             kind = int if is_whole else float
             values[field] = st.number_input(
-                text, *map(kind, _range(info)), info.default, step=1 if is_whole else _step(info.default),
+                text, *(None if limit is None else kind(limit) for limit in _range(info)), info.default,
+                step=1 if is_whole else _step(info.default),
                 format=None if is_whole else "%g", **shared)
     return values
 
 
 def _range(info: FieldInfo) -> tuple[float | None, float | None]:
-    """The least and the greatest value that the config takes for a field; None where it has no limit."""
+    """A field's lower and upper limit in the config, None where it has none; the config may refuse the limit itself."""
     limits = {key: getattr(limit, key) for limit in info.metadata for key in ("ge", "gt", "le", "lt") if hasattr(limit, key)}
     return limits.get("ge", limits.get("gt")), limits.get("le", limits.get("lt"))
 
@@ -202,11 +203,12 @@ def _form() -> dict | None:
         g, h, i = st.columns(3)
         mean = g.text_input("Mean", "", placeholder="the encoder's own", help="Three numbers, for pixels in 0..1.")
         std = h.text_input("Std", "", placeholder="the encoder's own")
-        split_seed = i.number_input("Split seed", 0, 10**6, 0)
+        split_seed = i.number_input("Split seed", 0, None, 0)
         j, k, m = st.columns(3)
         views = j.segmented_control("Views of each image", [1, 2], default=filled["views"], key=f"views-{number}",
                                     required=True, help=VIEWS_HELP)
-        micro_batch = k.number_input("Images at a time", 1, 100_000, None, placeholder="the whole batch",
+        micro_batch = k.number_input("Images at a time", *_range(TrainingConfig.model_fields["micro_batch"]), None,
+                                     placeholder="the whole batch",
                                      help="A matter of memory alone: the loss always sees the whole batch.")
         tensorboard = m.toggle("TensorBoard files", False)
         n, o, p = st.columns(3)

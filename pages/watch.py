@@ -162,7 +162,7 @@ def _draw_alarms() -> None:
     for name, alarm in alarms[-MOST_ALARMS:]:
         st.warning(f"**{plain(name)}**, step {alarm['step']}: {plain(alarm['message'])}.", icon=":material/warning:")
     if len(alarms) > MOST_ALARMS:
-        st.caption(f"{MOST_ALARMS} of {len(alarms)} alarms shown; each run's alarms.jsonl has its own.")
+        st.caption(f"{MOST_ALARMS} of {len(alarms)} alarms shown; each run's {filenames.ALARMS} has its own.")
 
 
 def _draw_curves(runs: list[RunConfig]) -> None:

@@ -53,7 +53,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def children() -> Iterator[None]:
-    """Whatever a test starts finds tests/children, and its trainers are forked (`tests.trainers`) where Linux can."""
+    """Puts tests/children on the path of every process that a test starts; on Linux their trainers are forked
+    (`tests.trainers`). A test that is about the start itself takes DUET_TRAINERS away."""
     with tempfile.TemporaryDirectory(prefix="duet-tests-") as folder, pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("PYTHONPATH", str(PROJECT / "tests" / "children"), prepend=os.pathsep)
         if sys.platform == "linux":

@@ -17,7 +17,7 @@ from tests.conftest import TINY, tiny
 from tests.waiting import DEADLINE, until
 
 CONFIG = {"name": "lasting", "seeds": [0], "budget": {"images": 960, "epochs": 6},
-          "training": {**TINY["training"], "save_minutes": 0.001},  # several saves an epoch
+          "training": {**TINY["training"], "save_minutes": 1e-9},  # saved before every step
           "evaluation": {**TINY["evaluation"], "kmeans_seeds": 5}}
 TIMES = {"seconds", "total_seconds", "images_per_second", "compute_share", "memory"}
 PHASES = {"building": "building the encoder", "opening": "opening the images", "decoding": "decoding images",
@@ -26,7 +26,7 @@ PHASES = {"building": "building the encoder", "opening": "opening the images", "
 
 
 def lasting(root: Path, **changes: object) -> Path:
-    """Starts an experiment of one seed that trains long enough to be interrupted; its root is `root`/checkpoints."""
+    """Starts the experiment of `CONFIG`, one seed; its root is `root`/checkpoints."""
     return launch.start(planning.plan(tiny(**{**CONFIG, **changes})), root / "checkpoints", root / "data", device="cpu")
 
 

@@ -72,11 +72,11 @@ def test_the_trainer_knows_no_folders() -> None:
     assert not {"pathlib", "os", "shutil"} & imports_of(PROJECT / "core" / "training" / "trainer.py")
 
 
-def test_no_room_imports_one_above_it() -> None:
+def test_no_package_imports_one_above_it() -> None:
     arrows = package_graph.imports()
     assert ("jobs", "training") in arrows, "the graph must list what is imported"
     assert package_graph.upward_of(arrows) == []
-    assert set(package_graph.ROOMS[1:]) == {path.parent.name for path in (PROJECT / "core").glob("*/__init__.py")}
+    assert set(package_graph.PACKAGES[1:]) == {path.parent.name for path in (PROJECT / "core").glob("*/__init__.py")}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)

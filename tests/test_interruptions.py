@@ -35,7 +35,7 @@ def test_killed_at_twenty_moments_it_ends_like_an_uninterrupted_run(whole: Path,
     folder = directory.create(checked.config, checked.manifest, tmp_path / "checkpoints")
     with (tmp_path / "out").open("wb") as out:
         process = control.start_module("tests.killing", [str(folder), str(tmp_path / "data"), str(SEED),
-                                                      str(tmp_path / "hold.json")], out)
+                                                         str(tmp_path / "hold.json")], out)
     until(lambda: not control.is_alive(process["pid"], process["pid_created"]), seen=lambda: states(folder))
     printed = (tmp_path / "out").read_text()
     kills = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
@@ -45,8 +45,9 @@ def test_killed_at_twenty_moments_it_ends_like_an_uninterrupted_run(whole: Path,
     assert_same_numbers(folder, whole)
 
 
-def test_a_killed_worker_takes_its_trainer_along_is_lost_and_resumes_exactly(whole: Path, tmp_path: Path,
-                                                                                     hold: Hold) -> None:
+def test_a_killed_worker_takes_its_trainer_along_is_lost_and_resumes_exactly(
+        whole: Path, tmp_path: Path, hold: Hold, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DUET_TRAINERS", raising=False)  # the worker's own child
     hold.at_phase("training, epoch 4", "classification")
     folder = lasting(tmp_path)
     run = folder / "classification-15-seed0"

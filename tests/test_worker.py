@@ -1,9 +1,12 @@
 """The real worker process from start to artefacts, and the same numbers twice."""
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from core import config as configuration
 from core.analysis import table as tables
@@ -62,7 +65,16 @@ def test_both_films_begin_in_the_same_place(finished: Path) -> None:
     assert set(frames[0]["sample_id"]) <= validation
 
 
-def test_run_twice_it_gives_the_same_numbers(finished: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="trainers are forked on Linux alone")
+def test_trainers_of_tests_are_forked(finished: Path) -> None:
+    """What starts them in the product has not changed in a way that the tests' own start does not know."""
+    lines = Path(f"{os.environ['DUET_TRAINERS']}.log").read_text().splitlines()
+    [line] = [line for line in lines if str(finished) in line]
+    assert not line.startswith("0 "), line
+
+
+def test_run_twice_it_gives_the_same_numbers(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DUET_TRAINERS", raising=False)  # a process that shares nothing with the first, its hash seed neither
     again = run_experiment(tiny(seeds=[0]), tmp_path)
     for name in ("classification-15-seed0", "supcon-15-seed0"):
         assert_same_run(finished / name, again / name)

@@ -1,8 +1,8 @@
-"""Forks the processes that train from one that has loaded what they import: `python -m tests.trainers SOCKET ROOM`.
+"""Forks the processes that train from one that has loaded what they import: `python -m tests.trainers SOCKET PADDING`.
 
 Started by the first worker that asks (`tests/children/forked.py`); ends with the process that runs the tests, whose number
-DUET_TESTS holds. ROOM has no meaning: a fork writes its own arguments over this process's, and they may be as long. A process
-whose environment would have had another start — threads, processor kernels — is not forked.
+DUET_TESTS holds. PADDING is long: a fork shows its own command line in place of this one. A process that would have started
+otherwise, with other threads or processor kernels, is not forked.
 """
 
 import ctypes
@@ -16,60 +16,98 @@ import socket
 import sys
 import traceback
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import psutil
 import sklearn.linear_model  # noqa: F401 - what each trainer would have to load
 import timm  # noqa: F401
 
 MODULE = "core.jobs.series"
-_AT_START = ("OMP_", "MKL_", "OPENBLAS_", "GOMP_", "ATEN_", "ONEDNN_", "MALLOC_", "CUDA_", "TORCH", "LD_", "HF_", "PYTHONWARN")
+_AT_START = ("OMP_", "MKL_", "OPENBLAS_", "GOMP_", "KMP_", "ATEN_", "ONEDNN_", "DNNL_", "MALLOC_", "GLIBC_", "CUDA_", "TORCH",
+             "LD_", "HF_", "PYTHONWARN", "PYTHONHASH")  # what a process reads once
+
+
+@dataclass(frozen=True)
+class _Child:
+    """A fork.
+
+    Attributes:
+        pid: its number.
+        exit: a descriptor that is readable once it has ended.
+        worker: who asked for it; readable once that process has ended.
+    """
+
+    pid: int
+    exit: int
+    worker: socket.socket
 
 
 def main(path: Path) -> None:
-    """Forks whenever it is asked to, and tells who asked how the process ended."""
+    """Forks whenever a worker asks, and tells it how the process ended."""
     importlib.import_module(MODULE)
     del sys.modules[MODULE]  # each runs it as its main module
     tests = psutil.Process(int(os.environ["DUET_TESTS"]))
-    children: dict[int, socket.socket] = {}
+    children: list[_Child] = []
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(f"{path}.new")
         listening.listen()
         os.rename(f"{path}.new", path)
         while tests.is_running():
-            if select.select([listening], [], [], 0.02)[0]:
-                connection, _ = listening.accept()
-                asked, descriptors = _asked(connection)
-                pid = _fork(asked, descriptors) if _starts_alike(asked["environment"]) else 0
-                for descriptor in descriptors:
-                    os.close(descriptor)
-                connection.sendall(pid.to_bytes(4))
-                if pid:
-                    children[pid] = connection
-            for pid, connection in list(children.items()):
-                ended, status = os.waitpid(pid, os.WNOHANG)
-                if ended:
-                    _tell(children.pop(pid), os.waitstatus_to_exitcode(status))
-                elif select.select([connection], [], [], 0)[0]:  # the worker is gone, which its own child would be told
-                    os.kill(pid, signal.SIGKILL)
+            watched = [listening, *(child.exit for child in children), *(child.worker for child in children)]
+            ready = select.select(watched, [], [], 1.0)[0]
+            if listening in ready and (child := _answer(listening.accept()[0])):
+                children.append(child)
+            for child in list(children):
+                if child.exit in ready:
+                    _, status = os.waitpid(child.pid, 0)
+                    os.close(child.exit)
+                    children.remove(child)
+                    with child.worker, suppress(OSError):  # it may be gone
+                        child.worker.sendall(os.waitstatus_to_exitcode(status).to_bytes(4, signed=True))
+                elif child.worker in ready:  # its worker is gone: a real child would be killed too
+                    os.kill(child.pid, signal.SIGKILL)
 
 
-def _asked(connection: socket.socket) -> tuple[dict, list[int]]:
-    """What is asked for, and the process's input, output and errors."""
-    size = int.from_bytes(connection.recv(4, socket.MSG_WAITALL))
-    first, descriptors, _, _ = socket.recv_fds(connection, 1, 3)
-    return json.loads(first + connection.recv(size - 1, socket.MSG_WAITALL)), descriptors
+def _answer(worker: socket.socket) -> _Child | None:
+    """Forks what a worker asks for, and tells it the number: 0 where the process would have started otherwise."""
+    try:
+        asked, descriptors = _asked(worker)
+    except (OSError, ValueError):  # it was killed while it asked
+        worker.close()
+        return None
+    pid = _fork(asked, descriptors) if _starts_alike(asked) else 0
+    print(pid, *asked["command"], flush=True)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    with suppress(OSError):  # it may be gone by now
+        worker.sendall(pid.to_bytes(4))
+    if pid == 0:
+        worker.close()
+        return None
+    return _Child(pid, os.pidfd_open(pid), worker)
 
 
-def _starts_alike(environment: dict[str, str]) -> bool:
-    """Whether nothing that is read once, at the start, differs between an environment and the one this process began in."""
+def _asked(worker: socket.socket) -> tuple[dict, list[int]]:
+    """What is asked for, and the process's input, output and errors.
+
+    Raises:
+        OSError, ValueError: if who asks ends while it does.
+    """
+    size = worker.recv(4, socket.MSG_WAITALL)
+    if len(size) < 4:
+        raise ValueError("nothing was asked for")
+    first, descriptors, _, _ = socket.recv_fds(worker, 1, 3)
+    return json.loads(first + worker.recv(int.from_bytes(size) - 1, socket.MSG_WAITALL)), descriptors
+
+
+def _starts_alike(asked: dict) -> bool:
+    """Whether nothing that a process reads once, at its start, differs between what is asked for and this process."""
+    environment = asked["environment"]
     own = dict(line.split("=", 1) for line in Path("/proc/self/environ").read_text().split("\0") if "=" in line)
-    return all(environment.get(key) == own.get(key) for key in environment.keys() | own.keys() if key.startswith(_AT_START))
-
-
-def _tell(connection: socket.socket, code: int) -> None:
-    with connection, suppress(OSError):  # who asked may be gone
-        connection.sendall(code.to_bytes(4, signed=True))
+    return asked["folder"] == os.getcwd() and all(
+        environment.get(key) == own.get(key) for key in environment.keys() | own.keys() if key.startswith(_AT_START))
 
 
 def _fork(asked: dict, descriptors: list[int]) -> int:
@@ -82,7 +120,7 @@ def _fork(asked: dict, descriptors: list[int]) -> int:
         for number, descriptor in enumerate(descriptors):
             os.dup2(descriptor, number)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-        os.chdir(asked["folder"])
+        np.random.seed()  # else every fork would draw the same
         os.environ.clear()
         os.environ.update(asked["environment"])
         _show_arguments(asked["command"])
@@ -95,6 +133,8 @@ def _fork(asked: dict, descriptors: list[int]) -> int:
         code = 0
     except SystemExit as ending:
         code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+        if isinstance(ending.code, str):
+            print(ending.code, file=sys.stderr)
     except BaseException:
         traceback.print_exc()
     finally:

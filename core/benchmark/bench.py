@@ -22,7 +22,7 @@ import torch
 from core import config as configuration
 from core.benchmark import plain_pytorch, workloads
 from core.benchmark.workloads import Case, Subject
-from core.jobs.worker import resolve_device
+from core.training.device import resolve_device
 from core.wording import failure
 
 N_TRACED = 10

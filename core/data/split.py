@@ -127,19 +127,26 @@ def check_plan(manifest: Manifest, config: ExperimentConfig) -> None:
 def _check_groups(manifest: Manifest, config: SplitConfig) -> None:
     """Refuses test and held-out images none of which could find one of its class outside its own group: retrieval would have
     no value."""
+    own = own_groups(manifest, config)
     for name in ("test", OPEN):
         rows = manifest.indices(name)
-        if len(rows) and not has_answers(manifest, config, name):
+        if len(rows) and not has_answers(manifest, own, name):
             where, remedy = ((name, "raise its share in split.fractions, or add photographs") if name != OPEN else
                              ("the held-out classes", "hold out others in split.held_out_classes"))
             raise ValueError(f"{where} must hold two groups of some class, so that its images can be found outside their own "
                              f"group, got one group of each of {len(set(manifest.label_id[rows].tolist()))} classes; {remedy}")
 
 
-def has_answers(manifest: Manifest, config: SplitConfig, name: str) -> bool:
-    """Whether some image of a split has another of its class there outside its own group, so that retrieval has a value."""
+def has_answers(manifest: Manifest, own: np.ndarray, name: str) -> bool:
+    """Whether some image of a split has another of its class there outside its own group, so that retrieval has a value.
+
+    Args:
+        manifest: the samples.
+        own: the own group of each, shape (n,), as `own_groups` gives them.
+        name: the split.
+    """
     rows = manifest.indices(name)
-    groups_of_classes = set(zip(manifest.label_id[rows].tolist(), own_groups(manifest, config)[rows].tolist()))
+    groups_of_classes = set(zip(manifest.label_id[rows].tolist(), own[rows].tolist()))
     return len(groups_of_classes) > len(set(manifest.label_id[rows].tolist()))
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-KINDS = "CSV, JSON lines or Parquet"
 MOST_BYTES = 1_000_000_000
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _USUAL = ("path", "label", "group", "split", "file_name", "filename", "image", "class")

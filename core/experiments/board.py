@@ -3,6 +3,8 @@
 import importlib.util
 from pathlib import Path
 
+from core.experiments import filenames
+
 
 def check() -> None:
     """Refuses where the package is not installed.
@@ -27,7 +29,7 @@ class Board:
     def __init__(self, run: Path, images_seen: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(run / "tensorboard"), purge_step=images_seen + 1 if images_seen else None)
+        self._writer = SummaryWriter(str(run / filenames.TENSORBOARD), purge_step=images_seen + 1 if images_seen else None)
 
     def write(self, images_seen: int, numbers: dict[str, float | int | None]) -> None:
         """Adds the numbers of one record."""

@@ -39,7 +39,6 @@ RESUME = "resume the run to make it anew, or delete the experiment"
 _PACKAGES = ("torch", "timm", "scikit-learn", "umap-learn", "pytorch-metric-learning", "numpy", "pyarrow")
 _BALLAST = 256 * 1024  # bytes: room for some forty tracebacks and states
 _SETTLED = 2_000_000_000  # ns after which a change of a folder's names has a time of its own
-_TRACES = (filenames.EXPERIMENT, filenames.MANIFEST)  # by which a folder is an experiment, whole or damaged
 _RECORD = {"epoch": int}
 _ALARM = {"kind": str, "step": int, "message": str}
 
@@ -184,7 +183,7 @@ def experiments(root: Path) -> list[Path]:
 
 def _made(path: str) -> int | None:
     """When a folder became an experiment (ns since 1970); None if it is none."""
-    for name in _TRACES:
+    for name in filenames.TRACES:
         try:
             return os.stat(f"{path}/{name}").st_mtime_ns
         except PermissionError:  # of the folder: an experiment or not, nobody can tell
@@ -367,14 +366,14 @@ def reserve(folder: Path) -> None:
     Raises:
         OSError: if the disk is full already.
     """
-    path = folder / ".reserve"
+    path = folder / filenames.RESERVE
     if not path.is_file():
         files.write_bytes(path, os.urandom(_BALLAST))  # random: some file systems store zeros in no space
 
 
 def release(folder: Path) -> None:
     """Gives back the space that `reserve` kept."""
-    (folder / ".reserve").unlink(missing_ok=True)
+    (folder / filenames.RESERVE).unlink(missing_ok=True)
     files.sweep(folder)
 
 

@@ -1,4 +1,4 @@
-"""Every file of an experiment's folder and of a run's, each named once."""
+"""Every file of an experiment's folder and of a run's, each named once. Beside a `.safetensors` lie its values as `.json`."""
 
 # of an experiment
 EXPERIMENT = "experiment.json"  # its config
@@ -13,12 +13,16 @@ WORKER = "worker.json"  # the process at work
 WORKER_LOG = "worker.log"  # of a run too
 WORKER_LOCK = ".worker.lock"
 SERIES_LOCK = ".series.lock"
+LOCK = ".lock"  # held while its worker is started or ended
+RESERVE = ".reserve"  # room for the last words of a run that found the disk full
+TRACES = (EXPERIMENT, MANIFEST)  # by which a folder is an experiment, whole or damaged
 
 # of a run
 RUN = "run.json"  # its config
 STATE = "state.json"
 STOP = "stop"  # there while someone asks the run to stop
 SNAPSHOTS = "snapshots"  # a folder: the film, a table a frame
+TENSORBOARD = "tensorboard"  # a folder
 RECORDS = "records.jsonl"  # a line an epoch
 ALARMS = "alarms.jsonl"
 TRIALS = "trials.json"  # learning rates tried

@@ -92,7 +92,7 @@ def look_ahead(checked: Plan, root: Path) -> Preflight:
         most_samples=min(min(sizes[count].values()) for count in sizes if first_of[count].training.batch == batch),
         steps=run.n_steps, images=images, passes=(images / max(totals), images / min(totals)), smaller=smaller,
         trial_images=run.n_images - images, seconds=seconds, memory=memory, measured_on=name,
-        selects_within_groups=not split.has_answers(manifest, config.split, "validation"))
+        selects_within_groups=not split.has_answers(manifest, split.own_groups(manifest, config.split), "validation"))
 
 
 def _earlier(config: RunConfig, root: Path) -> tuple[float | None, int | None, str]:

@@ -77,7 +77,7 @@ def _parse(path: Path) -> list[Trial]:
 def add(run: Path, trial: Trial) -> None:
     """Keeps a finished trial; the file is replaced whole, so a trial is there or has to be tried again."""
     directory.write_json(run / filenames.TRIALS, {scored_by.KEY: scored_by.VERSION, "selected_on": SELECTED_ON,
-                                       "trials": [asdict(item) for item in (*read(run), trial)]})
+                                                  "trials": [asdict(item) for item in (*read(run), trial)]})
 
 
 def best(trials: list[Trial]) -> float:

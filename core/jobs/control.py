@@ -305,7 +305,7 @@ def check_device(name: str) -> None:
         return
     if name != "cuda" and not name.isdigit():
         raise ValueError(f"device must be auto, cpu, cuda or the number of a CUDA device, got {name!r}")
-    _ask("from core.jobs.worker import resolve_device; resolve_device(sys.argv[1])", name)
+    _ask("from core.training.device import resolve_device; resolve_device(sys.argv[1])", name)
 
 
 def kill(pid: int, pid_created: float, pid_started: str = "") -> None:
@@ -363,4 +363,4 @@ def _is_taken(lock: Path) -> bool:
 
 
 def _lock(folder: Path) -> FileLock:
-    return FileLock(folder / ".lock")
+    return FileLock(folder / filenames.LOCK)

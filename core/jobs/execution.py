@@ -56,7 +56,7 @@ class Workplace:
 
 
 def execute(run: Path, config: RunConfig, place: Workplace, should_stop: Callable[[], bool], say: Say) -> Iterator[None]:
-    """Works on a run, from its last checkpoint if there is one; yields after each epoch, epoch 0 too.
+    """Works on a run, from its last checkpoint if there is one; yields after each trial and each epoch, epoch 0 too.
 
     Args:
         run: its folder.
@@ -261,10 +261,11 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
         _save_best(run, config, trainer, place, 0, best)
         write(EpochRecord(epoch=0, step=0, images_seen=0), found, 0.0)
         epoch = 0
+        say(f"training, epoch 1 of {config.budget.epochs}{mark}")
         yield
-    unscored = [EpochRecord(**values["unscored"])] if values["unscored"] else []
-    if not trainer.is_done:
+    elif not trainer.is_done:
         say(f"training, epoch {epoch + 1} of {config.budget.epochs}{mark}")
+    unscored = [EpochRecord(**values["unscored"])] if values["unscored"] else []
     started = time.perf_counter()
     for record in chain(unscored, trainer.epochs(pause)):
         try:
@@ -310,8 +311,9 @@ def _map_at_r(vectors: np.ndarray, manifest: Manifest, own: np.ndarray | None) -
 def _validation_groups(manifest: Manifest, config: RunConfig) -> np.ndarray | None:
     """The own groups of the validation images, shape (n,); None, so that a query leaves out itself alone, where each class has
     one group there: nothing would be left to find, and nothing to select by."""
-    if split.has_answers(manifest, config.split, "validation"):
-        return split.own_groups(manifest, config.split)[manifest.indices("validation")]
+    own = split.own_groups(manifest, config.split)
+    if split.has_answers(manifest, own, "validation"):
+        return own[manifest.indices("validation")]
     log.warning("validation %s", split.WITHIN_GROUPS)
     return None
 

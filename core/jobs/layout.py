@@ -141,7 +141,7 @@ def request(paths: list[Path], settings: Settings, split: str, cache: Path) -> P
     if not output.is_file() and not state(output).is_running:
         with output.with_suffix(".log").open("wb") as log:
             process = control.start_module("core.jobs.layout", [str(output.resolve()), json.dumps(asdict(settings)), split,
-                                                             *(str(path.resolve()) for path in paths)], log)
+                                                                *(str(path.resolve()) for path in paths)], log)
         directory.write_json(output.with_suffix(".json"), {**process, "method": settings.method})
     return output
 

@@ -98,16 +98,16 @@ def _look(folder: Path, experiment: ExperimentConfig) -> Overview:
         runs[config.name] = status.state
         damage += _of_run(run, config, status)
     if what := _cut(folder / filenames.MANIFEST):
-        damage.insert(0, f"manifest.parquet {what}; {directory.DELETE}; finished runs can still be explored and exported")
+        damage.insert(0, f"{filenames.MANIFEST} {what}; {directory.DELETE}; finished runs can still be explored and exported")
     progress = control.progress(folder, experiment)
     sentence = ""
     try:
         sentence = directory.read_sentence(folder)
     except FileNotFoundError:
         if progress.state == "completed":
-            damage.append("verdict.json must exist, it is missing; Compare makes it anew")
+            damage.append(f"{filenames.VERDICT} must exist, it is missing; Compare makes it anew")
     except Damaged as error:
-        damage.append(f"verdict.json {error.what}; {error.remedy}")
+        damage.append(f"{filenames.VERDICT} {error.what}; {error.remedy}")
     return Overview(folder, printable(folder.name), progress.state, progress, runs, sentence,
                     any(config.leaks for config in configs), tuple(damage))
 
@@ -120,10 +120,10 @@ def _of_run(run: Path, config: RunConfig, status: directory.RunStatus) -> list[s
     try:
         directory.check_run(run, config)
     except Damaged as error:
-        damage.append(f"{run.name}/run.json {error.what}; {error.remedy}")
+        damage.append(f"{run.name}/{filenames.RUN} {error.what}; {error.remedy}")
     if status.state == "completed":
         damage += [f"{run.name}/{name} {what}; {directory.RESUME}" for name in _RESULTS
-                   if (what := _cut(run / name)) and not (name == _RESULTS[2] and run.name.startswith("untrained-"))]
+                   if (what := _cut(run / name)) and not (name == filenames.BEST and run.name.startswith("untrained-"))]
     if error := trials.damage(run):
         damage.append(f"{run.name}/{error.path.name} {error.what}; {error.remedy}")
     damage += [f"{run.name}/{name} must hold a JSON object in each line, got {count} that cannot be used; the others are used"

@@ -28,10 +28,10 @@ from core.experiments.directory import RunStatus
 from core.jobs import control, failures, relocation
 from core.jobs.execution import Stopped, Workplace, execute, follow
 from core.jobs.failures import DataError
-from core.jobs.worker import resolve_device
 from core.report import gathering
 from core.results import verdict
 from core.training import encoder
+from core.training.device import resolve_device
 from core.training.ranks import Ranks, joined, size_of_launch
 
 log = logging.getLogger("duet")
@@ -189,7 +189,8 @@ def _train_in_step(folder: Path, group: list[RunConfig], place: Workplace) -> No
     working: dict[Path, Iterator[None]] = {}
 
     def should_stop(run: Path) -> bool:
-        """Asked by the run at work; the others, which are at rest and saved, are stopped on the way."""
+        """Asked by the run at work; the others, which are at rest, are stopped on the way. One that has scored epoch 0 alone
+        scores it again when it is resumed."""
         for other in [other for other in working if other != run and control.is_stop_requested(other)]:
             working.pop(other).close()
             _end(other, "stopped")

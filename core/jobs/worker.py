@@ -14,7 +14,6 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 
@@ -24,9 +23,6 @@ from core.experiments.directory import RunStatus
 from core.jobs import control, device_queue, failures
 from core.jobs.device_queue import Ticket
 from core.jobs.failures import ProcessEnded
-
-if TYPE_CHECKING:
-    import torch
 
 log = logging.getLogger("duet")
 PATIENCE = 7.0  # seconds a run may take to stop by itself: ten are promised
@@ -52,24 +48,6 @@ def main(arguments: list[str] | None = None) -> None:
         if ticket is not None:  # what was queued meanwhile waits like anyone else
             with device_queue.next_number(options.folder.parent) as ticket:
                 _enter(options.folder, options.device, ticket)
-
-
-def resolve_device(name: str) -> torch.device:
-    """The torch device of 'auto', 'cpu', 'cuda' or a CUDA device's number.
-
-    Raises:
-        ValueError: if this machine has no such device.
-    """
-    import torch
-
-    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
-        return torch.device("cpu")
-    n_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    index = {"auto": "0", "cuda": "0"}.get(name, name)
-    if not index.isdigit() or int(index) >= n_devices:
-        raise ValueError(f"device must be auto, cpu, cuda or the number of one of this machine's {n_devices} CUDA "
-                         f"devices, got {name!r}")
-    return torch.device("cuda", int(index))
 
 
 def _work(folder: Path, data: Path, device: str, ticket: int | None) -> None:

@@ -1,1 +1,1 @@
-"""Tables to pictures: plotly figures and self-contained pages. No streamlit, no torch, no state."""
+"""Results to pictures and pages: plotly figures and self-contained HTML. No streamlit, no torch."""

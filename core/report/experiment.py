@@ -12,6 +12,7 @@ import numpy as np
 from core.analysis import clustering, comparison
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
+from core.quantities import percent
 from core.report import figures, page, palette
 from core.report.page import markup, markup_lines
 from core.results import readouts
@@ -162,7 +163,7 @@ def _differences(told: dict, names: tuple[str, str], floor: dict[str, dict]) -> 
     rows = []
     for item in told["differences"]:
         info, row = METRICS[item["metric"]], comparison.row(item)
-        below = [f"{100 * floor[item['metric']]['mean']:.1f}" if item["metric"] in floor else "–"] if floor else []
+        below = [percent(floor[item["metric"]]["mean"]) if item["metric"] in floor else "–"] if floor else []
         rows.append([f"<span title='{markup(info.meaning)}'>{markup(info.title)}</span>", *below,
                      row.a, row.b, row.difference, f"{row.low} to {row.high}", row.answer])
     return page.table(["metric", *(["untrained"] if floor else []), *names, "B − A", "95 % interval", "can we tell?"], rows)
@@ -226,7 +227,7 @@ def _readouts(report: Report) -> str:
     rows = []
     for metric in readouts.CELLS:
         for row in report.readouts:
-            cells = {readouts.name_of(item): f"{100 * item[metric]['mean']:.1f}" for item in row["readouts"]}
+            cells = {readouts.name_of(item): percent(item[metric]["mean"]) for item in row["readouts"]}
             rows.append([markup(METRICS[metric].title), markup(row["objective"]), *(cells.get(name, "–") for name in names)])
     return (f"<h2>The same readout, all ways</h2>{page.table(['metric', 'arm', *map(markup, names)], rows)}"
             f"<p class='note'>Percent of test images, means over seeds, without intervals. Every comparison on this page is "

@@ -10,6 +10,7 @@ from core.analysis.comparison import Comparison, first_up, unfair_words
 from core.analysis.comparison import row as row_of
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
+from core.quantities import percent
 from core.report import figures, page
 from core.report.page import markup
 
@@ -50,8 +51,8 @@ def write_space(table: EmbeddingTable, name: str, path: Path) -> None:
         path: the .html file.
     """
     test = table.of_split("test")
-    rows = "".join(f"<tr><td>{METRICS[key].title}</td><td>{100 * item['mean']:.1f}</td><td>{100 * item['low']:.1f} to "
-                   f"{100 * item['high']:.1f}</td></tr>" for key, item in table.metadata["evaluation"]["metrics"].items())
+    rows = "".join(f"<tr><td>{METRICS[key].title}</td><td>{percent(item['mean'])}</td><td>{percent(item['low'])} to "
+                   f"{percent(item['high'])}</td></tr>" for key, item in table.metadata["evaluation"]["metrics"].items())
     earlier = "" if scored_by.is_current(table.metadata["evaluation"]) else f"<p>These numbers were {scored_by.EARLIER}.</p>"
     body = (f"<h1>{markup(name)}</h1>{_leaks(table)}{earlier}<p>{len(test):,} test images of {len(table):,}; "
             f"{table.embedding.shape[1]} dimensions; dataset <code>{markup(table.metadata['fingerprint'])}</code>.</p>"

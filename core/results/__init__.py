@@ -1,1 +1,1 @@
-"""What finished runs say: scores, verdict, curve, report."""
+"""What finished runs say: scores, verdict, curve, readouts."""

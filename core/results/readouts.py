@@ -16,6 +16,7 @@ from core.analysis.metrics import METRICS
 from core.config import ExperimentConfig, UntrainedConfig, arm_label
 from core.experiments import directory, filenames
 from core.files import Damaged
+from core.quantities import percent
 
 PLACES = ("pooled", "projection", "logits")  # from the encoder towards the loss
 CELLS = ("knn_accuracy", "probe_accuracy", "map_at_r", "kmeans_accuracy")
@@ -69,7 +70,7 @@ def score(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, refe
 def write(run: Path, found: list[Readout]) -> None:
     """Keeps a run's readouts."""
     directory.write_json(run / filenames.READOUTS, {scored_by.KEY: scored_by.VERSION, "kmeans_seeds": KMEANS_SEEDS,
-                                         "readouts": [asdict(item) for item in found]})
+                                                    "readouts": [asdict(item) for item in found]})
 
 
 def read(run: Path) -> list[Readout]:
@@ -127,18 +128,14 @@ def sentence(found: list[dict], a: str, b: str, metric: str) -> str:
     title = METRICS[metric].title
     pooled = [next(item for item in by_arm[label] if item["place"] == "pooled" and item["is_unit"]) for label in (a, b)]
     best = [max(by_arm[label], key=lambda item: item[metric]["mean"]) for label in (a, b)]
-    at_pooled = ", ".join(f"{label} {_percent(item[metric])}" for label, item in zip((a, b), pooled))
-    at_best = ", ".join(f"{label} {_percent(item[metric])} ({name_of(item)})" for label, item in zip((a, b), best))
+    at_pooled = ", ".join(f"{label} {percent(item[metric]['mean'])}" for label, item in zip((a, b), pooled))
+    at_best = ", ".join(f"{label} {percent(item[metric]['mean'])} ({name_of(item)})" for label, item in zip((a, b), best))
     return f"{title} at the pooled features: {at_pooled}. Where each does best: {at_best}"
 
 
 def name_of(readout: dict) -> str:
     """A readout in words."""
     return f"{readout['place']}, {'length 1' if readout['is_unit'] else 'raw'}"
-
-
-def _percent(summary: dict) -> str:
-    return f"{100 * summary['mean']:.1f}"
 
 
 def _over_seeds(values: list[float]) -> dict[str, float]:

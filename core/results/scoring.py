@@ -363,11 +363,6 @@ def scores_of_file(path: Path) -> Scores:
     return replace(score(tables.read(path)), name=path.stem, files=(path,))
 
 
-def title_of(run: Path) -> str:
-    """A run's objective as it is called in a sentence."""
-    return arm_title(directory.read_run(run).objective)
-
-
 def has_scores(run: Path, file: str = filenames.SCORES) -> bool:
     """Whether a run's scores are there with its embeddings, which are written last; one of the two is enough once it is
     completed."""
