@@ -197,7 +197,7 @@ def require_experiment(needs: str) -> None:
     """Where nothing was trained yet: says what would be here, offers the demo, and ends the script."""
     if not has_experiments():
         st.header("Nothing trained yet.")
-        st.write(f"{needs} will be here once an experiment has run. The demo takes about a minute.")
+        st.write(f"{needs} will be here once an experiment has run. The demo takes about two minutes.")
         demo_button()
         st.stop()
     if not experiment_names():
@@ -258,7 +258,7 @@ def pick(label: str, options: Sequence[Choice], parameter: str, default: int = 0
 def demo_button() -> None:
     """Starts the demo and goes to watch it."""
     if st.button("Run the demo", type="primary", icon=":material/play_arrow:",
-                 help="Classification against SupCon on 1,797 handwritten digits: about a minute on two cores."):
+                 help="Classification against SupCon on 1,797 handwritten digits: about two minutes on two cores."):
         from core import experiment_file
         from core.experiments import directory, planning
         from core.jobs import launch

@@ -12,7 +12,7 @@ _shared.enter(__file__)
 st.title("Which embedding is better for your images?")
 if not _shared.has_experiments():
     st.write("Nothing trained yet. The demo trains a classifier and a contrastive encoder on handwritten digits and "
-             "compares them, in about a minute.")
+             "compares them, in about two minutes.")
 with st.container(horizontal=True):
     _shared.demo_button()
     if st.button("New experiment", icon=":material/add:"):
