@@ -163,6 +163,13 @@ def click_difference(page: Page, test: list[EmbeddingTable]) -> set[str]:
     before, after = (clustering.confusion(space.cluster, space.label_id, len(space.classes)) for space in test)
     row, column = np.unravel_index(np.abs(after - before).argmax(), before.shape)
     assert before[row, column] != after[row, column], "the two spaces must differ somewhere"
+    click_cell(page, row, column, re.compile("came into|left"))
+    is_there = [(space.label_id == row) & (space.cluster == column) for space in test]
+    return set(test[0].sample_id[is_there[0] != is_there[1]].tolist())
+
+
+def click_cell(page: Page, row: int, column: int, words: re.Pattern[str]) -> None:
+    """Clicks a cell of the last matrix on the page, until the words that it leads to are there."""
     plot = page.locator(".js-plotly-plot").last
     hover = plot.locator(".hoverlayer .hovertext")
 
@@ -177,21 +184,19 @@ def click_difference(page: Page, test: list[EmbeddingTable]) -> set[str]:
             page.wait_for_timeout(150)
         return hover.count() == 1
 
-    said = page.get_by_text(re.compile("came into|left"))
+    said = page.get_by_text(words)
 
     def is_clicked() -> bool:
         """Clicks the cell and gives the page a while to say what changed; a page still being drawn may have lost the click."""
-        if is_hit():
-            page.mouse.down()
-            page.mouse.up()
-            with suppress(Error):
+        with suppress(Error):  # the chart was drawn anew, or nothing was said yet
+            plot.scroll_into_view_if_needed()
+            if is_hit():
+                page.mouse.down()
+                page.mouse.up()
                 said.first.wait_for(timeout=10_000)
         return said.count() > 0
 
-    plot.scroll_into_view_if_needed()
     until(is_clicked, lambda: page.locator("body").inner_text())
-    is_there = [(space.label_id == row) & (space.cluster == column) for space in test]
-    return set(test[0].sample_id[is_there[0] != is_there[1]].tolist())
 
 
 def walk(page: Page, folder: Path, runs: tuple[str, str], downloads: Path, name: str = "looked-at") -> list[str]:

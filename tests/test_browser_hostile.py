@@ -15,7 +15,7 @@ from core.experiments import directory, selections
 from core.report import gathering, html
 from core.results import scoring
 from core.visible import visible
-from tests.browsing import Server, click_difference, in_spaces, lasso, open_spaces, window
+from tests.browsing import Server, click_cell, in_spaces, lasso, open_spaces, window
 from tests.conftest import run_in_process
 from tests.hostile import NAMES, config, write_images
 
@@ -114,16 +114,22 @@ def test_what_is_clicked_saved_and_brought(server: Server, page: Page, tmp_path:
     folder, address = server.checkpoints / "names", f"{server.address}/compare?experiment=names"
     open_spaces(page, address)
     page.get_by_test_id("stButtonGroup").get_by_text("K-means confusion", exact=True).click()
-    test = [scoring.read_embeddings(folder / run).of_split("test") for run in (A_RUN, "supcon-all-seed0")]
-    click_difference(page, test)
+    page.get_by_test_id("stButtonGroup").get_by_text("A", exact=True).click()
+    expect(page.get_by_text(re.compile("in the right cluster"))).to_be_visible()
+    space = scoring.read_embeddings(folder / A_RUN).of_split("test")
+    rows = sorted(set(space.label_id.tolist()))  # the matrix has the classes that are tested
+    click_cell(page, 0, rows.index(space.cluster[space.label_id == rows[0]][0]), re.compile("in the cluster of"))
     check(page)
     lasso(page, 0)
     page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_role("textbox", name="Name").fill(NAMES[0])
     page.get_by_role("button", name="Save selection").click()
-    expect(page.get_by_text(re.compile("saved as"))).to_be_visible()
-    assert list(selections.read(folder)) == [NAMES[0]]
+    expect(page.get_by_text("a name must be 1 to 64 letters")).to_be_visible()
     check(page)
+    page.get_by_role("textbox", name="Name").fill("brought")
+    page.get_by_role("button", name="Save selection").click()
+    expect(page.get_by_text(re.compile("saved as"))).to_be_visible()
+    assert list(selections.read(folder)) == ["brought"]
     page.keyboard.press("Escape")
     page.get_by_test_id("stButtonGroup").get_by_text("Query", exact=True).click()
     brought = io.BytesIO()
@@ -138,15 +144,17 @@ def test_what_is_clicked_saved_and_brought(server: Server, page: Page, tmp_path:
     lasso(page, 0)
     expect(page.get_by_text(re.compile("selected")).first).to_be_visible()
     check(page)
-    page.get_by_role("link", name="Export").click()
+    page.goto(f"{server.address}/export?experiment=names&run={A_RUN}")
+    page.get_by_role("combobox", name="Images").click()
+    page.get_by_role("option", name=re.compile("brought")).click()
     expect(page.get_by_text("verified and ready to take along")).to_be_visible()
     check(page)
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV of the samples").click()
     assert re.fullmatch(r"[\w.-]+", download.value.suggested_filename)
     download.value.save_as(tmp_path / "samples.csv")
-    rows = list(csv.reader((tmp_path / "samples.csv").open(newline="", encoding="utf-8")))
-    assert len(rows) > 1 and not [cell for row in rows for cell in row if cell[:1] in "=+-@" and cell], "no cell is a formula"
+    rows = list(csv.reader(io.StringIO((tmp_path / "samples.csv").read_bytes().decode(), newline="")))
+    assert len(rows) > 1 and not [cell for row in rows for cell in row if cell and cell[0] in "=+-@"], "no cell is a formula"
 
 
 def test_pages_to_take_along_ask_no_address(server: Server, browser: Browser, tmp_path: Path) -> None:
