@@ -72,7 +72,7 @@ def _matrix(place: str, runs: tuple[Path, Path], names: tuple[str, str], tested:
     if place == "B − A":
         before, after = (clustering.confusion(space.cluster, space.label_id, len(classes)) for space in shared)
         gap = 100 * (np.trace(after) - np.trace(before)) / max(before.sum(), 1)
-        st.markdown(f"**B − A** · {gap:+.1f} points in the right cluster".replace("-", "−"))
+        st.markdown(f"**B − A** · {gap:+z.1f} points in the right cluster".replace("-", "−"))
         figure = figures.difference(before, after, classes, as_share, height, framed, ink)
     else:
         number = _VIEWS.index(place)

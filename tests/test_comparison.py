@@ -358,3 +358,10 @@ def test_better_is_never_said_of_an_interval_that_holds_zero():
         assert f" {found.verdict} " in comparison.sentence(found, "a", "b").replace("Cannot", " cannot")
         verdicts.append(found.verdict)
     assert set(verdicts) == {"better", "worse", "cannot tell"}
+
+
+def test_what_rounds_to_zero_has_no_minus() -> None:
+    item = {"metric": "map_at_r", "a": 0.2, "b": 0.2, "n_seeds": 1, "difference": -0.0002, "low": -0.0004, "high": 0.0,
+            "verdict": "cannot tell"}
+    row = comparison.row(item)
+    assert (row.difference, row.low, row.high) == ("+0.0", "+0.0", "+0.0")

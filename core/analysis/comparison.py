@@ -306,7 +306,7 @@ def row(item: dict) -> Row:
     answer = {"better": "B is better", "worse": "A is better"}.get(item["verdict"], "cannot tell")
     if item["verdict"] == "cannot tell" and (item["low"] > 0 or item["high"] < 0):
         answer = "cannot tell: not after Holm"
-    gap, low, high = (f"{100 * item[key]:+.1f}" for key in ("difference", "low", "high"))
+    gap, low, high = (f"{100 * item[key]:+z.1f}" for key in ("difference", "low", "high"))
     a, b = (percent(item[side], item.get(f"sd_{side}"), item["n_seeds"]) for side in "ab")
     return Row(METRICS[item["metric"]].title, a, b, gap, low, high, answer)
 
@@ -318,7 +318,7 @@ def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[st
     low, high = 100 * result.low, 100 * result.high
     if result.verdict == "cannot tell":
         text = (f"cannot tell {name_b} from {name_a} on {title}: {100 * result.b:.1f} against {100 * result.a:.1f} "
-                f"(difference 95 % {low:+.1f} to {high:+.1f}; {seeds})")
+                f"(difference 95 % {low:+z.1f} to {high:+z.1f}; {seeds})")
         if result.settles_at is not None and result.settles_at <= 100 * result.n_samples:
             text += f"; about {_round_up(result.settles_at):,} test images would settle a gap this large"
         elif result.seeds_decide:
@@ -350,10 +350,10 @@ def worth_sentence(result: Difference, leak: str, name: str) -> str:
     low, high = 100 * result.low, 100 * result.high
     if result.verdict == "cannot tell":
         text = (f"cannot tell what {leak} is worth to {name} on {title}: {100 * result.b:.1f} with it against "
-                f"{100 * result.a:.1f} without (difference 95 % {low:+.1f} to {high:+.1f}; {_seeds(result)})")
+                f"{100 * result.a:.1f} without (difference 95 % {low:+z.1f} to {high:+z.1f}; {_seeds(result)})")
     else:
-        text = (f"{leak} is worth {100 * result.difference:+.1f} points of {title} to {name} "
-                f"(95 % {low:+.1f} to {high:+.1f}; {_seeds(result)}){_of_one_seed(result)}")
+        text = (f"{leak} is worth {100 * result.difference:+z.1f} points of {title} to {name} "
+                f"(95 % {low:+z.1f} to {high:+z.1f}; {_seeds(result)}){_of_one_seed(result)}")
     return first_up(text)
 
 

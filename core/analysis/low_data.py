@@ -216,7 +216,7 @@ def _sentence(differences: tuple[Difference, ...], counts: tuple[Count, ...], im
         if mine[0].verdict == "cannot tell":
             low, high = min(item.low for item in mine), max(item.high for item in mine)
             apart = f"{name_b} from {name_a} on {title} " if number == 0 else ""
-            clauses.append(f"{where} one cannot tell {apart}(difference 95 % within {100 * low:+.1f} to {100 * high:+.1f})")
+            clauses.append(f"{where} one cannot tell {apart}(difference 95 % within {100 * low:+z.1f} to {100 * high:+z.1f})")
         else:
             sign = 1 if mine[0].verdict == "better" else -1
             least, most = (f"{pick(sign * 100 * item.difference for item in mine):.1f}" for pick in (min, max))
