@@ -169,7 +169,7 @@ def _run_as_one_of_several(configs: list[ExperimentConfig], options: argparse.Na
 def _plan(config: ExperimentConfig, options: argparse.Namespace) -> planning.Plan:
     if planning.needs_download(config.dataset):
         root = str(Path(config.dataset.root).resolve())
-        failed = subprocess.run([sys.executable, "-m", "core.data.fetch", root], cwd=PROJECT).returncode
+        failed = subprocess.run([sys.executable, "-m", "core.jobs.fetch", root], cwd=PROJECT).returncode
         if failed:
             raise SystemExit(failed)  # it has said why
     with tqdm(desc="reading images", unit=" images", disable=None, leave=False) as bar:

@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.experiments import directory
-from tests.browsing import Server, chromium
+from tests.browsing import Server, chromium, draw_loop
 from tests.conftest import tiny
 
 CLASSES, WIDTH, PER_FOLDER = 37, 32, 200
@@ -92,13 +92,7 @@ def build(root: Path, n: int) -> Path:
 
 def lasso(page: Page, box: dict[str, float]) -> None:
     """A loop over the middle, ended by letting go."""
-    corners = [(0.35, 0.35), (0.65, 0.35), (0.65, 0.65), (0.35, 0.65), (0.35, 0.36)]
-    places = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in corners]
-    page.mouse.move(*places[0])
-    page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place, steps=4)
-    page.mouse.up()
+    draw_loop(page, box, 0.35, 0.65, steps=4)
 
 
 def ours(page: Page, address: str, n: int) -> dict[str, float]:

@@ -186,7 +186,7 @@ def _offer_download(root: str) -> None:
         return
     place.button("Cancel", icon=":material/close:", key="cancel-download")
     bar = st.progress(0.0, "Asking for Oxford-IIIT Pet …")
-    command = [sys.executable, "-m", "core.data.fetch", root]
+    command = [sys.executable, "-m", "core.jobs.fetch", root]
     with subprocess.Popen(command, cwd=_shared.PROJECT, stderr=subprocess.PIPE, text=True) as process:
         try:
             for line in process.stderr:

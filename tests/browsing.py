@@ -125,13 +125,17 @@ def lasso(page: Page, side: int) -> None:
     """Draws a wide loop over the middle of one of the linked spaces."""
     field = page.locator(".spaces .field").nth(side)
     field.scroll_into_view_if_needed()
-    box = field.bounding_box()
-    path = [(0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8), (0.2, 0.22)]
+    draw_loop(page, field.bounding_box(), 0.2, 0.8, steps=10)
+
+
+def draw_loop(page: Page, box: dict[str, float], low: float, high: float, steps: int) -> None:
+    """Draws a square loop with the mouse, from `low` to `high` of a box's sides, and lets go; `steps` moves a side."""
+    path = [(low, low), (high, low), (high, high), (low, high), (low, low + 0.02)]
     places = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in path]
     page.mouse.move(*places[0])
     page.mouse.down()
     for place in places[1:]:
-        page.mouse.move(*place, steps=10)
+        page.mouse.move(*place, steps=steps)
     page.mouse.up()
 
 

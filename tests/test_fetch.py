@@ -21,7 +21,7 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from core.data import fetch
+from core.jobs import fetch
 from tests.waiting import DEADLINE
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -410,7 +410,7 @@ def test_main_says_in_one_line_what_failed(closed_port: int, tmp_path: Path, cap
 def test_the_process_asks_where_torchvision_says(closed_port: int, tmp_path: Path) -> None:
     root = tmp_path / "oxford-iiit-pet"
     environment = os.environ | {"https_proxy": f"http://127.0.0.1:{closed_port}"}  # so that it never leaves this machine
-    result = subprocess.run([sys.executable, "-m", "core.data.fetch", root], cwd=PROJECT, env=environment,
+    result = subprocess.run([sys.executable, "-m", "core.jobs.fetch", root], cwd=PROJECT, env=environment,
                             capture_output=True, text=True, timeout=DEADLINE)
     assert result.returncode == 2 and result.stdout == ""
     assert result.stderr == (

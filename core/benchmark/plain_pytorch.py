@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--device", required=True)
     options = parser.parse_args()
     steps = _pipeline(workloads.prepare(configuration.parse(options.experiment), options.data,
-                                          torch.device(options.device)))
+                                        torch.device(options.device)))
     try:
         for line in sys.stdin:
             steps(int(line))

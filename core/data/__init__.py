@@ -1,1 +1,1 @@
-"""Images in: sources, the manifest of samples, splits and decoded pixels. No torch, but for `fetch`, a process of its own."""
+"""Images in: sources, the manifest of samples, splits and decoded pixels. No torch."""

@@ -106,7 +106,7 @@ def pets(root: Path, progress: Progress | None = None, resources: Sequence[tuple
 
 
 def main(arguments: list[str] | None = None, resources: Sequence[tuple[str, str]] | None = None) -> int:
-    """Entry point of `python -m core.data.fetch ROOT`.
+    """Entry point of `python -m core.jobs.fetch ROOT`.
 
     Args:
         arguments: the command line; the process's own if None.
@@ -115,7 +115,7 @@ def main(arguments: list[str] | None = None, resources: Sequence[tuple[str, str]
     Returns:
         0 if the dataset lies there; 2 if it does not, after one line on standard error that says why.
     """
-    parser = argparse.ArgumentParser(prog="python -m core.data.fetch", description="Download Oxford-IIIT Pet (about 800 MB).")
+    parser = argparse.ArgumentParser(prog="python -m core.jobs.fetch", description="Download Oxford-IIIT Pet (about 800 MB).")
     parser.add_argument("root", type=Path, metavar="ROOT", help=f"folder to download into, named {FOLDER}")
     root = parser.parse_args(arguments).root
     progress = _Bars() if sys.stderr.isatty() else _Lines()
