@@ -1,5 +1,6 @@
 """What several tests need: a small folder of real image files, and a finished experiment made by the real worker."""
 
+import functools
 import os
 import shutil
 import sys
@@ -12,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from core import config as configuration
@@ -49,6 +51,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.stem.removeprefix("test_") in NUMERIC:
             item.add_marker(pytest.mark.numeric)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def installed_components() -> Iterator[None]:
+    """Reads every installed package's description once, not for each of a thousand screens: that was most of their time."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        scan = functools.cache(manifest_scanner.scan_component_manifests)
+        monkeypatch.setattr(manifest_scanner, "scan_component_manifests", scan)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -150,6 +150,30 @@ def test_a_run_goes_on_without_its_page_and_its_server(server: Server, page: Pag
     until(lambda: control.is_worker_alive(folder))
 
 
+COUNTING = """import gc, pathlib
+seen = pathlib.Path(__file__).with_name("collections")
+seen.touch()
+gc.disable()
+gc.callbacks.append(lambda phase, details: details["generation"] == 2 and seen.open("a").write(phase))
+"""
+
+
+def test_a_drawn_screen_is_not_followed_by_a_collection_of_everything(tmp_path: Path, page: Page,
+                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds the server up, on Watch once a second, and whoever clicks on a link meanwhile stays where they are."""
+    (tmp_path / "sitecustomize.py").write_text(COUNTING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    server = Server(tmp_path)
+    collections = tmp_path / "collections"
+    collections.write_text("")  # those of Python's own start
+    page.goto(f"{server.address}/watch")
+    expect(page.get_by_text("Nothing trained yet.")).to_be_visible()
+    page.get_by_role("link", name="Train").click()  # the next drawing, so that the first has ended
+    expect(page.get_by_role("button", name="Start")).to_be_visible()
+    server.stop()
+    assert collections.read_text() == ""
+
+
 class Watcher(threading.Thread):
     """Looks at the queue all the time: who asked in which order, who was at work when, and how many at once."""
 
