@@ -68,6 +68,7 @@ def children() -> Iterator[None]:
     (`tests.trainers`). A test that is about the start itself takes DUET_TRAINERS away."""
     with tempfile.TemporaryDirectory(prefix="duet-tests-") as folder, pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("PYTHONPATH", str(PROJECT / "tests" / "children"), prepend=os.pathsep)
+        monkeypatch.setenv("DUET_TESTS_DIGITS", str(Path(folder) / "digits"))
         if sys.platform == "linux":
             monkeypatch.setenv("DUET_TRAINERS", str(Path(folder) / "trainers"))
             monkeypatch.setenv("DUET_TESTS", str(os.getpid()))

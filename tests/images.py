@@ -1,12 +1,16 @@
 """Images made for tests, as files hold them."""
 
+import contextlib
 import io
+import os
 import struct
+import tempfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from sklearn.datasets import load_digits
 
 
 def noise(seed: int = 0, width: int = 24, height: int = 20) -> Image.Image:
@@ -21,6 +25,22 @@ def three_classes(folder: Path) -> Path:
         for number in range(40):
             levels = generator.normal(level, 25, (36, 36, 3)).clip(0, 255).astype(np.uint8)
             Image.fromarray(levels).save(folder / label / f"{number}.png")
+    return folder
+
+
+def few_digits() -> Path:
+    """A folder of 36 handwritten digits of each class, as PNG: a fifth of scikit-learn's, for tests that ask nothing of the
+    numbers but that they stay the same. Made once for a session of tests and what it starts (`tests/conftest.py`)."""
+    folder = Path(os.environ["DUET_TESTS_DIGITS"])
+    if not folder.exists():
+        digits = load_digits()
+        unfinished = Path(tempfile.mkdtemp(dir=folder.parent))
+        for label in range(10):
+            (unfinished / str(label)).mkdir()
+            for number, levels in enumerate(digits.images[digits.target == label][:36]):
+                Image.fromarray((levels * 255 / 16).astype(np.uint8)).save(unfinished / str(label) / f"{number}.png")
+        with contextlib.suppress(OSError):  # another process was first
+            unfinished.rename(folder)
     return folder
 
 

@@ -11,23 +11,29 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
+from core.config import ExperimentConfig
 from core.experiments import directory, planning
 from core.jobs import control, launch
 from tests.conftest import TINY, tiny
+from tests.images import few_digits
 from tests.waiting import DEADLINE, until
 
-CONFIG = {"name": "lasting", "seeds": [0], "budget": {"images": 960, "epochs": 6},
-          "training": {**TINY["training"], "save_minutes": 1e-9},  # saved before every step
-          "evaluation": {**TINY["evaluation"], "kmeans_seeds": 5}}
 TIMES = {"seconds", "total_seconds", "images_per_second", "compute_share", "memory"}
 PHASES = {"building": "building the encoder", "opening": "opening the images", "decoding": "decoding images",
           "training": "training, epoch 4", "validation": "scoring epoch 5", "embedding": "embedding every image",
           "layout": "laying out", "test": "scoring on the test images"}
 
 
+def config(**changes: object) -> ExperimentConfig:
+    """An experiment of one seed and six epochs on a few digits that is saved before every step."""
+    return tiny(**{"name": "lasting", "seeds": [0], "dataset": {"source": "folder", "root": str(few_digits())},
+                   "budget": {"images": 960, "epochs": 6}, "training": {**TINY["training"], "save_minutes": 1e-9},
+                   "evaluation": {**TINY["evaluation"], "kmeans_seeds": 5}, **changes})
+
+
 def lasting(root: Path, **changes: object) -> Path:
-    """Starts the experiment of `CONFIG`, one seed; its root is `root`/checkpoints."""
-    return launch.start(planning.plan(tiny(**{**CONFIG, **changes})), root / "checkpoints", root / "data", device="cpu")
+    """Starts the experiment of `config`; its root is `root`/checkpoints."""
+    return launch.start(planning.plan(config(**changes)), root / "checkpoints", root / "data", device="cpu")
 
 
 class Hold:

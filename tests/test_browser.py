@@ -186,7 +186,7 @@ class Watcher(threading.Thread):
         self.done = threading.Event()
 
     def run(self) -> None:
-        while not self.done.wait(0.05):
+        while not self.done.wait(0.2):
             for path in (self._checkpoints / ".queue").glob("*.json"):
                 with suppress(FileNotFoundError):  # whose turn has come takes its ticket away
                     ticket = directory.read_json(path)
@@ -203,7 +203,9 @@ class Watcher(threading.Thread):
 def fill_in(page: Page, server: Server, name: str, seeds: str) -> None:
     """A small experiment on the digits, ready to start."""
     page.goto(f"{server.address}/train")
-    for label, value in (("Name", name), ("Images per class", "15"), ("Seeds", seeds), ("Images seen, each run", "480")):
+    page.get_by_text("Advanced", exact=True).click()
+    for label, value in (("Name", name), ("Images per class", "15"), ("Seeds", seeds), ("Images seen, each run", "480"),
+                         ("Epochs", "1")):
         field = page.get_by_label(label, exact=True)
         field.fill(value)
         field.press("Enter")
@@ -231,7 +233,7 @@ def test_eight_experiments_from_two_windows_run_one_by_one_in_order_though_the_s
             names += pair.values()
     page.goto("about:blank")  # who watches takes time from who works
     folders = [server.checkpoints / name for name in names]
-    until(lambda: all(control.progress(folder).state == "completed" for folder in folders))
+    until(lambda: all(control.progress(folder).state == "completed" for folder in folders), poll=1.0)
     watcher.done.set()
     watcher.join()
     assert watcher.at_work == sorted(names, key=watcher.numbers.get), "in order, none twice, none lost"

@@ -14,6 +14,7 @@ from core.experiments import directory, planning, trials
 from core.jobs import control, launch
 from core.training.ranks import Ranks
 from tests.conftest import tiny
+from tests.images import few_digits
 from tests.lasting import Hold
 from tests.waiting import DEADLINE, until
 
@@ -100,7 +101,7 @@ def on_two(root: Path, name: str, devices: int, **changes: object) -> Path:
     """An experiment whose batches so many processes share, laid out and started."""
     training = {"batch": {"classes": 5, "samples": 4}, "lr": 0.001, "devices": devices}
     config = tiny(name=name, encoder={"name": "test_convnext", "image_size": 32}, seeds=[0], objectives=["supcon"],
-                  training=training, **changes)
+                  dataset={"source": "folder", "root": str(few_digits())}, training=training, **changes)
     return launch.start(planning.plan(config), root / "checkpoints", root / "data", device="cpu")
 
 
@@ -155,6 +156,7 @@ def test_the_command_itself_runs_under_the_launcher(tmp_path: Path) -> None:
     """As on several machines: torchrun starts the command line in every process."""
     config = tmp_path / "launched.yaml"
     config.write_text(json.dumps(tiny(name="launched", encoder={"name": "test_convnext", "image_size": 32}, seeds=[0],
+                                      dataset={"source": "folder", "root": str(few_digits())},
                                       objectives=["supcon"]).to_json()))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "main.py", "--device",
                "cpu", "--data", str(tmp_path / "data"), "--checkpoints", str(tmp_path / "checkpoints"), "--config"]
