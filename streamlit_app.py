@@ -4,12 +4,12 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages import _shared
+from pages.parts import screen
 
 if __name__ != "__main__":  # the server imports this file, and finds `app`; each session runs it as its script
     from starlette.middleware import Middleware
 
-    from pages._door import Door
+    from pages.parts.door import Door
 
     app = st.App(Path(__file__).resolve(), middleware=[Middleware(Door)])
 else:
@@ -25,6 +25,6 @@ else:
         st.Page("pages/explore.py", title="Explore", icon=":material/travel_explore:"),
         st.Page("pages/export.py", title="Export", icon=":material/download:"),
     ], position="top")
-    _shared.sweep()
-    with _shared.frame():
+    screen.sweep()
+    with screen.frame():
         page.run()

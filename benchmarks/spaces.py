@@ -7,6 +7,7 @@ Round trip: from the end of a lasso until both spaces mark it and the server has
 """
 
 import argparse
+import hashlib
 import statistics
 import sys
 import tempfile
@@ -20,21 +21,23 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
-from core.experiments import directory
+from core.data.manifest import Manifest
+from core.experiments import directory, filenames
 from tests.browsing import Server, chromium, draw_loop
 from tests.conftest import tiny
 
 CLASSES, WIDTH, PER_FOLDER = 37, 32, 200
+RUNS = ("classification-15-seed0", "supcon-15-seed0")
 
 OURS = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {project!r})
 import streamlit as st
-from pages import _pair
+from pages.parts import linked_spaces
 st.set_page_config(layout="wide")
 folder = Path({folder!r})
-_pair.draw(folder, [folder / run / "embeddings.parquet" for run in ("a", "b")], ("a", "b"))
+linked_spaces.draw(folder, [folder / run / "embeddings.parquet" for run in {runs!r}], ("a", "b"))
 """
 PLOTLY = """
 import sys
@@ -43,15 +46,15 @@ sys.path.insert(0, {project!r})
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
-from pages import _layouts, _shared, _spaces
+from pages.parts import file_stamp, layouts, space_tables
 st.set_page_config(layout="wide")
 folder = Path({folder!r})
-paths = [folder / run / "embeddings.parquet" for run in ("a", "b")]
-spaces = _spaces.shared(paths, "test")
+paths = [folder / run / "embeddings.parquet" for run in {runs!r}]
+spaces = space_tables.shared(paths, "test")
 picked = st.session_state.setdefault("picked", [])
 def take(key):
     st.session_state["picked"] = st.session_state[key].selection.point_indices
-points = _layouts._pca(tuple(_shared.stamp(path) for path in paths), "test").points
+points = layouts._pca(tuple(file_stamp.stamp(path) for path in paths), "test").points
 for column, key, layout in zip(st.columns(2), "ab", points):
     figure = go.Figure(go.Scattergl(x=layout[:, 0], y=layout[:, 1], mode="markers",
                                     marker={{"color": spaces[0].label_id, "size": 3}}))
@@ -68,25 +71,29 @@ def build(root: Path, n: int) -> Path:
     generator = np.random.default_rng(0)
     images = root / "images"
     (images / "0").mkdir(parents=True)
+    digests = []
     for number in range(PER_FOLDER):
-        Image.fromarray(generator.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(images / "0" / f"{number}.png")
+        path = images / "0" / f"{number}.png"
+        Image.fromarray(generator.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
+        digests.append(hashlib.sha256(path.read_bytes()).hexdigest())
     for number in range(1, -(-n // PER_FOLDER)):
         (images / str(number)).symlink_to("0")
     sample_id = np.array([f"{row // PER_FOLDER}/{row % PER_FOLDER}.png" for row in range(n)], dtype=object)
     label_id = generator.integers(0, CLASSES, n).astype(np.int32)
-    names = [f"class {number}" for number in range(CLASSES)]
-    folder = root / "checkpoints" / "many"
-    for run in ("a", "b"):
+    names = np.array([f"class {number:02d}" for number in range(CLASSES)], dtype=object)
+    nothing, test = np.full(n, "", dtype=object), np.full(n, "test", dtype=object)
+    manifest = Manifest(sample_id=sample_id, label=names[label_id], group=nothing,
+                        digest=np.resize(np.array(digests, dtype=object), n), picture=sample_id, official=nothing, split=test,
+                        rank={0: np.full(n, -1, np.int32)})
+    config = tiny(name="many", dataset={"source": "folder", "root": str(images)}, seeds=[0])
+    folder = directory.create(config, manifest, root / "checkpoints")
+    for run in RUNS:
         vectors = generator.normal(0, 1, (CLASSES, WIDTH))[label_id] + 0.5 * generator.normal(0, 1, (n, WIDTH))
         vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-        (folder / run).mkdir(parents=True)
         tables.write(EmbeddingTable(
-            sample_id=sample_id, path=sample_id, label=np.array(names, dtype=object)[label_id], label_id=label_id,
-            split=np.full(n, "test", dtype=object), group=np.full(n, "", dtype=object), cluster=label_id,
-            x=vectors[:, 0], y=vectors[:, 1], embedding=vectors,
-            metadata={"classes": names, "normalization": "l2"}), folder / run / "embeddings.parquet")
-    config = tiny(name="many", dataset={"source": "folder", "root": str(images)})
-    directory.write_json(folder / "experiment.json", {"config": config.to_json()})
+            sample_id=sample_id, path=sample_id, label=names[label_id], label_id=label_id, split=test, group=nothing,
+            cluster=label_id, x=vectors[:, 0], y=vectors[:, 1], embedding=vectors,
+            metadata={"classes": names.tolist(), "normalization": "l2"}), folder / run / filenames.EMBEDDINGS)
     return folder
 
 
@@ -167,7 +174,7 @@ def main() -> None:
             if name == "ours" or not options.no_plotly:
                 (root / name).mkdir()
                 script = root / name / "page.py"
-                script.write_text(text.format(project=project, folder=str(folder)))
+                script.write_text(text.format(project=project, folder=str(folder), runs=RUNS))
                 servers[name] = Server(root, script)
         measures = {"ours": ours, "plotly": plotly}
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])

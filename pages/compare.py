@@ -11,22 +11,37 @@ from core.experiments import directory, filenames, openings, trials
 from core.files import Damaged
 from core.report import gathering
 from core.results import pairs, verdict
-from pages import _address, _confusion, _curve, _look_first, _pair, _query, _readouts, _shared, _spaces, _verdict, _won_lost
-from pages._text import plain
+from pages.parts import (
+    address,
+    experiment_picker,
+    file_stamp,
+    kmeans_confusion,
+    linked_spaces,
+    look_first,
+    low_data_curve,
+    metric_table,
+    own_images,
+    readout_table,
+    run_words,
+    screen,
+    space_tables,
+    won_lost,
+)
+from pages.parts.text import plain
 
-_shared.enter(__file__)
+screen.enter(__file__)
 
-_shared.require_experiment("The verdict, and both spaces side by side,")
+experiment_picker.require("The verdict, and both spaces side by side,")
 headline = st.container()
 pickers = st.columns([3, 2, 2, 2, 2])
 with pickers[0]:
-    folder = _shared.pick_experiment()
+    folder = experiment_picker.pick()
 config = directory.read_config(folder)
 done = {run.name: run for run in config.runs() if (folder / run.name / filenames.EMBEDDINGS).is_file()}
 counts = [count for count in config.images_per_class
           if sum(run.is_trained and run.images_per_class == count for run in done.values()) >= 2]
 if not counts:
-    _shared.stop_until("The comparison will be here once two objectives have finished a run.", folder)
+    experiment_picker.stop_until("The comparison will be here once two objectives have finished a run.", folder)
 
 
 @st.cache_data(max_entries=16, show_spinner="Comparing …")
@@ -34,7 +49,7 @@ def _found(experiment: str, stamps: tuple) -> dict:
     return verdict.read(Path(experiment))
 
 
-stamps = (_shared.stamp(folder / filenames.VERDICT), *(_shared.stamp(folder / name / filenames.SCORES) for name in done))
+stamps = (file_stamp.stamp(folder / filenames.VERDICT), *(file_stamp.stamp(folder / name / filenames.SCORES) for name in done))
 try:
     found = _found(str(folder), stamps)
 except Damaged:
@@ -44,19 +59,19 @@ except ValueError as error:
     st.stop()
 
 with pickers[1]:
-    count = _shared.pick("Images per class", counts, "images", default=len(counts) - 1)
+    count = address.pick("Images per class", counts, "images", default=len(counts) - 1)
 arms = [label for label in ("untrained", *config.arms)
         if any(run.images_per_class == count and arm_label(run.objective) == label for run in done.values())]
 with pickers[2]:
-    name_a = _shared.pick("A", arms, "a", default=1)
+    name_a = address.pick("A", arms, "a", default=1)
 with pickers[3]:
-    name_b = _shared.pick("B", [label for label in arms if label != name_a], "b", default=1)
+    name_b = address.pick("B", [label for label in arms if label != name_a], "b", default=1)
 seeds = [seed for seed in config.seeds
          if {f"{label}-{count}-seed{seed}" for label in (name_a, name_b)} <= done.keys()]
 if not seeds:
-    _shared.stop_until("A and B have no finished seed in common yet.", folder)
+    experiment_picker.stop_until("A and B have no finished seed in common yet.", folder)
 with pickers[4]:
-    seed = _shared.pick("Seed", seeds, "seed", help_text="Whose spaces are drawn below; the table is over all seeds.")
+    seed = address.pick("Seed", seeds, "seed", help_text="Whose spaces are drawn below; the table is over all seeds.")
 
 
 @st.cache_data(max_entries=32, show_spinner="Comparing …")
@@ -67,7 +82,7 @@ def _compared(experiment: str, a: str, b: str, images_per_class: int | str, stam
 paths = [folder / f"{name}-{count}-seed{seed}" / filenames.EMBEDDINGS for name in (name_a, name_b)]
 try:
     compared = _compared(str(folder), name_a, name_b, count, stamps)
-    _spaces.shared(paths, "test")  # refuses labels that disagree
+    space_tables.shared(paths, "test")  # refuses labels that disagree
 except Damaged:
     raise
 except ValueError as error:
@@ -76,8 +91,8 @@ except ValueError as error:
 rows = [row for row in found["rows"] if row["images_per_class"] == count]
 with headline:
     st.header(f"{plain(compared['sentence'])}.")
-    _shared.leak_note(run for run in done.values() if run.images_per_class == count and run.seed == seed
-                      and arm_label(run.objective) in (name_a, name_b))
+    run_words.leak_note(run for run in done.values() if run.images_per_class == count and run.seed == seed
+                        and arm_label(run.objective) in (name_a, name_b))
     if compared["is_worth_of_leak"]:
         st.caption("The leak alone sets B apart from A. Tested on different images where the split differs, so the interval "
                    "is wider.")
@@ -93,26 +108,27 @@ with headline:
     if len(seeds) < len(config.seeds):
         st.caption(f"{len(seeds)} of {len(config.seeds)} seeds are finished; this will change.")
     if "untrained" not in (name_a, name_b):
-        _verdict.untrained(rows, (name_a, name_b))
+        metric_table.untrained(rows, (name_a, name_b))
 
 summaries = {row["objective"]: row["metrics"] for row in rows}
-_verdict.table(compared, summaries, {"untrained": "untrained", f"A · {name_a}": name_a, f"B · {name_b}": name_b}, len(seeds))
+metric_table.table(compared, summaries, {"untrained": "untrained", f"A · {name_a}": name_a, f"B · {name_b}": name_b},
+                   len(seeds))
 n_test = max(item["n_samples"] for item in compared["differences"])  # of retrieval, only queries with something to find
 over, drawn = (f"mean ± sd over {len(seeds)} seeds", "seeds and images") if len(seeds) > 1 else ("one seed", "images alone")
 n_draws, note = compared["n_bootstrap"], compared["draws_note"]
 st.caption(f"Percent of {n_test:,} test images, {over}; the interval is a bootstrap over {drawn}, whole groups at a time, "
            f"{n_draws:,} draws{f' ({note})' if note else ''}.")
-_verdict.chance(rows, (name_a, name_b))
+metric_table.chance(rows, (name_a, name_b))
 compared_runs = [done[f"{label}-{count}-seed{item}"] for label in (name_a, name_b) for item in seeds]
 st.caption(plain(" ".join(filter(None, (openings.sentence(folder), trials.sentence(folder, compared_runs))))))
 
-_curve.draw(folder, config, found)
+low_data_curve.draw(folder, config, found)
 
-_verdict.open_set(found, count, name_a, name_b)
-_verdict.details(compared, compared["agreement"],
-                 [row for row in rows if row["objective"] in ("untrained", name_a, name_b)])
-with _shared.in_words():
-    _readouts.draw(folder, config, count, name_a, name_b)
+metric_table.open_set(found, count, name_a, name_b)
+metric_table.details(compared, compared["agreement"],
+                     [row for row in rows if row["objective"] in ("untrained", name_a, name_b)])
+with screen.in_words():
+    readout_table.draw(folder, config, count, name_a, name_b)
 
 
 def _report() -> bytes:
@@ -128,15 +144,15 @@ st.download_button("Download the report", _report, f"{folder.name}-report.html",
 
 # Both spaces
 
-with _shared.in_words():
-    _pair.draw(folder, paths, (name_a, name_b))
+with screen.in_words():
+    linked_spaces.draw(folder, paths, (name_a, name_b))
 
 # Closer, one view at a time: each is drawn only when asked for
 
-VIEWS = {"confusion": _confusion, "won and lost": _won_lost, "where to look first": _look_first, "query": _query}
-st.session_state.setdefault("view", _address.choose("view", list(VIEWS)) or "confusion")
+VIEWS = {"confusion": kmeans_confusion, "won and lost": won_lost, "where to look first": look_first, "query": own_images}
+st.session_state.setdefault("view", address.choose("view", list(VIEWS)) or "confusion")
 view = st.segmented_control("Look closer", list(VIEWS), key="view", required=True, label_visibility="collapsed",
                             format_func=lambda name: {"confusion": "K-means confusion"}.get(name, name.capitalize()))
-_address.put("view", view)
-with _shared.in_words():
+address.put("view", view)
+with screen.in_words():
     VIEWS[view].draw(folder, tuple(path.parent for path in paths), (name_a, name_b))

@@ -11,31 +11,31 @@ from core.data.levels import from_json
 from core.data.manifest import LEFT_OUT, OPEN, SPLITS
 from core.experiments import directory
 from core.visible import visible
-from pages import _address, _datasets, _moved, _shared
-from pages._text import LONGEST, plain
+from pages.parts import address, dataset_form, experiment_picker, moved_images, roots, run_words, sample_images, screen
+from pages.parts.text import LONGEST, plain
 
-_shared.enter(__file__)
+screen.enter(__file__)
 
 PER_CLASS = 8  # images of a class in the grid
 MOST_CLASSES = 40
 MOST_PAIRS = 30
 
-experiments = _shared.experiment_names()
+experiments = experiment_picker.names()
 headline = st.container()
-wanted = _address.choose("experiment", experiments)
+wanted = address.choose("experiment", experiments)
 chosen = st.selectbox("Samples of", ["", *experiments], index=experiments.index(wanted) + 1 if wanted in experiments else 0,
                       format_func=lambda name: f"experiment {name}" if name else "a dataset not trained on yet")
-_address.put("experiment", chosen)
+address.put("experiment", chosen)
 if chosen:
-    folder = _shared.checkpoints_root() / chosen
+    folder = roots.checkpoints_root() / chosen
     st.session_state["experiment"] = chosen
-    _moved.offer_place(folder)
+    moved_images.offer_place(folder)
     config = directory.read_config(folder)
     dataset, split_config, counts_asked = config.dataset, config.split, config.images_per_class
     manifest = directory.read_manifest(folder)
 else:
-    dataset = _datasets.pick_dataset()
-    scanned = _datasets.scan(dataset, offer_again=True) if dataset else None
+    dataset = dataset_form.pick_dataset()
+    scanned = dataset_form.scan(dataset, offer_again=True) if dataset else None
     if scanned is None:
         st.stop()
     has_official = bool((scanned.official != "").any())
@@ -55,7 +55,7 @@ shared = known if separation.is_separate(manifest) else f":red[{known}]"
 headline.header(f"{len(manifest):,} images, {len(manifest.classes)} classes{groups}; {shared}.")
 if chosen:
     with headline:
-        _shared.leak_note(config.runs())
+        run_words.leak_note(config.runs())
 sentence = separation.sentence(manifest)
 more = "" if sentence == separation.headline(manifest) else f"{sentence[0].upper()}{sentence[1:]}."
 notes = [*filter(None, [f"{more} {separation.advice(manifest)}".strip()]), *census.summary(manifest)]
@@ -64,7 +64,7 @@ with headline:
     if notes:
         st.markdown("\n".join(f"- {plain(line)}" for line in notes))
     if suggested and not chosen:
-        st.button("Group by these names", icon=":material/workspaces:", on_click=_datasets.group_by,
+        st.button("Group by these names", icon=":material/workspaces:", on_click=dataset_form.group_by,
                   args=(suggested.group_by,))
 if manifest.unreadable:
     with headline.expander(f":orange[Left out, with the reasons: {len(manifest.unreadable):,}]"):
@@ -78,7 +78,7 @@ def _image(row: int) -> None:
                             manifest.digest[row])
         st.image(pixels, width="stretch", alt=visible(manifest.sample_id[row]))
     except reading.ChangedFile:
-        st.caption(f":material/broken_image: {plain(manifest.sample_id[row], LONGEST)}: {plain(_shared.NO_LONGER)}")
+        st.caption(f":material/broken_image: {plain(manifest.sample_id[row], LONGEST)}: {plain(sample_images.NO_LONGER)}")
     except (OSError, ValueError) as error:
         st.caption(f":material/broken_image: {plain(error)}")
 
@@ -106,7 +106,7 @@ def _pairs(pairs: list[Pair]) -> None:
 @st.cache_data(max_entries=500, show_spinner=False)
 def _thumbnail(source: str, levels: dict[str, list[int]] | None, sample_id: str, digest: str) -> np.ndarray:
     image = sources.open_source(DatasetConfig.model_validate_json(source), from_json(levels)).image(sample_id, digest)
-    return np.asarray(_shared.thumbnail(image))
+    return np.asarray(sample_images.thumbnail(image))
 
 
 row_of = {sample_id: row for row, sample_id in enumerate(manifest.sample_id.tolist())}

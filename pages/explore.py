@@ -7,31 +7,44 @@ import streamlit as st
 from core.data.manifest import OPEN
 from core.experiments import directory, filenames
 from core.visible import visible
-from pages import _colors, _layouts, _query, _shared, _spaces, _strips
-from pages._text import LONGEST, plain
+from pages.parts import (
+    address,
+    coloring,
+    experiment_picker,
+    image_strips,
+    layouts,
+    own_images,
+    run_words,
+    sample_images,
+    screen,
+    selection,
+    space_chart,
+    space_tables,
+)
+from pages.parts.text import LONGEST, plain
 
 NEAREST = 10
 
-_shared.enter(__file__)
+screen.enter(__file__)
 
-_shared.require_experiment("A space, its images and their neighbours")
+experiment_picker.require("A space, its images and their neighbours")
 headline = st.container()
 pickers = st.columns([3, 3, 2, 2, 3])
 with pickers[0]:
-    folder = _shared.pick_experiment()
-done = _shared.finished_runs(folder, "Points, images and neighbours")
+    folder = experiment_picker.pick()
+done = experiment_picker.finished_runs(folder, "Points, images and neighbours")
 with pickers[1]:
-    name = _shared.pick("Run", done, "run", default=len(done) - 1)
+    name = address.pick("Run", done, "run", default=len(done) - 1)
 with headline:
-    _shared.leak_note([directory.read_run(folder / name)])
+    run_words.leak_note([directory.read_run(folder / name)])
 path = folder / name / filenames.EMBEDDINGS
-whole = _spaces.table(path)
+whole = space_tables.table(path)
 with pickers[2]:
     is_open = (whole.split == OPEN).any()
-    split = _shared.pick("Images", ["test", *([OPEN] if is_open else []), "validation", "train", "all"], "split")
-space = _spaces.of_split(path, split)
+    split = address.pick("Images", ["test", *([OPEN] if is_open else []), "validation", "train", "all"], "split")
+space = space_tables.of_split(path, split)
 with pickers[3]:
-    title = _shared.pick("Colour by", _colors.choices([space]), "color")
+    title = address.pick("Colour by", coloring.choices([space]), "color")
 with pickers[4]:
     isolated = st.selectbox("Isolate a class", space.classes, index=None, placeholder="all classes", format_func=visible,
                             help="A click on a class in the plot's legend does it too.")
@@ -46,21 +59,21 @@ headline.header(f"{100 * is_right.mean():.1f} % of {len(space):,} {'' if split =
 
 left, right = st.columns([7, 4])
 with left, st.container(border=True):
-    settings = _layouts.pick()
-    laid_out = _layouts.compute([path], split, settings)
+    settings = layouts.pick()
+    laid_out = layouts.compute([path], split, settings)
     if laid_out is not None:
-        color = _colors.color(title, [space], [folder / name], (name,),
-                              trust=lambda wanted: getattr(_layouts.measured([path], split, laid_out), wanted))
-        _spaces.space_chart(folder, f"explore-{name}", laid_out.points[0], space,
-                            space.classes.index(isolated) if isolated else None, color=color, height=540)
-        _layouts.say([path], split, laid_out)
+        color = coloring.color(title, [space], [folder / name], (name,),
+                               trust=lambda wanted: getattr(layouts.measured([path], split, laid_out), wanted))
+        space_chart.draw(folder, f"explore-{name}", laid_out.points[0], space,
+                         space.classes.index(isolated) if isolated else None, color=color, height=540)
+        layouts.say([path], split, laid_out)
     st.caption(f"Layouts are for looking; neighbours are from all {space.embedding.shape[1]} dimensions.")
 
 place_of = {sample_id: row for row, sample_id in enumerate(space.sample_id.tolist())}
 with right:
     wanted = st.selectbox("Find an image", space.sample_id.tolist(), index=None, placeholder="type part of its name",
                           format_func=visible)
-    chosen = [wanted] if wanted else [item for item in _spaces.selected(folder) if item in place_of]
+    chosen = [wanted] if wanted else [item for item in selection.selected(folder) if item in place_of]
     if not chosen:
         st.caption(":material/lasso_select: Lasso or click points, or find an image by name: it and its nearest neighbours "
                    "will be here.")
@@ -69,14 +82,14 @@ with right:
         with st.container(height=520, border=False):
             looked_at = st.selectbox("Neighbours of", chosen, format_func=visible)
             row = place_of[looked_at]
-            near = _spaces.neighbors(space, row, NEAREST)
+            near = space_tables.neighbors(space, row, NEAREST)
             n_same = sum(space.label[item] == space.label[row] for item in near)
             st.caption(f"{n_same} of the {len(near)} nearest are {plain(space.label[row], LONGEST)} too." if len(near) else
                        "No image of this split lies outside its own group.")
-            _strips.strip(folder, space.sample_id[near].tolist(), space.label[near].tolist(), space.label[row])
+            image_strips.strip(folder, space.sample_id[near].tolist(), space.label[near].tolist(), space.label[row])
             captions = [" · cluster ".join([space.label[place_of[item]], *([space.classes[space.cluster[place_of[item]]]]
                                                                             if space.cluster[place_of[item]] >= 0 else [])])
                         for item in chosen]
-            _spaces.gallery(folder, chosen, captions, columns=4, most=16)
+            sample_images.gallery(folder, chosen, captions, columns=4, most=16)
 
-_query.draw(folder, (folder / name,), (name,), split)
+own_images.draw(folder, (folder / name,), (name,), split)

@@ -7,19 +7,19 @@ import streamlit as st
 from core.experiments import best, directory, filenames
 from core.inference import exports, usage
 from core.results import scoring
-from pages import _selections, _shared
-from pages._text import plain
+from pages.parts import address, experiment_picker, file_stamp, run_words, screen, selection_bar
+from pages.parts.text import plain
 
-_shared.enter(__file__)
+screen.enter(__file__)
 
-_shared.require_experiment("Embeddings to download")
+experiment_picker.require("Embeddings to download")
 headline = st.container()
 pickers = st.columns(2)
 with pickers[0]:
-    folder = _shared.pick_experiment()
-done = _shared.finished_runs(folder, "Embeddings to download")
+    folder = experiment_picker.pick()
+done = experiment_picker.finished_runs(folder, "Embeddings to download")
 with pickers[1]:
-    name = _shared.pick("Run", done, "run", default=len(done) - 1)
+    name = address.pick("Run", done, "run", default=len(done) - 1)
 path = folder / name / filenames.EMBEDDINGS
 
 
@@ -38,7 +38,7 @@ def _values(path_: str, modified: int, size: int) -> dict:
 def _weights_to_take(weights: Path, file: str) -> None:
     """The encoder's weights to download, and the code that embeds with them; or why they cannot be taken."""
     try:
-        values = _values(*_shared.stamp(weights)) if weights.is_file() else exports.verified_weights(weights.parent)[1]
+        values = _values(*file_stamp.stamp(weights)) if weights.is_file() else exports.verified_weights(weights.parent)[1]
     except ValueError as error:
         st.error(f"{plain(error)}.", icon=":material/error:")
         return
@@ -55,9 +55,9 @@ def _weights_to_take(weights: Path, file: str) -> None:
     st.caption(exact)
 
 
-n_rows, width, normalization = _described(*_shared.stamp(path))
+n_rows, width, normalization = _described(*file_stamp.stamp(path))
 with headline:
-    _shared.leak_note([directory.read_run(folder / name)])
+    run_words.leak_note([directory.read_run(folder / name)])
 headline.header(f"{n_rows:,} images × {width} dimensions, verified and ready to take along.")
 
 table_tab, weights_tab, page_tab = st.tabs(["Embeddings (Parquet)", "Encoder (safetensors, ONNX)", "One page (HTML)"])
@@ -66,14 +66,14 @@ with table_tab:
     unit = "of length 1" if normalization == "l2" else "as the encoder gives them"
     st.write(f"Every image with its class, split, group, K-means cluster, 2D place and vector ({unit}), and how it was made. "
              f"{path.stat().st_size / 1e6:.1f} MB; anything that reads Parquet opens it.")
-    chosen, word = _selections.pick(folder, n_rows)
+    chosen, word = selection_bar.pick(folder, n_rows)
     with st.container(horizontal=True):
         if chosen is None:
             with path.open("rb") as content:
                 st.download_button("Download Parquet", content, file, "application/vnd.apache.parquet", type="primary",
                                    icon=":material/download:", on_click="ignore")
         else:
-            _selections.take_along(folder, {name: path}, chosen, word)
+            selection_bar.take_along(folder, {name: path}, chosen, word)
     st.code(f"""import numpy as np
 import pandas as pd
 

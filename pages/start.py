@@ -4,20 +4,20 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages import _shared
-from pages._text import plain
+from pages.parts import actions, experiment_picker, roots, run_words, screen
+from pages.parts.text import plain
 
-_shared.enter(__file__)
+screen.enter(__file__)
 
 st.title("Which embedding is better for your images?")
-if not _shared.has_experiments():
+if not experiment_picker.has_experiments():
     st.write("Nothing trained yet. The demo trains a classifier and a contrastive encoder on handwritten digits and "
              "compares them, in about two minutes.")
 with st.container(horizontal=True):
-    _shared.demo_button()
+    actions.demo_button()
     if st.button("New experiment", icon=":material/add:"):
         st.switch_page("pages/train.py")
-if not _shared.has_experiments():
+if not experiment_picker.has_experiments():
     st.stop()
 
 from core.experiments import directory, filenames  # noqa: E402 - after the first screen has been drawn
@@ -38,7 +38,7 @@ def _row(found: Overview) -> None:
         name.markdown(plain(found.name))
     if found.is_leaky:
         name.markdown(":red[:material/warning: holds runs that leak]")
-    state.write(_shared.state_text(found.state))
+    state.write(run_words.state_text(found.state))
     with said:
         _say(found)
     with act.container(horizontal=True, horizontal_alignment="right"):
@@ -48,7 +48,7 @@ def _row(found: Overview) -> None:
 def _say(found: Overview) -> None:
     if found.state in control.UNFINISHED:
         position = overview.position(found)
-        st.write(_shared.progress_text(found.progress) if position is None else f"number {position} in the queue")
+        st.write(run_words.progress_text(found.progress) if position is None else f"number {position} in the queue")
     elif found.state == "completed":
         st.write(plain(found.sentence))
     elif found.state == "failed":
@@ -63,7 +63,7 @@ def _say(found: Overview) -> None:
 
 
 def _act(found: Overview) -> None:
-    key = _shared.as_key(found.folder)
+    key = actions.as_key(found.folder)
     if found.state in control.UNFINISHED:
         if st.button("Stop", key=f"stop-{key}", icon=":material/stop:"):
             control.stop(directory.runs(found.folder))
@@ -71,8 +71,8 @@ def _act(found: Overview) -> None:
         return
     if found.is_readable and (found.state != "completed" or found.damage) and st.button(
             "Resume", key=f"resume-{key}", icon=":material/replay:"):
-        _shared.resume(directory.runs(found.folder))
-    _shared.delete_button(found.folder, key)
+        actions.resume(directory.runs(found.folder))
+    actions.delete_button(found.folder, key)
 
 
 def _listed(folders: list[Path]) -> list[Path]:
@@ -86,7 +86,7 @@ def _listed(folders: list[Path]) -> list[Path]:
     found = [overview.read(folder) for folder in matching[(page - 1) * A_PAGE:page * A_PAGE]]
     if not found:
         return []
-    lines = [{"experiment": visible(item.name), "state": _shared.STATE_WORDS.get(item.state, item.state),
+    lines = [{"experiment": visible(item.name), "state": run_words.STATE_WORDS.get(item.state, item.state),
               "finding": visible("; ".join(item.damage) or item.sentence)} for item in found]
     chosen = st.dataframe(lines, hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row",
                           key=f"experiments-{page}-{word}",
@@ -99,14 +99,14 @@ def _is_busy(folders: list[Path]) -> bool:
     return any((folder / filenames.WORKER).exists() and control.is_worker_alive(folder) for folder in folders)
 
 
-folders = directory.experiments(_shared.checkpoints_root())
+folders = directory.experiments(roots.checkpoints_root())
 is_busy = _is_busy(folders)
 
 
-@_shared.fragment(run_every=2 if is_busy else None)
+@screen.fragment(run_every=2 if is_busy else None)
 def _experiments(was_busy: bool, known: list[list[Path]]) -> None:
-    folders = known.pop() if known else directory.experiments(_shared.checkpoints_root())  # known when drawn with the screen
-    for error in device_queue.damaged(_shared.checkpoints_root()):
+    folders = known.pop() if known else directory.experiments(roots.checkpoints_root())  # known when drawn with the screen
+    for error in device_queue.damaged(roots.checkpoints_root()):
         st.caption(f":material/report: {plain(str(error))}")
     for folder in folders if len(folders) <= A_PAGE else _listed(folders):
         _row(overview.read(folder))

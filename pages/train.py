@@ -15,10 +15,10 @@ from core.experiments import directory, planning, preflight
 from core.jobs import launch
 from core.objectives import OBJECTIVES, Objective
 from core.quantities import duration
-from pages import _address, _datasets, _shared
-from pages._text import plain
+from pages.parts import address, dataset_form, roots, run_words, screen
+from pages.parts.text import plain
 
-_shared.enter(__file__)
+screen.enter(__file__)
 
 _BUDGET, _BATCH = BudgetConfig.model_fields, BatchConfig.model_fields
 COUNTS_HELP = "Several, with commas; 'all' is every training image."
@@ -74,9 +74,9 @@ def _numbers(text: str, words: tuple[str, ...] = ()) -> list:
 
 def _base() -> ExperimentConfig | None:
     """The experiment whose settings this one takes, if the address names one."""
-    name = _address.get("from")
+    name = address.get("from")
     try:
-        return directory.read_config(directory.find(_shared.checkpoints_root(), name)) if name else None
+        return directory.read_config(directory.find(roots.checkpoints_root(), name)) if name else None
     except (ConfigError, ValueError, OSError) as error:
         st.error(plain(error), icon=":material/error:")
         return None
@@ -90,7 +90,7 @@ def _form_like(base: ExperimentConfig) -> dict | None:
             st.query_params.clear()
             st.rerun()
     if "curve" in st.query_params:
-        scanned = _datasets.scan(base.dataset)
+        scanned = dataset_form.scan(base.dataset)
         if scanned is None:
             return None
         try:
@@ -98,7 +98,7 @@ def _form_like(base: ExperimentConfig) -> dict | None:
         except ValueError as error:
             st.error(f"Cannot work: {plain(error)}.", icon=":material/error:")
             return None
-    name = st.text_input("Name", directory.free_name(_shared.checkpoints_root(), f"{base.name[:57]}-curve"), key="like-name")
+    name = st.text_input("Name", directory.free_name(roots.checkpoints_root(), f"{base.name[:57]}-curve"), key="like-name")
     first, second, third = st.columns(3)
     counts = first.text_input("Images per class", ", ".join(map(str, base.images_per_class)), help=COUNTS_HELP)
     seeds = second.text_input("Seeds", ", ".join(map(str, base.seeds)), help=SEEDS_HELP)
@@ -115,10 +115,10 @@ def _form_like(base: ExperimentConfig) -> dict | None:
 
 def _fill_in_curve(values: dict, is_digits: bool) -> None:
     """Fills the form with a low-data curve of the dataset; says what stands against it."""
-    _address.press()
+    address.press()
     try:
         config = configuration.parse({**values, "images_per_class": ["all"]})
-        scanned = _datasets.scan(config.dataset)
+        scanned = dataset_form.scan(config.dataset)
         curve = planning.low_data(config, scanned) if scanned is not None else None
     except (ConfigError, ValueError, OSError) as error:
         st.session_state["curve-refused"] = str(error)
@@ -159,8 +159,8 @@ def _classes(text: str) -> int | list[str]:
 
 
 def _form() -> dict | None:
-    name = st.text_input("Name", directory.free_name(_shared.checkpoints_root(), "experiment"), key="train-name")
-    dataset = _datasets.pick_dataset()
+    name = st.text_input("Name", directory.free_name(roots.checkpoints_root(), "experiment"), key="train-name")
+    dataset = dataset_form.pick_dataset()
     is_digits = dataset is None or dataset.source == "digits"
     filled = _filled(is_digits)
     number = filled["number"]
@@ -260,7 +260,7 @@ def _options(text: str) -> dict[str, object]:
 
 
 def _show_plan(checked: planning.Plan) -> None:
-    config, ahead = checked.config, preflight.look_ahead(checked, _shared.checkpoints_root())
+    config, ahead = checked.config, preflight.look_ahead(checked, roots.checkpoints_root())
     st.markdown(f"**{checked.n_trained} runs** · {ahead.images:,} images each, in {ahead.steps:,} steps")
     views = " × 2 views" if config.training.views > 1 else ""
     st.markdown(f"Batch **{ahead.images_per_step}** = {ahead.batch.classes} classes × {ahead.batch.samples}{views}: "
@@ -299,7 +299,7 @@ def _show_plan(checked: planning.Plan) -> None:
         st.caption(plain(line))
     if checked.manifest.unreadable:
         st.caption(f":orange[Left out: {len(checked.manifest.unreadable):,}; the Data screen names them.]")
-    _shared.leak_note(config.runs())
+    run_words.leak_note(config.runs())
     if len(config.objectives) < 2:
         st.warning("One objective gives nothing to compare; choose two or more.", icon=":material/warning:")
     if len(config.seeds) < 3:
@@ -319,7 +319,7 @@ with plan:
     else:
         try:
             config = configuration.parse(values)
-            scanned = _datasets.scan(config.dataset)
+            scanned = dataset_form.scan(config.dataset)
             checked = planning.plan(config, scanned=scanned) if scanned is not None else None
         except (ConfigError, ValueError, OSError) as error:
             st.error(f"Cannot work: {plain(error)}.", icon=":material/error:")
@@ -328,7 +328,7 @@ with plan:
         if st.button("Start", type="primary", icon=":material/play_arrow:", width="stretch"):
             try:
                 with st.spinner("Checking the encoder …"):
-                    folder = launch.start(checked, _shared.checkpoints_root(), _shared.data_root())
+                    folder = launch.start(checked, roots.checkpoints_root(), roots.data_root())
             except (ValueError, OSError) as error:
                 st.error(plain(error), icon=":material/error:")
             else:

@@ -11,15 +11,15 @@ from core.config import RunConfig, arm_label
 from core.experiments import best, directory, filenames, film, trials
 from core.jobs import control, device_queue, overview
 from core.report import figures, palette
-from pages import _moved, _shared
-from pages._text import lines, plain
+from pages.parts import actions, experiment_picker, file_stamp, moved_images, run_words, screen
+from pages.parts.text import lines, plain
 
-_shared.enter(__file__)
+screen.enter(__file__)
 
-_shared.require_experiment("Curves, and both spaces as they form,")
+experiment_picker.require("Curves, and both spaces as they form,")
 live = st.container()
 with st.container(width=320):
-    folder = _shared.pick_experiment()
+    folder = experiment_picker.pick()
 config = directory.read_config(folder)
 classes = tuple(directory.experiment(folder)["classes"])
 LETTERS = "ABCDEFGHIJ"
@@ -46,7 +46,7 @@ def _space(frame: tuple[str, int, int], names: tuple[str, ...], extent: tuple[tu
 def _headline(progress: control.Progress) -> str:
     match progress.state:
         case "running":
-            return f"Training: {_shared.progress_text(progress)}"
+            return f"Training: {run_words.progress_text(progress)}"
         case "queued":
             position = device_queue.position(folder)
             return "Starting" if position is None else f"Waiting for the device: number {position} in the queue"
@@ -95,8 +95,8 @@ def _frames(runs: list[RunConfig], epoch: int | None) -> dict[str, tuple[int, tu
         paths = directory.snapshots(folder / run.name)
         if paths:
             shown = epoch if epoch in paths else max(paths)
-            with _shared.in_words():
-                frame = _shared.stamp(paths[shown])
+            with screen.in_words():
+                frame = file_stamp.stamp(paths[shown])
                 _frame(*frame)
                 frames[run.name] = shown, frame
     return frames
@@ -123,16 +123,16 @@ def _draw_film(run: RunConfig, frame: tuple[int, tuple[str, int, int]] | None,
                extent: tuple[tuple[float, float], ...]) -> None:
     number = config.arms.index(arm_label(run.objective))
     status = control.derived_status(folder / run.name)
-    st.markdown(f"**{LETTERS[number]} · {plain(arm_label(run.objective))}**{_shared.leak_mark(run)}")
+    st.markdown(f"**{LETTERS[number]} · {plain(arm_label(run.objective))}**{run_words.leak_mark(run)}")
     if frame is None:
-        st.caption(f"{_shared.state_text(status.state)} · Its space will be here in a moment. {plain(status.phase)}")
+        st.caption(f"{run_words.state_text(status.state)} · Its space will be here in a moment. {plain(status.phase)}")
         return
     shown, stamp = frame
     score = next((f" · MAP@R {100 * record['validation_map_at_r']:.1f}"
                   for record in directory.read_records(folder / run.name)
                   if record["epoch"] == shown and "validation_map_at_r" in record), "")
     notes = f"{score}{_lr_note(run)}{_best_note(run)}"
-    st.caption(f"{_shared.state_text(status.state)} · epoch {shown} of {run.budget.epochs}{notes}",
+    st.caption(f"{run_words.state_text(status.state)} · epoch {shown} of {run.budget.epochs}{notes}",
                help="MAP@R on validation images, those of the film.")
     st.plotly_chart(_space(stamp, classes, extent), key=f"film-{number}", config={"displayModeBar": False})
 
@@ -196,15 +196,15 @@ def _draw_runs() -> None:
     for run in config.runs():
         status = control.derived_status(folder / run.name)
         text, act = st.columns([8, 2], vertical_alignment="center")
-        name = f"{plain(run.name)}{_shared.leak_mark(run)}"
-        text.markdown(" · ".join(filter(None, (_shared.state_text(status.state), name, plain(status.message or status.phase),
+        name = f"{plain(run.name)}{run_words.leak_mark(run)}"
+        text.markdown(" · ".join(filter(None, (run_words.state_text(status.state), name, plain(status.message or status.phase),
                                                best.words(folder / run.name)))))
         with act:
             if status.state in ("queued", "running") and run.is_trained:
                 if st.button("Stop", key=f"stop-{run.name}", icon=":material/stop:"):
                     control.stop([folder / run.name])
             elif status.state in control.RESUMABLE and st.button("Resume", key=f"resume-{run.name}", icon=":material/replay:"):
-                _shared.resume([folder / run.name])
+                actions.resume([folder / run.name])
 
 
 def _draw_log() -> None:
@@ -221,7 +221,7 @@ def _draw_actions(state: str) -> None:
             control.stop(directory.runs(folder))
             st.toast("Stopping after the step in hand; what is done is kept.")
     elif state != "completed" and halt.button("Resume all", icon=":material/replay:", type="primary"):
-        _shared.resume(directory.runs(folder))
+        actions.resume(directory.runs(folder))
     has_results = any((folder / run.name / filenames.SCORES).is_file() for run in config.runs() if run.is_trained)
     if has_results:  # a link: a page that a fragment switches to is left empty where the fragment was just drawn anew
         compare.page_link("pages/compare.py", label="**Compare**" if state == "completed" else "Compare",
@@ -231,7 +231,7 @@ def _draw_actions(state: str) -> None:
 is_alive = control.is_worker_alive(folder)
 
 
-@_shared.fragment(run_every=1.0 if is_alive else None)
+@screen.fragment(run_every=1.0 if is_alive else None)
 def _live(was_alive: bool) -> None:
     progress = control.progress(folder)
     st.header(_headline(progress))
@@ -253,7 +253,7 @@ def _live(was_alive: bool) -> None:
 
 
 with live:
-    _moved.offer_place(folder)
+    moved_images.offer_place(folder)
     _live(is_alive)
 with st.expander("Every run"):
     _draw_runs()

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,11 @@ MODULES = sorted(".".join(path.relative_to(PROJECT).with_suffix("").parts) for p
                  if path.name != "__init__.py")
 WITH_TORCH = {"core.jobs.series", "core.jobs.execution", "core.inference.embedding"}  # and training
 TORCH_FREE = [name for name in MODULES if name.split(".")[1] not in ("training", "benchmark") and name not in WITH_TORCH]
-PAGES = sorted((PROJECT / "pages").glob("*.py"))
+SCREENS = sorted((PROJECT / "pages").glob("*.py"))
+PARTS = sorted((PROJECT / "pages" / "parts").glob("*.py"))
 
 
+@cache
 def loaded_after(statement: str) -> set[str]:
     """Top-level and dotted names in sys.modules of a fresh interpreter that ran a statement."""
     code = f"import sys\n{statement}\nprint('\\n'.join(sys.modules))"
@@ -79,9 +82,14 @@ def test_no_package_imports_one_above_it() -> None:
     assert set(package_graph.PACKAGES[1:]) == {path.parent.name for path in (PROJECT / "core").glob("*/__init__.py")}
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
-def test_pages_reach_neither_training_nor_each_other(path: Path) -> None:
-    screens = {f"pages.{other.stem}" for other in PAGES if not other.stem.startswith("_")}
+def test_pages_holds_the_screens_of_the_navigation_and_nothing_else() -> None:
+    frame = (PROJECT / "streamlit_app.py").read_text(encoding="utf-8")
+    assert {path.stem for path in SCREENS} == set(re.findall(r'st\.Page\("pages/(\w+)\.py"', frame))
+
+
+@pytest.mark.parametrize("path", SCREENS + PARTS, ids=lambda path: path.stem)
+def test_pages_reach_neither_training_nor_screens(path: Path) -> None:
+    screens = {f"pages.{other.stem}" for other in SCREENS}
     imported = imports_of(path)
     forbidden = ("torch", "timm", "torchvision", "core.training", "core.jobs.worker", "core.jobs.series",
                  "core.jobs.execution", "core.inference.embedding", "umap")
@@ -160,7 +168,7 @@ def test_every_link_of_readme_and_docs_leads_somewhere(page: Path) -> None:
             assert anchor in {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}, target
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SCREENS + PARTS, ids=lambda path: path.stem)
 def test_no_fragment_switches_the_page(path: Path) -> None:
     """It would leave the next screen empty where the fragment's own timer asks for it once more meanwhile."""
     functions = {node.name: node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))

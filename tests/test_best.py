@@ -10,8 +10,8 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-import main
 from core.analysis import table as tables
+from core.cli import follow
 from core.experiments import best, directory
 from core.inference import embedding
 from core.report import gathering
@@ -65,9 +65,9 @@ def test_the_verdict_says_so_of_each_arm(harmed: Path) -> None:
 def test_the_command_line_and_the_report_say_so(harmed: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     from argparse import Namespace
 
-    main._conclude(harmed, Namespace(json=False))
+    follow.conclude(harmed, Namespace(json=False))
     assert capsys.readouterr().out.count(SAID) == 1
-    assert "best: epoch 0, the encoder before training" in main._last_score(harmed / NAME)
+    assert "best: epoch 0, the encoder before training" in follow.last_score(harmed / NAME)
     gathering.write(harmed, tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text(encoding="utf-8").count(SAID) == 1
 

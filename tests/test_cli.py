@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 import main
 from core import experiment_file
 from core.analysis.metrics import SHORT
+from core.cli import output
 from core.experiments import directory
 from tests.conftest import TINY
 from tests.waiting import DEADLINE
@@ -292,5 +293,5 @@ def test_counts_say_which_gaps_of_a_published_table_are_real(tmp_path: Path) -> 
 
 
 def test_a_name_neither_steers_the_terminal_nor_begins_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    main._say("left out \x1b]0;title\x07\x1b[31mred\nline two \u202eleft: no image")
+    output.say("left out \x1b]0;title\x07\x1b[31mred\nline two \u202eleft: no image")
     assert capsys.readouterr().out == "left out \\x1b]0;title\\x07\\x1b[31mred\\nline two \\u202eleft: no image\n"

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 from starlette.datastructures import Headers
 
-from pages._door import refusal
+from pages.parts.door import refusal
 from tests.browsing import Server
 from tests.waiting import DEADLINE
 

@@ -43,8 +43,8 @@ for number in range(6):
     Image.new("RGB", (20, 20), (40 * number, 0, 0)).save(root / f"{'cat' if number % 2 else 'dog'}_{number}.png")
 manifest = planning.scan(DatasetConfig(source="prefix", root=str(root)))
 assert manifest.counts() == {"cat": 3, "dog": 3}
-from pages import _datasets
-assert set(_datasets.ROOTS) < set(_datasets.TITLES)
+from pages.parts import dataset_form
+assert set(dataset_form.ROOTS) < set(dataset_form.TITLES)
 """,
     "A screen": """
 import os

@@ -138,9 +138,9 @@ def test_train_holds_classes_out_and_says_what_batch_would_fit(screen) -> None:
 
 
 def test_the_command_line_prints_the_open_sets_table_and_sentence(shown: Path, capsys: pytest.CaptureFixture) -> None:
-    import main
+    from core.cli import follow
 
-    main._conclude(shown, argparse.Namespace(json=False))
+    follow.conclude(shown, argparse.Namespace(json=False))
     closed, _, open_set = capsys.readouterr().out.partition("test images; ")
     found = directory.read_json(shown / "verdict.json")
     n_open = len(directory.read_manifest(shown).indices("open"))

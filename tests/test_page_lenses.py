@@ -11,7 +11,7 @@ from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.experiments import directory, planning
 from core.results import scoring
-from pages import _spaces, _strips
+from pages.parts import image_strips, sample_images
 from tests import conftest
 
 RUNS = ("classification-15-seed0", "supcon-15-seed0")
@@ -85,9 +85,9 @@ def test_images_of_cells_and_strips_are_their_samples_own(tmp_path: Path) -> Non
     for row in range(10):
         for column in range(10):
             for sample_id in manifest.sample_id[changes.cell(cluster, label_id, row, column)].tolist():
-                picture = _spaces.image(folder, sample_id)
+                picture = sample_images.image(folder, sample_id)
                 assert picture.getpixel((50, 50)) == number_of(sample_id)
-                assert _strips.framed(folder, sample_id).getpixel((40, 40)) == number_of(sample_id)
+                assert image_strips.framed(folder, sample_id).getpixel((40, 40)) == number_of(sample_id)
                 assert manifest.label[manifest.sample_id == sample_id] == f"class{row}"
                 seen.add(sample_id)
     assert len(seen) == 500

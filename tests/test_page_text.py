@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.visible import visible
-from pages._text import plain
+from pages.parts.text import plain
 
 PAGES = sorted((Path(__file__).resolve().parents[1] / "pages").glob("*.py"))
 

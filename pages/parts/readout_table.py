@@ -1,4 +1,4 @@
-"""The same readout, all ways, on Compare: every arm at the pooled features, the projection and the logits. Not a screen."""
+"""The same readout, all ways, on Compare: every arm at the pooled features, the projection and the logits."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from core.analysis.metrics import METRICS
 from core.config import ExperimentConfig
 from core.quantities import percent
 from core.results import readouts
-from pages._text import plain
+from pages.parts.text import plain
 
 
 def draw(folder: Path, config: ExperimentConfig, images_per_class: int | str, a: str, b: str) -> None:

@@ -1,4 +1,4 @@
-"""What points can be coloured by: the class, where K-means puts them, who finds them right, any column. Not a screen."""
+"""What points can be coloured by: the class, where K-means puts them, who finds them right, any column."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +11,8 @@ from core.analysis.table import EmbeddingTable
 from core.experiments import filenames
 from core.report import palette
 from core.results import scoring
-from pages import _scatter, _shared
-from pages._scatter import Color
+from pages.parts import file_stamp, scatter
+from pages.parts.scatter import Color
 
 RIGHT, WRONG = "#0072B2", "#D55E00"
 NEITHER, BOTH = "#B01060", "#8A94A0"
@@ -46,29 +46,29 @@ def color(name: str, spaces: list[EmbeddingTable], runs: list[Path], titles: tup
     classes = spaces[0].classes
     match name:
         case "label":
-            return _scatter.by_category("class", [spaces[0].label_id], classes, is_label=True)
+            return scatter.by_category("class", [spaces[0].label_id], classes, is_label=True)
         case "cluster":
-            return _scatter.by_category("cluster matched to", [space.cluster for space in spaces], classes)
+            return scatter.by_category("cluster matched to", [space.cluster for space in spaces], classes)
         case "right or wrong":
             values = [np.where(np.isnan(hit), -1, 1 - np.nan_to_num(hit)) for hit in _per_sample("knn_accuracy", spaces, runs)]
-            return _scatter.by_category("k-NN", values, ("right by k-NN", "wrong by k-NN"), [RIGHT, WRONG])
+            return scatter.by_category("k-NN", values, ("right by k-NN", "wrong by k-NN"), [RIGHT, WRONG])
         case "won or lost":
             a, b = _per_sample("knn_accuracy", spaces, runs)
             both = np.where(np.isnan(a) | np.isnan(b), -1, 2 * (1 - np.nan_to_num(a)) + 1 - np.nan_to_num(b))
             names = ("both right", f"only A right ({titles[0]})", f"only B right ({titles[1]})", "both wrong")
-            return _scatter.by_category("k-NN", [both], names, [BOTH, palette.ARM_A, palette.ARM_B, NEITHER])
+            return scatter.by_category("k-NN", [both], names, [BOTH, palette.ARM_A, palette.ARM_B, NEITHER])
         case "split" | "group":
             names, place = np.unique(getattr(spaces[0], name).astype(str), return_inverse=True)
-            return _scatter.by_category(name, [place], tuple(names.tolist()))
+            return scatter.by_category(name, [place], tuple(names.tolist()))
     if name in TRUST:
-        return _scatter.by_number(name, list(trust(name)))
+        return scatter.by_number(name, list(trust(name)))
     metric = next(key for key in _NUMBERS if METRICS[key].title == name)
-    return _scatter.by_number(name, _per_sample(metric, spaces, runs))
+    return scatter.by_number(name, _per_sample(metric, spaces, runs))
 
 
 def _per_sample(metric: str, spaces: list[EmbeddingTable], runs: list[Path]) -> list[np.ndarray]:
     """A metric of each sample of each space, shape (n,), float64; nan for samples that were not tested."""
-    return [_scores(_shared.stamp(run / filenames.SCORES), metric, space) for run, space in zip(runs, spaces)]
+    return [_scores(file_stamp.stamp(run / filenames.SCORES), metric, space) for run, space in zip(runs, spaces)]
 
 
 def _scores(stamp: tuple[str, int, int], metric: str, space: EmbeddingTable) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Where to look first: class pairs, neighbourhoods and labels that deserve a look, each one click away. Not a screen."""
+"""Where to look first: class pairs, neighbourhoods and labels that deserve a look, each one click away."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ import streamlit as st
 from core.analysis import changes, suggestions
 from core.analysis.suggestions import ChangedPair, Doubts
 from core.experiments import filenames
-from pages import _confusion, _shared, _spaces, _strips
-from pages._text import LONGEST, plain
+from pages.parts import file_stamp, image_strips, kmeans_confusion, selection, space_tables
+from pages.parts.text import LONGEST, plain
 
 PAIRS = 5  # suggested of each kind
 IMAGES = 12
@@ -24,7 +24,7 @@ def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
         runs: folders of A and B.
         names: what A and B are called.
     """
-    stamps = tuple(_shared.stamp(run / filenames.EMBEDDINGS) for run in runs)
+    stamps = tuple(file_stamp.stamp(run / filenames.EMBEDDINGS) for run in runs)
     st.subheader("Where to look first", help=f"A is {plain(names[0])}, B {plain(names[1])}. From the full dimension; "
                  "suggestions, no verdicts.")
     left, middle, right = st.columns(3)
@@ -39,7 +39,7 @@ def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
 def _pairs(folder: Path, runs: tuple[Path, Path], stamps: tuple) -> None:
     st.markdown("**Classes that changed most**", help="Pairs of classes by how many more, or fewer, of their test images lie "
                 "in each other's K-means cluster in B than in A.")
-    a, b = _spaces.shared_of(stamps, "test")
+    a, b = space_tables.shared_of(stamps, "test")
     found = _changed(stamps)
     if not found:
         st.caption("No pair of classes is confused more in one space than in the other.")
@@ -57,8 +57,8 @@ def _pairs(folder: Path, runs: tuple[Path, Path], stamps: tuple) -> None:
 def _open_cell(folder: Path, runs: tuple[Path, Path], cell: tuple[int, int], sample_ids: list[str]) -> None:
     st.session_state["view"] = "confusion"
     st.session_state["confusion-view"] = "B − A"
-    _confusion.choose(folder, runs, "B − A", *cell)
-    _spaces.select(folder, sample_ids)
+    kmeans_confusion.choose(folder, runs, "B − A", *cell)
+    selection.select(folder, sample_ids)
 
 
 def _neighborhoods(folder: Path, stamps: tuple) -> None:
@@ -66,8 +66,8 @@ def _neighborhoods(folder: Path, stamps: tuple) -> None:
     st.markdown("**Neighbourhoods that changed most**", help=f"Test images by how few of their {_K} nearest test images in A "
                 "are still among them in B, images of their own group left out.")
     st.button(f"Mark these {len(sample_ids)}", key="look-neighborhoods", icon=":material/select_all:", width="stretch",
-              on_click=_spaces.select, args=(folder, sample_ids))
-    _strips.strip(folder, sample_ids, [f"{label} · {100 * share:.0f} %" for label, share in zip(labels, kept)])
+              on_click=selection.select, args=(folder, sample_ids))
+    image_strips.strip(folder, sample_ids, [f"{label} · {100 * share:.0f} %" for label, share in zip(labels, kept)])
     st.caption("Class, and share of neighbours kept.")
 
 
@@ -75,27 +75,27 @@ def _doubts(folder: Path, stamps: tuple) -> None:
     st.markdown("**Labels to doubt**", help=f"Images whose {_K} nearest others outside their own group, in the whole dataset, "
                 "call them by another label than their own, the same in both spaces; the most certain first. A space that was "
                 "trained on a wrong label may have learnt it.")
-    space = _spaces.table(Path(stamps[0][0]))
+    space = space_tables.table(Path(stamps[0][0]))
     found, ids, labels = _doubtful(stamps)
     if not len(found.rows):
         st.caption("Both spaces contradict no label with one voice.")
         return
     shown = ids[:IMAGES]
     st.button(f"Mark all {len(ids):,}", key="look-doubts", icon=":material/select_all:", width="stretch",
-              on_click=_spaces.select, args=(folder, ids))
-    _strips.strip(folder, shown, [f"{label} → {space.classes[called]}" for label, called in zip(labels, found.called)])
+              on_click=selection.select, args=(folder, ids))
+    image_strips.strip(folder, shown, [f"{label} → {space.classes[called]}" for label, called in zip(labels, found.called)])
     st.caption("Label → what both spaces would call it. Only test images can be marked in the plots above.")
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _changed(stamps: tuple) -> list[ChangedPair]:
-    a, b = _spaces.shared_of(stamps, "test")
+    a, b = space_tables.shared_of(stamps, "test")
     return suggestions.changed_pairs(a.cluster, b.cluster, a.label_id, len(a.classes))
 
 
 @st.cache_resource(max_entries=8, show_spinner="Comparing neighbourhoods …")
 def _moved(stamps: tuple) -> tuple[list[str], list[str], list[float]]:
-    a, b = _spaces.shared_of(stamps, "test")
+    a, b = space_tables.shared_of(stamps, "test")
     rows, kept = suggestions.moved_neighborhoods(a.embedding, b.embedding, _K, a.group, a.sample_id)
     rows = rows[:IMAGES]
     return a.sample_id[rows].tolist(), a.label[rows].tolist(), kept[:IMAGES].tolist()
@@ -103,7 +103,7 @@ def _moved(stamps: tuple) -> tuple[list[str], list[str], list[float]]:
 
 @st.cache_resource(max_entries=8, show_spinner="Asking neighbours …")
 def _doubtful(stamps: tuple) -> tuple[Doubts, list[str], list[str]]:
-    a, b = _spaces.shared_of(stamps, "all")
+    a, b = space_tables.shared_of(stamps, "all")
     found = suggestions.doubtful_labels(a.embedding, b.embedding, a.label_id, len(a.classes), _K, a.group,
                                         a.sample_id)
     return found, a.sample_id[found.rows].tolist(), a.label[found.rows].tolist()

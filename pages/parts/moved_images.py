@@ -1,4 +1,4 @@
-"""Where an experiment's images are missing: a field for the place they were moved to. Not a screen."""
+"""Where an experiment's images are missing: a field for the place they were moved to."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.experiments import directory
 from core.jobs import control, relocation
-from pages._text import plain
+from pages.parts.text import plain
 
 
 def offer_place(folder: Path) -> None:

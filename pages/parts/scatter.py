@@ -1,6 +1,6 @@
 """One or two spaces as points, drawn by our own canvas: what is picked or hovered in one stands out in the other at once.
 
-Points travel to a browser once; every rerun after that carries only what changed. Not a screen.
+Points travel to a browser once; every rerun after that carries only what changed.
 """
 
 import base64
@@ -21,7 +21,7 @@ MOST = 1_000_000  # points drawn in a space; an even draw of more, which the plo
 MANY = 50_000  # points from which one asks whether all are drawn
 SHAPES_FROM = 9  # classes from which shape tells them apart beside colour
 _MISSING = 65535  # the category of a sample without a value
-_FILES = Path(__file__).with_name("scatter")
+_FILES = Path(__file__).parents[1] / "scatter"
 
 
 class Card(TypedDict):

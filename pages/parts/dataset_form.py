@@ -1,4 +1,4 @@
-"""Choosing a dataset and scanning it, for the screens that begin with one. Not a screen."""
+"""Choosing a dataset and scanning it, for the screens that begin with one."""
 
 import subprocess
 import sys
@@ -16,8 +16,8 @@ from core.config import DatasetConfig
 from core.data import sources
 from core.data.manifest import Manifest
 from core.experiments import planning
-from pages import _address, _shared
-from pages._text import plain
+from pages.parts import address, roots
+from pages.parts.text import plain
 
 TITLES = {"digits": "Digits (built in)", "folder": "Class folders", "table": "Table",
           "oxford_pet": "Oxford-IIIT Pet", "defungi": "DeFungi"}
@@ -35,43 +35,43 @@ CLASSES = {"": "as the folders say", "top": "the top folders", "leaf": "the inne
 
 def pick_dataset() -> DatasetConfig | None:
     """The digits or images in files; None, with a word on what is missing, until a folder or table is named."""
-    source = st.segmented_control("Dataset", list(TITLES), default=_address.choose("source", list(TITLES)) or "digits",
-                                  required=True, key="dataset-source", format_func=TITLES.get, on_change=_address.press)
-    _address.put("source", source)
+    source = st.segmented_control("Dataset", list(TITLES), default=address.choose("source", list(TITLES)) or "digits",
+                                  required=True, key="dataset-source", format_func=TITLES.get, on_change=address.press)
+    address.put("source", source)
     if source == "digits":
         return DatasetConfig()
     title, example, text = ROOTS[source]
-    root = st.text_input(title, _address.get("root"), key="dataset-root", placeholder=example, help=text,
-                         on_change=_address.press)
-    _address.put("root", root)
+    root = st.text_input(title, address.get("root"), key="dataset-root", placeholder=example, help=text,
+                         on_change=address.press)
+    address.put("root", root)
     group_by, classes = "", None
     first, second, third, fourth = st.columns([3, 2, 2, 2])
     if source == "folder":
-        group_by = first.text_input("Group by (optional)", _address.get("group_by"), key="dataset-group",
-                                    on_change=_address.press,
+        group_by = first.text_input("Group by (optional)", address.get("group_by"), key="dataset-group",
+                                    on_change=address.press,
                                     placeholder=r"(.*)_[0-9]+\.jpg",
                                     help="A regular expression over the path inside the folder. What its (…) captures "
                                          "names the group: crops of one photograph, frames of one video. Groups never cross a "
                                          "split.")
-        _address.put("group_by", group_by)
-        asked = _address.choose("classes", list(CLASSES))
+        address.put("group_by", group_by)
+        asked = address.choose("classes", list(CLASSES))
         classes = second.selectbox("Classes are", list(CLASSES), list(CLASSES).index(asked) if asked else 0,
-                                   key="dataset-classes", on_change=_address.press, format_func=CLASSES.get,
+                                   key="dataset-classes", on_change=address.press, format_func=CLASSES.get,
                                    help="Where folders lie inside the class folders, as in FAMILY/GENUS/SPECIES, either may "
                                         "be the classes.")
-        _address.put("classes", classes)
+        address.put("classes", classes)
     columns, ignored = _columns(first, second) if source == "table" else ({}, ())
-    asked = _address.get("min_per_class")
+    asked = address.get("min_per_class")
     is_number = asked.isdecimal() and len(asked) < 8 and 2 <= int(asked) <= 10**6
     least = (third if source in ("folder", "table") else first).number_input(
         "Images of a class, at least", 2, 1_000_000, int(asked) if is_number else None, key="dataset-least",
-        on_change=_address.press, placeholder="any number", help="Classes with fewer are left out, and named.")
-    _address.put("min_per_class", str(least or ""))
-    asked = _address.choose("levels", LEVELS) or LEVELS[0]
-    levels = fourth.selectbox("White level", LEVELS, LEVELS.index(asked), key="dataset-levels", on_change=_address.press,
+        on_change=address.press, placeholder="any number", help="Classes with fewer are left out, and named.")
+    address.put("min_per_class", str(least or ""))
+    asked = address.choose("levels", LEVELS) or LEVELS[0]
+    levels = fourth.selectbox("White level", LEVELS, LEVELS.index(asked), key="dataset-levels", on_change=address.press,
                               help="Of images of more than 8 bits; auto takes what the dataset's files reach, rounded up to "
                                    "the bits of a camera.")
-    _address.put("levels", levels)
+    address.put("levels", levels)
     if not root:
         st.info(text, icon=":material/folder_open:")
         return None
@@ -102,15 +102,15 @@ def pick_dataset() -> DatasetConfig | None:
 
 def _columns(left: DeltaGenerator, right: DeltaGenerator) -> tuple[object, tuple[str, ...]]:
     """Which columns of a table are meant, and which are none of those they look like; as the config takes them."""
-    text = left.text_input("Columns (optional)", _address.get("columns"), key="dataset-columns",
-                           on_change=_address.press,
+    text = left.text_input("Columns (optional)", address.get("columns"), key="dataset-columns",
+                           on_change=address.press,
                            placeholder="label: species, group: patient_id",
                            help="Which column is the path, label, group or split, where its name does not say so.")
-    others = right.text_input("Columns to ignore", _address.get("ignore_columns"), key="dataset-ignored",
-                              on_change=_address.press, placeholder="camera, site",
+    others = right.text_input("Columns to ignore", address.get("ignore_columns"), key="dataset-ignored",
+                              on_change=address.press, placeholder="camera, site",
                               help="With commas; columns that look like a group or a split and are none.")
-    _address.put("columns", text)
-    _address.put("ignore_columns", others)
+    address.put("columns", text)
+    address.put("ignore_columns", others)
     try:
         columns = bounded_yaml.value("{" + text.strip().strip("{}") + "}")
     except ValueError:
@@ -120,7 +120,7 @@ def _columns(left: DeltaGenerator, right: DeltaGenerator) -> tuple[object, tuple
 
 def _has_begun(config: DatasetConfig) -> bool:
     """Whether files may be read: where an address alone named them, only after a press."""
-    return config.source == "digits" or _address.may_begin(
+    return config.source == "digits" or address.may_begin(
         "Read these images", f"The address names {config.root}. Nothing of it is read before you ask.")
 
 
@@ -187,7 +187,7 @@ def _offer_download(root: str) -> None:
     place.button("Cancel", icon=":material/close:", key="cancel-download")
     bar = st.progress(0.0, "Asking for Oxford-IIIT Pet …")
     command = [sys.executable, "-m", "core.jobs.fetch", root]
-    with subprocess.Popen(command, cwd=_shared.PROJECT, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=roots.PROJECT, stderr=subprocess.PIPE, text=True) as process:
         try:
             for line in process.stderr:
                 what, _, percent = line.strip().removesuffix(" %").rpartition(": ")
@@ -215,6 +215,6 @@ def _read(config: DatasetConfig, reread: bool = False) -> Manifest:
             bar.progress(done / total, f"Reading images: {done:,} of {total:,}")
 
     try:
-        return planning.scan(config, _shared.data_root(), progress, reread)
+        return planning.scan(config, roots.data_root(), progress, reread)
     finally:
         bar.empty()

@@ -1,4 +1,4 @@
-"""Who may speak to the server: this machine's own browser, on this app's own pages. Not a screen.
+"""Who may speak to the server: this machine's own browser, on this app's own pages.
 
 A browser lets any web page send requests to localhost and put it into a frame. Whoever is not this app's own page, in a
 window of its own, is refused before Streamlit sees the request; what the app draws may ask no other address.

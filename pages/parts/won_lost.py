@@ -1,4 +1,4 @@
-"""Which test images both spaces get right by k-NN, only one, or neither, and who their neighbours were. Not a screen."""
+"""Which test images both spaces get right by k-NN, only one, or neither, and who their neighbours were."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,8 @@ from core.analysis.changes import Quadrants
 from core.analysis.table import EmbeddingTable
 from core.experiments import filenames
 from core.results import scoring
-from pages import _shared, _spaces, _strips
-from pages._text import LONGEST, plain
+from pages.parts import file_stamp, image_strips, selection, space_tables
+from pages.parts.text import LONGEST, plain
 
 A_PAGE = 6
 _ORDER = {"only_b": "only B right", "only_a": "only A right", "neither": "both wrong", "both": "both right"}
@@ -46,7 +46,8 @@ def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
         runs: folders of A and B.
         names: what A and B are called.
     """
-    judged = _judged(*((_shared.stamp(run / filenames.EMBEDDINGS), _shared.stamp(run / filenames.SCORES)) for run in runs))
+    tables = (filenames.EMBEDDINGS, filenames.SCORES)
+    judged = _judged(*(tuple(file_stamp.stamp(run / name) for name in tables) for run in runs))
     found, k = judged.found, judged.voters[0].shape[1]
     st.subheader("Won and lost", help=f"Each test image is judged by its {k} nearest training images, in the full dimension. "
                  "The two counts of images that one space alone gets right are those of McNemar's test.")
@@ -60,7 +61,7 @@ def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
         rows = _sorted(judged, quadrant)
         number = _page(len(rows), f"won-lost-{quadrant}")
         if st.button("Mark all in both spaces", icon=":material/select_all:", disabled=not len(rows)):
-            _spaces.select(folder, judged.sample_id[rows].tolist())
+            selection.select(folder, judged.sample_id[rows].tolist())
             st.rerun()
     if not len(rows):
         st.caption("No test image is there.")
@@ -77,12 +78,12 @@ def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
 def _case(folder: Path, judged: Judged, row: int) -> None:
     columns = st.columns([2, 5, 5], vertical_alignment="top")
     with columns[0], st.container(horizontal=True, gap="small"):
-        _strips.strip(folder, [judged.sample_id[row]], [judged.label[row]])
+        image_strips.strip(folder, [judged.sample_id[row]], [judged.label[row]])
         st.caption(plain(judged.sample_id[row].rpartition("/")[2], LONGEST), help=plain(judged.sample_id[row]))
     for column, voters, known in zip(columns[1:], judged.voters, judged.known):
         with column:
             near = voters[row]
-            _strips.strip(folder, known.sample_id[near].tolist(), known.label[near].tolist(), judged.label[row])
+            image_strips.strip(folder, known.sample_id[near].tolist(), known.label[near].tolist(), judged.label[row])
 
 
 def _page(n: int, key: str) -> int:
@@ -121,7 +122,7 @@ def _judged(stamps_a: tuple, stamps_b: tuple) -> Judged:
 
 def _side(path: Path, scores: Path) -> tuple[EmbeddingTable, EmbeddingTable, np.ndarray, int]:
     """Test samples, the training samples that vote, whether each test sample was right, and k."""
-    table = _spaces.table(path)
+    table = space_tables.table(path)
     used = table.metadata["training_samples"]
     known = table.of_split("train") if used is None else table.rows(np.isin(table.sample_id, used))
     test = table.of_split("test")

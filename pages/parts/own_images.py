@@ -1,4 +1,4 @@
-"""Your own images in trained spaces: where they land, and who is nearest in each. Not a screen."""
+"""Your own images in trained spaces: where they land, and who is nearest in each."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from core.experiments import filenames
 from core.inference import query
 from core.report import figures
 from core.wording import failure
-from pages import _layouts, _shared, _spaces, _strips
-from pages._text import LONGEST, plain
+from pages.parts import image_strips, layouts, roots, space_tables
+from pages.parts.text import LONGEST, plain
 
 MOST = 8  # images at a time
 NEAREST = 8  # neighbours shown
@@ -44,7 +44,7 @@ def draw(folder: Path, runs: tuple[Path, ...], names: tuple[str, ...], split: st
     found = _vectors(runs, [content for _, content in readable])
     if found is None:
         return
-    spaces = [_spaces.table(run / filenames.EMBEDDINGS) for run in runs]
+    spaces = [space_tables.table(run / filenames.EMBEDDINGS) for run in runs]
     letters = [f"{place} · {name}" for place, name in zip("AB", names)] if len(runs) > 1 else list(names)
     _places(runs, split, found, letters, [name for name, _ in readable])
     nearest = [neighbors.nearest(vectors, space.embedding, NEAREST, names=space.sample_id)
@@ -53,7 +53,7 @@ def draw(folder: Path, runs: tuple[Path, ...], names: tuple[str, ...], split: st
         columns = st.columns([2, *[10 // len(runs)] * len(runs)])
         with columns[0]:
             caption = f"{number + 1} · {plain(name, LONGEST)}"
-            st.image(_strips.square(decoding.decode(content)), caption=caption, width=_strips.SIDE)
+            st.image(image_strips.square(decoding.decode(content)), caption=caption, width=image_strips.SIDE)
         for column, letter, space, (rows, cosines) in zip(columns[1:], letters, spaces, nearest):
             with column:
                 _answer(folder, letter, space, rows[number], cosines[number])
@@ -64,7 +64,7 @@ def _answer(folder: Path, letter: str, space: EmbeddingTable, rows: np.ndarray, 
     st.markdown(f"**{plain(letter)}**: {plain(space.classes[called[0]], LONGEST)}, as "
                 f"{round(share[0] * min(_VOTERS, len(rows)))} of the "
                 f"{min(_VOTERS, len(rows))} nearest say; cosine {cosines[0]:.2f} to the nearest")
-    _strips.strip(folder, space.sample_id[rows].tolist(), space.label[rows].tolist(), width=50)
+    image_strips.strip(folder, space.sample_id[rows].tolist(), space.label[rows].tolist(), width=50)
 
 
 def _is_readable(name: str, content: bytes) -> bool:
@@ -92,7 +92,7 @@ def _vectors(runs: tuple[Path, ...], images: list[bytes]) -> list[np.ndarray] | 
                           f"{seconds:.0f} s")
 
         try:
-            kept[key] = query.embed(list(runs), images, _shared.checkpoints_root() / ".query", wait)
+            kept[key] = query.embed(list(runs), images, roots.checkpoints_root() / ".query", wait)
         except (ValueError, RuntimeError, OSError) as error:
             place.error(plain(error), icon=":material/error:")
             return None
@@ -101,12 +101,12 @@ def _vectors(runs: tuple[Path, ...], images: list[bytes]) -> list[np.ndarray] | 
 
 
 def _places(runs: tuple[Path, ...], split: str, found: list[np.ndarray], letters: list[str], names: list[str]) -> None:
-    settings = _layouts.chosen()
-    laid_out = _layouts.ready([run / filenames.EMBEDDINGS for run in runs], split, settings)
+    settings = layouts.chosen()
+    laid_out = layouts.ready([run / filenames.EMBEDDINGS for run in runs], split, settings)
     if laid_out is None:
         st.caption("Where they land will be here once the layout is computed.")
         return
-    drawn = _spaces.shared([run / filenames.EMBEDDINGS for run in runs], split)
+    drawn = space_tables.shared([run / filenames.EMBEDDINGS for run in runs], split)
     extent = np.concatenate(laid_out.points)
     for number, column in enumerate(st.columns(len(runs))):
         space, points = drawn[number], laid_out.points[number]
@@ -119,5 +119,5 @@ def _places(runs: tuple[Path, ...], split: str, found: list[np.ndarray], letters
                             config={"displayModeBar": False})
     st.caption("Stars: where your images land. " + (
         "PCA places them exactly." if settings.method == "pca" else
-        f"{_layouts.NAMES[settings.method]} cannot place a new image: each star is the mean place of its 5 nearest in full "
+        f"{layouts.NAMES[settings.method]} cannot place a new image: each star is the mean place of its 5 nearest in full "
         "dimension."))

@@ -1,4 +1,4 @@
-"""K-means against classes in both spaces, what differs between them, and the images behind each cell. Not a screen."""
+"""K-means against classes in both spaces, what differs between them, and the images behind each cell."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from core.analysis import changes, clustering
 from core.analysis.table import EmbeddingTable
 from core.experiments import filenames
 from core.report import figures, palette
-from pages import _spaces
-from pages._text import LONGEST, plain
+from pages.parts import sample_images, selection, space_tables
+from pages.parts.text import LONGEST, plain
 
 FEW = 12  # classes up to which three matrices stand side by side
 MOST = 24  # images shown of a cell
@@ -26,7 +26,7 @@ def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
         names: what A and B are called.
     """
     paths = [run / filenames.EMBEDDINGS for run in runs]
-    tested, shared = [_spaces.of_split(path, "test") for path in paths], _spaces.shared(paths, "test")
+    tested, shared = [space_tables.of_split(path, "test") for path in paths], space_tables.shared(paths, "test")
     classes = tested[0].classes
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         st.subheader("K-means confusion", help="As many clusters as classes, each matched to the class it fits best, one to "
@@ -89,7 +89,7 @@ def _matrix(place: str, runs: tuple[Path, Path], names: tuple[str, str], tested:
         if points:
             row, column = figures.cell_of(points[-1]["customdata"])
             choose(runs[0].parent, runs, place, row, column)
-            _spaces.select(runs[0].parent, [item for part in _images(place, tested, shared, row, column) for item in part])
+            selection.select(runs[0].parent, [item for part in _images(place, tested, shared, row, column) for item in part])
 
     st.plotly_chart(figure, key=chart, on_select=take, selection_mode="points",
                     config={"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"],
@@ -134,4 +134,4 @@ def _below(folder: Path, names: tuple[str, str], tested: list[EmbeddingTable], s
         st.markdown(title)
         captions = [" · ".join(f"{letter} {tested[0].classes[found[item]]}" for letter, found in zip("AB", labels)
                                if item in found) for item in part]
-        _spaces.gallery(folder, part, captions, columns, MOST)
+        sample_images.gallery(folder, part, captions, columns, MOST)

@@ -1,4 +1,4 @@
-"""The low-data curve on Compare: lines with bands, what they support in words, and the offer to run one. Not a screen."""
+"""The low-data curve on Compare: lines with bands, what they support in words, and the offer to run one."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ import streamlit as st
 from core.analysis.metrics import METRICS
 from core.config import ExperimentConfig
 from core.report import figures, palette
-from pages import _address
-from pages._text import plain
+from pages.parts import address
+from pages.parts.text import plain
 
 
 def draw(folder: Path, config: ExperimentConfig, found: dict) -> None:
@@ -48,5 +48,5 @@ def _offer(folder: Path) -> None:
                "on, one objective is better.")
     if st.button("Run the low-data curve", icon=":material/show_chart:", help="Opens Train with this experiment's settings "
                  "and the images per class, from one to all, that its dataset can carry."):
-        _address.press()
+        address.press()
         st.switch_page("pages/train.py", query_params={"from": folder.name, "curve": "1"})

@@ -1,12 +1,12 @@
-"""Rows of small square images, each marked right or wrong by frame and sign. Not a screen."""
+"""Rows of small square images, each marked right or wrong by frame and sign."""
 
 from pathlib import Path
 
 import streamlit as st
 from PIL import Image, ImageOps
 
-from pages import _spaces
-from pages._text import plain
+from pages.parts import sample_images
+from pages.parts.text import plain
 
 SIDE = 72  # pixels
 _FRAME = 4
@@ -37,7 +37,7 @@ def strip(folder: Path, sample_ids: list[str], labels: list[str], wanted: str | 
 def framed(folder: Path, sample_id: str, color: str = PLAIN) -> Image.Image:
     """A sample's image, square and framed; grey where its file has gone or is no longer the sample."""
     try:
-        return square(_spaces.image(folder, sample_id), color)
+        return square(sample_images.image(folder, sample_id), color)
     except OSError:
         return ImageOps.expand(Image.new("RGB", (SIDE, SIDE), "#d0d0d0"), _FRAME, color)
 

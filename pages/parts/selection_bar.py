@@ -1,12 +1,12 @@
-"""What is done with a selection: named, opened again, taken along. Not a screen."""
+"""What is done with a selection: named, opened again, taken along."""
 
 from pathlib import Path
 
 import streamlit as st
 
 from core.experiments import selections
-from pages import _shared, _spaces
-from pages._text import plain
+from pages.parts import screen, selection, space_tables
+from pages.parts.text import plain
 
 
 def bar(folder: Path, tables: dict[str, Path]) -> None:
@@ -16,8 +16,8 @@ def bar(folder: Path, tables: dict[str, Path]) -> None:
         folder: the experiment.
         tables: title -> embedding table that the selection can be cut out of.
     """
-    chosen = _spaces.selected(folder)
-    saved = _spaces.saved_name(folder)
+    chosen = selection.selected(folder)
+    saved = selection.saved_name(folder)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{len(chosen):,} selected**{f' · saved as {plain(saved)}' if saved else ''}" if chosen else
                     "Nothing selected", width="content")
@@ -40,13 +40,13 @@ def _save(folder: Path, chosen: list[str]) -> None:
         except (ValueError, OSError) as error:
             st.error(plain(error), icon=":material/error:")
             return
-        _spaces.select(folder, chosen, saved=name.strip())
+        selection.select(folder, chosen, saved=name.strip())
         st.rerun(scope="fragment")
 
 
 def _saved(folder: Path) -> None:
     found: dict[str, list[str]] = {}
-    with _shared.in_words():
+    with screen.in_words():
         found = selections.read(folder)
     if not found:
         st.caption("No selection of this experiment is saved yet.")
@@ -55,12 +55,12 @@ def _saved(folder: Path) -> None:
                         key=f"saved-selection-{folder.name}")
     with st.container(horizontal=True):
         if st.button("Open", type="primary", key="open-selection"):
-            _spaces.select(folder, found[name], saved=name)
+            selection.select(folder, found[name], saved=name)
             st.rerun(scope="fragment")
         if st.button("Delete", icon=":material/delete:", key="delete-selection"):
             selections.delete(folder, name)
-            if _spaces.saved_name(folder) == name:
-                _spaces.select(folder, _spaces.selected(folder))
+            if selection.saved_name(folder) == name:
+                selection.select(folder, selection.selected(folder))
             st.rerun(scope="fragment")
     with st.form(f"rename-selection-{folder.name}", border=False, clear_on_submit=True):
         new = st.text_input("New name")
@@ -71,8 +71,8 @@ def _saved(folder: Path) -> None:
         except (ValueError, OSError) as error:
             st.error(plain(error), icon=":material/error:")
             return
-        if _spaces.saved_name(folder) == name:
-            _spaces.select(folder, _spaces.selected(folder), saved=new.strip())
+        if selection.saved_name(folder) == name:
+            selection.select(folder, selection.selected(folder), saved=new.strip())
         st.rerun(scope="fragment")
 
 
@@ -87,9 +87,9 @@ def pick(folder: Path, n_all: int) -> tuple[list[str] | None, str]:
         Sample_ids, None for all; and the saved name, empty where there is none.
     """
     found: dict[str, list[str]] = {}
-    with _shared.in_words():
+    with screen.in_words():
         found = selections.read(folder)
-    chosen, saved = _spaces.selected(folder), _spaces.saved_name(folder)
+    chosen, saved = selection.selected(folder), selection.saved_name(folder)
     titles = {"": f"all {n_all:,}"}
     if chosen and not saved:
         titles["/now"] = f"the {len(chosen):,} selected now"  # a saved name has no slash
@@ -115,10 +115,11 @@ def take_along(folder: Path, tables: dict[str, Path], chosen: list[str], name: s
     """
     word = name or "selection"
     for title, path in tables.items():
-        st.download_button(f"Parquet · {plain(title)}", lambda path=path: selections.to_parquet(_spaces.table(path), chosen),
+        st.download_button(f"Parquet · {plain(title)}",
+                           lambda path=path: selections.to_parquet(space_tables.table(path), chosen),
                            f"{folder.name}-{path.parent.name}-{word}.parquet", "application/vnd.apache.parquet",
                            icon=":material/download:", on_click="ignore", key=f"take-{path.parent.name}", width="stretch")
     path = next(iter(tables.values()))
-    st.download_button("CSV of the samples", lambda: selections.to_csv(_spaces.table(path), chosen),
+    st.download_button("CSV of the samples", lambda: selections.to_csv(space_tables.table(path), chosen),
                        f"{folder.name}-{word}.csv", "text/csv", icon=":material/list:", on_click="ignore",
                        key=f"take-csv-{folder.name}", width="stretch")

@@ -1,4 +1,4 @@
-"""A user's own text on a screen: class and file names, messages that quote them. Not a screen.
+"""A user's own text on a screen: class and file names, messages that quote them.
 
 Streamlit reads almost every text it draws as Markdown: names would turn bold, become links or fetch pictures from other
 addresses. Whatever is not a screen's own words goes through `plain` where Markdown is drawn, and through `visible` where

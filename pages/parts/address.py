@@ -1,15 +1,17 @@
-"""What an address may say: read and checked in one place, and said in words where it is nonsense. Not a screen.
+"""What an address may say: read and checked in one place, and said in words where it is nonsense.
 
 An address fills in a form and picks what is shown. Work never begins from it: any web page can open any address, so a scan
 or a process needs a press of whoever sits here (`may_begin`).
 """
 
 from collections.abc import Sequence
+from typing import Literal, TypeVar
 
 import streamlit as st
 
-from pages._text import plain
+from pages.parts.text import plain
 
+Choice = TypeVar("Choice")
 LONGEST = 4096  # letters of a value: as many as a path may have
 KEYS = frozenset({"experiment", "run", "split", "color", "a", "b", "images", "seed", "layout", "view", "select", "saved",
                   "source", "root", "group_by", "from", "curve",
@@ -57,6 +59,18 @@ def put(key: str, value: str) -> None:
     st.session_state.setdefault(_OWN, {})[key] = value
     if st.query_params.get(key) != value:
         st.query_params[key] = value
+
+
+def pick(label: str, options: Sequence[Choice], parameter: str, default: int = 0,
+         help_text: str | None = None, width: int | Literal["stretch"] = "stretch") -> Choice:
+    """A select box whose choice stands in the address under `parameter`."""
+    words = [str(option) for option in options]
+    wanted = choose(parameter, words)
+    index = words.index(wanted) if wanted in words else min(default, len(words) - 1)
+    chosen = st.selectbox(label, options, index=index, help=help_text, width=width,
+                          key=f"pick-{parameter}-{wanted}-{'|'.join(words)}")
+    put(parameter, str(chosen))
+    return chosen
 
 
 def press() -> None:

@@ -1,4 +1,4 @@
-"""What a comparison says in numbers, on Compare: the table of metrics, and what stands folded below it. Not a screen."""
+"""What a comparison says in numbers, on Compare: the table of metrics, and what stands folded below it."""
 
 import pandas as pd
 import streamlit as st
@@ -8,7 +8,7 @@ from core.analysis.comparison import Row
 from core.analysis.metrics import METRICS, SHORT, SPACE_METRICS, WHY_NOT_KMEANS_ALONE
 from core.quantities import percent
 from core.visible import visible
-from pages._text import plain
+from pages.parts.text import plain
 
 
 def table(compared: dict, summaries: dict[str, dict], arms: dict[str, str], n_seeds: int) -> None:

@@ -1,4 +1,4 @@
-"""Choosing a layout and its parameters, waiting for it, and saying how far it can be believed. Not a screen."""
+"""Choosing a layout and its parameters, waiting for it, and saying how far it can be believed."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ import streamlit as st
 from core.analysis import trust
 from core.jobs import layout
 from core.jobs.layout import Layouts, Settings
-from pages import _address, _shared, _spaces
-from pages._text import LONGEST, plain
+from pages.parts import address, file_stamp, roots, screen, space_tables
+from pages.parts.text import LONGEST, plain
 
 NAMES = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 _CHOSEN = "layout-settings"
@@ -25,13 +25,13 @@ _MOVED = ("Mean distance between a point's place in A and in B, B being started 
 
 def pick(parameter: str = "layout") -> Settings:
     """The layout and the parameters it heeds; the layout stands in the address under `parameter`."""
-    st.session_state.setdefault(parameter, _address.choose(parameter, list(NAMES)) or "pca")
+    st.session_state.setdefault(parameter, address.choose(parameter, list(NAMES)) or "pca")
     with st.container(horizontal=True, vertical_alignment="bottom", width="content", gap="small"):
         method = st.segmented_control("Layout", list(NAMES), format_func=NAMES.get, key=parameter, required=True,
-                                      label_visibility="collapsed", on_change=_address.press)
+                                      label_visibility="collapsed", on_change=address.press)
         with st.popover("", icon=":material/tune:", help="Parameters of the layout"):
             picked = _parameters(method)
-    _address.put(parameter, method)
+    address.put(parameter, method)
     st.session_state[_CHOSEN] = picked
     return picked
 
@@ -44,13 +44,13 @@ def chosen() -> Settings:
 def ready(paths: list[Path], split: str, settings: Settings) -> Layouts | None:
     """Layouts if they are computed; draws and starts nothing."""
     if settings.method == "pca":
-        return _pca(tuple(_shared.stamp(path) for path in paths), split)
+        return _pca(tuple(file_stamp.stamp(path) for path in paths), split)
     output = layout.output_of(paths, settings, split, _cache())
-    return _read(*_shared.stamp(output)) if output.is_file() else None
+    return _read(*file_stamp.stamp(output)) if output.is_file() else None
 
 
 def _cache() -> Path:
-    return _shared.checkpoints_root() / ".layouts"
+    return roots.checkpoints_root() / ".layouts"
 
 
 def _parameters(method: str) -> Settings:
@@ -69,7 +69,7 @@ def _parameters(method: str) -> Settings:
                                    help="About how many neighbours each point should keep; less where there are few points.")
         seed = st.number_input("Seed", 0, 1_000_000, 0, key=f"{method}-seed",
                                help="Another seed, another layout: what both show is more likely true.")
-        st.form_submit_button("Lay out", on_click=_address.press)
+        st.form_submit_button("Lay out", on_click=address.press)
     return Settings(method, neighbors, distance, float(perplexity), seed)
 
 
@@ -77,14 +77,14 @@ def compute(paths: list[Path], split: str, settings: Settings) -> Layouts | None
     """Layouts of one or two tables; while a process computes them, draws how far it is, and gives None."""
     if found := ready(paths, split, settings):
         return found
-    if _address.may_begin("Lay out", f"{NAMES[settings.method]} of these images is not computed yet."):
+    if address.may_begin("Lay out", f"{NAMES[settings.method]} of these images is not computed yet."):
         _wait(layout.request(paths, settings, split, _cache()), NAMES[settings.method])
     return None
 
 
 def measured(paths: list[Path], split: str, found: Layouts) -> Layouts:
     """The same layouts with how far they can be believed; of PCA, which is computed here, that is measured on few points."""
-    return found if found.trustworthiness else _pca_measured(tuple(_shared.stamp(path) for path in paths), split)
+    return found if found.trustworthiness else _pca_measured(tuple(file_stamp.stamp(path) for path in paths), split)
 
 
 def say(paths: list[Path], split: str, found: Layouts) -> None:
@@ -101,7 +101,7 @@ def say(paths: list[Path], split: str, found: Layouts) -> None:
     n, n_measured = len(found.points[0]), int(np.isfinite(found.trustworthiness[0]).sum())
     sample = f", on {n_measured:,} of {n:,} points among all" if n_measured < n else ""
     st.caption(f"How far to believe it: {'; '.join(parts)}{sample}.", help=_MEANING)
-    classes = _spaces.table(paths[0]).classes
+    classes = space_tables.table(paths[0]).classes
     for place, pairs in zip(places, found.touches):
         if pairs:
             worst = pairs[0]
@@ -116,7 +116,7 @@ def _share(value: float) -> str:
     return f"{100 * value:.0f} %"
 
 
-@_shared.fragment(run_every=0.5)
+@screen.fragment(run_every=0.5)
 def _wait(output: Path, name: str) -> None:
     status = layout.state(output)
     if output.is_file():
@@ -136,10 +136,10 @@ def _read(output: str, modified: int, size: int) -> Layouts:
 
 @st.cache_resource(max_entries=8, show_spinner="Laying out …")
 def _pca(stamps: tuple, split: str) -> Layouts:
-    return layout.lay_out(_spaces.shared_of(stamps, split), Settings("pca"))
+    return layout.lay_out(space_tables.shared_of(stamps, split), Settings("pca"))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _pca_measured(stamps: tuple, split: str) -> Layouts:
-    tables = _spaces.shared_of(stamps, split)
+    tables = space_tables.shared_of(stamps, split)
     return layout.measured(_pca(stamps, split), tables, min(SHORT, max(FEWEST, _DISTANCES // len(tables[0]))))

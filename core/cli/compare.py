@@ -1,0 +1,71 @@
+"""`compare`: two spaces, or the settings of two experiment files."""
+
+import argparse
+import json
+from pathlib import Path
+
+from core import experiment_file
+from core.cli.output import aligned, check_output, say
+
+HELP = "compare two spaces"
+SHARED = ("json",)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    for place in ("a", "b"):
+        parser.add_argument(place, help="experiment/run, experiment/arm (all its seeds) or an embedding table's file; of two "
+                                        "experiment files (.yaml), whether runs of them would be a fair comparison")
+    parser.add_argument("--output", type=Path, metavar="FILE.html", help="also write a report of one page")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Runs the command; returns the exit code."""
+    if {Path(name).suffix for name in (options.a, options.b)} <= {".yaml", ".yml"}:
+        return _compare_files(options)
+    from core.analysis import comparison
+    from core.results import pairs, verdict  # scikit-learn takes a second to import: only here
+
+    if options.output:
+        check_output(options.output, (".html",))
+    a, b = pairs.find(options.checkpoints, options.a, options.b)
+    found = verdict.compare(a, b)
+    if options.output:
+        from core.analysis import table as tables
+        from core.report import html
+
+        html.write_comparison(found, [tables.read(side.files[0]) for side in (a, b)], options.output)
+    if options.json:
+        print(json.dumps(found.to_json()))
+        return 0
+    say(f"{found.sentence}.")
+    if found.n_dropped:
+        say(f"{found.n_dropped} test images stand in only one of the two and were left out.")
+    rows = [comparison.row(item.to_json()) for item in found.differences]
+    print(aligned([["metric", "A", "B", "B − A", "95 % interval", "can we tell?"],
+                    *([row.title, row.a, row.b, row.difference, f"{row.low} to {row.high}", row.answer] for row in rows)],
+                   to_left=(0, 5)))
+    note = f" ({found.draws_note})" if found.draws_note else ""
+    say(f"A is {found.name_a} ({options.a}), B {found.name_b} ({options.b}).")
+    say(f"Percent; intervals from "
+         f"{found.n_bootstrap:,} bootstrap draws{note}.")
+    return 0
+
+
+def _compare_files(options: argparse.Namespace) -> int:
+    """Whether runs of two experiment files would be a fair comparison: their first objectives' settings, field by field."""
+    from core.analysis import comparison, fairness
+    from core.results import protocol
+
+    configs = [experiment_file.load(Path(name)) for name in (options.a, options.b)]
+    runs = [next(run for run in config.runs() if run.is_trained) for config in configs]
+    found = fairness.differences(*(protocol.of_config(run, config.seeds) for run, config in zip(runs, configs)))
+    names = fairness.confounders(found)
+    if options.json:
+        print(json.dumps({"confounders": names, "settings": [item.to_json() for item in found]}))
+        return 0
+    say(f"{comparison.first_up(comparison.unfair_words(names))}." if names else
+          "A fair comparison: only what is under test differs.")
+    for item in found:
+        say(f"{item.kind:<11} {item.name:<28} A {item.a}   B {item.b}{f'   ({item.why})' if item.why else ''}")
+    return 0

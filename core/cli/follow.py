@@ -1,0 +1,113 @@
+"""An experiment at work: its progress on standard error, and what it found once it has ended."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from core.cli.output import aligned, say
+from core.experiments import best, directory
+from core.files import Damaged
+from core.jobs import control, device_queue
+from core.quantities import duration, percent
+
+
+def follow(folder: Path, options: argparse.Namespace) -> int:
+    """Shows an experiment's progress until it has ended, then what it found; Ctrl-C stops it. Returns the exit code."""
+    try:
+        _show_progress(folder)
+    except KeyboardInterrupt:
+        say("stopping after the step in hand …", file=sys.stderr)
+        control.stop(directory.runs(folder))
+        control.wait(folder, seconds=30)
+        say(f"stopped; go on with: python main.py resume {folder.name}", file=sys.stderr)
+        return 1
+    return conclude(folder, options)
+
+
+def conclude(folder: Path, options: argparse.Namespace) -> int:
+    """Prints what an experiment that has ended found, and how its runs did; returns the exit code."""
+    statuses = {run.name: control.derived_status(run) for run in directory.runs(folder)}
+    try:
+        verdict = directory.read_verdict(folder)
+    except (FileNotFoundError, Damaged) as error:
+        verdict = {}
+        if isinstance(error, Damaged):
+            say(str(error), file=sys.stderr)
+    if options.json:
+        print(json.dumps({"experiment": folder.name, "states": {name: item.state for name, item in statuses.items()},
+                          **verdict}))
+    elif verdict:
+        for rows, comparisons, of in ((verdict["rows"], verdict["comparisons"], "test images"), (
+                verdict.get("open_rows"), verdict.get("open_comparisons"), "images of held-out classes, among themselves")):
+            if rows:
+                print(_table(rows, of))
+            for count, said in [(item["images_per_class"], item["sentence"]) for item in comparisons or ()] + [
+                    (row["images_per_class"], row[key]) for row in rows or () for key in ("not_improved", "unchanged")
+                    if row.get(key)]:
+                say(f"{'All images' if count == 'all' else f'{count} images per class'}: {said}.")
+        for pair in (verdict.get("curve") or {"pairs": ()})["pairs"]:  # the file may be an earlier version's
+            say(f"{pair['sentence']}. {pair['crossing_sentence']}.")
+        say(f"Look closer: streamlit run streamlit_app.py, then open {folder.name}.")
+    failed = {name: item for name, item in statuses.items() if item.state != "completed"}
+    for name, item in failed.items():
+        say(f"{name} {item.state}{f': {item.message}' if item.message else ''}", file=sys.stderr)
+    if failed:
+        say(f"go on with: python main.py resume {folder.name}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _show_progress(folder: Path) -> None:
+    names = [run.name for run in directory.runs(folder)]
+    told: set[str] = set()
+    is_terminal = sys.stderr.isatty()
+    with tqdm(total=100, desc=folder.name, disable=None, bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}") as bar:
+        while True:
+            has_ended = control.wait(folder, seconds=0.5)
+            progress = control.progress(folder)
+            statuses = {name: control.derived_status(folder / name) for name in names}
+            current = next((f"{name} {item.phase}" for name, item in statuses.items() if item.state == "running"),
+                           _queued(folder))
+            left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
+            bar.n = round(100 * progress.share)
+            bar.set_postfix_str(f"run {progress.n_done} of {progress.n_runs}{left}, {current}")
+            for name, item in statuses.items():
+                if not is_terminal and item.state in ("completed", "failed", "stopped") and name not in told:
+                    told.add(name)
+                    say(f"{folder.name} {100 * progress.share:3.0f}% run {progress.n_done} of {progress.n_runs}{left}: "
+                          f"{name} {item.state}{last_score(folder / name)}", file=sys.stderr)
+            if has_ended:
+                return
+
+
+def _queued(folder: Path) -> str:
+    position = device_queue.position(folder)
+    return "" if position is None else f"number {position} in the queue"
+
+
+def last_score(run: Path) -> str:
+    """The last validation score of a run and its best epoch, to stand behind its state; nothing before the first."""
+    records = directory.read_records(run)
+    if not records or "validation_map_at_r" not in records[-1]:
+        return ""
+    return f", validation MAP@R {100 * records[-1]['validation_map_at_r']:.1f}; {best.words(run)}".rstrip("; ")
+
+
+def _table(rows: list[dict], of: str) -> str:
+    from core.analysis.metrics import METRICS, SHORT
+
+    names = [name for name in SHORT if name in rows[0]["metrics"]]
+    head = ["objective", "images per class", *(METRICS[name].title for name in names)]
+    lines = [head]
+    for row in rows:
+        found = [row["metrics"][name] for name in names]
+        cells = [percent(item["mean"], item["sd"], row["n_seeds"]) for item in found]
+        leaks = f" (leaks: {' and '.join(row['leaks'])})" if row["leaks"] else ""
+        lines.append([row["objective"] + leaks, str(row["images_per_class"]), *cells])
+    text = [aligned(lines, to_left=(0, 1))]
+    n_seeds = max(row["n_seeds"] for row in rows)
+    over = "one seed" if n_seeds == 1 else f"mean ± sd over {n_seeds} seeds"
+    text.append(f"Percent on {rows[0]['n_test']} {of}; {over}.")
+    return "\n".join(text)

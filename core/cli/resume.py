@@ -1,0 +1,41 @@
+"""`resume`: goes on with stopped, failed or lost runs, at their images' new place if they were moved."""
+
+import argparse
+import sys
+
+from tqdm import tqdm
+
+from core.cli.follow import follow
+from core.cli.output import on_bar, say
+from core.cli.stop import runs_named
+from core.jobs import control, relocation
+
+HELP = "go on with stopped, failed or lost runs"
+SHARED = ("device", "queue")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("run", metavar="RUN", help="experiment/run, or experiment")
+    parser.add_argument("--set", action="append", metavar="dataset.root=PLACE", dest="overrides", default=argparse.SUPPRESS,
+                        help="where the images are now, if they were moved; taken if every file is the one that was scanned")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Runs the command; returns the exit code."""
+    runs = runs_named(options)
+    control.check_device(options.device)
+    root = relocation.wanted_root(options.overrides)
+    if root is not None:
+        folder = runs[0].parent
+        with tqdm(desc="comparing images", unit=" images", disable=None, leave=False) as bar:
+            relocation.move(folder, root, on_bar(bar))
+        say(f"{folder.name}: dataset.root is now {root}; every file is the one that was scanned", file=sys.stderr)
+        if all(control.derived_status(run).state == "completed" for run in runs):
+            return 0
+    if not control.resume(runs, options.data, options.device, options.queue):
+        raise ValueError(f"a run to resume must be {', '.join(control.RESUMABLE)}, "
+                         f"got {control.derived_status(runs[0]).state} for {options.run!r}")
+    folder = runs[0].parent
+    options.json = False
+    return follow(folder, options)

@@ -1,0 +1,66 @@
+"""Buttons that begin, resume and delete experiments.
+
+`core` is imported inside the functions: its 0.2 s of imports would stand between the server's start and the first screen.
+"""
+
+from pathlib import Path
+
+import streamlit as st
+
+from pages.parts.roots import PROJECT, checkpoints_root, data_root
+from pages.parts.text import plain
+
+
+def demo_button() -> None:
+    """Starts the demo and goes to watch it."""
+    if st.button("Run the demo", type="primary", icon=":material/play_arrow:",
+                 help="Classification against SupCon on 1,797 handwritten digits: about two minutes on two cores."):
+        from core import experiment_file
+        from core.experiments import directory, planning
+        from core.jobs import launch
+
+        try:
+            with st.spinner("Reading the digits …"):
+                demo = experiment_file.load(PROJECT / "configs" / "demo.yaml")
+                name = directory.free_name(checkpoints_root(), demo.name)
+                checked = planning.plan(demo.model_copy(update={"name": name}), data_root())
+                folder = launch.start(checked, checkpoints_root(), data_root())
+        except (ValueError, OSError) as error:
+            st.error(plain(error), icon=":material/error:")
+            return
+        st.switch_page("pages/watch.py", query_params={"experiment": folder.name})
+
+
+def resume(runs: list[Path]) -> None:
+    """Queues runs again and draws the screen anew; says why where that cannot be."""
+    from core.jobs import control
+
+    try:
+        control.resume(runs, data_root())
+    except (ValueError, OSError) as error:
+        st.error(plain(str(error)), icon=":material/error:")
+        return
+    st.rerun()
+
+
+def delete_button(folder: Path, key: str) -> None:
+    """Deletes an experiment, asked twice; says why where a process is at it."""
+    from core.files import printable
+    from core.jobs import control
+
+    with st.popover("Delete", icon=":material/delete:"):
+        st.write(plain(f"Delete {printable(folder.name)} with all its runs and embeddings?"))
+        if st.button("Delete for good", key=f"delete-{key}", type="primary"):
+            try:
+                control.delete(folder)
+            except (ValueError, OSError) as error:
+                st.error(plain(str(error)), icon=":material/error:")
+                return
+            st.rerun()
+
+
+def as_key(folder: Path) -> str:
+    """A folder's name as a widget's key, which must be text."""
+    from core.files import printable
+
+    return printable(folder.name)

@@ -1,0 +1,54 @@
+"""States, progress and leaks of runs in words.
+
+`core` is imported inside the functions: its 0.2 s of imports would stand between the server's start and the first screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.parts.text import plain
+
+if TYPE_CHECKING:
+    from core.config import RunConfig
+    from core.jobs import control
+
+STATE_ICONS = {"queued": ":material/schedule:", "running": ":material/play_circle:", "lost": ":material/help:",
+               "completed": ":material/check_circle:", "failed": ":material/error:", "stopped": ":material/stop_circle:",
+               "damaged": ":material/report:"}
+STATE_WORDS = {"completed": "finished"}
+
+
+def state_text(state: str) -> str:
+    """A state as icon and word."""
+    return f"{STATE_ICONS[state]} {STATE_WORDS.get(state, state)}"
+
+
+def progress_text(progress: control.Progress) -> str:
+    """Where an experiment stands, in a line."""
+    from core.quantities import duration
+
+    left = "" if progress.seconds_left is None else f" · {duration(progress.seconds_left)} left"
+    return f"run {min(progress.n_done + 1, progress.n_runs)} of {progress.n_runs} · {100 * progress.share:.0f} %{left}"
+
+
+def leak_mark(run: RunConfig) -> str:
+    """In red, after a run's name: that it leaks; nothing for one that does not."""
+    return f" :red[:material/warning: leaks: {plain(' and '.join(run.leaks))}]" if run.leaks else ""
+
+
+def leak_note(runs: Iterable[RunConfig]) -> None:
+    """A red line that names the arms that leak, for a screen that shows their numbers."""
+    from core.config import arm_label
+
+    arms: dict[str, dict[str, None]] = {}
+    for run in runs:
+        if run.leaks:
+            arms.setdefault(" and ".join(run.leaks), {})[arm_label(run.objective)] = None
+    if arms:
+        text = "; ".join(f"{words}: {', '.join(labels)}" for words, labels in arms.items())
+        st.markdown(f":red[:material/warning: A leak was asked for, and numbers with it are too good. "
+                    f"{plain(text[0].upper() + text[1:])}.]")

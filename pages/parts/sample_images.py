@@ -1,0 +1,91 @@
+"""A sample's image: read once, shrunk, as a data URL, in a grid; the one way by which every screen gets it."""
+
+import io
+from pathlib import Path
+
+import streamlit as st
+from PIL import Image
+
+from core.data import reading, sources
+from core.data.manifest import read_levels
+from core.experiments import directory, filenames
+from core.visible import visible
+from pages.parts import file_stamp, scatter
+from pages.parts.text import LONGEST, plain
+
+THUMBNAIL = 96  # pixels
+NO_LONGER = "this file is no longer the sample: it was changed since the scan"
+
+
+def image(folder: Path, sample_id: str) -> Image.Image:
+    """A sample's image, no smaller than a thumbnail; the one way by which every screen gets it.
+
+    Raises:
+        OSError: if its file has gone, or is no longer the sample.
+    """
+    try:
+        digest = _digests(*file_stamp.stamp(folder / filenames.MANIFEST))[sample_id]
+        return thumbnail(_source(*file_stamp.stamp(folder / filenames.EXPERIMENT)).image(sample_id, digest))
+    except reading.ChangedFile:
+        raise OSError(NO_LONGER) from None
+    except KeyError:
+        raise OSError("the experiment has no such sample") from None
+    except ValueError as error:
+        raise OSError(str(error)) from None
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _source(experiment: str, modified: int, size: int) -> sources.Source:
+    folder = Path(experiment).parent
+    return sources.open_source(directory.read_config(folder).dataset, read_levels(folder / filenames.MANIFEST))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _digests(manifest: str, modified: int, size: int) -> dict[str, str]:
+    samples = directory.read_manifest(Path(manifest).parent)
+    return dict(zip(samples.sample_id.tolist(), samples.digest.tolist()))
+
+
+def thumbnail(image: Image.Image) -> Image.Image:
+    """An image for a grid: shrunk if large, enlarged without smoothing if tiny."""
+    if min(image.size) < THUMBNAIL:
+        scale = THUMBNAIL / min(image.size)
+        return image.resize((round(image.width * scale), round(image.height * scale)), 0)  # 0: nearest
+    image.thumbnail((2 * THUMBNAIL, 2 * THUMBNAIL))
+    return image
+
+
+def data_url(folder: Path, sample_id: str) -> str:
+    """A sample's thumbnail as a data URL: without loss where that is small, as of a few large pixels, else as JPEG.
+
+    Raises:
+        OSError: if its file has gone, or is no longer the sample.
+    """
+    return _data_url(*file_stamp.stamp(folder / filenames.EXPERIMENT), sample_id)
+
+
+@st.cache_data(max_entries=5000, show_spinner=False)
+def _data_url(experiment: str, modified: int, size: int, sample_id: str) -> str:
+    found = image(Path(experiment).parent, sample_id).convert("RGB")
+    content = io.BytesIO()
+    found.save(content, "PNG")
+    if content.tell() < 6000:
+        return scatter.picture(content.getvalue(), "png")
+    content = io.BytesIO()
+    found.save(content, "JPEG", quality=85)
+    return scatter.picture(content.getvalue(), "jpeg")
+
+
+def gallery(folder: Path, sample_ids: list[str], captions: list[str], columns: int, most: int) -> None:
+    """A grid of images; says how many of how many it shows."""
+    shown = list(zip(sample_ids, captions))[:most]
+    for start in range(0, len(shown), columns):
+        for place, (sample_id, caption) in zip(st.columns(columns, gap="small"), shown[start:start + columns]):
+            with place:
+                try:
+                    st.image(image(folder, sample_id), width="stretch", alt=visible(caption))
+                except OSError as error:
+                    st.caption(f":material/broken_image: {plain(sample_id, LONGEST)}: {plain(error)}", help=plain(sample_id))
+                st.caption(plain(caption, LONGEST), help=plain(caption) if len(caption) > LONGEST else None)
+    if len(sample_ids) > most:
+        st.caption(f"{most} of {len(sample_ids):,} shown.")

@@ -1,0 +1,64 @@
+"""One space to lasso or click in, and what its plot shows of a sample."""
+
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from core.analysis.table import EmbeddingTable
+from core.visible import visible
+from pages.parts import sample_images, scatter, screen, selection
+from pages.parts.scatter import Card, Cloud, Color
+
+
+def draw(folder: Path, place: str, layout: np.ndarray, space: EmbeddingTable, only: int | None = None,
+         label_id: np.ndarray | None = None, classes: tuple[str, ...] | None = None, height: int = 400,
+         color: Color | None = None) -> None:
+    """A layout to lasso or click in; what is picked is selected on every chart of this experiment.
+
+    Args:
+        folder: the experiment.
+        place: which chart of the screen this is.
+        layout: shape (n, 2).
+        space: its samples, n rows.
+        only: class to show alone; None for all.
+        label_id: what to colour by, shape (n,); None for the label.
+        classes: names along `label_id`.
+        height: pixels.
+        color: what to colour by, instead of `label_id`.
+    """
+    if color is None:
+        is_label = label_id is None or label_id is space.label_id
+        color = scatter.by_category("class" if is_label else "colour", [space.label_id if is_label else label_id],
+                                    space.classes if is_label else classes, is_label=is_label)
+    _single(folder, place, scatter.cloud([layout], space.label_id, space.classes), space, color, only, height)
+
+
+@screen.fragment()
+def _single(folder: Path, place: str, points: Cloud, space: EmbeddingTable, color: Color, only: int | None,
+            height: int) -> None:
+    was_picked = scatter.draw(
+        f"chart-{folder.name}-{place}", points, color, (place.partition("-")[2] or place,), selection.rows_of(folder, space),
+        selection.stamp(folder),
+        take=lambda rows, stamp: selection.select(folder, space.sample_id[rows].tolist(), stamp),
+        describe=lambda row: card(folder, [space], row), file=folder.name, isolated=only, height=height)
+    if was_picked:
+        st.rerun()  # what else the screen says of the selection
+
+
+def card(folder: Path, spaces: list[EmbeddingTable], row: int) -> Card:
+    """What a plot shows of a sample: image, class, and its cluster in each space."""
+    sample_id, label = spaces[0].sample_id[row], spaces[0].label[row]
+    named = [(place if len(spaces) > 1 else "cluster", _cluster(space, row)) for place, space in zip("AB", spaces)]
+    found: Card = {"id": visible(sample_id), "label": visible(label), "image": "", "error": "",
+                   "clusters": " · ".join(f"{place}: {visible(cluster) or 'none'}" for place, cluster in named),
+                   "marks": " ".join(f"{place} {'✓' if cluster == label else '✗'}" for place, cluster in named if cluster)}
+    try:
+        found["image"] = sample_images.data_url(folder, sample_id)
+    except OSError as error:
+        found["error"] = visible(f"{sample_id}: {error}")
+    return found
+
+
+def _cluster(space: EmbeddingTable, row: int) -> str:
+    return space.classes[space.cluster[row]] if space.cluster[row] >= 0 else ""
