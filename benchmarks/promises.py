@@ -5,6 +5,7 @@ ratio to the promise: at most 1 keeps it. Not a test: on a machine at work with 
 """
 
 import io
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -66,6 +67,7 @@ def answers(root: Path) -> None:
 def main() -> None:
     """Prints a line a measurement."""
     with tempfile.TemporaryDirectory() as temporary:
+        os.environ["DUET_TESTS_DIGITS"] = str(Path(temporary) / "digits")
         for name, measure in (("stops", stops), ("answers", answers)):
             (root := Path(temporary) / name).mkdir()
             measure(root)

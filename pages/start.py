@@ -21,6 +21,7 @@ if not experiment_picker.has_experiments():
     st.stop()
 
 from core.experiments import directory, filenames  # noqa: E402 - after the first screen has been drawn
+from core.files import printable  # noqa: E402
 from core.jobs import control, device_queue, overview  # noqa: E402 - after the first screen has been drawn
 from core.jobs.overview import Overview  # noqa: E402
 from core.visible import visible  # noqa: E402
@@ -63,7 +64,7 @@ def _say(found: Overview) -> None:
 
 
 def _act(found: Overview) -> None:
-    key = actions.as_key(found.folder)
+    key = printable(found.folder.name)
     if found.state in control.UNFINISHED:
         if st.button("Stop", key=f"stop-{key}", icon=":material/stop:"):
             control.stop(directory.runs(found.folder))

@@ -24,7 +24,7 @@ PHASES = {"building": "building the encoder", "opening": "opening the images", "
           "layout": "laying out", "test": "scoring on the test images"}
 
 
-def config(**changes: object) -> ExperimentConfig:
+def lasting_config(**changes: object) -> ExperimentConfig:
     """An experiment of one seed and six epochs on a few digits that is saved before every step."""
     return tiny(**{"name": "lasting", "seeds": [0], "dataset": {"source": "folder", "root": str(few_digits())},
                    "budget": {"images": 960, "epochs": 6}, "training": {**TINY["training"], "save_minutes": 1e-9},
@@ -32,8 +32,8 @@ def config(**changes: object) -> ExperimentConfig:
 
 
 def lasting(root: Path, **changes: object) -> Path:
-    """Starts the experiment of `config`; its root is `root`/checkpoints."""
-    return launch.start(planning.plan(config(**changes)), root / "checkpoints", root / "data", device="cpu")
+    """Starts the experiment of `lasting_config`; its root is `root`/checkpoints."""
+    return launch.start(planning.plan(lasting_config(**changes)), root / "checkpoints", root / "data", device="cpu")
 
 
 class Hold:

@@ -164,18 +164,20 @@ def test_a_drawn_screen_is_not_followed_by_a_collection_of_everything(tmp_path: 
     (tmp_path / "sitecustomize.py").write_text(COUNTING)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     server = Server(tmp_path)
-    collections = tmp_path / "collections"
-    collections.write_text("")  # those of Python's own start
-    page.goto(f"{server.address}/watch")
-    expect(page.get_by_text("Nothing trained yet.")).to_be_visible()
-    page.get_by_role("link", name="Train").click()  # the next drawing, so that the first has ended
-    expect(page.get_by_role("button", name="Start")).to_be_visible()
-    server.stop()
+    try:
+        collections = tmp_path / "collections"
+        collections.write_text("")  # those of Python's own start
+        page.goto(f"{server.address}/watch")
+        expect(page.get_by_text("Nothing trained yet.")).to_be_visible()
+        page.get_by_role("link", name="Train").click()  # the next drawing, so that the first has ended
+        expect(page.get_by_role("button", name="Start")).to_be_visible()
+    finally:
+        server.stop()
     assert collections.read_text() == ""
 
 
 class Watcher(threading.Thread):
-    """Looks at the queue all the time: who asked in which order, who was at work when, and how many at once."""
+    """Looks at the queue five times a second: who asked in which order, who was at work when, and how many at once."""
 
     def __init__(self, checkpoints: Path) -> None:
         super().__init__(daemon=True)

@@ -18,7 +18,7 @@ from core.experiments import directory, planning
 from core.jobs import control
 from core.training import checkpoint
 from tests.conftest import run_experiment
-from tests.lasting import PHASES, Hold, assert_same_numbers, config, lasting, processes_of, resume_and_finish, states
+from tests.lasting import PHASES, Hold, assert_same_numbers, lasting, lasting_config, processes_of, resume_and_finish, states
 from tests.waiting import DEADLINE, until
 
 SEED = 20_261_124  # of the random moments
@@ -27,11 +27,11 @@ SEED = 20_261_124  # of the random moments
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The experiment of `lasting`, never interrupted."""
-    return run_experiment(config(), tmp_path_factory.mktemp("whole"))
+    return run_experiment(lasting_config(), tmp_path_factory.mktemp("whole"))
 
 
 def test_killed_at_twenty_moments_it_ends_like_an_uninterrupted_run(whole: Path, tmp_path: Path, hold: Hold) -> None:
-    checked = planning.plan(config())
+    checked = planning.plan(lasting_config())
     folder = directory.create(checked.config, checked.manifest, tmp_path / "checkpoints")
     with (tmp_path / "out").open("wb") as out:
         process = control.start_module("tests.killing", [str(folder), str(tmp_path / "data"), str(SEED),

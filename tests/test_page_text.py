@@ -8,7 +8,7 @@ import pytest
 from core.visible import visible
 from pages.parts.text import plain
 
-PAGES = sorted((Path(__file__).resolve().parents[1] / "pages").glob("*.py"))
+PAGES = sorted((Path(__file__).resolve().parents[1] / "pages").rglob("*.py"))
 
 # Calls whose text Streamlit reads as Markdown: name -> how many of the first arguments are such text.
 _TEXTS = dict.fromkeys(("markdown", "write", "caption", "error", "info", "warning", "success", "exception", "title", "header",
@@ -23,14 +23,12 @@ _SAFE_CALLS = {"plain", "len", "round", "max", "min", "duration", "progress_text
                "_percent", "_lr_note", "_best_note", "_headline", "_list", "_p", "_meanings", "join"}
 # Expressions that are numbers, the project's own words or names that a config restricts; a user's own text never stands here.
 _SAFE = {
-    "_address": {"label", "sentence"},  # each escaped by who says it
-    "_confusion": {"place", "title"}, "_datasets": {"title", "text", "done", "total", "percent", "int(percent)"},
-    "_layouts": {"status.share", "name", "place"}, "_look_first": {"pair.in_a", "pair.in_b"},
-    "_moved": {"done", "total"},
-    "_query": {"number", "_layouts.NAMES[settings.method]"}, "_readouts": {"readouts.KMEANS_SEEDS"},
-    "_shared": {"what", "label", "help_text", "needs"}, "_spaces": {"most"}, "_strips": {"captions"},
-    "_verdict": {"agreement['neighbors']"},
-    "_won_lost": {"k", "place"}, "compare": {"over", "drawn", "note", "folder"},
+    "address": {"label", "help_text", "sentence"},  # each escaped by who says it
+    "kmeans_confusion": {"place", "title"}, "dataset_form": {"title", "text", "done", "total", "percent", "int(percent)"},
+    "experiment_picker": {"what", "needs"}, "image_strips": {"captions"}, "layouts": {"status.share", "name", "place"},
+    "look_first": {"pair.in_a", "pair.in_b"}, "metric_table": {"agreement['neighbors']"}, "moved_images": {"done", "total"},
+    "own_images": {"number", "layouts.NAMES[settings.method]"}, "readout_table": {"readouts.KMEANS_SEEDS"},
+    "sample_images": {"most"}, "won_lost": {"k", "place"}, "compare": {"over", "drawn", "note", "folder"},
     "data": {"split_config.seed", "smallest", "manifest.split[row]", "where"},
     "explore": {"split", "space.embedding.shape[1]", "n_same"}, "export": {"width", "unit"},
     "start": {"folder", "position", "found.progress.n_done", "found.progress.n_runs"},
@@ -108,6 +106,10 @@ def _forgotten(source: str, safe: set[str]) -> list[str]:
     assigned = _assigned(tree)
     return [part for call in ast.walk(tree) if isinstance(call, ast.Call) for text in _texts(call)
             for part in _unsafe(text, safe, assigned)]
+
+
+def test_every_page_that_is_trusted_exists() -> None:
+    assert _SAFE.keys() <= {path.stem for path in PAGES}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)

@@ -11,7 +11,7 @@ from core.experiments import directory, planning, preflight, trials
 from core.experiments.trials import Trial
 from core.jobs import control
 from tests.conftest import run_experiment, run_in_process, tiny
-from tests.lasting import Hold, assert_same_numbers, config, lasting, resume_and_finish
+from tests.lasting import Hold, assert_same_numbers, lasting, lasting_config, resume_and_finish
 from tests.waiting import DEADLINE, until
 
 RATES = [0.0003, 0.003, 0.03]
@@ -73,7 +73,7 @@ def test_a_rate_that_diverges_is_written_down_and_the_run_goes_on(tmp_path: Path
 
 def test_killed_or_stopped_in_a_trial_it_repeats_no_finished_one_and_ends_the_same(tmp_path: Path, hold: Hold) -> None:
     changes = {"tuning": {"learning_rates": RATES, "share": 0.5}, "budget": {"images": 960, "epochs": 2}}
-    whole = run_experiment(config(**changes), tmp_path / "whole")
+    whole = run_experiment(lasting_config(**changes), tmp_path / "whole")
     hold.at("2 of 3", "classification")
     folder = lasting(tmp_path, **changes)
     run = folder / TRAINED[0]

@@ -31,19 +31,19 @@ def main(options: argparse.Namespace) -> int:
     """Runs the command; returns the exit code."""
     if options.rounds < 1:
         raise ValueError(f"--rounds must be at least 1, got {options.rounds}")
-    arguments = ["--device", options.device, "--rounds", str(options.rounds), "--data", str(options.data.resolve())]
+    flags = ["--device", options.device, "--rounds", str(options.rounds), "--data", str(options.data.resolve())]
     if options.trace:
         check_output(options.trace, (".json",), "--trace")
-        arguments += ["--trace", str(options.trace.resolve())]
+        flags += ["--trace", str(options.trace.resolve())]
     if options.json:
-        arguments.append("--json")
+        flags.append("--json")
     config = experiment_file.load(options.config or PROJECT / "configs" / "demo.yaml", tuple(options.overrides))
     control.check_device(options.device)
     checked = plan(config, options)
     experiment = json.dumps(checked.config.to_json())
     quiet = {"KINETO_LOG_LEVEL": "99"}  # to torch's profiler a machine without a GPU is an error
     try:
-        return subprocess.run([sys.executable, "-m", "core.benchmark.bench", experiment, *arguments], cwd=PROJECT,
+        return subprocess.run([sys.executable, "-m", "core.benchmark.bench", experiment, *flags], cwd=PROJECT,
                               env={**os.environ, **control.ENVIRONMENT, **quiet}).returncode
     except KeyboardInterrupt:  # its process was interrupted too
         return 1

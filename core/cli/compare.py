@@ -43,12 +43,11 @@ def main(options: argparse.Namespace) -> int:
         say(f"{found.n_dropped} test images stand in only one of the two and were left out.")
     rows = [comparison.row(item.to_json()) for item in found.differences]
     print(aligned([["metric", "A", "B", "B − A", "95 % interval", "can we tell?"],
-                    *([row.title, row.a, row.b, row.difference, f"{row.low} to {row.high}", row.answer] for row in rows)],
-                   to_left=(0, 5)))
+                   *([row.title, row.a, row.b, row.difference, f"{row.low} to {row.high}", row.answer] for row in rows)],
+                  to_left=(0, 5)))
     note = f" ({found.draws_note})" if found.draws_note else ""
     say(f"A is {found.name_a} ({options.a}), B {found.name_b} ({options.b}).")
-    say(f"Percent; intervals from "
-         f"{found.n_bootstrap:,} bootstrap draws{note}.")
+    say(f"Percent; intervals from {found.n_bootstrap:,} bootstrap draws{note}.")
     return 0
 
 
@@ -65,7 +64,7 @@ def _compare_files(options: argparse.Namespace) -> int:
         print(json.dumps({"confounders": names, "settings": [item.to_json() for item in found]}))
         return 0
     say(f"{comparison.first_up(comparison.unfair_words(names))}." if names else
-          "A fair comparison: only what is under test differs.")
+        "A fair comparison: only what is under test differs.")
     for item in found:
         say(f"{item.kind:<11} {item.name:<28} A {item.a}   B {item.b}{f'   ({item.why})' if item.why else ''}")
     return 0

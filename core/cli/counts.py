@@ -31,6 +31,6 @@ def main(options: argparse.Namespace) -> int:
         share_a, share_b = 100 * item.right_a / item.n_a, 100 * item.right_b / item.n_b
         verdict = "cannot tell" if item.verdict == "cannot tell" else f"B is {item.verdict}"
         say(f"A {item.right_a}/{item.n_a} = {share_a:.2f} %   B {item.right_b}/{item.n_b} = {share_b:.2f} %   B − A "
-              f"{share_b - share_a:+.2f}   p = {item.p_value:.2g}, {item.p_holm:.2g} after Holm   {verdict}")
+            f"{share_b - share_a:+.2f}   p = {item.p_value:.2g}, {item.p_holm:.2g} after Holm   {verdict}")
     say("Fisher's exact test, as if A and B had been tested on different images, Holm over the gaps; it knows no seeds.")
     return 0

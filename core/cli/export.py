@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from core.cli import named_runs
 from core.cli.output import check_output, say
 from core.experiments import directory
 
@@ -12,7 +13,7 @@ SHARED = ()
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("run", metavar="RUN", help="experiment/run, or experiment")
+    named_runs.add_argument(parser)
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.{parquet,html,onnx,safetensors}")
 
 

@@ -77,7 +77,7 @@ def _show_progress(folder: Path) -> None:
                 if not is_terminal and item.state in ("completed", "failed", "stopped") and name not in told:
                     told.add(name)
                     say(f"{folder.name} {100 * progress.share:3.0f}% run {progress.n_done} of {progress.n_runs}{left}: "
-                          f"{name} {item.state}{last_score(folder / name)}", file=sys.stderr)
+                        f"{name} {item.state}{last_score(folder / name)}", file=sys.stderr)
             if has_ended:
                 return
 

@@ -30,7 +30,7 @@ def main(options: argparse.Namespace) -> int:
         waits = overview.position(item)
         said = item.sentence if waits is None else f"number {waits} in the queue"
         say(f"{item.name}  {item.state}  " + (f"{n_done} of {len(item.runs)} runs  {said}".rstrip() if item.is_readable else
-                                                "; ".join(item.damage)))
+                                              "; ".join(item.damage)))
         for sentence in item.damage if item.is_readable else ():
             say(f"  damaged: {sentence}")
         for name, state in item.runs.items():

@@ -38,7 +38,7 @@ def check_output(path: Path, suffixes: tuple[str, ...], option: str = "--output"
 
 
 def on_bar(bar: tqdm) -> Callable[[int, int], None]:
-    """What moves a progress bar: called with how much is done, and of how much."""
+    """A callback that moves a progress bar; takes how much is done, and of how much."""
     def progress(done: int, total: int) -> None:
         bar.total = total
         bar.update(done - bar.n)

@@ -11,7 +11,7 @@ COMMANDS = {"list": list_experiments, "stop": stop, "resume": resume, "embed": e
             "export": export, "bench": bench}
 
 
-class Parser(argparse.ArgumentParser):
+class _Parser(argparse.ArgumentParser):
     """Refuses in one line on standard error, with exit code 2."""
 
     def error(self, message: str) -> NoReturn:
@@ -30,11 +30,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
                                  help="share the device with experiments that asked before instead of waiting for them")
     shared["json"].add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
 
-    parser = Parser(prog="main.py", parents=[roots, *shared.values()], description="Run an experiment, or one of the "
+    parser = _Parser(prog="main.py", parents=[roots, *shared.values()], description="Run an experiment, or one of the "
                     "commands below. Which embedding is better for your images, and is the difference real?")
     run.arguments(parser)
     parser.set_defaults(command=run.main)
-    commands = parser.add_subparsers(metavar="command", parser_class=Parser)
+    commands = parser.add_subparsers(metavar="command", parser_class=_Parser)
     for name, command in COMMANDS.items():
         added = commands.add_parser(name, help=command.HELP, description=command.HELP,
                                     parents=[roots, *(shared[key] for key in command.SHARED)])

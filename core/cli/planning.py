@@ -36,5 +36,5 @@ def plan(config: ExperimentConfig, options: argparse.Namespace) -> planning.Plan
     if conflicts:
         shown = ", ".join(f"{pair.a} and {pair.b}" for pair in conflicts[:5])
         say(f"the same picture under two labels: {len(conflicts):,} ({shown}{', …' if len(conflicts) > 5 else ''})",
-              file=sys.stderr)
+            file=sys.stderr)
     return checked

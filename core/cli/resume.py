@@ -5,9 +5,9 @@ import sys
 
 from tqdm import tqdm
 
+from core.cli import named_runs
 from core.cli.follow import follow
 from core.cli.output import on_bar, say
-from core.cli.stop import runs_named
 from core.jobs import control, relocation
 
 HELP = "go on with stopped, failed or lost runs"
@@ -16,14 +16,14 @@ SHARED = ("device", "queue")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("run", metavar="RUN", help="experiment/run, or experiment")
+    named_runs.add_argument(parser)
     parser.add_argument("--set", action="append", metavar="dataset.root=PLACE", dest="overrides", default=argparse.SUPPRESS,
                         help="where the images are now, if they were moved; taken if every file is the one that was scanned")
 
 
 def main(options: argparse.Namespace) -> int:
     """Runs the command; returns the exit code."""
-    runs = runs_named(options)
+    runs = named_runs.find(options)
     control.check_device(options.device)
     root = relocation.wanted_root(options.overrides)
     if root is not None:

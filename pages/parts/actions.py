@@ -1,6 +1,6 @@
 """Buttons that begin, resume and delete experiments.
 
-`core` is imported inside the functions: its 0.2 s of imports would stand between the server's start and the first screen.
+Imports `core` inside functions (see `screen`).
 """
 
 from pathlib import Path
@@ -57,10 +57,3 @@ def delete_button(folder: Path, key: str) -> None:
                 st.error(plain(str(error)), icon=":material/error:")
                 return
             st.rerun()
-
-
-def as_key(folder: Path) -> str:
-    """A folder's name as a widget's key, which must be text."""
-    from core.files import printable
-
-    return printable(folder.name)

@@ -1,6 +1,6 @@
 """Which experiment a screen is about, and what it says where there is none yet.
 
-`core` is imported inside the functions: its 0.2 s of imports would stand between the server's start and the first screen.
+Imports `core` inside functions (see `screen`).
 """
 
 import os

@@ -63,7 +63,7 @@ def _linked(folder: Path, paths: list[Path], names: tuple[str, str], spaces: lis
     """Plots, panel and what a selection can be used for: picking redraws this part of the screen alone."""
     scatter.draw(
         f"pair-{folder.name}", points, color, tuple(f"{place} · {name}" for place, name in zip("AB", names)),
-        selection.rows_of(folder, spaces[0]), selection.stamp(folder),
+        selection.rows_of(folder, spaces[0]), selection.selection_stamp(folder),
         take=lambda rows, stamp: selection.select(folder, spaces[0].sample_id[rows].tolist(), stamp),
         describe=lambda row: space_chart.card(folder, spaces, row),
         nearest=lambda row: [space_tables.neighbors(space, row, NEAREST) for space in spaces], file=folder.name)

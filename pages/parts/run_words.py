@@ -1,6 +1,6 @@
 """States, progress and leaks of runs in words.
 
-`core` is imported inside the functions: its 0.2 s of imports would stand between the server's start and the first screen.
+Imports `core` inside functions (see `screen`).
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""A sample's image: read once, shrunk, as a data URL, in a grid; the one way by which every screen gets it."""
+"""Images of an experiment's samples: shrunk, as data URLs, in a grid."""
 
+import base64
 import io
 from pathlib import Path
 
@@ -10,15 +11,16 @@ from core.data import reading, sources
 from core.data.manifest import read_levels
 from core.experiments import directory, filenames
 from core.visible import visible
-from pages.parts import file_stamp, scatter
+from pages.parts import file_stamp
 from pages.parts.text import LONGEST, plain
 
 THUMBNAIL = 96  # pixels
+SMALL = 6000  # bytes of a PNG that is sent as it is
 NO_LONGER = "this file is no longer the sample: it was changed since the scan"
 
 
 def image(folder: Path, sample_id: str) -> Image.Image:
-    """A sample's image, no smaller than a thumbnail; the one way by which every screen gets it.
+    """A sample's image, no smaller than a thumbnail.
 
     Raises:
         OSError: if its file has gone, or is no longer the sample.
@@ -68,12 +70,12 @@ def data_url(folder: Path, sample_id: str) -> str:
 def _data_url(experiment: str, modified: int, size: int, sample_id: str) -> str:
     found = image(Path(experiment).parent, sample_id).convert("RGB")
     content = io.BytesIO()
+    kind = "png"
     found.save(content, "PNG")
-    if content.tell() < 6000:
-        return scatter.picture(content.getvalue(), "png")
-    content = io.BytesIO()
-    found.save(content, "JPEG", quality=85)
-    return scatter.picture(content.getvalue(), "jpeg")
+    if content.tell() >= SMALL:
+        content, kind = io.BytesIO(), "jpeg"
+        found.save(content, "JPEG", quality=85)
+    return f"data:image/{kind};base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
 def gallery(folder: Path, sample_ids: list[str], captions: list[str], columns: int, most: int) -> None:

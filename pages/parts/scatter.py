@@ -137,11 +137,6 @@ def by_number(title: str, values: list[np.ndarray]) -> Color:
     return Color(title, "numbers", steps, (), tuple(palette.ramp(256)), low=f"{low:.3g}", high=f"{high:.3g}")
 
 
-def picture(content: bytes, kind: str) -> str:
-    """An image file as a data URL."""
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
 def draw(key: str, points: Cloud, color: Color, titles: tuple[str, ...], selected: np.ndarray, stamp: str,
          take: Callable[[np.ndarray, str], None], describe: Callable[[int], Card],
          nearest: Callable[[int], list[list[int]]] | None = None, file: str = "space", isolated: int | None = None,

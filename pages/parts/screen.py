@@ -1,4 +1,4 @@
-"""Around every screen: its door, its frame, and words for the damage it comes upon.
+"""Around every screen: its entry, its frame, and words for damaged files.
 
 `core` is imported inside the functions: its 0.2 s of imports would stand between the server's start and the first screen.
 """

@@ -59,7 +59,7 @@ def saved_name(folder: Path) -> str:
     return st.session_state.get(f"saved-{folder.name}", "")
 
 
-def stamp(folder: Path) -> str:
+def selection_stamp(folder: Path) -> str:
     """Names the selection of this session; changes with it."""
     return st.session_state[f"stamp-{folder.name}"]
 

@@ -11,9 +11,8 @@ from pages.parts import sample_images, scatter, screen, selection
 from pages.parts.scatter import Card, Cloud, Color
 
 
-def draw(folder: Path, place: str, layout: np.ndarray, space: EmbeddingTable, only: int | None = None,
-         label_id: np.ndarray | None = None, classes: tuple[str, ...] | None = None, height: int = 400,
-         color: Color | None = None) -> None:
+def draw(folder: Path, place: str, layout: np.ndarray, space: EmbeddingTable, only: int | None, color: Color,
+         height: int) -> None:
     """A layout to lasso or click in; what is picked is selected on every chart of this experiment.
 
     Args:
@@ -22,15 +21,9 @@ def draw(folder: Path, place: str, layout: np.ndarray, space: EmbeddingTable, on
         layout: shape (n, 2).
         space: its samples, n rows.
         only: class to show alone; None for all.
-        label_id: what to colour by, shape (n,); None for the label.
-        classes: names along `label_id`.
+        color: what to colour by.
         height: pixels.
-        color: what to colour by, instead of `label_id`.
     """
-    if color is None:
-        is_label = label_id is None or label_id is space.label_id
-        color = scatter.by_category("class" if is_label else "colour", [space.label_id if is_label else label_id],
-                                    space.classes if is_label else classes, is_label=is_label)
     _single(folder, place, scatter.cloud([layout], space.label_id, space.classes), space, color, only, height)
 
 
@@ -39,7 +32,7 @@ def _single(folder: Path, place: str, points: Cloud, space: EmbeddingTable, colo
             height: int) -> None:
     was_picked = scatter.draw(
         f"chart-{folder.name}-{place}", points, color, (place.partition("-")[2] or place,), selection.rows_of(folder, space),
-        selection.stamp(folder),
+        selection.selection_stamp(folder),
         take=lambda rows, stamp: selection.select(folder, space.sample_id[rows].tolist(), stamp),
         describe=lambda row: card(folder, [space], row), file=folder.name, isolated=only, height=height)
     if was_picked:
