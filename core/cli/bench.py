@@ -11,7 +11,6 @@ from core import experiment_file
 from core.cli.output import check_output
 from core.cli.planning import plan
 from core.jobs import control
-from core.jobs.control import PROJECT
 
 HELP = "time training and embedding against what the device alone can do"
 SHARED = ("device", "json")
@@ -37,13 +36,13 @@ def main(options: argparse.Namespace) -> int:
         flags += ["--trace", str(options.trace.resolve())]
     if options.json:
         flags.append("--json")
-    config = experiment_file.load(options.config or PROJECT / "configs" / "demo.yaml", tuple(options.overrides))
+    config = experiment_file.load(options.config or control.PROJECT / "configs" / "demo.yaml", tuple(options.overrides))
     control.check_device(options.device)
     checked = plan(config, options)
     experiment = json.dumps(checked.config.to_json())
     quiet = {"KINETO_LOG_LEVEL": "99"}  # to torch's profiler a machine without a GPU is an error
     try:
-        return subprocess.run([sys.executable, "-m", "core.benchmark.bench", experiment, *flags], cwd=PROJECT,
+        return subprocess.run([sys.executable, "-m", "core.benchmark.bench", experiment, *flags], cwd=control.PROJECT,
                               env={**os.environ, **control.ENVIRONMENT, **quiet}).returncode
     except KeyboardInterrupt:  # its process was interrupted too
         return 1

@@ -29,25 +29,25 @@ def main(options: argparse.Namespace) -> int:
     if options.output:
         check_output(options.output, (".html",))
     a, b = pairs.find(options.checkpoints, options.a, options.b)
-    found = verdict.compare(a, b)
+    result = verdict.compare(a, b)
     if options.output:
         from core.analysis import table as tables
         from core.report import html
 
-        html.write_comparison(found, [tables.read(side.files[0]) for side in (a, b)], options.output)
+        html.write_comparison(result, [tables.read(side.files[0]) for side in (a, b)], options.output)
     if options.json:
-        print(json.dumps(found.to_json()))
+        print(json.dumps(result.to_json()))
         return 0
-    say(f"{found.sentence}.")
-    if found.n_dropped:
-        say(f"{found.n_dropped} test images stand in only one of the two and were left out.")
-    rows = [comparison.row(item.to_json()) for item in found.differences]
+    say(f"{result.sentence}.")
+    if result.n_dropped:
+        say(f"{result.n_dropped} test images stand in only one of the two and were left out.")
+    rows = [comparison.row(item.to_json()) for item in result.differences]
     print(aligned([["metric", "A", "B", "B − A", "95 % interval", "can we tell?"],
                    *([row.title, row.a, row.b, row.difference, f"{row.low} to {row.high}", row.answer] for row in rows)],
                   to_left=(0, 5)))
-    note = f" ({found.draws_note})" if found.draws_note else ""
-    say(f"A is {found.name_a} ({options.a}), B {found.name_b} ({options.b}).")
-    say(f"Percent; intervals from {found.n_bootstrap:,} bootstrap draws{note}.")
+    note = f" ({result.draws_note})" if result.draws_note else ""
+    say(f"A is {result.name_a} ({options.a}), B {result.name_b} ({options.b}).")
+    say(f"Percent; intervals from {result.n_bootstrap:,} bootstrap draws{note}.")
     return 0
 
 
@@ -58,13 +58,13 @@ def _compare_files(options: argparse.Namespace) -> int:
 
     configs = [experiment_file.load(Path(name)) for name in (options.a, options.b)]
     runs = [next(run for run in config.runs() if run.is_trained) for config in configs]
-    found = fairness.differences(*(protocol.of_config(run, config.seeds) for run, config in zip(runs, configs)))
-    names = fairness.confounders(found)
+    settings = fairness.differences(*(protocol.of_config(run, config.seeds) for run, config in zip(runs, configs)))
+    names = fairness.confounders(settings)
     if options.json:
-        print(json.dumps({"confounders": names, "settings": [item.to_json() for item in found]}))
+        print(json.dumps({"confounders": names, "settings": [item.to_json() for item in settings]}))
         return 0
     say(f"{comparison.first_up(comparison.unfair_words(names))}." if names else
         "A fair comparison: only what is under test differs.")
-    for item in found:
+    for item in settings:
         say(f"{item.kind:<11} {item.name:<28} A {item.a}   B {item.b}{f'   ({item.why})' if item.why else ''}")
     return 0

@@ -20,17 +20,17 @@ def main(options: argparse.Namespace) -> int:
     """Runs the command; returns the exit code."""
     from core.analysis import paired_tests
 
-    given = [paired_tests.parse_count(text) for text in options.counts]
-    if len(given) % 2:
-        raise ValueError(f"counts must come in pairs, A and B of each gap, got {len(given)}")
-    found = paired_tests.compare_counts([(*a, *b) for a, b in zip(given[::2], given[1::2])])
+    counts = [paired_tests.parse_count(text) for text in options.counts]
+    if len(counts) % 2:
+        raise ValueError(f"counts must come in pairs, A and B of each gap, got {len(counts)}")
+    gaps = paired_tests.compare_counts([(*a, *b) for a, b in zip(counts[::2], counts[1::2])])
     if options.json:
-        print(json.dumps({"gaps": [asdict(item) for item in found]}))
+        print(json.dumps({"gaps": [asdict(gap) for gap in gaps]}))
         return 0
-    for item in found:
-        share_a, share_b = 100 * item.right_a / item.n_a, 100 * item.right_b / item.n_b
-        verdict = "cannot tell" if item.verdict == "cannot tell" else f"B is {item.verdict}"
-        say(f"A {item.right_a}/{item.n_a} = {share_a:.2f} %   B {item.right_b}/{item.n_b} = {share_b:.2f} %   B − A "
-            f"{share_b - share_a:+.2f}   p = {item.p_value:.2g}, {item.p_holm:.2g} after Holm   {verdict}")
+    for gap in gaps:
+        share_a, share_b = 100 * gap.right_a / gap.n_a, 100 * gap.right_b / gap.n_b
+        verdict = "cannot tell" if gap.verdict == "cannot tell" else f"B is {gap.verdict}"
+        say(f"A {gap.right_a}/{gap.n_a} = {share_a:.2f} %   B {gap.right_b}/{gap.n_b} = {share_b:.2f} %   B − A "
+            f"{share_b - share_a:+z.2f}   p = {gap.p_value:.2g}, {gap.p_holm:.2g} after Holm   {verdict}")
     say("Fisher's exact test, as if A and B had been tested on different images, Holm over the gaps; it knows no seeds.")
     return 0

@@ -61,23 +61,23 @@ def conclude(folder: Path, options: argparse.Namespace) -> int:
 
 def _show_progress(folder: Path) -> None:
     names = [run.name for run in directory.runs(folder)]
-    told: set[str] = set()
+    announced: set[str] = set()
     is_terminal = sys.stderr.isatty()
     with tqdm(total=100, desc=folder.name, disable=None, bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}") as bar:
         while True:
             has_ended = control.wait(folder, seconds=0.5)
             progress = control.progress(folder)
             statuses = {name: control.derived_status(folder / name) for name in names}
-            current = next((f"{name} {item.phase}" for name, item in statuses.items() if item.state == "running"),
+            current = next((f"{name} {status.phase}" for name, status in statuses.items() if status.state == "running"),
                            _queued(folder))
             left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
             bar.n = round(100 * progress.share)
             bar.set_postfix_str(f"run {progress.n_done} of {progress.n_runs}{left}, {current}")
-            for name, item in statuses.items():
-                if not is_terminal and item.state in ("completed", "failed", "stopped") and name not in told:
-                    told.add(name)
+            for name, status in statuses.items():
+                if not is_terminal and status.state in ("completed", "failed", "stopped") and name not in announced:
+                    announced.add(name)
                     say(f"{folder.name} {100 * progress.share:3.0f}% run {progress.n_done} of {progress.n_runs}{left}: "
-                        f"{name} {item.state}{last_score(folder / name)}", file=sys.stderr)
+                        f"{name} {status.state}{last_score(folder / name)}", file=sys.stderr)
             if has_ended:
                 return
 
@@ -102,8 +102,8 @@ def _table(rows: list[dict], of: str) -> str:
     head = ["objective", "images per class", *(METRICS[name].title for name in names)]
     lines = [head]
     for row in rows:
-        found = [row["metrics"][name] for name in names]
-        cells = [percent(item["mean"], item["sd"], row["n_seeds"]) for item in found]
+        metrics = [row["metrics"][name] for name in names]
+        cells = [percent(metric["mean"], metric["sd"], row["n_seeds"]) for metric in metrics]
         leaks = f" (leaks: {' and '.join(row['leaks'])})" if row["leaks"] else ""
         lines.append([row["objective"] + leaks, str(row["images_per_class"]), *cells])
     text = [aligned(lines, to_left=(0, 1))]

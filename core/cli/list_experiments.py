@@ -17,26 +17,26 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Runs the command; returns the exit code."""
-    found = [overview.read(folder) for folder in directory.experiments(options.checkpoints)]
+    overviews = [overview.read(folder) for folder in directory.experiments(options.checkpoints)]
     tickets = [str(error) for error in device_queue.damaged(options.checkpoints)]
     if options.json:
         print(json.dumps({"experiments": [
-            {"experiment": item.name, "state": item.state, "share": item.progress.share if item.progress else None,
-             "sentence": item.sentence, "runs": item.runs, "damage": list(item.damage)} for item in found],
+            {"experiment": each.name, "state": each.state, "share": each.progress.share if each.progress else None,
+             "sentence": each.sentence, "runs": each.runs, "damage": list(each.damage)} for each in overviews],
             **({"queue_damage": tickets} if tickets else {})}))
         return 0
-    for item in found:
-        n_done = sum(state == "completed" for state in item.runs.values())
-        waits = overview.position(item)
-        said = item.sentence if waits is None else f"number {waits} in the queue"
-        say(f"{item.name}  {item.state}  " + (f"{n_done} of {len(item.runs)} runs  {said}".rstrip() if item.is_readable else
-                                              "; ".join(item.damage)))
-        for sentence in item.damage if item.is_readable else ():
+    for each in overviews:
+        n_done = sum(state == "completed" for state in each.runs.values())
+        waits = overview.position(each)
+        said = each.sentence if waits is None else f"number {waits} in the queue"
+        say(f"{each.name}  {each.state}  " + (f"{n_done} of {len(each.runs)} runs  {said}".rstrip() if each.is_readable else
+                                              "; ".join(each.damage)))
+        for sentence in each.damage if each.is_readable else ():
             say(f"  damaged: {sentence}")
-        for name, state in item.runs.items():
-            say(f"  {item.name}/{name}  {state}")
+        for name, state in each.runs.items():
+            say(f"  {each.name}/{name}  {state}")
     for sentence in tickets:
         say(f"damaged: {sentence}")
-    if not found:
+    if not overviews:
         say(f"no experiments in {options.checkpoints}; start one with: python main.py --config configs/demo.yaml")
     return 0

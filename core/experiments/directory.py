@@ -5,25 +5,21 @@ and a reader ignores a half line at the end. What cannot be read is `Damaged`: o
 process and asks none whether it lives.
 """
 
-import json
 import os
-import platform
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, get_args
 
 import core
 from core import config as configuration
-from core import files, scored_by
+from core import files, json_lines, scored_by
 from core.config import ConfigError, ExperimentConfig, RunConfig, SplitConfig
-from core.experiments import filenames
+from core.experiments import filenames, provenance
 from core.files import Damaged, read_json, write_json
 
 if TYPE_CHECKING:  # pyarrow, 80 MB, is loaded where a manifest is: a worker that waits its turn needs none
@@ -36,7 +32,6 @@ Config = TypeVar("Config", ExperimentConfig, RunConfig)
 FORMAT = 1  # of an experiment's folder; files without one are older
 DELETE = "delete the experiment, or put the file back"
 RESUME = "resume the run to make it anew, or delete the experiment"
-_PACKAGES = ("torch", "timm", "scikit-learn", "umap-learn", "pytorch-metric-learning", "numpy", "pyarrow")
 _BALLAST = 256 * 1024  # bytes: room for some forty tracebacks and states
 _SETTLED = 2_000_000_000  # ns after which a change of a folder's names has a time of its own
 _RECORD = {"epoch": int}
@@ -79,13 +74,6 @@ class _Listing(NamedTuple):
 _listed: dict[str, _Listing] = {}
 
 
-class Lines(NamedTuple):
-    """A file of JSON lines: those that are good, and how many are not."""
-
-    good: list[dict]
-    n_bad: int
-
-
 def create(config: ExperimentConfig, manifest: "Manifest", root: Path, random_split: "Manifest | None" = None) -> Path:
     """Lays out a new experiment with all its runs queued; whole or not at all.
 
@@ -109,7 +97,7 @@ def create(config: ExperimentConfig, manifest: "Manifest", root: Path, random_sp
         write_json(staging / filenames.EXPERIMENT, {
             "format": FORMAT, "config": config.to_json(), "fingerprint": manifest.fingerprint,
             "classes": list(manifest.classes),
-            "versions": versions(), "git_commit": _git_commit(), "created": time.time(),
+            "versions": provenance.versions(), "git_commit": provenance.git_commit(), "created": time.time(),
         })
         manifest.write(staging / filenames.MANIFEST)
         if random_split is not None:
@@ -379,82 +367,40 @@ def release(folder: Path) -> None:
 
 def append_record(run: Path, record: dict) -> None:
     """Adds a line to a run's `records.jsonl` and flushes it."""
-    append_line(run / filenames.RECORDS, record)
+    json_lines.append(run / filenames.RECORDS, record)
 
 
 def append_alarm(run: Path, alarm: dict) -> None:
     """Adds a line to a run's `alarms.jsonl`: its kind, its step and a sentence."""
-    append_line(run / filenames.ALARMS, alarm)
-
-
-def append_line(path: Path, record: dict) -> None:
-    """Adds a line of JSON and flushes it to the disk; a half line that a crash or a full disk left is dropped first."""
-    if path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n"):
-        _replace_lines(path, read_lines(path).good)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record, allow_nan=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    json_lines.append(run / filenames.ALARMS, alarm)
 
 
 def read_records(run: Path) -> list[dict]:
     """The good lines of a run's `records.jsonl`."""
-    return read_lines(run / filenames.RECORDS, _RECORD).good
+    return json_lines.read(run / filenames.RECORDS, _RECORD).good
 
 
 def read_alarms(run: Path) -> list[dict]:
     """The good lines of a run's `alarms.jsonl`."""
-    return read_lines(run / filenames.ALARMS, _ALARM).good
+    return json_lines.read(run / filenames.ALARMS, _ALARM).good
 
 
 def bad_lines(run: Path) -> dict[str, int]:
     """Of a run's files of lines, how many whole lines cannot be used; only those that have some."""
     asked = {filenames.RECORDS: _RECORD, filenames.ALARMS: _ALARM}
-    counts = {name: read_lines(run / name, keys).n_bad for name, keys in asked.items()}
+    counts = {name: json_lines.read(run / name, keys).n_bad for name, keys in asked.items()}
     return {name: count for name, count in counts.items() if count}
-
-
-def read_lines(path: Path, keys: dict[str, type | tuple[type, ...]] | None = None) -> Lines:
-    """The whole lines of a file of JSON lines; none if there is no file, one bad if it is none that can be read.
-
-    Args:
-        path: the file.
-        keys: what a good line has, and of which type; None asks for a JSON object alone.
-    """
-    try:
-        lines = path.read_bytes().splitlines(keepends=True)
-    except FileNotFoundError:
-        return Lines([], 0)
-    except OSError:
-        return Lines([], int(os.path.lexists(path)))
-    good, n_bad = [], 0
-    for line in lines:
-        if not line.endswith(b"\n"):  # being written, or what a crash left of it
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            record = None
-        if isinstance(record, dict) and all(isinstance(record.get(key), kind) for key, kind in (keys or {}).items()):
-            good.append(record)
-        else:
-            n_bad += 1
-    return Lines(good, n_bad)
 
 
 def keep_records(run: Path, last_epoch: int) -> None:
     """Drops records later than an epoch: those that a resumed run will write again; and lines that cannot be used."""
-    _replace_lines(run / filenames.RECORDS, [record for record in read_records(run) if record["epoch"] <= last_epoch])
+    json_lines.replace(run / filenames.RECORDS, [record for record in read_records(run) if record["epoch"] <= last_epoch])
 
 
 def keep_alarms(run: Path, last_step: int) -> None:
     """Drops alarms later than a step: those that a resumed run will raise again."""
     if alarms := read_alarms(run):
-        _replace_lines(run / filenames.ALARMS, [alarm for alarm in alarms if alarm["step"] <= last_step])
-
-
-def _replace_lines(path: Path, records: list[dict]) -> None:
-    files.write_bytes(path, "".join(json.dumps(record) + "\n" for record in records).encode())
+        json_lines.replace(run / filenames.ALARMS, [alarm for alarm in alarms if alarm["step"] <= last_step])
 
 
 def snapshots(run: Path) -> dict[int, Path]:
@@ -462,18 +408,3 @@ def snapshots(run: Path) -> dict[int, Path]:
     found = {int(match[1]): path for path in (run / filenames.SNAPSHOTS).glob("epoch_*.parquet")
              if (match := re.fullmatch(r"epoch_(\d+)\.parquet", path.name))}
     return dict(sorted(found.items()))
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python, Duet and the packages that numbers depend on."""
-    return {"python": platform.python_version(), "duet": core.__version__,
-            **{name: metadata.version(name) for name in _PACKAGES}}
-
-
-def _git_commit() -> str | None:
-    try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True,
-                               timeout=5)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() or None

@@ -11,7 +11,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from core.experiments import directory, filenames
+from core import json_lines
+from core.experiments import filenames
 
 _KEYS = {"run": str, "why": str, "when": (int, float)}
 END_OF_RUN = "end of the run"
@@ -35,7 +36,7 @@ class Opening:
 
 def openings(folder: Path) -> list[Opening]:
     """Every opening in an experiment, in order; one a trained run unless a run's end was interrupted or repeated."""
-    lines = directory.read_lines(folder / filenames.OPENINGS, _KEYS).good
+    lines = json_lines.read(folder / filenames.OPENINGS, _KEYS).good
     return [Opening(line["run"], line["why"], line["when"]) for line in lines]
 
 
@@ -43,7 +44,7 @@ def sentence(folder: Path) -> str:
     """How often the test set was opened, and by how many runs more than once."""
     times = Counter(opening.run for opening in openings(folder))
     n, repeated = times.total(), sum(count > 1 for count in times.values())
-    n_bad = directory.read_lines(folder / filenames.OPENINGS, _KEYS).n_bad
+    n_bad = json_lines.read(folder / filenames.OPENINGS, _KEYS).n_bad
     lines = f"line{'s' if n_bad > 1 else ''} of {filenames.OPENINGS}"
     lost = f" {n_bad} {lines} cannot be read and may be an opening each." if n_bad else ""
     if not n:
@@ -58,4 +59,4 @@ def add(run: Path) -> None:
     """Counts an opening by a run; call it before the test samples are scored."""
     is_first = all(opening.run != run.name for opening in openings(run.parent))
     opening = Opening(run.name, END_OF_RUN if is_first else AGAIN, time.time())
-    directory.append_line(run.parent / filenames.OPENINGS, asdict(opening))
+    json_lines.append(run.parent / filenames.OPENINGS, asdict(opening))

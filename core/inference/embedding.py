@@ -18,7 +18,7 @@ from core.data import decoding, memory, pixels, reading
 from core.data.levels import Levels
 from core.data.listing import list_files, shown
 from core.data.manifest import read_levels
-from core.experiments import directory, filenames
+from core.experiments import directory, filenames, provenance
 from core.inference import exports
 from core.training import checkpoint, embed, encoder
 from core.training.encoder import DataConfig
@@ -129,7 +129,7 @@ def embed_folder(run: Path, folder: Path, device: torch.device,
                   "checkpoint_sha256": digest, "unfinished": None if state == "completed" else _progress(run, state),
                   "training_samples": None,
                   "folder": {"left_out": [list(item) for item in left_out], "other_files": listing.other_files},
-                  "projection": {"method": "pca", "seed": 0}, "versions": directory.versions()})
+                  "projection": {"method": "pca", "seed": 0}, "versions": provenance.versions()})
     return table, left_out
 
 

@@ -23,7 +23,7 @@ from core.analysis.table import EmbeddingTable
 from core.config import LEAKY_SAMPLER, EvaluationConfig, RunConfig
 from core.data import split
 from core.data.manifest import Manifest
-from core.experiments import directory, filenames, openings, trials
+from core.experiments import directory, filenames, openings, provenance, trials
 from core.experiments.board import Board
 from core.experiments.film import Film, probe_rows
 from core.experiments.trials import Trial
@@ -419,7 +419,7 @@ def _finish(run: Path, config: RunConfig, module: nn.Module, objective: Objectiv
             "training_samples": manifest.sample_id[rows].tolist() if is_subset else None,
             "clustering": {"method": "kmeans", "n_clusters": len(manifest.closed_classes), "seed": 0, "fitted_on": "test",
                            "matched": "hungarian"},
-            "projection": {"method": evaluation.projection, "seed": 0}, "versions": directory.versions()})
+            "projection": {"method": evaluation.projection, "seed": 0}, "versions": provenance.versions()})
     scores = scoring.score(space)
     ask()
     space.metadata["evaluation"] = {**scoring.evaluation(scores, evaluation.bootstrap), "tuning": tuning}

@@ -207,7 +207,7 @@ def difference(counts_a: np.ndarray, counts_b: np.ndarray, classes: tuple[str, .
     values = 100 * change / np.maximum(sizes[:, None], 1)
     shown = np.round(values if as_share else change).astype(int)
     text = np.where(change != 0, np.char.replace(np.char.mod("%+d", shown), "-", "−"), "")
-    hover = [[f"<b>{change[i, j]:+d}</b> of {sizes[i]} {text_of(classes[i])} ({values[i, j]:+.0f} points)<br>in the cluster "
+    hover = [[f"<b>{change[i, j]:+d}</b> of {sizes[i]} {text_of(classes[i])} ({values[i, j]:+z.0f} points)<br>in the cluster "
               f"matched to {text_of(classes[j])}:<br>{counts_a[i, j]} in A, {counts_b[i, j]} in B"
               for j in range(len(classes))] for i in range(len(classes))]
     scale = [[0, palette.ARM_A], [0.5, _EMPTY], [1, palette.ARM_B]]

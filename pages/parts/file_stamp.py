@@ -7,7 +7,7 @@ def stamp(path: Path) -> tuple[str, int, int]:
     """A file as a cache key: where it is; which it is and when it was written or changed in any way; how large it is. Zeros of
     one that is missing."""
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return str(path), 0, 0
-    return str(path), hash((found.st_mtime_ns, found.st_ctime_ns, found.st_ino)), found.st_size
+    return str(path), hash((status.st_mtime_ns, status.st_ctime_ns, status.st_ino)), status.st_size

@@ -24,14 +24,14 @@ def strip(folder: Path, sample_ids: list[str], labels: list[str], wanted: str | 
         wanted: the label that is right; None marks none.
         width: pixels of each.
     """
-    found, captions = [], []
+    images, captions = [], []
     for sample_id, label in zip(sample_ids, labels):
         color = PLAIN if wanted is None else RIGHT if label == wanted else WRONG
         sign = "" if wanted is None else "✓ " if label == wanted else "✗ "
-        found.append(framed(folder, sample_id, color))
+        images.append(framed(folder, sample_id, color))
         captions.append(sign + plain(label, _CAPTION))
-    if found:
-        st.image(found, caption=captions, width=width)
+    if images:
+        st.image(images, caption=captions, width=width)
 
 
 def framed(folder: Path, sample_id: str, color: str = PLAIN) -> Image.Image:

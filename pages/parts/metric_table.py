@@ -88,7 +88,7 @@ def details(compared: dict, agreement: dict | None, rows: list[dict]) -> None:
         if compared["space"]:
             st.dataframe(pd.DataFrame([{
                 "whole space": SPACE_METRICS[item["metric"]].title, "A": f"{item['a']:.3g}", "B": f"{item['b']:.3g}",
-                "B − A, 95 % interval": f"{item['difference']:+.3g}  [{item['low']:+.3g}, {item['high']:+.3g}]"}
+                "B − A, 95 % interval": f"{item['difference']:+z.3g}  [{item['low']:+z.3g}, {item['high']:+z.3g}]"}
                 for item in compared["space"]]), hide_index=True, width="stretch", column_config={
                     "whole space": st.column_config.TextColumn(help=_meanings(SPACE_METRICS))})
         if compared["settings"]:

@@ -68,13 +68,13 @@ def data_url(folder: Path, sample_id: str) -> str:
 
 @st.cache_data(max_entries=5000, show_spinner=False)
 def _data_url(experiment: str, modified: int, size: int, sample_id: str) -> str:
-    found = image(Path(experiment).parent, sample_id).convert("RGB")
+    small = image(Path(experiment).parent, sample_id).convert("RGB")
     content = io.BytesIO()
     kind = "png"
-    found.save(content, "PNG")
+    small.save(content, "PNG")
     if content.tell() >= SMALL:
         content, kind = io.BytesIO(), "jpeg"
-        found.save(content, "JPEG", quality=85)
+        small.save(content, "JPEG", quality=85)
     return f"data:image/{kind};base64,{base64.b64encode(content.getvalue()).decode()}"
 
 

@@ -76,8 +76,8 @@ def in_words() -> Iterator[None]:
         damage = _damage_behind(error)
         if not damage:
             raise
-        for item in damage:
-            _say_damaged(item)
+        for damaged in damage:
+            _say_damaged(damaged)
 
 
 def fragment(run_every: float | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -20,23 +20,23 @@ def selected(folder: Path) -> list[str]:
     if key not in st.session_state:
         is_own = st.session_state.get("selection-in-address", folder.name) == folder.name
         saved = address.get("saved") if is_own else ""
-        found: list[str] = []
+        opened: list[str] = []
         with screen.in_words():
-            found = selections.read(folder).get(saved, []) if saved else []
-        asked = _known(folder, address.get_all("select")) if is_own else []
-        _remember(folder, found or asked, "", saved if found else "")
+            opened = selections.read(folder).get(saved, []) if saved else []
+        named = _known(folder, address.get_all("select")) if is_own else []
+        _remember(folder, opened or named, "", saved if opened else "")
     _write_address(folder)
     return st.session_state[key]
 
 
-def _known(folder: Path, asked: list[str]) -> list[str]:
+def _known(folder: Path, named: list[str]) -> list[str]:
     """The samples of the experiment that an address selects; says how many others it names."""
-    if not asked:
+    if not named:
         return []
     samples = set(directory.read_manifest(folder).sample_id.tolist())
-    known = [item for item in asked if item in samples]
-    if len(known) < len(asked):
-        st.warning(f"{len(asked) - len(known):,} of the {len(asked):,} samples that the address selects are none of this "
+    known = [sample_id for sample_id in named if sample_id in samples]
+    if len(known) < len(named):
+        st.warning(f"{len(named) - len(known):,} of the {len(named):,} samples that the address selects are none of this "
                    f"experiment's.", icon=":material/link_off:")
     return known
 
@@ -98,4 +98,4 @@ def rows_named(space: EmbeddingTable, sample_ids: list[str]) -> np.ndarray:
     if space not in _PLACES:
         _PLACES[space] = {sample_id: row for row, sample_id in enumerate(space.sample_id.tolist())}
     places = _PLACES[space]
-    return np.array(sorted({places[item] for item in sample_ids if item in places}), dtype=np.int64)
+    return np.array(sorted({places[sample_id] for sample_id in sample_ids if sample_id in places}), dtype=np.int64)

@@ -42,15 +42,15 @@ def _single(folder: Path, place: str, points: Cloud, space: EmbeddingTable, colo
 def card(folder: Path, spaces: list[EmbeddingTable], row: int) -> Card:
     """What a plot shows of a sample: image, class, and its cluster in each space."""
     sample_id, label = spaces[0].sample_id[row], spaces[0].label[row]
-    named = [(place if len(spaces) > 1 else "cluster", _cluster(space, row)) for place, space in zip("AB", spaces)]
-    found: Card = {"id": visible(sample_id), "label": visible(label), "image": "", "error": "",
-                   "clusters": " · ".join(f"{place}: {visible(cluster) or 'none'}" for place, cluster in named),
-                   "marks": " ".join(f"{place} {'✓' if cluster == label else '✗'}" for place, cluster in named if cluster)}
+    named = [(letter if len(spaces) > 1 else "cluster", _cluster(space, row)) for letter, space in zip("AB", spaces)]
+    shown: Card = {"id": visible(sample_id), "label": visible(label), "image": "", "error": "",
+                   "clusters": " · ".join(f"{letter}: {visible(cluster) or 'none'}" for letter, cluster in named),
+                   "marks": " ".join(f"{letter} {'✓' if cluster == label else '✗'}" for letter, cluster in named if cluster)}
     try:
-        found["image"] = sample_images.data_url(folder, sample_id)
+        shown["image"] = sample_images.data_url(folder, sample_id)
     except OSError as error:
-        found["error"] = visible(f"{sample_id}: {error}")
-    return found
+        shown["error"] = visible(f"{sample_id}: {error}")
+    return shown
 
 
 def _cluster(space: EmbeddingTable, row: int) -> str:
