@@ -1,17 +1,16 @@
 """The command line: everything the screens do, without a browser.
 
-Exit code 0: done. 1: the work failed. 2: bad input, with one line on standard error.
+Exit code 0: done. 1: the work failed. 2: bad input, with one line on standard error. A fault of Duet's own is a traceback
+and 1.
 """
 
 import sys
 
 from core.cli import embed, export, parser
 from core.cli.output import say
+from core.errors import Damaged, InputError
 from core.experiments import leftovers
-from core.files import Damaged
 from core.wording import failure
-
-BAD_INPUT = (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, ConnectionError)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has had enough
         sys.stderr.close()
         return 0
-    except BAD_INPUT as error:
+    except InputError as error:
         say(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         is_work = isinstance(error, Damaged) and options.command in (export.main, embed.main)  # its run was whole once
         return 1 if is_work else 2

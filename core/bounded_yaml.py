@@ -8,6 +8,7 @@ import re
 
 import yaml
 
+from core.errors import InputError
 from core.wording import cut
 
 MOST_BYTES = 1_000_000
@@ -15,6 +16,7 @@ MOST_VALUES = 20_000  # keys and values, those of an alias counted each time it 
 MOST_DEPTH = 32
 MOST_DOCUMENTS = 100
 
+_BREAKS = re.compile("[\x85\u2028\u2029]")  # line breaks to YAML 1.1, which folds them to a space where nothing escapes them
 _OTHER_BASES = re.compile(r"[-+]?0[0-7_]+|[-+]?[1-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 
 
@@ -22,7 +24,7 @@ def documents(content: bytes | str) -> list[object]:
     """Every document of a text, as Python's own values.
 
     Raises:
-        ValueError: one sentence with the line: it is no YAML, is too large, or says something that is read otherwise than
+        InputError: one sentence with the line: it is no YAML, is too large, or says something that is read otherwise than
             it is meant.
     """
     text = _text(content)
@@ -36,9 +38,9 @@ def documents(content: bytes | str) -> list[object]:
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
-        raise ValueError(_sentence(error)) from None
+        raise InputError(_sentence(error)) from None
     except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from None
+        raise InputError(" ".join(str(error).split())) from None
     return found
 
 
@@ -46,25 +48,30 @@ def value(text: str) -> object:
     """The one value that a text is, such as that of a setting; None for an empty text.
 
     Raises:
-        ValueError: as `documents`, or if it holds several documents.
+        InputError: as `documents`, or if it holds several documents.
     """
     found = documents(text)
     if len(found) > 1:
-        raise ValueError(f"must be one value, got {len(found)} documents")
+        raise InputError(f"must be one value, got {len(found)} documents")
     return found[0] if found else None
+
+
+def dump(values: object) -> str:
+    """Values as YAML that `documents` reads back as they are, whatever characters stand in them."""
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def _text(content: bytes | str) -> str:
     size = len(content) if isinstance(content, bytes) else len(content.encode(errors="surrogatepass"))
     if size > MOST_BYTES:
-        raise ValueError(f"must be at most {MOST_BYTES:,} bytes, got {size:,}")
+        raise InputError(f"must be at most {MOST_BYTES:,} bytes, got {size:,}")
     if isinstance(content, str):
         return content
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"must be UTF-8 text, got byte 0x{content[error.start]:02x} in line {line}") from None
+        raise InputError(f"must be UTF-8 text, got byte 0x{content[error.start]:02x} in line {line}") from None
 
 
 def _check_size(text: str) -> None:
@@ -76,13 +83,13 @@ def _check_size(text: str) -> None:
         if isinstance(event, yaml.DocumentStartEvent):
             n_documents += 1
             if n_documents > MOST_DOCUMENTS:
-                raise ValueError(f"must hold at most {MOST_DOCUMENTS} documents")
+                raise InputError(f"must hold at most {MOST_DOCUMENTS} documents")
             sizes = {}
         elif isinstance(event, yaml.CollectionStartEvent):
             counts.append(1)
             anchors.append(event.anchor)
             if len(anchors) > MOST_DEPTH:
-                raise ValueError(f"must be nested at most {MOST_DEPTH} deep, got more in line {line}")
+                raise InputError(f"must be nested at most {MOST_DEPTH} deep, got more in line {line}")
         elif isinstance(event, yaml.CollectionEndEvent):
             size, anchor = counts.pop(), anchors.pop()
             counts[-1] += size
@@ -90,14 +97,14 @@ def _check_size(text: str) -> None:
                 sizes[anchor] = size
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor in anchors:
-                raise ValueError(f"alias *{cut(event.anchor)} must not stand inside of what it names, got it in line {line}")
+                raise InputError(f"alias *{cut(event.anchor)} must not stand inside of what it names, got it in line {line}")
             counts[-1] += sizes.get(event.anchor, 1)
         elif isinstance(event, yaml.ScalarEvent):
             counts[-1] += 1
             if event.anchor:
                 sizes[event.anchor] = 1
         if sum(counts) > MOST_VALUES:
-            raise ValueError(f"must hold at most {MOST_VALUES:,} values, aliases counted as what they stand for, got more "
+            raise InputError(f"must hold at most {MOST_VALUES:,} values, aliases counted as what they stand for, got more "
                              f"in line {line}")
 
 
@@ -111,36 +118,36 @@ class _Loader(yaml.SafeLoader):
                 line = key_node.start_mark.line + 1
                 if not isinstance(key_node, yaml.ScalarNode):
                     kind = "list" if isinstance(key_node, yaml.SequenceNode) else "mapping"
-                    raise ValueError(f"a key must be text, got a {kind} in line {line}")
+                    raise InputError(f"a key must be text, got a {kind} in line {line}")
                 if key_node.tag != "tag:yaml.org,2002:merge" and not isinstance(self.construct_object(key_node), str):
-                    raise ValueError(f"a key must be text, got {cut(key_node.value)} in line {line}, which YAML reads as "
+                    raise InputError(f"a key must be text, got {cut(key_node.value)} in line {line}, which YAML reads as "
                                      f"{self.construct_object(key_node)!r}: quote it")
                 if key_node.value in lines:
                     first = lines[key_node.value]
                     where = f"lines {first} and {line}" if first != line else f"line {line}"
-                    raise ValueError(f"key {cut(key_node.value)!r} must stand once, got it twice ({where})")
+                    raise InputError(f"key {cut(key_node.value)!r} must stand once, got it twice ({where})")
                 lines[key_node.value] = line
         return super().construct_mapping(node, deep)
 
     def construct_whole_number(self, node: yaml.ScalarNode) -> int:
         line = node.start_mark.line + 1
         if _OTHER_BASES.fullmatch(node.value):
-            raise ValueError(f"a number must be written in tens, got {cut(node.value)} in line {line}, which YAML reads as "
+            raise InputError(f"a number must be written in tens, got {cut(node.value)} in line {line}, which YAML reads as "
                              f"{yaml.SafeLoader.construct_yaml_int(self, node)}; quote it if it is text")
         digits = len(node.value)
         number = yaml.SafeLoader.construct_yaml_int(self, node) if digits < 100 else None
         if number is None or not -2 ** 63 <= number < 2 ** 64:
-            raise ValueError(f"a whole number must fit in 64 bits, got one of {digits:,} digits in line {line}")
+            raise InputError(f"a whole number must fit in 64 bits, got one of {digits:,} digits in line {line}")
         return number
 
     def construct_number(self, node: yaml.ScalarNode) -> float:
         if _OTHER_BASES.fullmatch(node.value):
-            raise ValueError(f"a number must be written in tens, got {cut(node.value)} in line {node.start_mark.line + 1}; "
+            raise InputError(f"a number must be written in tens, got {cut(node.value)} in line {node.start_mark.line + 1}; "
                              f"quote it if it is text")
         return yaml.SafeLoader.construct_yaml_float(self, node)
 
     def refuse_date(self, node: yaml.ScalarNode) -> None:
-        raise ValueError(f"a value must be text, a number, true, false or null, got the date {cut(node.value)} in line "
+        raise InputError(f"a value must be text, a number, true, false or null, got the date {cut(node.value)} in line "
                          f"{node.start_mark.line + 1}: quote it if it is text")
 
 
@@ -156,3 +163,10 @@ def _sentence(error: yaml.MarkedYAMLError) -> str:
     advice = "; indent with spaces, not tabs" if "'\\t'" in words else ""
     return f"{cut(words, 300)}{where}{advice}"
 
+
+class _Dumper(yaml.SafeDumper):
+    def represent_str(self, text: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style='"' if _BREAKS.search(text) else None)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)

@@ -6,10 +6,8 @@ runs or torch; whether the data can carry the plan is checked by `core.data.spli
 
 import math
 import re
-from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -22,7 +20,8 @@ from pydantic import (
     model_validator,
 )
 
-from core import encoders
+from core import bounded_yaml, encoders, files
+from core.errors import ConfigError, InputError
 from core.objectives import (
     OBJECTIVES,
     AnyObjective,
@@ -47,14 +46,10 @@ NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 def _is_images_per_class(value: object) -> object:
     if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
         return value
-    raise ValueError(f"must be a whole number from 1 or 'all', got {value!r}")
+    raise InputError(f"must be a whole number from 1 or 'all', got {value!r}")
 
 
 ImagesPerClass = Annotated[int | Literal["all"], BeforeValidator(_is_images_per_class)]
-
-
-class ConfigError(ValueError):
-    """One sentence: the parameter, what it must be, what it got."""
 
 
 def _is_stored(info: ValidationInfo) -> bool:
@@ -64,7 +59,7 @@ def _is_stored(info: ValidationInfo) -> bool:
 
 def _fits_generator(value: int, info: ValidationInfo) -> int:
     if value > MOST_SEED and not _is_stored(info):
-        raise ValueError(f"must be a whole number from 0 to {MOST_SEED}, what the random generators take, got {shown(value)}")
+        raise InputError(f"must be a whole number from 0 to {MOST_SEED}, what the random generators take, got {shown(value)}")
     return value
 
 
@@ -104,7 +99,7 @@ class DatasetConfig(_Config):
         for role, name in value.items():
             other = role_of.setdefault(name.strip().casefold(), role)
             if other != role:
-                raise ValueError(f"must differ: one column cannot be both {other} and {role}, got {name!r}")
+                raise InputError(f"must differ: one column cannot be both {other} and {role}, got {name!r}")
         return value
 
     @field_validator("group_by")
@@ -114,33 +109,33 @@ class DatasetConfig(_Config):
             try:
                 n_groups = re.compile(value).groups
             except re.error as error:
-                raise ValueError(f"must be a regular expression, got {value!r} ({error})") from None
+                raise InputError(f"must be a regular expression, got {value!r} ({error})") from None
             if n_groups != 1:
-                raise ValueError(f"must hold exactly one (…) that captures the group, got {value!r} with {n_groups}")
+                raise InputError(f"must hold exactly one (…) that captures the group, got {value!r} with {n_groups}")
         return value
 
     @model_validator(mode="after")
     def _root_where_needed(self) -> "DatasetConfig":
         if self.source != "digits" and not self.root:
             what = {"folder": "the folder of class folders", "table": "a CSV or Parquet file with the columns path and label"}
-            raise ValueError(f"root must name {what.get(self.source, 'the folder that holds the dataset')} when source is "
+            raise InputError(f"root must name {what.get(self.source, 'the folder that holds the dataset')} when source is "
                              f"{self.source!r}, got none")
         if self.source == "digits" and (self.root or self.group_by or self.max_per_class):
-            raise ValueError("root, group_by and max_per_class must be absent when source is 'digits' (they belong to files)")
+            raise InputError("root, group_by and max_per_class must be absent when source is 'digits' (they belong to files)")
         if self.source == "digits" and self.min_per_class:
-            raise ValueError(f"min_per_class must be absent when source is 'digits', got {self.min_per_class}")
+            raise InputError(f"min_per_class must be absent when source is 'digits', got {self.min_per_class}")
         if self.classes and self.source != "folder":
-            raise ValueError(f"classes must be absent unless source is 'folder', got {self.classes!r} for {self.source!r}")
+            raise InputError(f"classes must be absent unless source is 'folder', got {self.classes!r} for {self.source!r}")
         if self.min_per_class and self.max_per_class and self.min_per_class > self.max_per_class:
-            raise ValueError(f"min_per_class must be at most max_per_class, {self.max_per_class}, got {self.min_per_class}")
+            raise InputError(f"min_per_class must be at most max_per_class, {self.max_per_class}, got {self.min_per_class}")
         if self.group_by and self.source == "table":
-            raise ValueError("group_by must be absent when source is 'table': its column group names the groups")
+            raise InputError("group_by must be absent when source is 'table': its column group names the groups")
         for key in ("columns", "ignore_columns"):
             if getattr(self, key) and self.source != "table":
-                raise ValueError(f"{key} must be absent unless source is 'table', got {getattr(self, key)!r} for "
+                raise InputError(f"{key} must be absent unless source is 'table', got {getattr(self, key)!r} for "
                                  f"{self.source!r}")
         if self.download and self.source != "oxford_pet":
-            raise ValueError(f"download must be false unless source is 'oxford_pet', got true for {self.source!r}")
+            raise InputError(f"download must be false unless source is 'oxford_pet', got true for {self.source!r}")
         return self
 
 
@@ -165,14 +160,14 @@ class SplitConfig(_Config):
     def _holds_out_two_or_none(cls, value: int | tuple[str, ...]) -> int | tuple[str, ...]:
         count = value if isinstance(value, int) else len(set(value))
         if count < 0 or count == 1 or (not isinstance(value, int) and count != len(value)):
-            raise ValueError(f"must be two or more classes, by names that differ or by how many, or 0 for none, got {value!r}")
+            raise InputError(f"must be two or more classes, by names that differ or by how many, or 0 for none, got {value!r}")
         return value
 
     @field_validator("fractions")
     @classmethod
     def _fractions_add_up(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
         if min(value) <= 0 or abs(sum(value) - 1) > 1e-6:
-            raise ValueError(f"must be three positive shares that add up to 1, got {list(value)}")
+            raise InputError(f"must be three positive shares that add up to 1, got {list(value)}")
         return value
 
 
@@ -206,7 +201,7 @@ class EncoderConfig(_Config):
     @classmethod
     def _names_something(cls, value: str) -> str:
         if not value.strip():
-            raise ValueError(f"must be 'random', 'hub' or the path of a weights file, got {value!r}")
+            raise InputError(f"must be 'random', 'hub' or the path of a weights file, got {value!r}")
         return value
 
     @field_validator("options")
@@ -214,7 +209,7 @@ class EncoderConfig(_Config):
     def _options_are_the_architectures(cls, value: dict[str, bool | int | float | str],
                                        info: ValidationInfo) -> dict[str, bool | int | float | str]:
         if (own := _NOT_OPTIONS & value.keys()) and not _is_stored(info):
-            raise ValueError(f"must not set {', '.join(sorted(own))}: Duet sets what goes in and comes out of an encoder, and "
+            raise InputError(f"must not set {', '.join(sorted(own))}: Duet sets what goes in and comes out of an encoder, and "
                              f"encoder.weights its weights")
         return value
 
@@ -225,17 +220,17 @@ class EncoderConfig(_Config):
         if value is None:
             return value
         if info.field_name == "std" and min(value) <= 0:
-            raise ValueError(f"must be three numbers above 0, got {list(value)}")
+            raise InputError(f"must be three numbers above 0, got {list(value)}")
         if not _is_stored(info) and (min(value) < 0 or max(value) > 1):
             advice = "; divide those of pixels in 0..255 by 255" if max(value) > 1 else ""
-            raise ValueError(f"must be three numbers from 0 to 1, for pixels in 0..1, got {list(value)}{advice}")
+            raise InputError(f"must be three numbers from 0 to 1, for pixels in 0..1, got {list(value)}{advice}")
         return value
 
     @field_validator("name")
     @classmethod
     def _is_a_timm_encoder(cls, value: str) -> str:
         if not encoders.is_known(value):
-            raise ValueError(f"must be one of timm's encoders (close: {', '.join(encoders.closest(value))}), got {value!r}")
+            raise InputError(f"must be one of timm's encoders (close: {', '.join(encoders.closest(value))}), got {value!r}")
         return value
 
 
@@ -283,7 +278,7 @@ class AugmentationConfig(_Config):
     @classmethod
     def _is_a_range(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
         if value is not None and not 0 < value[0] <= value[1] <= 1:
-            raise ValueError(f"must be two shares, 0 < low ≤ high ≤ 1, got {list(value)}")
+            raise InputError(f"must be two shares, 0 < low ≤ high ≤ 1, got {list(value)}")
         return value
 
 
@@ -317,7 +312,7 @@ class TrainingConfig(_Config):
     @model_validator(mode="after")
     def _a_class_stands_twice_in_a_batch(self) -> "TrainingConfig":
         if self.batch.samples * self.views < 2:
-            raise ValueError("training.batch.samples must be at least 2 unless training.views is 2, where the other view of "
+            raise InputError("training.batch.samples must be at least 2 unless training.views is 2, where the other view of "
                              "an image is its positive, got 1")
         return self
 
@@ -325,7 +320,7 @@ class TrainingConfig(_Config):
     @classmethod
     def _is_below_lr(cls, value: float, info: ValidationInfo) -> float:
         if value > info.data.get("lr", value):
-            raise ValueError(f"must be at most training.lr, {info.data['lr']:g}, got {value:g}")
+            raise InputError(f"must be at most training.lr, {info.data['lr']:g}, got {value:g}")
         return value
 
 
@@ -344,7 +339,7 @@ class TuningConfig(_Config):
     @classmethod
     def _tried_once(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if len(set(value)) < max(2, len(value)):
-            raise ValueError(f"must be two or more, different from each other, got {list(value)}")
+            raise InputError(f"must be two or more, different from each other, got {list(value)}")
         return value
 
 
@@ -464,29 +459,29 @@ class ExperimentConfig(_Config):
     @classmethod
     def _listed_once(cls, value: tuple) -> tuple:
         if not value:
-            raise ValueError("must list at least one, got none")
+            raise InputError("must list at least one, got none")
         labels = [arm_label(item) if isinstance(item, Objective) else str(item) for item in value]
         advice = " (give one a label of its own)" if isinstance(value[0], Objective) else ""
         for label in labels:
             check_name(label)
             if label == "untrained":
-                raise ValueError("must not use the label 'untrained': that arm is always added")
+                raise InputError("must not use the label 'untrained': that arm is always added")
             if labels.count(label) > 1:
-                raise ValueError(f"must be different from each other, got {label!r} twice{advice}")
+                raise InputError(f"must be different from each other, got {label!r} twice{advice}")
         return value
 
     @model_validator(mode="after")
     def _runs_are_bounded(self) -> "ExperimentConfig":
         count = (len(self.objectives) + 1) * len(self.images_per_class) * len(self.seeds)
         if count > MOST_RUNS:
-            raise ValueError(f"objectives × images_per_class × seeds must make at most {MOST_RUNS:,} runs, the untrained "
+            raise InputError(f"objectives × images_per_class × seeds must make at most {MOST_RUNS:,} runs, the untrained "
                              f"encoder's among them, got {count:,}")
         return self
 
     @model_validator(mode="after")
     def _drawn_triplets_have_one_view(self) -> "ExperimentConfig":
         if self.training.views > 1 and any(is_drawn(objective) for objective in self.objectives):
-            raise ValueError(f"training.views must be 1 when triplets are drawn one by one (mining: drawn), got "
+            raise InputError(f"training.views must be 1 when triplets are drawn one by one (mining: drawn), got "
                              f"{self.training.views}")
         return self
 
@@ -494,13 +489,13 @@ class ExperimentConfig(_Config):
     def _one_image_of_a_class_has_two_views(self) -> "ExperimentConfig":
         if 1 in self.images_per_class:
             if any(is_drawn(objective) for objective in self.objectives):
-                raise ValueError("images_per_class must be at least 2 when triplets are drawn one by one (mining: drawn): a "
+                raise InputError("images_per_class must be at least 2 when triplets are drawn one by one (mining: drawn): a "
                                  "positive is another image; got 1")
             if "all" in {self.training.pool, *(objective.pool for objective in self.objectives)}:
-                raise ValueError("images_per_class must be at least 2 where the sampler draws from every split (pool: all): "
+                raise InputError("images_per_class must be at least 2 where the sampler draws from every split (pool: all): "
                                  "half of each class's samples come from there; got 1")
             if self.training.views == 1:
-                raise ValueError("images_per_class must be at least 2 unless training.views is 2, where the other view of an "
+                raise InputError("images_per_class must be at least 2 unless training.views is 2, where the other view of an "
                                  "image is its positive, got 1")
         return self
 
@@ -508,14 +503,14 @@ class ExperimentConfig(_Config):
     def _an_epoch_has_a_step(self) -> "ExperimentConfig":
         fewest = min(self.runs(), key=lambda run: run.n_steps)
         if self.budget.epochs > fewest.n_steps:
-            raise ValueError(f"budget.epochs must be at most the {fewest.n_steps} steps that budget.images allows in batches "
+            raise InputError(f"budget.epochs must be at most the {fewest.n_steps} steps that budget.images allows in batches "
                              f"of {fewest.training.batch.size}, got {self.budget.epochs}")
         return self
 
     @model_validator(mode="after")
     def _tried_rates_end_above_the_last(self) -> "ExperimentConfig":
         if self.tuning and min(self.tuning.learning_rates) < self.training.min_lr:
-            raise ValueError(f"tuning.learning_rates must be at least training.min_lr, {self.training.min_lr:g}, got "
+            raise InputError(f"tuning.learning_rates must be at least training.min_lr, {self.training.min_lr:g}, got "
                              f"{min(self.tuning.learning_rates):g}")
         return self
 
@@ -541,19 +536,23 @@ class ExperimentConfig(_Config):
         return self.training.model_copy(update=changes if objective.pool is None else {**changes, "pool": objective.pool})
 
     def with_absolute_paths(self) -> "ExperimentConfig":
-        """The same experiment, its dataset folder and weights file found from anywhere."""
+        """The same experiment, its dataset folder and weights file found from anywhere.
+
+        Raises:
+            InputError: if one of them can be no path.
+        """
         dataset, encoder = self.dataset, self.encoder
         if dataset.root is not None:
-            dataset = dataset.model_copy(update={"root": str(Path(dataset.root).expanduser().resolve())})
+            dataset = dataset.model_copy(update={"root": str(files.absolute(dataset.root, "dataset.root"))})
         if encoder.weights not in ("random", "hub"):
-            encoder = encoder.model_copy(update={"weights": str(Path(encoder.weights).expanduser().resolve())})
+            encoder = encoder.model_copy(update={"weights": str(files.absolute(encoder.weights, "encoder.weights"))})
         return self.model_copy(update={"dataset": dataset, "encoder": encoder})
 
     def to_json(self) -> dict:
         return self.model_dump(mode="json")
 
     def to_yaml(self) -> str:
-        return yaml.safe_dump(self.to_json(), sort_keys=False, allow_unicode=True)
+        return bounded_yaml.dump(self.to_json())
 
 
 AnyConfig = TypeVar("AnyConfig", ExperimentConfig, RunConfig)

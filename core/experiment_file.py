@@ -6,7 +6,8 @@ Knows where values come from; what they may be is `core.config`'s.
 from pathlib import Path
 
 from core import bounded_yaml
-from core.config import ConfigError, ExperimentConfig, parse
+from core.config import ExperimentConfig, parse
+from core.errors import ConfigError, InputError, NotFound
 from core.wording import cut
 
 
@@ -22,15 +23,15 @@ def load_all(path: Path, overrides: tuple[str, ...] = ()) -> list[ExperimentConf
     """Reads a file of experiments (YAML documents) and applies `key.sub=value` overrides (values are YAML) to each.
 
     Raises:
-        FileNotFoundError: if there is no such file.
+        NotFound: if there is no such file.
         ConfigError: if it is not YAML, or says something that is not allowed.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"config must be an experiment file, found none at {path}")
+        raise NotFound(f"config must be an experiment file, found none at {path}")
     try:
         with open(path, "rb") as file:
             documents = bounded_yaml.documents(file.read(bounded_yaml.MOST_BYTES + 1))
-    except ValueError as error:
+    except InputError as error:
         raise ConfigError(f"{path} must be YAML, got: {error}") from None
     for values in documents or [None]:
         if not isinstance(values, dict):
@@ -47,7 +48,7 @@ def _override(values: dict, override: str) -> None:
         raise ConfigError(f"--set must be key.sub=value, got {cut(override)!r}")
     try:
         value = bounded_yaml.value(text)
-    except ValueError as error:
+    except InputError as error:
         raise ConfigError(f"--set {key} must be a YAML value, got {cut(text)!r} ({error})") from None
     *parents, last = key.split(".")
     place = values

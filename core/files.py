@@ -1,4 +1,4 @@
-"""Files written whole or not at all, damage said in one sentence, and what ended processes left lying about.
+"""Files written whole or not at all, their damage said in one sentence, and what ended processes left lying about.
 
 Knows nothing of experiments. A temporary name says which process it belongs to, so that what nobody owns can be swept.
 """
@@ -15,43 +15,42 @@ from pathlib import Path
 from typing import TypeVar
 
 from core import identity
+from core.errors import Damaged, InputError
+from core.visible import visible
 
 Content = TypeVar("Content")
 _NUMBERS = itertools.count()
 _MARK = re.compile(r"(\d+)-([0-9a-f]{12})-\d+(?:\.tmp)?$")  # pid, the process's identity, a number
 _UNMARKED = re.compile(r"^\.new-\w+$|^tmp\w+\.tmp$|.\.tmp$")  # as versions without marks named theirs
 _STAGING = (".new-", ".deleted-")
+_MOST_SHOWN = 80  # characters of a path that cannot be one
 _AGE = 60.0  # seconds since the last change after which a temporary without a mark is nobody's
 
 
-class Damaged(ValueError):
-    """A file or folder that cannot be what it should be.
+def absolute(path: str, what: str) -> Path:
+    """A path as a person writes it, with ~ and links resolved.
 
     Args:
-        path: the file or folder.
-        what: what it must be and what it is, without a subject: 'must be JSON, got nothing'.
-        remedy: what can be done; empty where the reader cannot know.
-        is_newer: whether a newer version wrote it.
+        path: absolute, relative or below a home folder.
+        what: what the path is for: the subject of the sentence that refuses it.
+
+    Raises:
+        InputError: if it can be no path of this machine: the home of nobody, a zero byte, a name too long.
     """
-
-    def __init__(self, path: Path, what: str, remedy: str = "", is_newer: bool = False) -> None:
-        self.path, self.what, self.remedy, self.is_newer = path, what, remedy, is_newer
-        super().__init__(f"{printable(str(path))} {what}{f'; {remedy}' if remedy else ''}")
-
-    def __reduce__(self) -> tuple:  # caches and other processes pass exceptions on
-        return type(self), (self.path, self.what, self.remedy, self.is_newer)
-
-
-def printable(name: str) -> str:
-    r"""A name as it can be shown: bytes that are not text as \xNN."""
-    return os.fsencode(name).decode("utf-8", errors="backslashreplace")
+    try:
+        found = Path(path).expanduser().resolve()
+        found.exists()  # a name too long is told by the system alone
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise InputError(f"{what} must be a path on this machine, got {visible(path, _MOST_SHOWN)} ({reason})") from None
+    return found
 
 
 def read_json(path: Path) -> dict:
     """A JSON file that holds an object.
 
     Raises:
-        FileNotFoundError: if there is none.
+        NotFound: if there is none.
         Damaged: if it cannot be read, is not JSON or holds something else.
     """
     try:
@@ -76,7 +75,7 @@ def read(path: Path, reader: Callable[[Path], Content], what: str) -> Content:
         what: what the file must be, as 'an embedding table'.
 
     Raises:
-        FileNotFoundError: if there is none.
+        NotFound: if there is none.
         Damaged: if it cannot be read.
     """
     try:
@@ -98,7 +97,7 @@ def read_or_damaged(path: Path, reader: Callable[[Path], Content], remedy: str, 
         may_be_missing: whether the file's absence is no damage.
 
     Raises:
-        FileNotFoundError: if there is none and there need not be.
+        NotFound: if there is none and there need not be.
         Damaged: if the file cannot be read, or is missing and must not be; with the remedy.
     """
     try:

@@ -9,6 +9,8 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, model_validator
 
+from core.errors import InputError
+
 
 class Objective(BaseModel):
     """What every objective has: a label of its own, and leaks to measure the worth of, for this arm alone.
@@ -35,7 +37,7 @@ class Objective(BaseModel):
     @model_validator(mode="after")
     def _pool_is_for_pairs(self) -> "Objective":
         if self.pool is not None and not self.draws_pairs:
-            raise ValueError(f"objectives: pool must be absent for {self.name}, which draws no positives and negatives; "
+            raise InputError(f"objectives: pool must be absent for {self.name}, which draws no positives and negatives; "
                              f"got {self.pool!r}")
         return self
 

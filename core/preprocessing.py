@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple
 
 from PIL import Image, ImageOps
 
+from core.errors import InputError
+
 CROP_MODES = ("center", "squash", "border")  # what timm's data configs may say
 
 GeometryName = Literal["timm", "rounded"]
@@ -122,13 +124,13 @@ def timm_geometry(view: int, crop_pct: float, interpolation: str, crop_mode: str
         mean: per channel, for pixels in 0..1; the border's colour.
 
     Raises:
-        ValueError: if timm's config names a filter or a crop that its evaluation does not have.
+        InputError: if timm's config names a filter or a crop that its evaluation does not have.
     """
     if crop_mode not in CROP_MODES:
-        raise ValueError(f"crop_mode must be one of {', '.join(CROP_MODES)}, got {crop_mode!r}")
+        raise InputError(f"crop_mode must be one of {', '.join(CROP_MODES)}, got {crop_mode!r}")
     if interpolation.upper() not in Image.Resampling.__members__:
         known = ", ".join(name.lower() for name in Image.Resampling.__members__)
-        raise ValueError(f"interpolation must be one of {known}, got {interpolation!r}")
+        raise InputError(f"interpolation must be one of {known}, got {interpolation!r}")
     fill = tuple(round(255 * level) for level in mean) if crop_mode == "border" else (0, 0, 0)
     return Geometry(view, math.floor(view / crop_pct), interpolation, crop_mode, fill)
 

@@ -8,7 +8,7 @@ import json
 import re
 from pathlib import Path
 
-from core.files import Damaged
+from core.errors import Damaged, NotFound
 
 # Where a file keeps the SHA-256 of itself with these 64 digits as zeros: in the safetensors header or in the JSON copy.
 # Quotes inside the values are escaped in the header, so nothing else looks like it.
@@ -46,11 +46,11 @@ def values(path: Path) -> tuple[bytes, dict]:
     """A checkpoint's content and the values in its header, once it and its JSON copy are known to be whole.
 
     Raises:
-        FileNotFoundError: if there is none.
+        NotFound: if there is none.
         Damaged: if it, or its JSON copy, is cut or is not what was saved.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"checkpoint must exist, found none at {path}")
+        raise NotFound(f"checkpoint must exist, found none at {path}")
     content = read(path)
     copy = path.with_suffix(".json")
     if copy.is_file():  # none, or the one before's, if a crash fell between the two files

@@ -3,6 +3,7 @@
 Knows no markup: who draws Markdown or HTML escapes that too.
 """
 
+import os
 import re
 
 # Controls (a terminal obeys them), lone surrogates, line separators, and what turns the direction of writing.
@@ -18,3 +19,8 @@ def visible(text: object, most: int | None = None) -> str:
     """
     line = _INVISIBLE.sub(lambda found: repr(found.group())[1:-1], str(text))
     return line if most is None or len(line) <= most else line[:most - 1] + "…"
+
+
+def printable(name: str) -> str:
+    r"""A file's name as it can be shown: bytes that are not text as \xNN."""
+    return os.fsencode(name).decode("utf-8", errors="backslashreplace")

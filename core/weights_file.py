@@ -6,6 +6,7 @@ Reads no tensors; `core.training.weights` does.
 import zipfile
 from pathlib import Path
 
+from core.errors import InputError, NotFound
 from core.wording import one_line
 
 WANTED = "encoder.weights must be a safetensors file or a .pth of tensors alone"
@@ -32,20 +33,20 @@ def check(path: Path) -> None:
     """Refuses a path that leads to no weights file, as far as its name and first bytes tell.
 
     Raises:
-        FileNotFoundError: if there is nothing.
-        ValueError: if it is a folder, or a file of another kind; says which, and what would work.
+        NotFound: if there is nothing.
+        InputError: if it is a folder, or a file of another kind; says which, and what would work.
     """
     if path.is_dir():
-        raise ValueError(f"encoder.weights must be 'random', 'hub' or a weights file, got the folder {path}")
+        raise InputError(f"encoder.weights must be 'random', 'hub' or a weights file, got the folder {path}")
     if not path.is_file():
-        raise FileNotFoundError(f"encoder.weights must be 'random', 'hub' or a weights file, found none at {path}")
+        raise NotFound(f"encoder.weights must be 'random', 'hub' or a weights file, found none at {path}")
     try:
         with path.open("rb") as file:
             start = file.read(512)
     except OSError as error:
-        raise ValueError(f"encoder.weights must be readable, got {path} ({one_line(error.strerror or error)})") from None
+        raise InputError(f"encoder.weights must be readable, got {path} ({one_line(error.strerror or error)})") from None
     if kind := _kind(path, start):
-        raise ValueError(f"{WANTED}, got {path}, which is {kind}")
+        raise InputError(f"{WANTED}, got {path}, which is {kind}")
 
 
 def is_safetensors(path: Path) -> bool:

@@ -7,8 +7,8 @@ import streamlit as st
 
 from core.analysis.comparison import first_up, unfair_words
 from core.config import arm_label
+from core.errors import Damaged, InputError
 from core.experiments import directory, filenames, openings, trials
-from core.files import Damaged
 from core.report import gathering
 from core.results import pairs, verdict
 from pages.parts import (
@@ -54,7 +54,7 @@ try:
     found = _found(str(folder), stamps)
 except Damaged:
     raise  # said with what can be done
-except ValueError as error:
+except InputError as error:
     st.error(f"{plain(error)}.", icon=":material/error:")
     st.stop()
 
@@ -85,7 +85,7 @@ try:
     space_tables.shared(paths, "test")  # refuses labels that disagree
 except Damaged:
     raise
-except ValueError as error:
+except InputError as error:
     st.error(f"{plain(error)}.", icon=":material/error:")
     st.stop()
 rows = [row for row in found["rows"] if row["images_per_class"] == count]

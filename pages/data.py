@@ -5,10 +5,11 @@ import pandas as pd
 import streamlit as st
 
 from core.config import DatasetConfig, SplitConfig
-from core.data import census, reading, separation, sources, split
+from core.data import census, separation, sources, split
 from core.data.duplicates import Pair
 from core.data.levels import from_json
 from core.data.manifest import LEFT_OUT, OPEN, SPLITS
+from core.errors import ChangedFile, InputError
 from core.experiments import directory
 from core.visible import visible
 from pages.parts import address, dataset_form, experiment_picker, moved_images, roots, run_words, sample_images, screen
@@ -43,7 +44,7 @@ else:
         "Keep the dataset's own split", True, key="keep-official", help="Else a split is drawn (split.official: false)."))
     try:
         manifest = split.assign(scanned, split_config, seeds=(0,))
-    except ValueError as error:
+    except InputError as error:
         st.error(f"These images cannot be split: {plain(error)}", icon=":material/error:")
         st.stop()
 
@@ -77,7 +78,7 @@ def _image(row: int) -> None:
         pixels = _thumbnail(dataset.model_dump_json(), manifest.levels.to_json(), manifest.sample_id[row],
                             manifest.digest[row])
         st.image(pixels, width="stretch", alt=visible(manifest.sample_id[row]))
-    except reading.ChangedFile:
+    except ChangedFile:
         st.caption(f":material/broken_image: {plain(manifest.sample_id[row], LONGEST)}: {plain(sample_images.NO_LONGER)}")
     except (OSError, ValueError) as error:
         st.caption(f":material/broken_image: {plain(error)}")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.errors import InputError
 from core.experiments import best, directory, filenames
 from core.inference import exports, usage
 from core.results import scoring
@@ -39,7 +40,7 @@ def _weights_to_take(weights: Path, file: str) -> None:
     """The encoder's weights to download, and the code that embeds with them; or why they cannot be taken."""
     try:
         values = _values(*file_stamp.stamp(weights)) if weights.is_file() else exports.verified_weights(weights.parent)[1]
-    except ValueError as error:
+    except InputError as error:
         st.error(f"{plain(error)}.", icon=":material/error:")
         return
     st.write(f"The encoder's best weights under timm's names, selected on validation. "

@@ -21,10 +21,9 @@ if not experiment_picker.has_experiments():
     st.stop()
 
 from core.experiments import directory, filenames  # noqa: E402 - after the first screen has been drawn
-from core.files import printable  # noqa: E402
 from core.jobs import control, device_queue, overview  # noqa: E402 - after the first screen has been drawn
 from core.jobs.overview import Overview  # noqa: E402
-from core.visible import visible  # noqa: E402
+from core.visible import printable, visible  # noqa: E402
 
 MOST_DAMAGE = 3  # sentences about one experiment
 A_PAGE = 8  # experiments drawn in full; more are lines of a table, a page of them at a time

@@ -8,9 +8,10 @@ from pydantic.fields import FieldInfo
 
 from core import bounded_yaml, encoders
 from core import config as configuration
-from core.config import BatchConfig, BudgetConfig, ConfigError, EncoderConfig, ExperimentConfig, TrainingConfig
+from core.config import BatchConfig, BudgetConfig, EncoderConfig, ExperimentConfig, TrainingConfig
 from core.data import census, separation, split
 from core.data.manifest import OPEN
+from core.errors import InputError
 from core.experiments import directory, planning, preflight
 from core.jobs import launch
 from core.objectives import OBJECTIVES, Objective
@@ -77,7 +78,7 @@ def _base() -> ExperimentConfig | None:
     name = address.get("from")
     try:
         return directory.read_config(directory.find(roots.checkpoints_root(), name)) if name else None
-    except (ConfigError, ValueError, OSError) as error:
+    except (InputError, OSError) as error:
         st.error(plain(error), icon=":material/error:")
         return None
 
@@ -95,7 +96,7 @@ def _form_like(base: ExperimentConfig) -> dict | None:
             return None
         try:
             base = planning.low_data(base, scanned)
-        except ValueError as error:
+        except InputError as error:
             st.error(f"Cannot work: {plain(error)}.", icon=":material/error:")
             return None
     name = st.text_input("Name", directory.free_name(roots.checkpoints_root(), f"{base.name[:57]}-curve"), key="like-name")
@@ -120,7 +121,7 @@ def _fill_in_curve(values: dict, is_digits: bool) -> None:
         config = configuration.parse({**values, "images_per_class": ["all"]})
         scanned = dataset_form.scan(config.dataset)
         curve = planning.low_data(config, scanned) if scanned is not None else None
-    except (ConfigError, ValueError, OSError) as error:
+    except (InputError, OSError) as error:
         st.session_state["curve-refused"] = str(error)
         return
     if curve is not None:
@@ -254,7 +255,7 @@ def _options(text: str) -> dict[str, object]:
     try:
         return {key.strip(): bounded_yaml.value(value) for key, _, value in
                 (item.partition("=") for item in text.split(",") if item.strip())}
-    except ValueError as error:
+    except InputError as error:
         st.error(f"Encoder options must be key=value with commas between them: {plain(error)}", icon=":material/error:")
         st.stop()
 
@@ -321,7 +322,7 @@ with plan:
             config = configuration.parse(values)
             scanned = dataset_form.scan(config.dataset)
             checked = planning.plan(config, scanned=scanned) if scanned is not None else None
-        except (ConfigError, ValueError, OSError) as error:
+        except (InputError, OSError) as error:
             st.error(f"Cannot work: {plain(error)}.", icon=":material/error:")
     if checked is not None:
         _show_plan(checked)
@@ -329,7 +330,7 @@ with plan:
             try:
                 with st.spinner("Checking the encoder …"):
                     folder = launch.start(checked, roots.checkpoints_root(), roots.data_root())
-            except (ValueError, OSError) as error:
+            except (InputError, OSError) as error:
                 st.error(plain(error), icon=":material/error:")
             else:
                 st.switch_page("pages/watch.py", query_params={"experiment": folder.name})

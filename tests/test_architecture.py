@@ -63,7 +63,7 @@ def test_a_process_that_helps_to_read_images_starts_with_little() -> None:
 def test_the_first_screen_is_drawn_before_core_is_imported() -> None:
     parts = ("actions", "experiment_picker", "roots", "run_words", "screen")
     loaded = loaded_after("import " + ", ".join(f"pages.parts.{name}" for name in parts))
-    assert {name for name in loaded if name.startswith("core.")} == {"core.visible"}
+    assert {name for name in loaded if name.startswith("core.")} == {"core.errors", "core.visible"}
 
 
 def test_umap_is_never_imported_with_a_module() -> None:

@@ -4,11 +4,12 @@ import time
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core import bounded_yaml, experiment_file
-from core.config import ConfigError, parse
+from core.config import parse
+from core.errors import ConfigError
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi"))
@@ -69,8 +70,15 @@ _PLAIN = st.recursive(_SCALAR, lambda inner: st.lists(inner, max_size=4) | st.di
 
 @settings(max_examples=60, deadline=None)
 @given(_PLAIN)
+@example({"\x85": None})
+@example(["a\u2028b", {"\u2029": "x\x85"}, "\ufeff", "ü 中 😀", " ", "\n", "no", "1e3"])
 def test_what_is_written_is_read_back(values):
-    assert bounded_yaml.documents(yaml.safe_dump(values, allow_unicode=True)) == [values]
+    assert bounded_yaml.documents(bounded_yaml.dump(values)) == [values]
+
+
+def test_plain_values_are_written_as_pyyaml_writes_them():
+    values = {"name": "x", "dataset": {"root": "/data/ü", "classes": None}, "seeds": [0, 1], "lr": 3e-4}
+    assert bounded_yaml.dump(values) == yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
 @settings(max_examples=150, deadline=None)

@@ -147,6 +147,16 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     assert "must be a folder of class folders, found none at" in refused(result, tmp_path)
 
 
+@pytest.mark.parametrize("key", ["dataset={{source: folder, root: {}}}", "encoder.weights={}"])
+@pytest.mark.parametrize("text, why", [("~nouser/x", "Could not determine home directory"), ('"a\\0b"', "embedded null byte"),
+                                       ("a" * 5000, "File name too long")])
+def test_what_can_be_no_path_is_refused(key: str, text: str, why: str, tmp_path: Path) -> None:
+    name = "dataset.root" if "root" in key else "encoder.weights"
+    line = refused(command("--config", DEMO, "--set", key.format(text), root=tmp_path), tmp_path)
+    assert line.startswith(f"error: {name} must be a path on this machine, got ") and line.endswith(f" ({why})")
+    assert len(line) < 200
+
+
 def test_weights_of_another_encoder_are_refused(finished: Path, tmp_path: Path) -> None:
     weights = finished / "supcon-15-seed0" / "best.safetensors"
     result = command("--config", DEMO, "--set", "encoder.name=test_vit", "--set", f"encoder.weights={weights}", root=tmp_path)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from core import config, experiment_file
-from core.config import ConfigError, ExperimentConfig
+from core.config import ExperimentConfig
+from core.errors import ConfigError
 
 MINIMAL = {"name": "x", "dataset": {"source": "digits"}}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.config import ConfigError
+from core.errors import ConfigError
 from core.experiments import directory, planning
 from core.experiments.directory import RunStatus
 from tests.conftest import tiny

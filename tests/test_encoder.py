@@ -190,11 +190,11 @@ except Exception as error:
 
 
 @pytest.mark.parametrize("name, answer", [
-    (NAME, "ConnectionError encoder.weights 'hub' must be downloadable, but 127.0.0.1 cannot be reached and "
+    (NAME, "Unreachable encoder.weights 'hub' must be downloadable, but 127.0.0.1 cannot be reached and "
            "test_resnet is not in its cache; fetch "
            "https://huggingface.co/timm/test_resnet.r160_in1k/resolve/main/model.safetensors elsewhere, put it in "
            "data/weights and add --set encoder.weights=data/weights/model.safetensors, or use 'random"),
-    ("botnet50ts_256", "ValueError encoder.weights must not be 'hub' for botnet50ts_256: No pretrained weights exist")])
+    ("botnet50ts_256", "InputError encoder.weights must not be 'hub' for botnet50ts_256: No pretrained weights exist")])
 def test_hub_weights_without_network_are_refused_saying_what_to_do(tmp_path: Path, name: str, answer: str) -> None:
     """In a process of its own: whether the hub is asked is settled when its library is imported."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGINGFACE_"))}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core import experiment_file
-from core.config import ConfigError
+from core.errors import ConfigError
 
 
 def write(folder, text):

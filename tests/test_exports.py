@@ -12,9 +12,9 @@ from PIL import Image
 
 import main
 from core.analysis import table as tables
+from core.errors import Damaged
 from core.experiments import directory
 from core.experiments.directory import RunStatus
-from core.files import Damaged
 from core.inference import embedding, exports, query
 from core.training import checkpoint
 

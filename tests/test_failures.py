@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from core import bounded_yaml, experiment_file
 from core.experiments import directory, planning
 from core.experiments.directory import RunStatus
 from core.jobs import control, failures, launch
@@ -37,7 +38,9 @@ def fill_the_disk() -> None:
     (fill_the_disk, "disk", "free some space, then resume"),
     (lambda: Path("/nowhere/image.png").read_bytes(), "data", "/nowhere/image.png; put the file back, then resume"),
     (lambda: torch.zeros(2) @ torch.zeros(3), "error", "the log has the details"),
-    (lambda: int("ten"), "input", "'ten'"),
+    (lambda: int("ten"), "error", "'ten'; the log has the details"),
+    (lambda: experiment_file.load(Path("/nowhere/demo.yaml")), "data", "found none at /nowhere/demo.yaml"),
+    (lambda: bounded_yaml.value("[1"), "input", "line 1"),
 ])
 def test_a_real_error_has_a_kind_and_says_what_to_do(do: Callable[[], object], kind: str, said: str) -> None:
     found, message = failures.diagnose(raised(do))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from core import files, identity
-from core.files import Damaged
+from core.errors import Damaged
 from tests.conftest import PROJECT
 
 

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import config
-from core.config import ConfigError, ExperimentConfig, SplitConfig
+from core.config import ExperimentConfig, SplitConfig
 from core.data import held_out, split
 from core.data.manifest import LEFT_OUT, OPEN, SPLITS, Manifest, Unreadable
+from core.errors import ConfigError
 from tests.test_split import make, plain
 
 quick = settings(deadline=None, max_examples=100)

@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from core.config import ConfigError, DatasetConfig, parse
+from core.config import DatasetConfig, parse
 from core.data import decoding, levels, manifest, pixels, sources
 from core.data.levels import Levels, Reach
+from core.errors import ConfigError
 from tests.images import encoded
 
 GREY = np.linspace(0, 255, 32 * 32).reshape(32, 32).astype(np.uint8)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from core import config as configuration
-from core.config import ConfigError
+from core.errors import ConfigError
 from core.experiments import directory
 from core.results import protocol
 from core.training import checkpoint, encoder, normalization, objectives

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from core import config, experiment_file
-from core.config import ConfigError, arm_label, arm_title
+from core.config import arm_label, arm_title
+from core.errors import ConfigError
 from core.objectives import (
     OBJECTIVES,
     ArcFaceConfig,

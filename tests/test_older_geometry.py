@@ -9,7 +9,7 @@ from PIL import Image
 
 from core import config as configuration
 from core.analysis import fairness
-from core.config import ConfigError
+from core.errors import ConfigError
 from core.experiments import directory, planning
 from core.experiments.directory import RunStatus
 from core.inference import embedding

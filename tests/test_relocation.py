@@ -11,9 +11,9 @@ import main
 from core import config as configuration
 from core import identity
 from core.data import sources
+from core.errors import DataError
 from core.experiments import directory, planning
 from core.jobs import control, relocation
-from core.jobs.failures import DataError
 from tests.conftest import TINY
 from tests.images import noise
 
@@ -137,6 +137,9 @@ def test_watch_and_data_ask_for_the_place_and_take_it(image_folder: Path, tmp_pa
     app = screen("watch", experiment="moved")
     assert "The images are no longer at" in app.warning[0].value
     app = screen("data", experiment="moved")
+    app.text_input(key="moved-to-moved").set_value("~nouser/images")
+    next(item for item in app.button if item.label == "Compare and take").click().run()
+    assert not app.exception and app.error[0].value.startswith("the place must be a path on this machine, got \\~nouser")
     app.text_input(key="moved-to-moved").set_value(str(new))
     next(item for item in app.button if item.label == "Compare and take").click().run()
     assert not app.exception and not app.warning

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.analysis import table as tables
-from core.config import ConfigError
+from core.errors import ConfigError
 from core.experiments import selections
 from tests.test_table import small
 

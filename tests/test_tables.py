@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.config import ConfigError, DatasetConfig, parse
+from core.config import DatasetConfig, parse
 from core.data import columns, sources, split, tables
+from core.errors import ConfigError
 from tests.images import encoded, noise
 
 N = 24

@@ -7,6 +7,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from core.analysis import neighbors
+from core.errors import InputError
 
 _ROWS = 8192  # rows in float64 at a time: 50 MB of 768 dimensions
 
@@ -63,7 +64,7 @@ def linear_cka(a: np.ndarray, b: np.ndarray) -> float:
         0 to 1; 1 for the same arrangement. With fewer samples than dimensions it is high for any two spaces.
 
     Raises:
-        ValueError: if they differ in their number of samples, or all vectors of one are the same.
+        InputError: if they differ in their number of samples, or all vectors of one are the same.
     """
     _check(a, b)
     with threadpool_limits(1):
@@ -81,7 +82,7 @@ def _linear_cka(a: np.ndarray, b: np.ndarray) -> float:
         of_b += part_b.T @ part_b
     size = np.linalg.norm(of_a) * np.linalg.norm(of_b)
     if size < 1e-20 * max(1, len(a)):
-        raise ValueError("spaces must have vectors that differ to be compared, got one where all are the same")
+        raise InputError("spaces must have vectors that differ to be compared, got one where all are the same")
     return float(np.linalg.norm(both) ** 2 / size)
 
 

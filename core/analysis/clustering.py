@@ -6,6 +6,7 @@ from sklearn.cluster import KMeans, kmeans_plusplus
 from threadpoolctl import threadpool_limits
 
 from core.analysis import neighbors
+from core.errors import InputError
 
 _PART = 20_000  # vectors that all ten starts are run on, where there are more
 _PART_PER_CLUSTER = 64
@@ -31,10 +32,10 @@ def kmeans(vectors: np.ndarray, n_clusters: int, seed: int) -> tuple[np.ndarray,
         Cluster of each vector, shape (n,), int32, and the centres, shape (k, D), float32.
 
     Raises:
-        ValueError: if there are fewer vectors than clusters.
+        InputError: if there are fewer vectors than clusters.
     """
     if len(vectors) < n_clusters:
-        raise ValueError(f"K-means with {n_clusters} clusters must have at least as many samples, got {len(vectors)}")
+        raise InputError(f"K-means with {n_clusters} clusters must have at least as many samples, got {len(vectors)}")
     vectors = np.ascontiguousarray(vectors)
     with threadpool_limits(1):  # each thread sums its own part, and their number would show
         return _kmeans(vectors, n_clusters, seed)

@@ -12,6 +12,7 @@ from core.analysis.fairness import SettingDifference
 from core.analysis.metrics import HEADLINE, METRICS, SHORT, SPACE_METRICS
 from core.analysis.paired_tests import McNemar
 from core.analysis.resampling import Bootstrap, bootstrap, holm
+from core.errors import InputError
 from core.quantities import percent
 
 Values = dict[str, np.ndarray]  # metric -> (seeds, samples), nan where undefined
@@ -131,7 +132,7 @@ def interval(values: np.ndarray, n_bootstrap: int, seed: int = 0, group: np.ndar
         bounds: least and most the mean can be; the interval ends there.
 
     Raises:
-        ValueError: if no sample has a value.
+        InputError: if no sample has a value.
     """
     return intervals({"": values}, {"": bounds}, n_bootstrap, seed, group)[""]
 
@@ -164,7 +165,7 @@ def difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed
             many as are not nan.
 
     Raises:
-        ValueError: if shapes differ or no sample has a value.
+        InputError: if shapes differ or no sample has a value.
     """
     return _paired({metric: a}, {metric: b}, n_bootstrap, seed, group, {} if n_samples is None else {metric: n_samples})[0]
 
@@ -173,7 +174,7 @@ def _paired(a: Values, b: Values, n_bootstrap: int, seed: int, group: np.ndarray
             n_samples: dict[str, int] | None = None) -> list[Difference]:
     for name, column in a.items():
         if column.shape != b[name].shape:
-            raise ValueError(f"A and B must have the same seeds and samples, got {column.shape} and {b[name].shape}")
+            raise InputError(f"A and B must have the same seeds and samples, got {column.shape} and {b[name].shape}")
     found = bootstrap([b[name] - column for name, column in a.items()], n_bootstrap, seed, group,
                       arms=[(column, b[name]) for name, column in a.items()])
     result = []
@@ -206,7 +207,7 @@ def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: 
         n_samples: as of `difference`, of the one that has fewer.
 
     Raises:
-        ValueError: if no sample of one of them has a value.
+        InputError: if no sample of one of them has a value.
     """
     of_a, of_b = bootstrap([a], n_bootstrap, seed, group_a), bootstrap([b], n_bootstrap, seed + 1, group_b)
     spread_a, spread_b = of_a.draws.var(), of_b.draws.var()

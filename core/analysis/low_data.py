@@ -14,6 +14,7 @@ from core.analysis import comparison
 from core.analysis.comparison import Difference, Interval
 from core.analysis.metrics import METRICS
 from core.analysis.resampling import bootstrap
+from core.errors import InputError
 
 Count = int | str                  # images per class, or 'all'
 ArmValues = dict[Count, np.ndarray]  # images per class -> (seeds, samples), 0..1, nan where undefined
@@ -103,13 +104,13 @@ def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n
         n_defined: how many samples have a value of their own, as of `comparison.difference`; None: as many as are not nan.
 
     Raises:
-        ValueError: if there are fewer than two counts, or arms differ in counts, seeds or samples.
+        InputError: if there are fewer than two counts, or arms differ in counts, seeds or samples.
     """
     counts = tuple(sorted(images, key=lambda count: (images[count], count == "all")))
     shapes = {values.shape for arm in arms.values() for values in arm.values()}
     if len(counts) < 2 or len(shapes) != 1 or any(set(arm) != set(counts) for arm in arms.values()):
         got = {label: {count: values.shape for count, values in arm.items()} for label, arm in arms.items()}
-        raise ValueError(f"a curve must have two or more images per class, and every arm the same ones, seeds and samples, "
+        raise InputError(f"a curve must have two or more images per class, and every arm the same ones, seeds and samples, "
                          f"got {got}")
     n_seeds, n_samples = shapes.pop()
     x = tuple(float(images[count]) for count in counts)

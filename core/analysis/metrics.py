@@ -129,7 +129,7 @@ def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, re
         group: test samples that belong together, shape (n,), which do not find or stand near each other; None: each alone.
 
     Raises:
-        ValueError: if there are fewer than two test samples, or fewer than classes.
+        InputError: if there are fewer than two test samples, or fewer than classes.
     """
     with threadpool_limits(1):  # sums in one order, whatever the process
         clusters = np.stack(list(parts.at_once([

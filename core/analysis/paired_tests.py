@@ -7,6 +7,7 @@ import numpy as np
 from scipy.stats import binomtest, fisher_exact
 
 from core.analysis.resampling import holm
+from core.errors import InputError
 
 BINARY = ("precision_at_1", "knn_1", "knn_accuracy", "knn_20")  # metrics that are right or wrong, sample by sample
 
@@ -74,12 +75,12 @@ def compare_counts(gaps: list[tuple[int, int, int, int]]) -> list[CountedGap]:
         gaps: for each, images right and images tested of A, then of B.
 
     Raises:
-        ValueError: if more are right than were tested, or none was tested.
+        InputError: if more are right than were tested, or none was tested.
     """
     for right_a, n_a, right_b, n_b in gaps:
         for right, n in ((right_a, n_a), (right_b, n_b)):
             if n < 1 or not 0 <= right <= n:
-                raise ValueError(f"counts must be 0 to n right of n ≥ 1 images, got {right} of {n}")
+                raise InputError(f"counts must be 0 to n right of n ≥ 1 images, got {right} of {n}")
     p_values = np.array([fisher_exact([[right_a, n_a - right_a], [right_b, n_b - right_b]]).pvalue
                          for right_a, n_a, right_b, n_b in gaps])
     return [CountedGap(right_a, right_b, n_a, n_b, float(p), float(corrected),
@@ -91,15 +92,15 @@ def parse_count(text: str) -> tuple[int, int]:
     """Images right and images tested of '17/30', or of '56.67:30', a percentage of 30 images.
 
     Raises:
-        ValueError: if it is neither, or no whole number of images makes that percentage as precisely as it is given.
+        InputError: if it is neither, or no whole number of images makes that percentage as precisely as it is given.
     """
     counted, shared = re.fullmatch(r"(\d+)/(\d+)", text), re.fullmatch(r"(\d+(?:\.(\d+))?):(\d+)", text)
     if counted:
         return int(counted[1]), int(counted[2])
     if not shared:
-        raise ValueError(f"a count must be RIGHT/IMAGES or PERCENT:IMAGES, as 17/30 or 56.67:30, got {text!r}")
+        raise InputError(f"a count must be RIGHT/IMAGES or PERCENT:IMAGES, as 17/30 or 56.67:30, got {text!r}")
     percent, n = float(shared[1]), int(shared[3])
     right = round(percent * n / 100)
     if abs(100 * right - percent * n) > 1.01 * n * 10.0 ** -len(shared[2] or ""):  # rounded either way by its last digit
-        raise ValueError(f"{shared[1]} % of {n} images must be a whole number of images, got {percent * n / 100:.2f}")
+        raise InputError(f"{shared[1]} % of {n} images must be a whole number of images, got {percent * n / 100:.2f}")
     return right, n

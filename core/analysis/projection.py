@@ -15,6 +15,7 @@ from scipy.linalg import eigh, orthogonal_procrustes
 from threadpoolctl import threadpool_limits
 
 from core.analysis import neighbors as nearby
+from core.errors import InputError
 
 Method = Literal["pca", "umap", "tsne"]
 METHODS: tuple[Method, ...] = ("pca", "tsne", "umap")
@@ -41,11 +42,12 @@ def project(vectors: np.ndarray, method: Method, seed: int = 0, start: np.ndarra
         Shape (n, 2), float32.
 
     Raises:
-        ValueError: if there are fewer than 3 samples (4 for UMAP), or the method is unknown.
+        InputError: if there are fewer than 3 samples (4 for UMAP).
+        ValueError: if the method is unknown, or the start is of another shape.
     """
     least = 4 if method == "umap" else 3
     if len(vectors) < least:
-        raise ValueError(f"a {method} layout must have at least {least} samples, got {len(vectors)}")
+        raise InputError(f"a {method} layout must have at least {least} samples, got {len(vectors)}")
     if start is not None and start.shape != (len(vectors), 2):
         raise ValueError(f"start must have shape ({len(vectors)}, 2), got {start.shape}")
     if method not in METHODS:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm, t
 
+from core.errors import InputError
+
 _CHUNK = 20_000_000  # numbers drawn at a time: 80 MB
 
 
@@ -76,7 +78,7 @@ def bootstrap(columns: list[np.ndarray], n_draws: int, seed: int, group: np.ndar
         arms: where columns are differences, the two arms of each, both shaped as the column.
 
     Raises:
-        ValueError: if no sample of a column has a value.
+        InputError: if no sample of a column has a value.
     """
     n_samples = columns[0].shape[1]
     names = np.arange(n_samples) if group is None else np.unique(group.astype(str), return_inverse=True)[1]
@@ -150,7 +152,7 @@ def _by_group(column: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.nda
     """Totals of the samples that have a value, shape (seeds, groups), and how many those are, shape (groups,)."""
     keep = ~np.isnan(column).any(axis=0)
     if not keep.any():
-        raise ValueError("a metric must be defined for at least one sample, got none (classes of one test image?)")
+        raise InputError("a metric must be defined for at least one sample, got none (classes of one test image?)")
     n_groups = int(names.max()) + 1
     totals = np.stack([np.bincount(names[keep], weights=row, minlength=n_groups) for row in column[:, keep]])
     return totals, np.bincount(names[keep], minlength=n_groups).astype(np.float64)

@@ -10,6 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from core.analysis import neighbors, parts
+from core.errors import InputError
 
 NAMES = ("precision_at_1", "r_precision", "map_at_r")
 N_NEIGHBORS = 10  # nearest samples that are kept of each, for the overlap of two spaces
@@ -61,7 +62,7 @@ def retrieve(vectors: np.ndarray, label_id: np.ndarray, distance: neighbors.Dist
         the class is left.
 
     Raises:
-        ValueError: if there are fewer than two samples.
+        InputError: if there are fewer than two samples.
     """
     queries, known = neighbors.sides(vectors, vectors, distance)
     return _search(queries, known, label_id, group, has_all=False).values
@@ -85,7 +86,7 @@ def _search(queries: np.ndarray, known: np.ndarray, label_id: np.ndarray, group:
     without `has_all`, gallery, kernel and the values with the own group are void."""
     n = len(queries)
     if n < 2:
-        raise ValueError(f"retrieval must have at least 2 samples, got {n}")
+        raise InputError(f"retrieval must have at least 2 samples, got {n}")
     relevant, n_left = n_relevant(label_id, group)
     own = neighbors.own_groups(np.arange(n) if group is None else group)
     itself, n_of_class = neighbors.own_groups(np.arange(n)), n_relevant(label_id)[0]

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core import files
-from core.files import Damaged
+from core.errors import Damaged, InputError, NotFound
 
 _TEXT = ("sample_id", "path", "label", "split", "group")
 _N_NAMED = 5  # samples that a refusal names
@@ -72,7 +72,7 @@ def shared_rows(tables: list[EmbeddingTable]) -> list[EmbeddingTable]:
     """The rows whose samples stand in every table, in the order of the first: the same sample in the same row of each.
 
     Raises:
-        ValueError: if the tables disagree on a shared sample's label; names some.
+        InputError: if the tables disagree on a shared sample's label; names some.
     """
     shared = set.intersection(*(set(table.sample_id.tolist()) for table in tables))
     order = [sample_id for sample_id in tables[0].sample_id.tolist() if sample_id in shared]
@@ -88,12 +88,12 @@ def check_labels(sample_id: np.ndarray, label_a: np.ndarray, label_b: np.ndarray
     """Refuses two spaces that know the same samples under different labels; all of shape (n,), row by row.
 
     Raises:
-        ValueError: if a label differs; names up to five samples.
+        InputError: if a label differs; names up to five samples.
     """
     odd = np.flatnonzero(np.asarray(label_a, str) != np.asarray(label_b, str))
     if len(odd):
         shown = [f"{sample_id[row]} ({label_a[row]} in A, {label_b[row]} in B)" for row in odd[:_N_NAMED]]
-        raise ValueError(f"spaces to compare must have the same label for the same sample, got {_and_more(shown, len(odd))}")
+        raise InputError(f"spaces to compare must have the same label for the same sample, got {_and_more(shown, len(odd))}")
 
 
 def check_groups(sample_id: np.ndarray, group_a: np.ndarray, group_b: np.ndarray) -> None:
@@ -102,7 +102,7 @@ def check_groups(sample_id: np.ndarray, group_a: np.ndarray, group_b: np.ndarray
     What a sample may find, and what the bootstrap draws together, hangs on the groups.
 
     Raises:
-        ValueError: if a sample's group holds other samples; names up to five.
+        InputError: if a sample's group holds other samples; names up to five.
     """
     sizes = []
     for groups in (group_a, group_b, [f"{a}\0{b}" for a, b in zip(group_a, group_b)]):
@@ -112,7 +112,7 @@ def check_groups(sample_id: np.ndarray, group_a: np.ndarray, group_b: np.ndarray
     if len(odd):
         shown = [f"{sample_id[row]} (with {sizes[0][row] - 1} others in A, {sizes[1][row] - 1} in B)"
                  for row in odd[:_N_NAMED]]
-        raise ValueError(f"spaces to compare must have the same groups of samples, got {_and_more(shown, len(odd))}")
+        raise InputError(f"spaces to compare must have the same groups of samples, got {_and_more(shown, len(odd))}")
 
 
 def _and_more(shown: list[str], n: int) -> str:
@@ -149,11 +149,11 @@ def read(path: Path) -> EmbeddingTable:
     """Reads and verifies a table.
 
     Raises:
-        FileNotFoundError: if there is none.
+        NotFound: if there is none.
         Damaged: if it is not an embedding table, or is not the content that was written.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"embedding table must exist, found none at {path}")
+        raise NotFound(f"embedding table must exist, found none at {path}")
     table, expected = files.read(path, _read, "an embedding table")
     if _digest(table) != expected:
         raise Damaged(path, "must match its checksum; it was changed after it was written")
@@ -178,11 +178,11 @@ def read_header(path: Path) -> tuple[dict, int]:
     """What a table says of itself, without reading its rows: metadata and the number of dimensions D.
 
     Raises:
-        FileNotFoundError: if there is none.
+        NotFound: if there is none.
         Damaged: if it is not an embedding table.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"embedding table must exist, found none at {path}")
+        raise NotFound(f"embedding table must exist, found none at {path}")
     return files.read(path, _read_header, "an embedding table")
 
 

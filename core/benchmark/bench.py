@@ -22,6 +22,7 @@ import torch
 from core import config as configuration
 from core.benchmark import plain_pytorch, workloads
 from core.benchmark.workloads import Case, Subject
+from core.errors import InputError
 from core.training.device import resolve_device
 from core.wording import failure
 
@@ -208,7 +209,7 @@ def main(arguments: list[str] | None = None) -> int:
         progress("")
         if options.trace:
             found["trace"] = {"file": str(options.trace), "operators": trace(case, options.trace)}
-    except (ValueError, FileNotFoundError, ConnectionError) as error:
+    except InputError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except (OSError, MemoryError, torch.OutOfMemoryError) as error:

@@ -77,7 +77,7 @@ def prepare(config: ExperimentConfig, data: Path, device: torch.device) -> Case:
     """Scans, splits and decodes an experiment's images, or finds them as they were left below `data`.
 
     Raises:
-        ValueError, FileNotFoundError, ConnectionError: what is missing or cannot work, in one sentence.
+        InputError, NotFound, Unreachable: what is missing or cannot work, in one sentence.
     """
     plan = planning.plan(config, data)
     run = next(run for run in plan.config.runs() if run.is_trained)

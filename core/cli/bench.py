@@ -10,6 +10,7 @@ from pathlib import Path
 from core import experiment_file
 from core.cli.output import check_output
 from core.cli.planning import plan
+from core.errors import InputError
 from core.jobs import control
 
 HELP = "time training and embedding against what the device alone can do"
@@ -29,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Runs the command; returns the exit code."""
     if options.rounds < 1:
-        raise ValueError(f"--rounds must be at least 1, got {options.rounds}")
+        raise InputError(f"--rounds must be at least 1, got {options.rounds}")
     flags = ["--device", options.device, "--rounds", str(options.rounds), "--data", str(options.data.resolve())]
     if options.trace:
         check_output(options.trace, (".json",), "--trace")

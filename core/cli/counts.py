@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict
 
 from core.cli.output import say
+from core.errors import InputError
 
 HELP = "say which gaps of a published table are real"
 SHARED = ("json",)
@@ -22,7 +23,7 @@ def main(options: argparse.Namespace) -> int:
 
     counts = [paired_tests.parse_count(text) for text in options.counts]
     if len(counts) % 2:
-        raise ValueError(f"counts must come in pairs, A and B of each gap, got {len(counts)}")
+        raise InputError(f"counts must come in pairs, A and B of each gap, got {len(counts)}")
     gaps = paired_tests.compare_counts([(*a, *b) for a, b in zip(counts[::2], counts[1::2])])
     if options.json:
         print(json.dumps({"gaps": [asdict(gap) for gap in gaps]}))

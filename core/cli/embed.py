@@ -7,6 +7,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from core.cli.output import check_output, on_bar, say
+from core.errors import NotFound
 from core.experiments import directory
 
 HELP = "embed any folder of images with a trained encoder"
@@ -27,7 +28,7 @@ def main(options: argparse.Namespace) -> int:
     run = directory.find(options.checkpoints, options.run)
     check_output(options.output, (".parquet",))
     if not options.folder.is_dir():
-        raise FileNotFoundError(f"folder must hold images, found none at {options.folder}")
+        raise NotFound(f"folder must hold images, found none at {options.folder}")
     from core.analysis import table as tables
     from core.data import listing
     from core.inference import embedding  # loads torch: only here

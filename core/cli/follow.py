@@ -8,8 +8,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from core.cli.output import aligned, say
+from core.errors import Damaged
 from core.experiments import best, directory
-from core.files import Damaged
 from core.jobs import control, device_queue
 from core.quantities import duration, percent
 

@@ -15,7 +15,7 @@ def find(options: argparse.Namespace) -> list[Path]:
     """Folders of the run that RUN names, or of all runs of the experiment that it names.
 
     Raises:
-        FileNotFoundError: if there is none of that name.
+        NotFound: if there is none of that name.
     """
     folder = directory.find(options.checkpoints, options.run)
     return [folder] if "/" in options.run else directory.runs(folder)

@@ -7,6 +7,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from core.errors import InputError, NotFound
 from core.visible import visible
 
 
@@ -28,13 +29,13 @@ def check_output(path: Path, suffixes: tuple[str, ...], option: str = "--output"
     """Refuses a file that cannot be written before any work is done.
 
     Raises:
-        ValueError: if its name ends otherwise.
-        FileNotFoundError: if the folder it would lie in does not exist.
+        InputError: if its name ends otherwise.
+        NotFound: if the folder it would lie in does not exist.
     """
     if path.suffix not in suffixes:
-        raise ValueError(f"{option} must end in {' or '.join(suffixes)}, got {path}")
+        raise InputError(f"{option} must end in {' or '.join(suffixes)}, got {path}")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{option} must lie in a folder that exists, got {path}")
+        raise NotFound(f"{option} must lie in a folder that exists, got {path}")
 
 
 def on_bar(bar: tqdm) -> Callable[[int, int], None]:

@@ -18,7 +18,7 @@ def plan(config: ExperimentConfig, options: argparse.Namespace) -> planning.Plan
     """Reads an experiment's images, downloads them first where that is asked for, and splits them; says what was found.
 
     Raises:
-        ValueError: if the experiment cannot be run on them.
+        InputError: if the experiment cannot be run on them.
         SystemExit: if the download failed, which has said why.
     """
     if planning.needs_download(config.dataset):

@@ -8,6 +8,7 @@ from tqdm import tqdm
 from core.cli import named_runs
 from core.cli.follow import follow
 from core.cli.output import on_bar, say
+from core.errors import InputError
 from core.jobs import control, relocation
 
 HELP = "go on with stopped, failed or lost runs"
@@ -34,7 +35,7 @@ def main(options: argparse.Namespace) -> int:
         if all(control.derived_status(run).state == "completed" for run in runs):
             return 0
     if not control.resume(runs, options.data, options.device, options.queue):
-        raise ValueError(f"a run to resume must be {', '.join(control.RESUMABLE)}, "
+        raise InputError(f"a run to resume must be {', '.join(control.RESUMABLE)}, "
                          f"got {control.derived_status(runs[0]).state} for {options.run!r}")
     folder = runs[0].parent
     options.json = False

@@ -13,6 +13,7 @@ from core.cli.output import say
 from core.cli.planning import plan
 from core.config import ExperimentConfig
 from core.data import separation
+from core.errors import InputError
 from core.experiments import directory
 from core.experiments.planning import Plan
 from core.jobs import control, launch
@@ -29,13 +30,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Runs the command; returns the exit code."""
     if options.config is None:
-        raise ValueError("nothing to do: give --config FILE or a command (python main.py --help lists them)")
+        raise InputError("nothing to do: give --config FILE or a command (python main.py --help lists them)")
     overrides = list(options.overrides)
     if options.name is not None:
         overrides.append(f"name={json.dumps(configuration.check_name(options.name))}")
     configs = experiment_file.load_all(options.config, tuple(overrides))
     if len(configs) > 1 and (options.name is not None or options.json):
-        raise ValueError(f"--name and --json must be left out for a file of several experiments, got {options.config} with "
+        raise InputError(f"--name and --json must be left out for a file of several experiments, got {options.config} with "
                          f"{len(configs)}")
     if options.name is None:  # the same file may be run again; a name that was asked for is taken as it is
         configs = [config.model_copy(update={"name": directory.free_name(options.checkpoints, config.name)})

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from core.data.manifest import SPLIT_WORDS
 from core.data.tables import Table
+from core.errors import InputError
 from core.wording import cut
 
 ROLES = ("path", "label", "group", "split")
@@ -61,7 +62,7 @@ def interpret(table: Table, chosen: Mapping[str, str] | None = None, ignored: tu
         ignored: columns that are no group, split or label, whatever they look like.
 
     Raises:
-        ValueError: one sentence: a column or value that is lacking or cannot be meant, or a column that looks like a group or
+        InputError: one sentence: a column or value that is lacking or cannot be meant, or a column that looks like a group or
             a split and is not used.
     """
     of_role = _roles(table, chosen or {}, ignored)
@@ -72,7 +73,7 @@ def interpret(table: Table, chosen: Mapping[str, str] | None = None, ignored: tu
     for role in ("path", "label"):
         for number, text in enumerate(texts[role], start=1):
             if text == "":
-                raise ValueError(f"column {of_role[role]} must not be empty, got nothing in row {number} of {table.path}")
+                raise InputError(f"column {of_role[role]} must not be empty, got nothing in row {number} of {table.path}")
     texts["split"] = _splits(texts["split"], of_role.get("split", ""), table.path)
     _check_once(texts["path"], of_role["path"], table.path)
     unused = [name for name in table.columns if name not in of_role.values()]
@@ -92,7 +93,7 @@ def _roles(table: Table, chosen: Mapping[str, str], ignored: tuple[str, ...]) ->
                         *(("ignore_columns", name) for name in ignored)):
         if wanted.strip().casefold() not in names:
             close = difflib.get_close_matches(wanted, list(table.columns), n=1, cutoff=0.6)
-            raise ValueError(f"dataset.{key} must be a column of the table ({_list(list(table.columns))}), got {wanted!r}"
+            raise InputError(f"dataset.{key} must be a column of the table ({_list(list(table.columns))}), got {wanted!r}"
                              + (f"; did you mean {close[0]!r}?" if close else ""))
     of_role = {role: names[name.strip().casefold()] for role, name in chosen.items()}
     for role in ROLES:
@@ -108,7 +109,7 @@ def _roles(table: Table, chosen: Mapping[str, str], ignored: tuple[str, ...]) ->
         words = " and ".join(f"{role} by {name!r}" for role, name in meant.items())
         advice = f"; did you mean {words}? set dataset.columns: {{{choice}}}" if meant else (
             f"; say which is which with dataset.columns: {{{', '.join(f'{role}: …' for role in lacking)}}}")
-        raise ValueError(f"dataset.root must be a table with the columns path and label (and optional group and split), "
+        raise InputError(f"dataset.root must be a table with the columns path and label (and optional group and split), "
                          f"got {_list(list(table.columns))} in {table.path}{advice}")
     return of_role
 
@@ -147,11 +148,11 @@ def _text(value: object, name: str, role: str, number: int, path: Path) -> str:
     if is_list or not isinstance(value, (str, int)) or (role == "path" and not isinstance(value, str)):
         kind = "several values" if is_list or isinstance(value, (list, dict, tuple)) else f"a {type(value).__name__}"
         must = "text" if role == "path" else "one text or whole number"
-        raise ValueError(f"column {name} must hold {must} in each row, got {kind}, {cut(str(value))}, in row {number} of "
+        raise InputError(f"column {name} must hold {must} in each row, got {kind}, {cut(str(value))}, in row {number} of "
                          f"{path}")
     text = str(value)
     if role != "path" and any("\ud800" <= letter <= "\udfff" for letter in text):  # of a path, the scan says so
-        raise ValueError(f"column {name} must hold text, got half a character, {cut(ascii(text))}, in row {number} of {path}")
+        raise InputError(f"column {name} must hold text, got half a character, {cut(ascii(text))}, in row {number} of {path}")
     return "" if role != "path" and text.strip().casefold() in _NOTHING else text
 
 
@@ -159,7 +160,7 @@ def _splits(texts: list[str], name: str, path: Path) -> list[str]:
     found = []
     for text in texts:
         if text and text.casefold() not in SPLIT_WORDS:
-            raise ValueError(f"column {name} must say train, validation, test or nothing, got {cut(text)!r} in {path}")
+            raise InputError(f"column {name} must say train, validation, test or nothing, got {cut(text)!r} in {path}")
         found.append(SPLIT_WORDS.get(text.casefold(), ""))
     return found
 
@@ -169,7 +170,7 @@ def _check_once(paths: list[str], name: str, table: Path) -> None:
     for number, text in enumerate(paths, start=1):
         key = os.path.normpath(os.path.join(table.parent, text))
         if key in first:
-            raise ValueError(f"column {name} must name each image once, got {PurePosixPath(text).as_posix()!r} again in row "
+            raise InputError(f"column {name} must name each image once, got {PurePosixPath(text).as_posix()!r} again in row "
                              f"{number} of {table} (first in row {first[key]})")
         first[key] = number
 
@@ -185,10 +186,10 @@ def _check_unused(table: Table, names: list[str], of_role: dict[str, str], texts
             continue
         is_split = _words(name) & _WORDS["split"] or {value.casefold() for value in distinct} <= SPLIT_WORDS.keys()
         if "split" not in of_role and is_split and len(distinct) <= max(20, len(values) // 20):
-            raise ValueError(_did_you_mean("split", name, "whose images were already told apart", table.path))
+            raise InputError(_did_you_mean("split", name, "whose images were already told apart", table.path))
         is_group = not is_group_chosen and bool(_words(name) & _WORDS["group"] or _is_group(values, texts["label"]))
         if is_group and len(distinct) < len([value for value in values if value]) and not _keeps_whole(groups, values):
-            raise ValueError(_did_you_mean("group", name, f"whose {len(distinct):,} values stand in {len(values):,} rows",
+            raise InputError(_did_you_mean("group", name, f"whose {len(distinct):,} values stand in {len(values):,} rows",
                                            table.path))
 
 
@@ -228,7 +229,7 @@ def _missing(paths: list[str], table: Path) -> list[str]:
     """A sentence on the files that are not there, if some are.
 
     Raises:
-        ValueError: if none is there.
+        InputError: if none is there.
     """
     missing = [text for text in paths if not os.path.lexists(os.path.join(table.parent, text))]
     if not missing:
@@ -236,7 +237,7 @@ def _missing(paths: list[str], table: Path) -> list[str]:
     sentence = (f"{len(missing):,} of {len(paths):,} files that {table} names are not there, the first is "
                 f"{cut(missing[0], 120)} ({_why_missing(missing[0], table)})")
     if len(missing) == len(paths):
-        raise ValueError(sentence)
+        raise InputError(sentence)
     return [f"{sentence}."]
 
 

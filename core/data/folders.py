@@ -11,6 +11,7 @@ from typing import Literal
 
 from core.data.listing import Listing, list_files, other_words, shown
 from core.data.manifest import SPLIT_WORDS, SPLITS, Unreadable
+from core.errors import InputError
 
 _SPLIT_NAME = re.compile(rf"({'|'.join(sorted(SPLIT_WORDS, key=len, reverse=True))})(?:[ _-]?(?:set|data|images|split))?")
 _FLAT_ADVICE = ("; put the images of each class into a folder of its own, or name them in a table with the columns path and "
@@ -52,13 +53,13 @@ def read(root: Path, classes: Literal["top", "leaf"] | None = None) -> Contents:
         classes: whether the outermost or the innermost folders are the classes, where they differ.
 
     Raises:
-        ValueError: if no classes can be told, with what would work.
+        InputError: if no classes can be told, with what would work.
     """
     listing = list_files(root)
     loose = [path for path in listing.images if "/" not in path]
     paths = [path for path in listing.images if "/" in path]
     if not paths:
-        raise ValueError(f"dataset.root must hold one folder of images per class, found {_nothing(loose, listing)} in {root}"
+        raise InputError(f"dataset.root must hold one folder of images per class, found {_nothing(loose, listing)} in {root}"
                          f"{_FLAT_ADVICE if loose else ''}")
     split_of = _split_folders(root, paths)
     if not split_of and classes != "leaf":
@@ -103,7 +104,7 @@ def _split_folders(root: Path, paths: list[str]) -> dict[str, str]:
     """Top folder -> its split, where the top folders are splits; none where they are classes.
 
     Raises:
-        ValueError: if they look like splits but cannot be taken as such.
+        InputError: if they look like splits but cannot be taken as such.
     """
     tops = sorted({path.partition("/")[0] for path in paths})
     named = {top: split_name(top) for top in tops if split_name(top)}
@@ -117,7 +118,7 @@ def _split_folders(root: Path, paths: list[str]) -> dict[str, str]:
         return {}  # say, locomotives beside buses
     are = f"{_and(list(named))} {'look like splits' if len(named) > 1 else 'looks like a split'}"
     if others:
-        raise ValueError(f"dataset.root must hold class folders or split folders, got both in {root}: {are}, "
+        raise InputError(f"dataset.root must hold class folders or split folders, got both in {root}: {are}, "
                          f"{_some(others)} {'do' if len(others) > 1 else 'does'} not; move the others away, or put each class "
                          f"into a folder of its own")
     flat = [top for top in named if not inside[top]]
@@ -126,12 +127,12 @@ def _split_folders(root: Path, paths: list[str]) -> dict[str, str]:
         instead = (f"move {_and(flat)} away and point dataset.root at {root / with_classes[0]}" if len(with_classes) == 1 else
                    f"put the images of each class into a folder of its own inside {_and(flat)}, or name them in a table with "
                    f"the columns path, label and split")
-        raise ValueError(f"dataset.root must say the class of every image, got none in {root}: {are}, and "
+        raise InputError(f"dataset.root must say the class of every image, got none in {root}: {are}, and "
                          f"{_and(flat)} {'hold' if len(flat) > 1 else 'holds'} images without class folders; {instead}")
     for split in SPLITS:
         same = [top for top, its_split in named.items() if its_split == split]
         if len(same) > 1:
-            raise ValueError(f"dataset.root must hold one folder a split, got {_and(same)} for {split} in {root}; merge them, "
+            raise InputError(f"dataset.root must hold one folder a split, got {_and(same)} for {split} in {root}; merge them, "
                              f"or move one away")
     return dict(sorted(named.items(), key=lambda item: SPLITS.index(item[1])))
 
@@ -155,7 +156,7 @@ def _refuse_wrapper(root: Path, paths: list[str]) -> None:
     shared = os.path.commonpath([path.rpartition("/")[0] for path in paths])
     below = {path[len(shared) + 1:].partition("/")[0] for path in paths if "/" in path[len(shared) + 1:]}
     if shared and len(below) > 1:
-        raise ValueError(f"dataset.root must hold the class folders themselves, got {root} with everything inside "
+        raise InputError(f"dataset.root must hold the class folders themselves, got {root} with everything inside "
                          f"{shown(shared)}; point {'one' if '/' not in shared else shared.count('/') + 1} deeper, at "
                          f"{shown(os.fspath(root / shared))}")
 
@@ -181,7 +182,7 @@ def _labels(root: Path, inner: dict[str, str], classes: Literal["top", "leaf"] |
         for path, rest in inner.items():
             below.setdefault(tops[path], set()).add(rest.split("/")[1])
         if any(top not in direct and len(names) > 1 for top, names in below.items()):
-            raise ValueError(f"dataset.classes must be top or leaf where folders lie inside the class folders, got neither "
+            raise InputError(f"dataset.classes must be top or leaf where folders lie inside the class folders, got neither "
                              f"for {root}: {counts} ({_some(sorted(set(tops.values())))}; {_some(sorted(direct))})")
         return tops, f"{n_deeper:,} images lie in folders inside a class folder and count to it."
     if classes == "top":
@@ -202,7 +203,7 @@ def _refuse_other_classes(root: Path, labels: dict[str, str], official: dict[str
     for split, reference in (("test", "train"), ("validation", "train"), ("train", "test")):
         more = sorted(held.get(split, set()) - held[reference])
         if more:
-            raise ValueError(f"split folders must hold the same classes, got {_some(more)} in {split} and not in {reference}; "
+            raise InputError(f"split folders must hold the same classes, got {_some(more)} in {split} and not in {reference}; "
                              f"add what is missing to {root}, or put all images of each class into one folder, and a split is "
                              f"drawn")
 

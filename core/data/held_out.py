@@ -7,6 +7,7 @@ import numpy as np
 
 from core.config import SplitConfig
 from core.data.manifest import Manifest
+from core.errors import InputError
 
 LEAST_TRAINED = 2  # classes
 LEAST_OPEN = 5  # images of all held-out classes together; fewer cannot be laid out in 2D
@@ -18,7 +19,7 @@ def choose(manifest: Manifest, config: SplitConfig) -> list[str]:
     A number is drawn by the split's seed from the sorted names: of one seed, fewer are part of more.
 
     Raises:
-        ValueError: if a class is not there, fewer than two would be left to train on, or the images of the held-out ones
+        InputError: if a class is not there, fewer than two would be left to train on, or the images of the held-out ones
             are too few to find one another.
     """
     asked, classes = config.held_out_classes, manifest.classes
@@ -32,19 +33,19 @@ def choose(manifest: Manifest, config: SplitConfig) -> list[str]:
         names, count = sorted(asked), len(asked)
         for name in names:
             if name not in classes:
-                raise ValueError(f"split.held_out_classes must be among the dataset's {len(classes)} classes "
+                raise InputError(f"split.held_out_classes must be among the dataset's {len(classes)} classes "
                                  f"({_some(classes)}), got {name!r}{_unreadable(manifest, name)}")
     if len(classes) - count < LEAST_TRAINED:
-        raise ValueError(f"split.held_out_classes must leave at least {LEAST_TRAINED} of the {len(classes)} classes to train "
+        raise InputError(f"split.held_out_classes must leave at least {LEAST_TRAINED} of the {len(classes)} classes to train "
                          f"on, got {count} held out")
     all_sizes = manifest.counts()
     sizes = {name: all_sizes[name] for name in names}
     for name, size in sizes.items():
         if size < 2:
-            raise ValueError(f"every held-out class must have at least 2 images to find one another, got {size} in class "
+            raise InputError(f"every held-out class must have at least 2 images to find one another, got {size} in class "
                              f"{name!r}{_unreadable(manifest, name)}")
     if sum(sizes.values()) < LEAST_OPEN:
-        raise ValueError(f"held-out classes must have at least {LEAST_OPEN} images together, got {sum(sizes.values())} in "
+        raise InputError(f"held-out classes must have at least {LEAST_OPEN} images together, got {sum(sizes.values())} in "
                          f"{len(sizes)} classes")
     return names
 

@@ -18,7 +18,7 @@ from core import files
 from core.data import levels
 from core.data.duplicates import Pair
 from core.data.levels import Levels
-from core.files import Damaged
+from core.errors import Damaged, NotFound
 
 SPLITS = ("train", "validation", "test")
 SPLIT_WORDS = {"train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
@@ -177,10 +177,10 @@ def read_levels(path: Path) -> Levels:
     """The levels of a manifest that may be large.
 
     Raises:
-        FileNotFoundError, Damaged: as `read`.
+        NotFound, Damaged: as `read`.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"manifest must exist, found none at {path}")
+        raise NotFound(f"manifest must exist, found none at {path}")
     return files.read(path, _levels, "a manifest")
 
 
@@ -192,11 +192,11 @@ def read(path: Path) -> Manifest:
     """Reads a manifest back.
 
     Raises:
-        FileNotFoundError: if there is none.
+        NotFound: if there is none.
         Damaged: if it is no manifest, or its content is not what was written.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"manifest must exist, found none at {path}")
+        raise NotFound(f"manifest must exist, found none at {path}")
     manifest, expected = files.read(path, _read, "a manifest")
     if (manifest.fingerprint, manifest._content_digest()) != expected:
         raise Damaged(path, f"must match its fingerprint {expected[0]}; it was changed after it was written")

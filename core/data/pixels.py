@@ -48,7 +48,7 @@ def load(manifest: Manifest, source: Source, geometry: AnyGeometry | int, cache:
 
     Raises:
         OSError: if the disk is full or an image has gone since the scan; no half-written file is left.
-        ValueError: if an image has changed since the scan.
+        InputError: if an image has changed since the scan.
     """
     geometry = _geometry(geometry)
     path = cache_path(cache, manifest, geometry)

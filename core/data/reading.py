@@ -14,15 +14,12 @@ from core import files
 from core.data import memory
 from core.data.decoding import MAX_BYTES, UNREADABLE, bands, decode, grey_square, reason
 from core.data.levels import Levels, Reach, fitting
+from core.errors import ChangedFile, InputError
 from core.preprocessing import AnyGeometry
 
 LOOK_SIDE = 16
 
 Reader = Callable[[str, str | None], Image.Image]
-
-
-class ChangedFile(ValueError):
-    """A file that is no longer the sample: its bytes are not those that were scanned."""
 
 
 def looks(root: Path, levels: Levels | None, paths: list[str]) -> list[tuple[str, bytes, str, str, str]]:
@@ -91,7 +88,7 @@ def image(root: Path, sample_id: str, digest: str | None = None, levels: Levels 
     Raises:
         OSError: if it cannot be read.
         ChangedFile: if its bytes are others.
-        ValueError: if they are no image.
+        InputError: if they are no image.
     """
     path = root / sample_id
     content = _bytes(path)
@@ -133,12 +130,12 @@ def _bytes(path: str | Path) -> bytes:
     """All of a file; unbuffered, which gives up the GIL half as often.
 
     Raises:
-        ValueError: if it is larger than an image within the limits could be.
+        InputError: if it is larger than an image within the limits could be.
     """
     with open(path, "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         if size > MAX_BYTES:
-            raise ValueError(f"{size / 1e9:.1f} GB are more than {MAX_BYTES / 1e9:.0f} GB")
+            raise InputError(f"{size / 1e9:.1f} GB are more than {MAX_BYTES / 1e9:.0f} GB")
         if size > memory.FREE:
             with memory.one_image():
                 memory.reserve(memory.ALL)

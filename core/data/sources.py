@@ -26,6 +26,7 @@ from core.data.levels import Levels
 from core.data.listing import shown
 from core.data.manifest import Manifest, Unreadable
 from core.data.scan import Progress
+from core.errors import InputError, NotFound
 
 PETS_ADDRESS = "https://www.robots.ox.ac.uk/~vgg/data/pets/"
 DEFUNGI_ADDRESS = "https://archive.ics.uci.edu/dataset/773/defungi"
@@ -61,7 +62,7 @@ def open_source(config: DatasetConfig, levels: Levels | None = None) -> Source:
         levels: what a scan of it found of files of more than 8 bits; None before one.
 
     Raises:
-        FileNotFoundError: if its folder or table is missing, with the way to get it.
+        NotFound: if its folder or table is missing, with the way to get it.
     """
     if config.source == "digits":
         return Digits()
@@ -75,24 +76,24 @@ def _files(config: DatasetConfig) -> "Files":
     match config.source:
         case "folder":
             if not root.is_dir():
-                raise FileNotFoundError(f"dataset.root must be a folder of class folders, found none at {root}")
+                raise NotFound(f"dataset.root must be a folder of class folders, found none at {root}")
             return Files(root, lambda: folders.read(root, config.classes), config, lambda: listing.state(root))
         case "table":
             if not root.is_file():
                 inside = next((name for name in _TABLES if (root / name).is_file()), "")
-                raise FileNotFoundError(f"dataset.root must be a CSV or Parquet file, found none at {root}"
+                raise NotFound(f"dataset.root must be a CSV or Parquet file, found none at {root}"
                                         + (f"; {root / inside} is one" if inside else ""))
             return Files(root.parent, lambda: table_contents(root, config), config)
         case "oxford_pet":
             if not has_pets(root):
-                raise FileNotFoundError(
+                raise NotFound(
                     f"dataset.root must hold the folders images and annotations of Oxford-IIIT Pet, found none at {root}; "
                     f"download images.tar.gz and annotations.tar.gz (800 MB) from {PETS_ADDRESS} and unpack both into "
                     f"{root}, or add --set dataset.download=true")
             return Files(root, lambda: Contents(pet_entries(root)), config)
         case "defungi":
             if not root.is_dir():
-                raise FileNotFoundError(f"dataset.root must hold DeFungi's class folders H1, H2, H3, H5 and H6, found none at "
+                raise NotFound(f"dataset.root must hold DeFungi's class folders H1, H2, H3, H5 and H6, found none at "
                                         f"{root}; download defungi.zip from {DEFUNGI_ADDRESS} and unpack it into {root}")
             return Files(root, lambda: folders.read(root, "top"), config,
                          lambda: listing.state(root), DEFUNGI_GROUP)
@@ -172,14 +173,14 @@ class Files:
         """Reads every image once, or what a scan kept of it.
 
         Raises:
-            ValueError: if there are no images, fewer than two classes that are large enough, or a path that `group_by` does
+            InputError: if there are no images, fewer than two classes that are large enough, or a path that `group_by` does
                 not match.
             OSError: if what was found cannot be kept.
         """
         contents = self._contents()
         entries = contents.entries
         if not entries:
-            raise ValueError("dataset.root must be a table of images, found no images in it" if self._is_table else
+            raise InputError("dataset.root must be a table of images, found no images in it" if self._is_table else
                              f"dataset.root must hold one folder of images per class, found no images in {self.root}")
         seen = scanner.scan(self.root, [entry.path for entry in entries], cache, progress, reread, self._setting)
         reaches = scanner.reaches(seen)
@@ -188,9 +189,9 @@ class Files:
         readable = [entry for entry in entries if not seen[entry.path].reason]
         labels = sorted({entry.label for entry in readable})
         if len(labels) < 2 and self._is_table:
-            raise ValueError(_too_few_classes(labels, unreadable, len(entries)))
+            raise InputError(_too_few_classes(labels, unreadable, len(entries)))
         if len(labels) < 2:
-            raise ValueError(f"dataset.root must hold at least two class folders with images, "
+            raise InputError(f"dataset.root must hold at least two class folders with images, "
                              f"found {', '.join(labels) or 'none readable'} in {self.root}")
         readable, small = _large_enough(readable, self._min_per_class)
         if self._group_by:
@@ -207,7 +208,7 @@ class Files:
     def _group(self, path: str) -> str:
         match = self._group_by.search(path)
         if match is None or match.group(1) is None:
-            raise ValueError(f"dataset.group_by must match every path, got no match of "
+            raise InputError(f"dataset.group_by must match every path, got no match of "
                              f"{self._group_by.pattern!r} in {path!r}")
         return match.group(1)
 
@@ -218,7 +219,7 @@ def table_contents(path: Path, config: DatasetConfig) -> Contents:
     Paths are relative to the table's folder.
 
     Raises:
-        ValueError: if it is no such table, as `columns.interpret`.
+        InputError: if it is no such table, as `columns.interpret`.
     """
     listed = columns.interpret(tables.read(path), config.columns, config.ignore_columns)
     entries = [Entry(PurePosixPath(row.path).as_posix(), row.label, row.group or PurePosixPath(row.path).as_posix(), row.split)
@@ -230,14 +231,14 @@ def pet_entries(root: Path) -> list[Entry]:
     """Oxford-IIIT Pet's listed images with its official split (Parkhi et al., CVPR 2012); the breed is the label.
 
     Raises:
-        FileNotFoundError: if a list of the annotations is missing.
-        ValueError: if it cannot be understood.
+        NotFound: if a list of the annotations is missing.
+        InputError: if it cannot be understood.
     """
     entries = []
     for file, official in (("trainval.txt", "train"), ("test.txt", "test")):
         path = root / "annotations" / file
         if not path.is_file():
-            raise FileNotFoundError(f"dataset.root must hold annotations/{file}, found none at {path}; unpack "
+            raise NotFound(f"dataset.root must hold annotations/{file}, found none at {path}; unpack "
                                     f"annotations.tar.gz from {PETS_ADDRESS} into {root}")
         for line in path.read_text(encoding="utf-8").splitlines():
             name = line.split(" ")[0]
@@ -245,7 +246,7 @@ def pet_entries(root: Path) -> list[Entry]:
                 continue
             breed, separator, _ = name.rpartition("_")
             if not separator:
-                raise ValueError(f"{path} must list images as Breed_1 1 1 1, got {line!r}")
+                raise InputError(f"{path} must list images as Breed_1 1 1 1, got {line!r}")
             entries.append(Entry(f"images/{name}.jpg", breed, f"images/{name}.jpg", official))
     return sorted(entries, key=lambda entry: entry.path)
 
@@ -264,7 +265,7 @@ def _large_enough(entries: list[Entry], least: int | None) -> tuple[list[Entry],
     small = {label: size for label, size in sorted(sizes.items()) if size < (least or 0)}
     n_left = len(sizes) - len(small)
     if small and n_left < 2:
-        raise ValueError(f"dataset.min_per_class must leave at least 2 classes, got {least}, which leaves {n_left} of "
+        raise InputError(f"dataset.min_per_class must leave at least 2 classes, got {least}, which leaves {n_left} of "
                          f"{len(sizes)}")
     return [entry for entry in entries if entry.label not in small], small
 

@@ -12,6 +12,7 @@ from core.config import BatchConfig, ExperimentConfig, SplitConfig, is_drawn
 from core.data import held_out
 from core.data.duplicates import joined
 from core.data.manifest import LEFT_OUT, OPEN, SPLITS, Manifest
+from core.errors import InputError
 
 LEAST_SCORED = 5  # fewer points cannot be laid out in 2D
 WITHIN_GROUPS = ("holds one group of each class, so that its images are found by others of their own group: epochs would be "
@@ -49,7 +50,7 @@ def assign(manifest: Manifest, config: SplitConfig, seeds: tuple[int, ...]) -> M
         The same samples with `split` and `rank` filled in.
 
     Raises:
-        ValueError: if a class has too few groups to stand in all three splits, or classes cannot be held out.
+        InputError: if a class has too few groups to stand in all three splits, or classes cannot be held out.
     """
     blocks = np.array(_blocks(manifest, config), dtype=object)
     generator = np.random.default_rng([config.seed, 1])
@@ -94,18 +95,18 @@ def check_plan(manifest: Manifest, config: ExperimentConfig) -> None:
     """Refuses what these samples cannot carry, before anything is created.
 
     Raises:
-        ValueError: if a class is smaller than an images-per-class setting, a batch would need duplicates, or the
+        InputError: if a class is smaller than an images-per-class setting, a batch would need duplicates, or the
             splits share samples or groups although they were to be kept whole.
     """
     proof = prove(manifest)
     has_near = proof.shared_pictures and config.split.near_duplicates
     if config.split.group == "whole" and (proof.shared_samples or proof.shared_groups or has_near):
-        raise ValueError(f"splits must share nothing, got {proof.shared_groups} groups, {proof.shared_samples} images and "
+        raise InputError(f"splits must share nothing, got {proof.shared_groups} groups, {proof.shared_samples} images and "
                          f"{proof.shared_pictures} pictures shared")
     for name in ("validation", "test"):
         sizes = manifest.closed_counts(manifest.indices(name))
         if max(sizes.values()) < 2 or sum(sizes.values()) < LEAST_SCORED:
-            raise ValueError(f"{name} must hold at least {LEAST_SCORED} images and two of some class to be scored, "
+            raise InputError(f"{name} must hold at least {LEAST_SCORED} images and two of some class to be scored, "
                              f"got {sum(sizes.values())} in {len(sizes)} classes; raise its share in split.fractions")
     _check_groups(manifest, config.split)
     fills_batches = any(not is_drawn(objective) for objective in config.objectives)
@@ -114,11 +115,11 @@ def check_plan(manifest: Manifest, config: ExperimentConfig) -> None:
             sizes = manifest.closed_counts(manifest.training_indices(count, seed))
             label, smallest = min(sizes.items(), key=lambda item: item[1])
             if count != "all" and smallest < count:
-                raise ValueError(f"images_per_class must be at most the smallest class's training images, "
+                raise InputError(f"images_per_class must be at most the smallest class's training images, "
                                  f"{smallest} (class {label!r}), got {count}"
                                  f"{_leaving_out(manifest, [name for name, size in sizes.items() if size < count])}")
             if smallest < 2 and count != 1:
-                raise ValueError(f"every class must have at least 2 training images, got {smallest} in class {label!r}"
+                raise InputError(f"every class must have at least 2 training images, got {smallest} in class {label!r}"
                                  f"{_leaving_out(manifest, [name for name, size in sizes.items() if size < 2])}")
             if fills_batches:
                 _check_batch(config.training.batch.fitted(count), sizes, count)
@@ -133,7 +134,7 @@ def _check_groups(manifest: Manifest, config: SplitConfig) -> None:
         if len(rows) and not has_answers(manifest, own, name):
             where, remedy = ((name, "raise its share in split.fractions, or add photographs") if name != OPEN else
                              ("the held-out classes", "hold out others in split.held_out_classes"))
-            raise ValueError(f"{where} must hold two groups of some class, so that its images can be found outside their own "
+            raise InputError(f"{where} must hold two groups of some class, so that its images can be found outside their own "
                              f"group, got one group of each of {len(set(manifest.label_id[rows].tolist()))} classes; {remedy}")
 
 
@@ -160,7 +161,7 @@ def _check_batch(batch: BatchConfig, sizes: dict[str, int], count: int | str) ->
     if fitting != batch:
         is_few = count != "all" and fitting.classes == batch.classes
         advice = " (training.batch.fit: true takes it for such runs alone)" if is_few else ""
-        raise ValueError(f"training.batch must fit {len(sizes)} classes of at least {min(sizes.values())} training images "
+        raise InputError(f"training.batch must fit {len(sizes)} classes of at least {min(sizes.values())} training images "
                          f"without duplicates, at most {len(sizes)} × {min(sizes.values())}, got {batch.classes} × "
                          f"{batch.samples}; {fitting.classes} × {fitting.samples} fits{advice}")
 
@@ -183,11 +184,11 @@ def _official(manifest: Manifest, blocks: np.ndarray, rows: np.ndarray, config: 
     """The source's split of some rows; validation drawn from its training samples where it has none."""
     given = manifest.official
     if (given == "").any():
-        raise ValueError(f"an official split must be given for every sample or for none, got {(given == '').sum():,} of "
+        raise InputError(f"an official split must be given for every sample or for none, got {(given == '').sum():,} of "
                          f"{len(given):,} without; set split.official to false to draw one")
     for name in ("train", "test"):
         if not (given[rows] == name).any():
-            raise ValueError(f"an official split must hold {name} samples, got none; set split.official to false to draw one")
+            raise InputError(f"an official split must hold {name} samples, got none; set split.official to false to draw one")
     split = given.copy()
     taken: set[str] = set()
     for name in ("test", "validation", "train"):  # in case of doubt the test images stay
@@ -216,7 +217,7 @@ def _drawn(manifest: Manifest, blocks: np.ndarray, rows: np.ndarray, names: tupl
     sizes = manifest.counts(rows)
     short = [label for label, its_blocks in blocks_of_class.items() if len(its_blocks) < len(names)]
     if short:
-        raise ValueError(_too_few(short[0], sizes[short[0]], len(blocks_of_class[short[0]]), names, manifest)
+        raise InputError(_too_few(short[0], sizes[short[0]], len(blocks_of_class[short[0]]), names, manifest)
                          + _leaving_out(manifest, short))
     dealt = [_deal(its_blocks, members, {name: share[name] / total for name in names}, generator)
              for its_blocks in blocks_of_class.values()]

@@ -12,6 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from core.errors import InputError
+
 MOST_BYTES = 1_000_000_000
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _USUAL = ("path", "label", "group", "split", "file_name", "filename", "image", "class")
@@ -32,17 +34,17 @@ def read(path: Path) -> Table:
     """The columns of a table, by their names without the spaces around them.
 
     Raises:
-        ValueError: one sentence with the row that cannot be understood, and what would work.
+        InputError: one sentence with the row that cannot be understood, and what would work.
         OSError: if it cannot be read.
     """
     if path.stat().st_size > MOST_BYTES:
-        raise ValueError(f"dataset.root must be a table of at most {MOST_BYTES / 1e9:.0f} GB, got "
+        raise InputError(f"dataset.root must be a table of at most {MOST_BYTES / 1e9:.0f} GB, got "
                          f"{path.stat().st_size / 1e9:.1f} GB in {path}")
     content = path.read_bytes()
     if content[:4] == b"PAR1":
         names, cells = _parquet(path)
     elif content[:4] == b"PK\3\4":
-        raise ValueError(f"dataset.root must be a CSV or Parquet table, got a spreadsheet or an archive, {path}; save it "
+        raise InputError(f"dataset.root must be a CSV or Parquet table, got a spreadsheet or an archive, {path}; save it "
                          "as CSV")
     else:
         text = _text(content, path)
@@ -56,7 +58,7 @@ def _parquet(path: Path) -> tuple[list[str], list[list[object]]]:
         table = pq.ParquetFile(path).read()
         return list(table.column_names), [column.to_pylist() for column in table.columns]
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise ValueError(f"dataset.root must be a CSV or Parquet table, got {path} ({' '.join(str(error).split())})") from None
+        raise InputError(f"dataset.root must be a CSV or Parquet table, got {path} ({' '.join(str(error).split())})") from None
 
 
 def _text(content: bytes, path: Path) -> str:
@@ -68,12 +70,12 @@ def _text(content: bytes, path: Path) -> str:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"dataset.root must be a CSV or Parquet table in UTF-8, got byte 0x{content[error.start]:02x} in "
+        raise InputError(f"dataset.root must be a CSV or Parquet table in UTF-8, got byte 0x{content[error.start]:02x} in "
                          f"line {line} of {path}; save it as CSV UTF-8") from None
     if not text.strip():
-        raise ValueError(f"dataset.root must be a CSV or Parquet table, got an empty file, {path}")
+        raise InputError(f"dataset.root must be a CSV or Parquet table, got an empty file, {path}")
     if "\0" in text:
-        raise ValueError(f"dataset.root must be a CSV or Parquet table, got a file that is not text, {path}")
+        raise InputError(f"dataset.root must be a CSV or Parquet table, got a file that is not text, {path}")
     return text
 
 
@@ -86,7 +88,7 @@ def _csv(text: str, path: Path) -> tuple[list[str], list[list[object]]]:
     try:
         for cells in reader:
             if names and cells and len(cells) != len(names):
-                raise ValueError(_other_length(cells, names, len(rows) + 1, line, delimiter, path))
+                raise InputError(_other_length(cells, names, len(rows) + 1, line, delimiter, path))
             if not names:
                 names = cells
             elif cells:  # else an empty line
@@ -95,7 +97,7 @@ def _csv(text: str, path: Path) -> tuple[list[str], list[list[object]]]:
     except csv.Error as error:
         is_quoting = "end of data" in str(error) or "expected after" in str(error)
         advice = "; a quote that is opened must be closed" if is_quoting else ""
-        raise ValueError(f"row {len(rows) + 1} (line {line}) of {path} cannot be read: {error}{advice}") from None
+        raise InputError(f"row {len(rows) + 1} (line {line}) of {path} cannot be read: {error}{advice}") from None
     return names, [list(column) for column in zip(*rows)] if rows else [[] for _ in names]
 
 
@@ -139,10 +141,10 @@ def _json(text: str, path: Path) -> tuple[list[str], list[list[object]]]:
     except (ValueError, RecursionError) as error:
         where = f" in line {number}" if number else ""
         why = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise ValueError(f"dataset.root must hold one JSON object a line, got{where} of {path}: {why}") from None
+        raise InputError(f"dataset.root must hold one JSON object a line, got{where} of {path}: {why}") from None
     for number, value in enumerate(values, start=1):
         if not isinstance(value, dict):
-            raise ValueError(f"dataset.root must hold one JSON object a line, got a {type(value).__name__} in row {number} of "
+            raise InputError(f"dataset.root must hold one JSON object a line, got a {type(value).__name__} in row {number} of "
                              f"{path}")
         rows.append(value)
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -153,7 +155,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(name for name, _ in pairs if [key for key, _ in pairs].count(name) > 1)
-        raise ValueError(f"key {twice!r} must stand once, got it twice")
+        raise InputError(f"key {twice!r} must stand once, got it twice")
     return found
 
 
@@ -167,8 +169,8 @@ def _named(names: list[str], cells: list[list[object]], path: Path) -> dict[str,
         if not name:
             if values[:3] == [str(count) for count in range(3)][:len(values)]:
                 continue  # pandas' index, which `to_csv` writes unless asked not to
-            raise ValueError(f"every column must have a name, got none for column {number} of {path}")
+            raise InputError(f"every column must have a name, got none for column {number} of {path}")
         if name.casefold() in (other.casefold() for other in columns):
-            raise ValueError(f"every column must have a name of its own, got {name!r} again as column {number} of {path}")
+            raise InputError(f"every column must have a name of its own, got {name!r} again as column {number} of {path}")
         columns[name] = values
     return columns

@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 
+from core.errors import InputError
 from core.experiments import filenames
 
 
@@ -10,10 +11,10 @@ def check() -> None:
     """Refuses where the package is not installed.
 
     Raises:
-        ValueError: with the way to install it.
+        InputError: with the way to install it.
     """
     if importlib.util.find_spec("tensorboard") is None:
-        raise ValueError("training.tensorboard must be false unless the package tensorboard is installed; install it with: "
+        raise InputError("training.tensorboard must be false unless the package tensorboard is installed; install it with: "
                          "pip install tensorboard")
 
 

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, get_args
 import core
 from core import config as configuration
 from core import files, json_lines, scored_by
-from core.config import ConfigError, ExperimentConfig, RunConfig, SplitConfig
+from core.config import ExperimentConfig, RunConfig, SplitConfig
+from core.errors import AlreadyExists, ConfigError, Damaged, NotFound
 from core.experiments import filenames, provenance
-from core.files import Damaged, read_json, write_json
+from core.files import read_json, write_json
 
 if TYPE_CHECKING:  # pyarrow, 80 MB, is loaded where a manifest is: a worker that waits its turn needs none
     from core.data.manifest import Manifest
@@ -87,7 +88,7 @@ def create(config: ExperimentConfig, manifest: "Manifest", root: Path, random_sp
         The experiment's folder.
 
     Raises:
-        FileExistsError: if an experiment of this name exists.
+        AlreadyExists: if an experiment of this name exists.
     """
     folder = root / config.name
     root.mkdir(parents=True, exist_ok=True)
@@ -106,7 +107,7 @@ def create(config: ExperimentConfig, manifest: "Manifest", root: Path, random_sp
             _lay_out_run(staging / run.name, run, manifest.fingerprint)
             write_status(staging / run.name, RunStatus("queued"))
         if os.path.lexists(folder):
-            raise FileExistsError(f"name must be new, got {config.name!r}, which exists in {root}")
+            raise AlreadyExists(f"name must be new, got {config.name!r}, which exists in {root}")
         os.rename(staging, folder)
         files.sync_folder(root)
     except BaseException:
@@ -191,7 +192,7 @@ def find(root: Path, name: str) -> Path:
 
     Raises:
         ConfigError: if the name is not of that form.
-        FileNotFoundError: if there is no such experiment or run.
+        NotFound: if there is no such experiment or run.
     """
     parts = name.split("/")
     if len(parts) > 2:
@@ -204,7 +205,7 @@ def find(root: Path, name: str) -> Path:
         is_there = folder in runs(folder.parent)  # a run whose folder is damaged or gone is one still
     if not is_there:
         known = ", ".join(path.name for path in experiments(root)) or "none yet"
-        raise FileNotFoundError(f"no {'run' if len(parts) == 2 else 'experiment'} {name!r} in {root}; "
+        raise NotFound(f"no {'run' if len(parts) == 2 else 'experiment'} {name!r} in {root}; "
                                 f"experiments there: {known}")
     return folder
 
@@ -287,7 +288,7 @@ def read_verdict(folder: Path) -> dict:
     """What an experiment's last run wrote down in `verdict.json`.
 
     Raises:
-        FileNotFoundError: if there is none.
+        NotFound: if there is none.
         Damaged: if it cannot be read.
     """
     path = folder / filenames.VERDICT
@@ -319,7 +320,7 @@ def read_sentence(folder: Path) -> str:
     """The sentence of an experiment's verdict as it was written down; one of an earlier version says so.
 
     Raises:
-        FileNotFoundError, Damaged: as `read_verdict`.
+        NotFound, Damaged: as `read_verdict`.
     """
     found = read_verdict(folder)
     said = found["sentence"]

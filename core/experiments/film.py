@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from core import files
 from core.analysis import clustering, projection
 from core.data.manifest import Manifest
+from core.errors import Damaged
 from core.experiments import directory, filenames
-from core.files import Damaged
 
 _SHOWN = ("sample_id", "label_id", "cluster", "x", "y")
 
@@ -97,7 +97,7 @@ def read_frame(path: Path) -> dict[str, np.ndarray]:
     """A frame's columns but for its vectors: sample_id, label_id, cluster, x, y; each of shape (m,).
 
     Raises:
-        FileNotFoundError: if there is none.
+        NotFound: if there is none.
         Damaged: if it cannot be read.
     """
     def columns(file: Path) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ from core import weights_file
 from core.config import DatasetConfig, ExperimentConfig, is_drawn
 from core.data import sources, split
 from core.data.manifest import Manifest
+from core.errors import InputError
 from core.experiments import board
 
 CURVE = (1, 2, 5, 15, 50)  # images per class of a low-data curve, before all of them
@@ -39,7 +40,7 @@ def plan(config: ExperimentConfig, data: Path | None = None, progress: Callable[
         scanned: the dataset's samples if they were scanned before.
 
     Raises:
-        FileNotFoundError, ValueError: what is missing, or cannot work and what would.
+        NotFound, InputError: what is missing, or cannot work and what would.
     """
     config = config.with_absolute_paths()
     if config.encoder.weights not in ("random", "hub"):
@@ -65,7 +66,7 @@ def low_data(config: ExperimentConfig, scanned: Manifest) -> ExperimentConfig:
         scanned: its dataset's samples.
 
     Raises:
-        ValueError: if no split can be made, or there is no smaller number to begin with.
+        InputError: if no split can be made, or there is no smaller number to begin with.
     """
     manifest = split.assign(scanned, config.split, config.seeds)
     sizes = manifest.closed_counts(manifest.indices("train"))
@@ -73,7 +74,7 @@ def low_data(config: ExperimentConfig, scanned: Manifest) -> ExperimentConfig:
     fewest = 2 if needs_two else 1
     counts = [count for count in CURVE if fewest <= count < min(sizes.values())]
     if not counts:
-        raise ValueError(f"a low-data curve must have classes of more than {fewest} training images, got one of "
+        raise InputError(f"a low-data curve must have classes of more than {fewest} training images, got one of "
                          f"{min(sizes.values())}")
     batch = split.fitting_batch(config.training.batch, sizes).model_copy(update={"fit": True})
     values = config.to_json()
@@ -87,7 +88,7 @@ def scan(config: DatasetConfig, data: Path | None = None, progress: Callable[[in
     """The samples of a dataset; what was read of them before is found again below `data`, unless all is to be reread.
 
     Raises:
-        FileNotFoundError, ValueError: as the source's own scan.
+        NotFound, InputError: as the source's own scan.
     """
     return sources.open_source(config).scan(progress, data / ".scans" if data else None, reread)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from core.config import BatchConfig, RunConfig
 from core.data import split
+from core.errors import Damaged
 from core.experiments import directory
 from core.experiments.planning import Plan
-from core.files import Damaged
 
 
 @dataclass(frozen=True)

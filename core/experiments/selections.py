@@ -18,8 +18,8 @@ from core import config as configuration
 from core import files
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
+from core.errors import Damaged, InputError
 from core.experiments import directory, filenames
-from core.files import Damaged
 
 
 def read(folder: Path) -> dict[str, list[str]]:
@@ -44,11 +44,11 @@ def save(folder: Path, name: str, sample_ids: list[str]) -> None:
 
     Raises:
         ConfigError: if the name is not one a file may have.
-        ValueError: if nothing is selected.
+        InputError: if nothing is selected.
     """
     configuration.check_name(name)
     if not sample_ids:
-        raise ValueError("a selection to save must hold at least one sample, got none")
+        raise InputError("a selection to save must hold at least one sample, got none")
     with _changing(folder) as found:
         found[name] = list(sample_ids)
 
@@ -58,14 +58,14 @@ def rename(folder: Path, old: str, new: str) -> None:
 
     Raises:
         ConfigError: if the new name is not one a file may have.
-        ValueError: if there is none of the old name, or one of the new.
+        InputError: if there is none of the old name, or one of the new.
     """
     configuration.check_name(new)
     with _changing(folder) as found:
         if old not in found:
-            raise ValueError(f"a selection to rename must be one of {', '.join(found) or 'none yet'}, got {old!r}")
+            raise InputError(f"a selection to rename must be one of {', '.join(found) or 'none yet'}, got {old!r}")
         if new in found and new != old:
-            raise ValueError(f"a selection's new name must be free, got {new!r}, which exists")
+            raise InputError(f"a selection's new name must be free, got {new!r}, which exists")
         renamed = {new if name == old else name: sample_ids for name, sample_ids in found.items()}
         found.clear()
         found.update(renamed)
@@ -81,11 +81,11 @@ def subset(table: EmbeddingTable, sample_ids: list[str]) -> EmbeddingTable:
     """The rows of a table that are selected, in the table's order; its metadata says that it is a part.
 
     Raises:
-        ValueError: if no selected sample is in the table.
+        InputError: if no selected sample is in the table.
     """
     keep = np.isin(table.sample_id.astype(str), np.array(sample_ids, dtype=str))
     if not keep.any():
-        raise ValueError(f"a selection must have samples in the table, got {len(sample_ids)} that are not in it")
+        raise InputError(f"a selection must have samples in the table, got {len(sample_ids)} that are not in it")
     part = table.rows(keep)
     return replace(part, metadata={**table.metadata, "selection": {"n_samples": len(part), "of": len(table)}})
 
@@ -94,7 +94,7 @@ def to_parquet(table: EmbeddingTable, sample_ids: list[str]) -> bytes:
     """The selected rows as an embedding table's file, verified.
 
     Raises:
-        ValueError: as `subset`.
+        InputError: as `subset`.
     """
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "selection.parquet"

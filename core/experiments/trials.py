@@ -8,8 +8,8 @@ from pathlib import Path
 
 from core import files, scored_by
 from core.config import RunConfig, arm_label
+from core.errors import Damaged
 from core.experiments import directory, filenames
-from core.files import Damaged
 
 SELECTED_ON = "validation MAP@R"
 

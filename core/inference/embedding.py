@@ -18,6 +18,7 @@ from core.data import decoding, memory, pixels, reading
 from core.data.levels import Levels
 from core.data.listing import list_files, shown
 from core.data.manifest import read_levels
+from core.errors import InputError, NotFound
 from core.experiments import directory, filenames, provenance
 from core.inference import exports
 from core.training import checkpoint, embed, encoder
@@ -32,16 +33,16 @@ def load_encoder(run: Path, allow_unfinished: bool = False) -> tuple[nn.Module, 
         allow_unfinished: take the best weights so far of a run that is not completed.
 
     Raises:
-        ValueError: if the run has not been trained yet, or not to its end and that was not allowed.
+        InputError: if the run has not been trained yet, or not to its end and that was not allowed.
         Damaged: if its weights are not what was saved.
     """
     config = directory.read_run(run)
     if config.is_trained:
         name, state = f"{run.parent.name}/{run.name}", directory.read_status(run).state
         if not (run / filenames.BEST).is_file():
-            raise ValueError(f"{name} must be trained first, got {state}")
+            raise InputError(f"{name} must be trained first, got {state}")
         if state != "completed" and not allow_unfinished:
-            raise ValueError(f"{name} must be completed, got {state}: its best weights so far are taken by embed "
+            raise InputError(f"{name} must be completed, got {state}: its best weights so far are taken by embed "
                              f"--allow-unfinished alone")
         if (run / filenames.EMBEDDINGS).is_file() and state == "completed":
             exports.verified_weights(run)
@@ -58,14 +59,14 @@ def embed_images(module: nn.Module, data: DataConfig, config: RunConfig, images:
     """Image files through an encoder on the CPU, as its own dataset's were; shape (n, D), float32. `levels` are its dataset's.
 
     Raises:
-        ValueError, OSError: if a file is no image that can be read.
+        InputError, OSError: if a file is no image that can be read.
     """
     try:
         squares = np.stack([pixels.square(decoding.decode(content, levels), data.stored) for content in images])
     except memory.LockError:
         raise
     except decoding.UNREADABLE as error:
-        raise ValueError(decoding.reason(error)) from None
+        raise InputError(decoding.reason(error)) from None
     return embed.embed(module, data, squares, np.arange(len(images)), torch.device("cpu"), config.evaluation.normalize,
                        is_half=False)
 
@@ -87,11 +88,11 @@ def embed_folder(run: Path, folder: Path, device: torch.device,
         these under 'folder' and counts, by ending, the files that are no images.
 
     Raises:
-        FileNotFoundError: if there is no such folder.
-        ValueError: if it holds no readable image, or the run is not trained.
+        NotFound: if there is no such folder.
+        InputError: if it holds no readable image, or the run is not trained.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"folder must hold images, found none at {folder}")
+        raise NotFound(f"folder must hold images, found none at {folder}")
     module, data, config, digest = load_encoder(run, allow_unfinished)
     levels = read_levels(run.parent / filenames.MANIFEST)
     listing = list_files(folder)
@@ -111,7 +112,7 @@ def embed_folder(run: Path, folder: Path, device: torch.device,
         if progress:
             progress(done, len(paths))
     if not names:
-        raise ValueError(f"folder must hold at least one readable image, got {len(left_out)} unreadable in {folder}")
+        raise InputError(f"folder must hold at least one readable image, got {len(left_out)} unreadable in {folder}")
     vectors = embed.embed(module, data, np.stack(squares), np.arange(len(names)), device, config.evaluation.normalize,
                           is_half=False)
     layout = projection.project(vectors, "pca") if len(names) > 2 else np.zeros((len(names), 2), np.float32)
@@ -147,11 +148,11 @@ def export_onnx(run: Path, output: Path) -> None:
     The model's metadata says under 'duet', as JSON, how images become its input and what is done with the features.
 
     Raises:
-        ValueError: if the packages that write ONNX are not installed, or the run is not completed.
+        InputError: if the packages that write ONNX are not installed, or the run is not completed.
         Damaged: if its weights are not what was saved.
     """
     if not all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript")):
-        raise ValueError("exporting ONNX must have the packages onnx and onnxscript; "
+        raise InputError("exporting ONNX must have the packages onnx and onnxscript; "
                          "install them with: pip install onnx onnxscript")
     import onnx
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from core import files, seal
 from core.analysis import table as tables
+from core.errors import Damaged, InputError
 from core.experiments import directory, filenames
-from core.files import Damaged
 from core.results import scoring
 
 SUFFIXES = (".parquet", ".html", ".onnx", ".safetensors")
@@ -22,11 +22,11 @@ def write(run: Path, output: Path) -> None:
         output: file that ends in one of `SUFFIXES`.
 
     Raises:
-        ValueError: if the run is not completed, or has no weights of its own.
+        InputError: if the run is not completed, or has no weights of its own.
         Damaged: if what is to be taken along is not what was saved.
     """
     if not (run / filenames.EMBEDDINGS).is_file():
-        raise ValueError(f"a run to export must be completed, got {directory.read_status(run).state} for {_name(run)}")
+        raise InputError(f"a run to export must be completed, got {directory.read_status(run).state} for {_name(run)}")
     match output.suffix:
         case ".parquet":
             scoring.read_embeddings(run)  # verifies; the file itself is copied, byte for byte
@@ -49,11 +49,11 @@ def verified_weights(run: Path) -> tuple[bytes, dict]:
     """The bytes of a run's best weights and the values in their header.
 
     Raises:
-        ValueError: if the run is the untrained encoder.
+        InputError: if the run is the untrained encoder.
         Damaged: if they are gone, cut, changed, or not those that gave its embeddings.
     """
     if not directory.read_run(run).is_trained:
-        raise ValueError(f"weights to export must have been trained, got the untrained run {_name(run)}")
+        raise InputError(f"weights to export must have been trained, got the untrained run {_name(run)}")
     path = run / filenames.BEST
     try:
         content, values = seal.values(path)

@@ -18,8 +18,8 @@ import numpy as np
 from filelock import FileLock
 
 from core import files, identity
+from core.errors import Damaged, InputError
 from core.experiments import directory, filenames
-from core.files import Damaged
 from core.jobs import control
 
 IDLE = 300.0  # seconds without a question after which the process ends
@@ -44,7 +44,7 @@ def embed(runs: list[Path], images: list[bytes], cache: Path, wait: Callable[[fl
         Vectors of each run, shape (number of images, D), float32.
 
     Raises:
-        ValueError: if an image cannot be read or a run is not trained; in one line.
+        InputError: if an image cannot be read or a run is not trained; in one line.
         RuntimeError: if there is no answer in time, or the process ends at each try.
     """
     question = _ask(runs, images, cache)
@@ -63,7 +63,7 @@ def embed(runs: list[Path], images: list[bytes], cache: Path, wait: Callable[[fl
             time.sleep(_POLL)
         with np.load(answer, allow_pickle=False) as found:
             if "refused" in found.files:
-                raise ValueError(str(found["refused"]))
+                raise InputError(str(found["refused"]))
             return [found[f"run_{number}"] for number in range(len(runs))]
     finally:
         shutil.rmtree(question, ignore_errors=True)
@@ -122,7 +122,7 @@ class Encoders:
         """Images through a run's encoder, as its own dataset's were; shape (n, D), float32.
 
         Raises:
-            ValueError, OSError: if an image cannot be read, or the run is not trained.
+            InputError, OSError: if an image cannot be read, or the run is not trained.
         """
         from core.data.manifest import read_levels
         from core.inference import embedding
@@ -146,7 +146,7 @@ def answer(question: Path, encoders: Encoders, answers: Path) -> None:
     images = [(question / f"{number}.image").read_bytes() for number in range(asked["images"])]
     try:
         found = {f"run_{number}": encoders.vectors(Path(run), images) for number, run in enumerate(asked["runs"])}
-    except (ValueError, OSError) as error:
+    except (InputError, OSError) as error:
         found = {"refused": np.array(failure(error))}
     with files.replacing(answers / f"{question.name}.npz") as temporary, temporary.open("wb") as file:
         np.savez(file, **found)

@@ -21,9 +21,9 @@ from filelock import FileLock, Timeout
 
 from core import encoders, files, identity
 from core.config import EncoderConfig, ExperimentConfig
+from core.errors import Damaged, InputError
 from core.experiments import directory, filenames, trials
 from core.experiments.directory import RunStatus
-from core.files import Damaged
 from core.identity import is_alive
 from core.jobs import device_queue
 from core.jobs.device_queue import Ticket
@@ -130,11 +130,11 @@ def at_rest(folder: Path) -> Iterator[None]:
     """An experiment on which no process works, nor begins to before the block ends.
 
     Raises:
-        ValueError: if one is at work.
+        InputError: if one is at work.
     """
     with _lock(folder):
         if is_worker_alive(folder) or _is_held(folder / filenames.SERIES_LOCK):
-            raise ValueError(f"{folder.name!r} must have no worker before its images can be moved, got one; stop it first")
+            raise InputError(f"{folder.name!r} must have no worker before its images can be moved, got one; stop it first")
         yield
 
 
@@ -142,12 +142,12 @@ def delete(folder: Path) -> None:
     """Removes an experiment with all its runs, however damaged it is.
 
     Raises:
-        ValueError: if a process is at it, as the locks say that it holds.
+        InputError: if a process is at it, as the locks say that it holds.
         OSError: if it cannot be removed.
     """
     locks = [folder / name for name in (filenames.WORKER_LOCK, filenames.SERIES_LOCK)]
     if os.path.isdir(folder) and (is_worker_alive(folder) or any(_is_held(lock) for lock in locks)):
-        raise ValueError(f"an experiment to delete must have no process at work on it, got {folder.name!r}, which has one; "
+        raise InputError(f"an experiment to delete must have no process at work on it, got {folder.name!r}, which has one; "
                          "stop it first")
     device_queue.leave(folder)
     directory.delete(folder)
@@ -280,7 +280,7 @@ def check_encoder(config: EncoderConfig) -> None:
     this process has checked before.
 
     Raises:
-        ValueError: what the encoder's own check said.
+        InputError: what the encoder's own check said.
     """
     if config.weights == "random" and not config.options and encoders.is_known_to_take(config.name, config.image_size):
         return
@@ -299,12 +299,12 @@ def check_device(name: str) -> None:
     """Refuses a device this machine lacks before anything is created.
 
     Raises:
-        ValueError: with the worker's own sentence.
+        InputError: with the worker's own sentence.
     """
     if name in ("auto", "cpu"):
         return
     if name != "cuda" and not name.isdigit():
-        raise ValueError(f"device must be auto, cpu, cuda or the number of a CUDA device, got {name!r}")
+        raise InputError(f"device must be auto, cpu, cuda or the number of a CUDA device, got {name!r}")
     _ask("from core.training.device import resolve_device; resolve_device(sys.argv[1])", name)
 
 
@@ -316,14 +316,14 @@ def kill(pid: int, pid_created: float, pid_started: str = "") -> None:
 
 def _ask(question: str, argument: str) -> None:
     """Runs a line of Python that may load torch in a process of its own; what it refuses is raised here."""
-    code = (f"import json, sys\ntry:\n    {question}\n"
-            "except (ValueError, OSError) as error:\n    print('refused:', error)\n    sys.exit(2)")
+    code = (f"import json, sys\nfrom core.errors import InputError\ntry:\n    {question}\n"
+            "except (InputError, OSError) as error:\n    print('refused:', error)\n    sys.exit(2)")
     result = subprocess.run([sys.executable, "-c", code, argument], capture_output=True, text=True,
                             env={**os.environ, "PYTHONPATH": str(PROJECT)})
     if result.returncode == 2 and "refused: " in result.stdout:
-        raise ValueError(result.stdout.rpartition("refused: ")[2].strip())
+        raise InputError(result.stdout.rpartition("refused: ")[2].strip())
     if result.returncode:
-        raise ValueError(f"could not be checked: {' '.join(result.stderr.strip().splitlines()[-1:])}")
+        raise InputError(f"could not be checked: {' '.join(result.stderr.strip().splitlines()[-1:])}")
 
 
 def _worker(folder: Path) -> int | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from core import files
-from core.files import Damaged
+from core.errors import Damaged
 from core.identity import is_alive
 
 _POLL = 0.3  # seconds between two looks at the queue

@@ -23,6 +23,7 @@ from core.analysis.table import EmbeddingTable
 from core.config import LEAKY_SAMPLER, EvaluationConfig, RunConfig
 from core.data import split
 from core.data.manifest import Manifest
+from core.errors import InputError
 from core.experiments import directory, filenames, openings, provenance, trials
 from core.experiments.board import Board
 from core.experiments.film import Film, probe_rows
@@ -92,7 +93,7 @@ def follow(run: Path, config: RunConfig, place: Workplace) -> Iterator[None]:
     """Trains a run in step with the process that executes it: the same steps, and nothing written; yields when it does.
 
     Raises:
-        ValueError: if the checkpoint it goes on from cannot be found here; the processes must share the disk.
+        InputError: if the checkpoint it goes on from cannot be found here; the processes must share the disk.
     """
     if config.n_trials:
         remaining = place.ranks.agree(None)
@@ -117,7 +118,7 @@ def follow(run: Path, config: RunConfig, place: Workplace) -> Iterator[None]:
         found = next((found for found in map(_whole, (run / filenames.LAST, run / filenames.PREVIOUS))
                       if found and found[1]["step"] == begun["step"]), None)
         if found is None:
-            raise ValueError(f"checkpoint of step {begun['step']} must be readable by every process, found none in {run}")
+            raise InputError(f"checkpoint of step {begun['step']} must be readable by every process, found none in {run}")
         trainer.load(*found)
     place.ranks.wait()
     if begun["is_unscored"]:  # the first process scores an epoch before it trains another
@@ -129,7 +130,7 @@ def follow(run: Path, config: RunConfig, place: Workplace) -> Iterator[None]:
 def _whole(path: Path) -> tuple[dict[str, torch.Tensor], dict] | None:
     try:
         return checkpoint.load(path)
-    except (ValueError, FileNotFoundError):
+    except InputError:
         return None
 
 
@@ -328,7 +329,7 @@ def _newest(run: Path, has_head: bool) -> tuple[dict[str, torch.Tensor], dict, s
         if found[1]["best"] >= 0:
             for path in (run / filenames.BEST, *([run / filenames.HEAD] if has_head else [])):
                 checkpoint.load(path)  # needed at the end: better refused now than then
-    except (ValueError, FileNotFoundError) as error:
+    except InputError as error:
         refused = f"{error}; training began anew"
         log.warning("%s: %s", run.name, refused)
         return *beginning, refused
@@ -350,7 +351,7 @@ def _load_best(run: Path, module: nn.Module, objective: Objective) -> str:
     if objective.state_dict():
         head, of_head = checkpoint.load(run / filenames.HEAD)
         if of_head["epoch"] != values["epoch"]:
-            raise ValueError(f"{run / filenames.HEAD} must be of the same epoch as {filenames.BEST}, {values['epoch']}, "
+            raise InputError(f"{run / filenames.HEAD} must be of the same epoch as {filenames.BEST}, {values['epoch']}, "
                              f"got {of_head['epoch']}")
         objective.load_state_dict(head)
     return values["sha256"]
@@ -373,7 +374,7 @@ def _features(module: nn.Module, rows: np.ndarray, place: Workplace, config: Run
 def _checked(embedded: Callable[[], np.ndarray]) -> np.ndarray:
     try:
         return embedded()
-    except ValueError as error:  # what the encoder makes of good images is no longer a number, or nothing
+    except InputError as error:  # what the encoder makes of good images is no longer a number, or nothing
         raise FloatingPointError(str(error)) from error
 
 

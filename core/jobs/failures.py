@@ -5,6 +5,7 @@ import logging
 import signal
 from pathlib import Path
 
+from core.errors import DataError, InputError
 from core.experiments import directory
 from core.experiments.directory import RunStatus
 from core.wording import failure, is_out_of_memory
@@ -12,10 +13,6 @@ from core.wording import failure, is_out_of_memory
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _MORE_MEMORY = ("close other programs and resume, or start a new experiment with a smaller training.micro_batch or "
                 "encoder.image_size")
-
-
-class DataError(ValueError):
-    """The images on disk are no longer those of the manifest."""
 
 
 class ProcessEnded(Exception):
@@ -69,6 +66,6 @@ def _kind(error: BaseException) -> tuple[str, str]:
             return "data", ""
         case FileNotFoundError():
             return "data", "; put the file back, then resume"
-        case ValueError() | ConnectionError():
+        case InputError():
             return "input", ""
     return "error", "; the log has the details"

@@ -25,6 +25,7 @@ from urllib.request import Request, urlopen
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
+from core.errors import InputError, Unreachable
 from core.wording import failure
 
 FOLDER = "oxford-iiit-pet"  # the name torchvision looks for inside its root
@@ -47,8 +48,8 @@ def download(url: str, md5: str, path: Path, progress: Callable[[int, int], None
         timeout: seconds until the server must have answered, and the longest it may then fall silent.
 
     Raises:
-        ConnectionError: if the server cannot be reached, refuses, falls silent or breaks off; what came is kept.
-        ValueError: if what came is not what the checksum promises; it is deleted.
+        Unreachable: if the server cannot be reached, refuses, falls silent or breaks off; what came is kept.
+        InputError: if what came is not what the checksum promises; it is deleted.
         OSError: if the disk is full, or the folder cannot be written; what came is kept.
     """
     if path.is_file() and _md5(path) == md5:
@@ -62,7 +63,7 @@ def download(url: str, md5: str, path: Path, progress: Callable[[int, int], None
     found = _md5(part)
     if found != md5:
         part.unlink()
-        raise ValueError(f"{url} must have the md5 {md5}, got {found}; it was deleted and is fetched anew next time")
+        raise InputError(f"{url} must have the md5 {md5}, got {found}; it was deleted and is fetched anew next time")
     os.replace(part, path)
 
 
@@ -79,14 +80,14 @@ def pets(root: Path, progress: Progress | None = None, resources: Sequence[tuple
         resources: (url, md5) of each `NAME.tar.gz`, which holds a folder `NAME`; torchvision's if None.
 
     Raises:
-        ConnectionError, OSError: as `download` does.
-        ValueError: if root has another name or is being fetched into by another process, if an archive is not what it
+        Unreachable, OSError: as `download` does.
+        InputError: if root has another name or is being fetched into by another process, if an archive is not what it
             promises, or if this Python cannot unpack safely.
     """
     if root.absolute().name != FOLDER:
-        raise ValueError(f"dataset.root must be a folder named {FOLDER} to download into, got {root}")
+        raise InputError(f"dataset.root must be a folder named {FOLDER} to download into, got {root}")
     if not hasattr(tarfile, "data_filter"):  # PEP 706: without it a member may be written anywhere
-        raise ValueError(f"Python must be 3.11.4 or later to unpack an archive safely, got {platform.python_version()}")
+        raise InputError(f"Python must be 3.11.4 or later to unpack an archive safely, got {platform.python_version()}")
     if resources is None:
         from torchvision.datasets import OxfordIIITPet
 
@@ -102,7 +103,7 @@ def pets(root: Path, progress: Progress | None = None, resources: Sequence[tuple
                     download(url, md5, archive, _named(f"fetching {archive.name}", progress))
                     _unpack(archive, _named(f"unpacking {archive.name}", progress))
     except Timeout as error:
-        raise ValueError(f"dataset.root must be fetched by one process at a time, got a second for {root}") from error
+        raise InputError(f"dataset.root must be fetched by one process at a time, got a second for {root}") from error
 
 
 def main(arguments: list[str] | None = None, resources: Sequence[tuple[str, str]] | None = None) -> int:
@@ -121,7 +122,7 @@ def main(arguments: list[str] | None = None, resources: Sequence[tuple[str, str]
     progress = _Bars() if sys.stderr.isatty() else _Lines()
     try:
         pets(root, progress, resources)
-    except (ValueError, OSError) as error:  # ConnectionError is an OSError
+    except (InputError, OSError) as error:
         progress.close()
         print(f"error: {failure(error)}", file=sys.stderr)
         return 2
@@ -194,7 +195,7 @@ def _network(url: str, folder: Path) -> Iterator[None]:
             error.close()
         elif isinstance(reason, OSError) and reason.strerror:
             reason = reason.strerror
-        raise ConnectionError(f"{url} could not be fetched ({reason}); what has been fetched is kept and the download goes on "
+        raise Unreachable(f"{url} could not be fetched ({reason}); what has been fetched is kept and the download goes on "
                               f"from there next time, or fetch it by hand and put it into {folder}") from error
 
 
@@ -226,10 +227,10 @@ def _unpack(archive: Path, progress: Callable[[int, int], None]) -> None:
         with _disk(archive.parent), archive.open("rb") as file, tarfile.open(fileobj=file, mode="r:gz") as tar:
             tar.extractall(partial, members(tar, file), filter="data")
         if not (partial / folder.name).is_dir():
-            raise ValueError(f"{archive} must hold a folder {folder.name}, got none")
+            raise InputError(f"{archive} must hold a folder {folder.name}, got none")
         os.replace(partial / folder.name, folder)
     except tarfile.TarError as error:
-        raise ValueError(f"{archive} must be an archive that unpacks into its own folder, got: {error}") from error
+        raise InputError(f"{archive} must be an archive that unpacks into its own folder, got: {error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     progress(size, size)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from core.errors import AlreadyExists
 from core.experiments import directory
 from core.experiments.planning import Plan
 from core.jobs import control
@@ -11,7 +12,7 @@ def start(checked: Plan, root: Path, data: Path, device: str = "auto", queue: bo
     """Lays out the experiment's folder and starts its worker; `queue` as in `control.start`.
 
     Raises:
-        ValueError, FileExistsError: as `lay_out`.
+        InputError, AlreadyExists: as `lay_out`.
     """
     folder = lay_out(checked, root)
     control.start(folder, data, device, queue)
@@ -22,10 +23,10 @@ def lay_out(checked: Plan, root: Path) -> Path:
     """Checks the encoder and lays out the experiment's folder.
 
     Raises:
-        ValueError: if the encoder or its weights are refused.
-        FileExistsError: if an experiment of this name exists.
+        InputError: if the encoder or its weights are refused.
+        AlreadyExists: if an experiment of this name exists.
     """
     if (root / checked.config.name).exists():
-        raise FileExistsError(f"name must be new, got {checked.config.name!r}, which exists in {root}")
+        raise AlreadyExists(f"name must be new, got {checked.config.name!r}, which exists in {root}")
     control.check_encoder(checked.config.encoder)
     return directory.create(checked.config, checked.manifest, root, checked.random_split)

@@ -19,8 +19,8 @@ from core.analysis import projection, trust
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.analysis.trust import Touch
+from core.errors import Damaged
 from core.experiments import directory
-from core.files import Damaged
 from core.jobs import control
 
 _FORMAT = 3  # of the files; a change of it or of what is computed makes old ones anew

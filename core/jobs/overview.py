@@ -11,10 +11,11 @@ from pathlib import Path
 from threading import Lock
 
 from core.config import ExperimentConfig, RunConfig
+from core.errors import Damaged
 from core.experiments import directory, filenames, trials
-from core.files import Damaged, printable
 from core.jobs import control, device_queue
 from core.jobs.control import DerivedState, Progress
+from core.visible import printable
 
 _MOST = 5_000  # experiments remembered
 _OWN = (filenames.EXPERIMENT, filenames.VERDICT, filenames.WORKER, filenames.MANIFEST)

@@ -12,12 +12,12 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from core.config import ConfigError, DatasetConfig
+from core import files
+from core.config import DatasetConfig
 from core.data import sources
+from core.errors import ConfigError, Damaged, DataError, InputError
 from core.experiments import directory, filenames
-from core.files import Damaged
 from core.jobs import control
-from core.jobs.failures import DataError
 
 _MOST_NAMED = 3
 
@@ -27,6 +27,7 @@ def wanted_root(overrides: list[str]) -> Path | None:
 
     Raises:
         ConfigError: if they say anything else: a run that goes on keeps every other setting.
+        InputError: if that can be no path.
     """
     if not overrides:
         return None
@@ -34,7 +35,7 @@ def wanted_root(overrides: list[str]) -> Path | None:
     if len(overrides) > 1 or key.strip() != "dataset.root" or not separator or not place.strip():
         raise ConfigError(f"resume --set must be dataset.root=PLACE alone, as runs that go on keep every other setting, got "
                           f"{' '.join(overrides)!r}")
-    return Path(place.strip()).expanduser().resolve()
+    return files.absolute(place.strip(), "dataset.root")
 
 
 def is_missing(dataset: DatasetConfig) -> bool:
@@ -69,13 +70,13 @@ def move(folder: Path, root: Path, progress: Callable[[int, int], None] | None =
         progress: called with (done, total) as files are compared.
 
     Raises:
-        FileNotFoundError: if no such dataset lies there.
-        ValueError: if files are missing or differ from the manifest's, or a process is at work on the experiment.
+        NotFound: if no such dataset lies there.
+        InputError: if files are missing or differ from the manifest's, or a process is at work on the experiment.
         OSError: if the new place cannot be written down.
     """
     config = directory.read_config(folder)
     if config.dataset.source == "digits":
-        raise ValueError(f"dataset.root must be absent when source is 'digits', got {root}")
+        raise InputError(f"dataset.root must be absent when source is 'digits', got {root}")
     with control.at_rest(folder):
         pass  # said before the files are compared, which takes long
     dataset = config.dataset.model_copy(update={"root": str(root)})
@@ -101,7 +102,7 @@ def _compare(folder: Path, base: Path, root: Path, progress: Callable[[int, int]
     if absent or changed:
         parts = [f"{len(names):,} {what} ({', '.join(names[:_MOST_NAMED])}{', …' if len(names) > _MOST_NAMED else ''})"
                  for names, what in ((absent, "missing"), (changed, "with other content")) if names]
-        raise ValueError(f"dataset.root must hold the {len(manifest):,} files of the experiment, got {' and '.join(parts)} in "
+        raise InputError(f"dataset.root must hold the {len(manifest):,} files of the experiment, got {' and '.join(parts)} in "
                          f"{root}; name the place where they are, or start a new experiment")
 
 

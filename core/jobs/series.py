@@ -23,11 +23,11 @@ from filelock import FileLock
 from core import identity
 from core.config import RunConfig
 from core.data import pixels as pixel_store
+from core.errors import DataError, InputError
 from core.experiments import directory, filenames
 from core.experiments.directory import RunStatus
 from core.jobs import control, failures, relocation
 from core.jobs.execution import Stopped, Workplace, execute, follow
-from core.jobs.failures import DataError
 from core.report import gathering
 from core.results import verdict
 from core.training import encoder
@@ -62,7 +62,7 @@ def take_part(folder_of: Callable[[], Path], data: Path, device: str) -> Path:
     """
     torch.set_float32_matmul_precision("high")
     own = torch.device("cpu")
-    with suppress(ValueError):  # a device that is not there is said where the runs can be told
+    with suppress(InputError):  # a device that is not there is said where the runs can be told
         own = own_device(device)
     with joined(own) as ranks:
         folder = Path(ranks.agree(str(folder_of()) if ranks.is_first else None))
@@ -149,7 +149,7 @@ def _prepare(folder: Path, data: Path, device: torch.device, ranks: Ranks, waiti
     try:
         pixels = pixel_store.load(manifest, relocation.open_images(folder), data_config.stored, data / ".pixels",
                                   progress)
-    except ValueError as error:
+    except InputError as error:
         raise DataError(str(error)) from error
     return Workplace(manifest, pixels, data_config, device, ranks)
 
@@ -158,7 +158,7 @@ def own_device(name: str) -> torch.device:
     """This process's device: the one that was asked for, or of several that share a batch its own.
 
     Raises:
-        ValueError: as `resolve_device`.
+        InputError: as `resolve_device`.
     """
     device = resolve_device(name)
     if device.type == "cuda" and size_of_launch() > 1:
@@ -238,13 +238,13 @@ def _go_on(run: Path, work: Iterator[None], ranks: Ranks) -> bool:
 def _write_verdict(folder: Path) -> None:
     try:
         found = verdict.decide(folder)
-    except ValueError as error:  # another run's files are damaged: no fault of the run that has just ended
+    except InputError as error:  # another run's files are damaged: no fault of the run that has just ended
         log.warning("no verdict: %s", error)
         return
     directory.write_json(folder / filenames.VERDICT, found)
     try:
         gathering.write(folder, folder / filenames.REPORT, found=found)
-    except (OSError, ValueError) as error:  # nothing to compare yet, or images that have gone: the numbers stand without it
+    except (OSError, InputError) as error:  # nothing to compare yet, or images that have gone: the numbers stand without it
         log.warning("no report: %s", error)
 
 

@@ -14,6 +14,7 @@ from core.analysis import projection
 from core.analysis import table as tables
 from core.config import ExperimentConfig, arm_title
 from core.data import separation, sources, split
+from core.errors import InputError
 from core.experiments import directory, filenames, openings, trials
 from core.results import pairs, readouts, scoring, verdict
 
@@ -31,8 +32,8 @@ def write(folder: Path, output: Path, pair: tuple[str, str, int | str] | None = 
         found: what `verdict.decide` says of the experiment; None to read it.
 
     Raises:
-        ValueError: if that pair, or any, has not finished yet.
-        FileNotFoundError: if the experiment's dataset is missing.
+        InputError: if that pair, or any, has not finished yet.
+        NotFound: if the experiment's dataset is missing.
     """
     from core.report import experiment  # plotly takes half a second to import: only here
 
@@ -66,7 +67,7 @@ def _told(folder: Path, found: dict, pair: tuple[str, str, int | str] | None) ->
     if pair is None:
         entry = next((item for item in found["comparisons"] if item["sentence"] == found["sentence"]), None)
         if entry is None:
-            raise ValueError(f"an experiment to report must have two finished objectives to compare, got none in "
+            raise InputError(f"an experiment to report must have two finished objectives to compare, got none in "
                              f"{folder.name!r}")
         return entry
     return pairs.said(folder, found, *pair)
@@ -85,7 +86,7 @@ def _examples(config: ExperimentConfig, told: dict, runs: dict[str, list[Path]])
     label = dict(zip(manifest.sample_id.tolist(), manifest.label.tolist()))
     digest = dict(zip(manifest.sample_id.tolist(), manifest.digest.tolist()))
     source = None
-    with suppress(OSError, ValueError):  # the images have gone: the report stands without them
+    with suppress(OSError, InputError):  # the images have gone: the report stands without them
         source = sources.open_source(config.dataset, manifest.levels)
 
     def example(place: int) -> Example:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core import files
+from core.errors import Damaged
 from core.experiments import directory, filenames, film, selections, trials
 from core.experiments.directory import RESUME
-from core.files import Damaged
 from core.results import readouts
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from core import config as configuration
 from core.config import arm_label, arm_title
+from core.errors import InputError
 from core.experiments import directory, filenames
 from core.results import scoring, verdict
 from core.results.scoring import Scores
@@ -35,11 +36,11 @@ def said(folder: Path, found: dict, label_a: str, label_b: str, images_per_class
         images_per_class: of both.
 
     Raises:
-        ValueError: if the two have no finished seed in common.
+        InputError: if the two have no finished seed in common.
     """
     runs_a, runs_b = common_seeds(folder, label_a, label_b, images_per_class)
     if not runs_a:
-        raise ValueError(f"arms to report must have finished, got {label_a} and {label_b} at {images_per_class} images per "
+        raise InputError(f"arms to report must have finished, got {label_a} and {label_b} at {images_per_class} images per "
                          f"class in {folder.name!r} with no finished seed in common")
     for item in found["comparisons"]:
         if (item["label_a"], item["label_b"], item["images_per_class"]) == (label_a, label_b, images_per_class) and (
@@ -59,7 +60,7 @@ def find(root: Path, name_a: str, name_b: str) -> tuple[Scores, Scores]:
             embedding table's file. Of two arms of one experiment, the seeds that both have finished.
 
     Raises:
-        FileNotFoundError, ValueError: as `scoring.find_scores`.
+        NotFound, InputError: as `scoring.find_scores`.
     """
     arms = [_arm(root, name) for name in (name_a, name_b)]
     if None not in arms and arms[0][0] == arms[1][0] and arms[0][2] == arms[1][2]:

@@ -36,7 +36,7 @@ def of_runs(runs: list[Path]) -> dict[str, object]:
     """The settings of an arm's finished runs, a seed each: those of the first, and all seeds.
 
     Raises:
-        FileNotFoundError, ValueError: as `table.read_header`.
+        NotFound, InputError: as `table.read_header`.
     """
     configs = [directory.read_run(run) for run in runs]
     values = of_config(configs[0], tuple(config.seed for config in configs))

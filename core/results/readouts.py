@@ -14,8 +14,8 @@ from core import files, scored_by
 from core.analysis import metrics, retrieval
 from core.analysis.metrics import METRICS
 from core.config import ExperimentConfig, UntrainedConfig, arm_label
+from core.errors import Damaged
 from core.experiments import directory, filenames
-from core.files import Damaged
 from core.quantities import percent
 
 PLACES = ("pooled", "projection", "logits")  # from the encoder towards the loss

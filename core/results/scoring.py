@@ -24,8 +24,8 @@ from core.analysis.table import EmbeddingTable
 from core.config import RunConfig, arm_label, arm_title
 from core.data import split
 from core.data.manifest import OPEN
+from core.errors import Damaged, InputError
 from core.experiments import directory, filenames
-from core.files import Damaged
 from core.results import protocol
 
 
@@ -107,14 +107,14 @@ def score(table: EmbeddingTable) -> Scores:
         The scores of one space, under its run's name, in the order of sample_id.
 
     Raises:
-        ValueError: if the table has no test or no training samples.
+        InputError: if the table has no test or no training samples.
     """
     table = _by_name(table)
     test = table.of_split("test")
     used = table.metadata["training_samples"]
     known = table.of_split("train") if used is None else table.rows(np.isin(table.sample_id, used))
     if len(test) < 2 or len(known) == 0:
-        raise ValueError(f"a space to score must have test and training samples, got {len(test)} and {len(known)}")
+        raise InputError(f"a space to score must have test and training samples, got {len(test)} and {len(known)}")
     config = table.metadata["config"]
     evaluation = config["evaluation"]
     classes, places = np.unique(np.concatenate([test.label_id, known.label_id]), return_inverse=True)  # none is held out
@@ -193,11 +193,11 @@ def read_scores(run: Path, file: str = filenames.SCORES) -> Scores:
         file: `filenames.SCORES`, or `filenames.OPEN_SCORES` for those among the held-out classes.
 
     Raises:
-        ValueError: if the run is not completed.
+        InputError: if the run is not completed.
         Damaged: if neither its scores nor its embeddings can be read; or an earlier version scored it and it cannot be anew.
     """
     if not (run / file).is_file() and not (run / filenames.EMBEDDINGS).is_file():
-        raise ValueError(f"{run.parent.name}/{run.name} must be completed to be compared, got "
+        raise InputError(f"{run.parent.name}/{run.name} must be completed to be compared, got "
                          f"{directory.read_status(run).state}")
     is_earlier = False
     with suppress(FileNotFoundError, Damaged):
@@ -339,12 +339,12 @@ def scores_of_runs(runs: list[Path], name: str, file: str = filenames.SCORES) ->
     """The scores of completed runs, one a seed; `file` as in `read_scores`.
 
     Raises:
-        ValueError: if a run is not completed, or they were not tested on the same samples.
+        InputError: if a run is not completed, or they were not tested on the same samples.
     """
     found = [read_scores(run, file) for run in runs]
     for other in found[1:]:
         if not np.array_equal(other.sample_id, found[0].sample_id):
-            raise ValueError(f"seeds must be tested on the same samples, got others in {other.name} than in {found[0].name}")
+            raise InputError(f"seeds must be tested on the same samples, got others in {other.name} than in {found[0].name}")
     values, gallery, space, with_own_group = (
         {metric: np.concatenate([getattr(item, part)[metric] for item in found]) for metric in getattr(found[0], part)}
         for part in ("values", "gallery", "space", "with_own_group"))
@@ -358,7 +358,7 @@ def scores_of_file(path: Path) -> Scores:
     """The scores of an embedding table.
 
     Raises:
-        FileNotFoundError, ValueError: as `table.read` and `score`.
+        NotFound, InputError: as `table.read` and `score`.
     """
     return replace(score(tables.read(path)), name=path.stem, files=(path,))
 
@@ -373,7 +373,7 @@ def has_scores(run: Path, file: str = filenames.SCORES) -> bool:
         return False
     try:
         return directory.read_status(run).state == "completed"
-    except (ValueError, OSError):  # its state is damaged too: nothing says that it came to its end
+    except (InputError, OSError):  # its state is damaged too: nothing says that it came to its end
         return False
 
 
@@ -398,7 +398,7 @@ def find_scores(root: Path, name: str) -> Scores:
     as 'demo/supcon-15', which is all its seeds.
 
     Raises:
-        FileNotFoundError, ValueError: if there is nothing of that name, or it is not completed.
+        NotFound, InputError: if there is nothing of that name, or it is not completed.
     """
     if name.endswith(".parquet"):
         return scores_of_file(Path(name))
@@ -408,7 +408,7 @@ def find_scores(root: Path, name: str) -> Scores:
 def _runs_named(root: Path, name: str) -> list[Path]:
     experiment, _, rest = name.partition("/")
     if not rest:
-        raise ValueError(f"a space must be named experiment/run, experiment/arm or by its Parquet file, got {name!r}")
+        raise InputError(f"a space must be named experiment/run, experiment/arm or by its Parquet file, got {name!r}")
     config = directory.read_config(directory.find(root, experiment))
     seeds = [root / experiment / run.name for run in config.runs() if run.name.rpartition("-seed")[0] == rest]
     return seeds or [directory.find(root, name)]

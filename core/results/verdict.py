@@ -17,8 +17,8 @@ from core.analysis.comparison import Comparison, Values
 from core.analysis.metrics import HEADLINE
 from core.analysis.neighbors import NOBODY
 from core.config import ExperimentConfig, Objective, UntrainedConfig, arm_label
+from core.errors import Damaged, InputError
 from core.experiments import best, directory, filenames
-from core.files import Damaged
 from core.results import curve, scoring
 from core.results.scoring import Scores, chance_levels, summarize, summarize_space
 
@@ -41,7 +41,7 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None) -> Comparison:
         n_bootstrap: draws; None for what their configs ask (`draws`).
 
     Raises:
-        ValueError: if they share no test sample, differ in their number of seeds, or disagree on the labels or groups of
+        InputError: if they share no test sample, differ in their number of seeds, or disagree on the labels or groups of
             the samples they share.
     """
     draws_note = ""
@@ -49,7 +49,7 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None) -> Comparison:
         n_bootstrap, draws_note = draws(a, b)
     n_seeds = (len(a.values[HEADLINE]), len(b.values[HEADLINE]))
     if n_seeds[0] != n_seeds[1]:
-        raise ValueError(f"spaces to compare must have as many seeds as each other, got {n_seeds[0]} of {a.name} and "
+        raise InputError(f"spaces to compare must have as many seeds as each other, got {n_seeds[0]} of {a.name} and "
                          f"{n_seeds[1]} of {b.name}")
     config_a, config_b = configuration.parse_run(a.config), configuration.parse_run(b.config)
     n_dropped, space, mcnemar, per_class = 0, [], [], []
@@ -58,7 +58,7 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None) -> Comparison:
     tables.check_labels(shared, a.label[in_a], b.label[in_b])
     if config_a.split == config_b.split:
         if len(shared) == 0:
-            raise ValueError(f"spaces must share test samples to be compared, got none in {a.name} and {b.name}")
+            raise InputError(f"spaces must share test samples to be compared, got none in {a.name} and {b.name}")
         tables.check_groups(shared, a.group[in_a], b.group[in_b])
         n_dropped = len(a.sample_id) + len(b.sample_id) - 2 * len(shared)
         group = a.group[in_a]

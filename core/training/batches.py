@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from core.config import BatchConfig
+from core.errors import InputError
 
 
 class BatchSampler:
@@ -25,7 +26,7 @@ class BatchSampler:
         pool: rows that positives and negatives come from, shape (k,), int64; None for `rows`.
 
     Raises:
-        ValueError: if the batch cannot be filled without duplicates.
+        InputError: if the batch cannot be filled without duplicates.
     """
 
     def __init__(self, rows: np.ndarray, label_id: np.ndarray, batch: BatchConfig, seed: int,
@@ -36,7 +37,7 @@ class BatchSampler:
         self._partners = None if pool is None else {label: pool[label_id[pool] == label] for label in self._members}
         smallest = min(len(members) for members in self._members.values())
         if len(self._members) < batch.classes or smallest < batch.samples:
-            raise ValueError(f"training.batch must fit {len(self._members)} classes of at least {smallest} samples, "
+            raise InputError(f"training.batch must fit {len(self._members)} classes of at least {smallest} samples, "
                              f"got {batch.classes} × {batch.samples}")
         self._waiting: dict[int, np.ndarray] = {label: np.empty(0, np.int64) for label in self._members}
         self._classes = np.empty(0, np.int64)
@@ -83,7 +84,7 @@ class TripletSampler:
         pool: rows that positives and negatives come from, shape (k,), int64; None for `rows`.
 
     Raises:
-        ValueError: if there is one class only, or a class without a second sample.
+        InputError: if there is one class only, or a class without a second sample.
     """
 
     def __init__(self, rows: np.ndarray, label_id: np.ndarray, batch: BatchConfig, seed: int,
@@ -95,7 +96,7 @@ class TripletSampler:
         self._same = {int(label): pool[label_id[pool] == label] for label in np.unique(label_id[rows])}
         self._other = {label: pool[label_id[pool] != label] for label in self._same}
         if len(self._same) < 2 or min(len(members) for members in self._same.values()) < 2:
-            raise ValueError(f"triplets must be drawn from at least two classes of two samples, got "
+            raise InputError(f"triplets must be drawn from at least two classes of two samples, got "
                              f"{[len(members) for members in self._same.values()]}")
         self._waiting = np.empty(0, np.int64)
 

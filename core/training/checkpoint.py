@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors_torch
 
 from core import files, seal
+from core.errors import Damaged, InputError
 
 
 def save(path: Path, tensors: dict[str, torch.Tensor], values: dict, keep: Path | None = None) -> None:
@@ -53,14 +54,14 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
     """Reads what `save` wrote.
 
     Raises:
-        FileNotFoundError: if there is none.
+        NotFound: if there is none.
         Damaged: if it, or its JSON copy, is cut or is not what was saved.
     """
     content, values = seal.values(path)
     try:
         return safetensors_torch.load(content), values
     except (SafetensorError, ValueError) as error:
-        raise files.Damaged(path, f"must be one of Duet's checkpoints, got a foreign file ({error})") from None
+        raise Damaged(path, f"must be one of Duet's checkpoints, got a foreign file ({error})") from None
 
 
 def load_newest(paths: list[Path]) -> tuple[dict[str, torch.Tensor], dict, list[str]] | None:
@@ -70,7 +71,7 @@ def load_newest(paths: list[Path]) -> tuple[dict[str, torch.Tensor], dict, list[
         paths: checkpoints, the newest first; missing ones are passed over.
 
     Raises:
-        ValueError: if there are some and all are refused; names each.
+        InputError: if there are some and all are refused; names each.
     """
     refused: list[str] = []
     for path in paths:
@@ -78,10 +79,10 @@ def load_newest(paths: list[Path]) -> tuple[dict[str, torch.Tensor], dict, list[
             return *load(path), refused
         except FileNotFoundError:
             continue
-        except ValueError as error:
+        except InputError as error:
             refused.append(str(error))
     if refused:
-        raise ValueError("; ".join(refused))
+        raise InputError("; ".join(refused))
     return None
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from core.config import AugmentationConfig
+from core.errors import InputError
 from core.training.augmentation import augment, center, draw
 from core.training.encoder import DataConfig
 from core.training.images import Images
@@ -35,10 +36,10 @@ def embed(encoder: nn.Module, data: DataConfig, pixels: np.ndarray, rows: np.nda
         Vectors, shape (m, D), float32.
 
     Raises:
-        ValueError: if there are no rows, or a vector is not finite, or is zero and was to be normalised.
+        InputError: if there are no rows, or a vector is not finite, or is zero and was to be normalised.
     """
     if len(rows) == 0:
-        raise ValueError("rows to embed must be at least one, got none")
+        raise InputError("rows to embed must be at least one, got none")
     encoder = encoder.to(device, memory_format=torch.channels_last).eval()
     images = Images(pixels, rows, device, is_resident=False)
     drawn = None if flip_seed is None else draw(len(rows), AugmentationConfig(crop_scale=None),
@@ -59,7 +60,7 @@ def embed(encoder: nn.Module, data: DataConfig, pixels: np.ndarray, rows: np.nda
                 progress(min(number * batch_size, len(rows)), len(rows))
     vectors = torch.cat(parts).cpu().numpy()
     if not np.isfinite(vectors).all():
-        raise ValueError("embeddings must be finite, got nan or infinity; the encoder has diverged (lower training.lr)")
+        raise InputError("embeddings must be finite, got nan or infinity; the encoder has diverged (lower training.lr)")
     return unit(vectors) if normalize else vectors.astype(np.float32)
 
 
@@ -84,9 +85,9 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     """Vectors scaled to length 1; shape (n, D), float32.
 
     Raises:
-        ValueError: if one is zero.
+        InputError: if one is zero.
     """
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     if (length == 0).any():
-        raise ValueError(f"embeddings to normalise must not be zero, got {(length == 0).sum()} zero vectors")
+        raise InputError(f"embeddings to normalise must not be zero, got {(length == 0).sum()} zero vectors")
     return (vectors / length).astype(np.float32)

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from core.config import EncoderConfig
+from core.errors import InputError, Unreachable
 from core.preprocessing import AnyGeometry, GeometryName, rounded_geometry, timm_geometry
 from core.training import weights
 from core.wording import failure, one_line
@@ -71,9 +72,9 @@ def build(config: EncoderConfig, seed: int) -> tuple[nn.Module, DataConfig]:
         seed: seed of the random weights; without effect on loaded ones.
 
     Raises:
-        ValueError: if timm refuses the options or the weights do not fit the architecture.
-        FileNotFoundError: if the weights file is missing.
-        ConnectionError: if hub weights are asked for and there is no network.
+        InputError: if timm refuses the options or the weights do not fit the architecture.
+        NotFound: if the weights file is missing.
+        Unreachable: if hub weights are asked for and there is no network.
     """
     from_hub = config.weights == "hub"
     if from_hub and not _reaches_hub():
@@ -87,7 +88,7 @@ def build(config: EncoderConfig, seed: int) -> tuple[nn.Module, DataConfig]:
     except _REFUSALS as error:
         if from_hub:
             raise _no_hub_weights(config, error) from None
-        raise ValueError(f"encoder.options must be accepted by timm's {config.name}, got {config.options} "
+        raise InputError(f"encoder.options must be accepted by timm's {config.name}, got {config.options} "
                          f"({failure(error)})") from None
     except OSError as error:  # what huggingface_hub raises when a file is neither cached nor reachable
         raise _no_hub_weights(config, error) from None
@@ -102,8 +103,8 @@ def build(config: EncoderConfig, seed: int) -> tuple[nn.Module, DataConfig]:
         data = replace(data, interpolation=resolved["interpolation"], crop_mode=resolved["crop_mode"])
     try:
         _ = data.stored
-    except ValueError as error:
-        raise ValueError(f"encoder.name must be an encoder whose evaluation transform is known, got {config.name} "
+    except InputError as error:
+        raise InputError(f"encoder.name must be an encoder whose evaluation transform is known, got {config.name} "
                          f"({error})") from None
     return module, data
 
@@ -133,17 +134,17 @@ def feature_width(module: nn.Module, data: DataConfig) -> int:
     """Width D of the pooled features, learnt from one image; timm's `num_features` is another layer's for some.
 
     Raises:
-        ValueError: if the encoder does not take this image size, or gives no vector per image.
+        InputError: if the encoder does not take this image size, or gives no vector per image.
     """
     size = data.image_size
     try:
         with torch.inference_mode():
             features = module.eval()(torch.zeros(1, 3, size, size))
     except _REFUSALS as error:
-        raise ValueError(f"encoder.image_size must suit the encoder, got {size} ({failure(error)})") from None
+        raise InputError(f"encoder.image_size must suit the encoder, got {size} ({failure(error)})") from None
     if not isinstance(features, torch.Tensor) or features.ndim != 2:
         shape = f"shape {tuple(features.shape)}" if isinstance(features, torch.Tensor) else f"a {type(features).__name__}"
-        raise ValueError(f"encoder must give one vector per image, got {shape}")
+        raise InputError(f"encoder must give one vector per image, got {shape}")
     return features.shape[1]
 
 
@@ -154,10 +155,10 @@ def check(config: EncoderConfig) -> None:
     encoders cannot be built so.
 
     Raises:
-        ValueError, FileNotFoundError, ConnectionError: as `build` and `feature_width`; ValueError if features are no numbers.
+        InputError, NotFound, Unreachable: as `build` and `feature_width`; InputError if features are no numbers.
     """
     if config.weights == "random":
-        with suppress(ValueError), torch.device("meta"):
+        with suppress(InputError), torch.device("meta"):
             feature_width(*build(config, seed=0))
             return
     module, data = build(config, seed=0)
@@ -168,7 +169,7 @@ def check(config: EncoderConfig) -> None:
     with torch.inference_mode():
         features = module((pixels - mean) / std)
     if not torch.isfinite(features).all():
-        raise ValueError(f"encoder.weights, mean and std must give features that are numbers, got NaN or infinity from "
+        raise InputError(f"encoder.weights, mean and std must give features that are numbers, got NaN or infinity from "
                          f"{config.weights}")
 
 
@@ -183,12 +184,12 @@ def _reaches_hub() -> bool:
 def _no_hub_weights(config: EncoderConfig, error: Exception) -> Exception:
     text = one_line(error)
     if "pretrained" in text.lower():
-        return ValueError(f"encoder.weights must not be 'hub' for {config.name}: {text}")
+        return InputError(f"encoder.weights must not be 'hub' for {config.name}: {text}")
     import timm
 
     known = timm.models.get_pretrained_cfg(config.name, allow_unregistered=True)
     repository = (known and known.hf_hub_id) or f"timm/{config.name}"
-    return ConnectionError(f"encoder.weights 'hub' must be downloadable, but {HUB_ADDRESS[0]} cannot be reached and "
+    return Unreachable(f"encoder.weights 'hub' must be downloadable, but {HUB_ADDRESS[0]} cannot be reached and "
                            f"{config.name} is not in its cache; fetch "
                            f"https://huggingface.co/{repository}/resolve/main/model.safetensors elsewhere, put it in "
                            f"data/weights and add --set encoder.weights=data/weights/model.safetensors, or use 'random'")

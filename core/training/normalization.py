@@ -9,6 +9,8 @@ from typing import Literal
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from core.errors import InputError
+
 Norm = Literal["frozen", "trained"]
 _STATISTICS = ("running_mean", "running_var")
 
@@ -37,7 +39,7 @@ def synchronized(module: nn.Module) -> nn.Module:
     torch's own converter puts its plain layer in the place of timm's, which normalises and activates in one.
 
     Raises:
-        ValueError: if a layer is of a class that has no such counterpart.
+        InputError: if a layer is of a class that has no such counterpart.
     """
     import timm.layers
 
@@ -46,6 +48,6 @@ def synchronized(module: nn.Module) -> nn.Module:
     odd = sorted({type(layer).__name__ for layer in layers(module)
                   if isinstance(layer, _BatchNorm) and type(layer) not in known})
     if odd:
-        raise ValueError(f"training.devices must be 1 for an encoder with {', '.join(odd)}, or training.norm frozen: "
+        raise InputError(f"training.devices must be 1 for an encoder with {', '.join(odd)}, or training.norm frozen: "
                          f"statistics of these layers cannot be shared")
     return timm.layers.convert_sync_batchnorm(module)

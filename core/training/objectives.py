@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from core.config import BatchConfig
+from core.errors import InputError
 from core.objectives import (
     ArcFaceConfig,
     ClassificationConfig,
@@ -177,13 +178,13 @@ def _by_thirds(features: torch.Tensor, label_id: torch.Tensor) -> tuple[torch.Te
     """Indices of a batch that holds anchors, then positives, then negatives.
 
     Raises:
-        ValueError: if it is no such batch.
+        InputError: if it is no such batch.
     """
     if len(label_id) % 3 == 0:
         anchors, positives, negatives = label_id.chunk(3)
         if torch.equal(anchors, positives) and not (anchors == negatives).any():
             return torch.arange(len(label_id), device=label_id.device).chunk(3)
-    raise ValueError(f"a batch of drawn triplets must hold anchors, then their positives, then their negatives, got labels "
+    raise InputError(f"a batch of drawn triplets must hold anchors, then their positives, then their negatives, got labels "
                      f"{label_id.tolist()}")
 
 
@@ -202,7 +203,7 @@ def build(config: ObjectiveConfig, width: int, n_classes: int, batch_size: int, 
         views: of each sample in it.
 
     Raises:
-        ValueError: if the config names no objective that trains.
+        InputError: if the config names no objective that trains.
     """
     torch.manual_seed(seed)
     match config:
@@ -217,7 +218,7 @@ def build(config: ObjectiveConfig, width: int, n_classes: int, batch_size: int, 
         case MultiSimilarityConfig():
             objective = MultiSimilarity(config)
         case _:
-            raise ValueError(f"objective must be one that trains, got {config.name!r}")
+            raise InputError(f"objective must be one that trains, got {config.name!r}")
     classes, samples = (n_classes, batch_size / n_classes) if batch is None else (batch.classes, batch.samples * views)
     objective.collapse_value = config.collapse_value(n_classes, classes, samples)
     return objective
@@ -227,10 +228,10 @@ def check_batch(label_id: torch.Tensor) -> None:
     """Refuses a batch that cannot teach.
 
     Raises:
-        ValueError: if it holds one class only, or no class twice.
+        InputError: if it holds one class only, or no class twice.
     """
     counts = torch.unique(label_id, return_counts=True)[1]
     if len(counts) < 2:
-        raise ValueError(f"a batch must hold at least two classes, got {len(counts)}")
+        raise InputError(f"a batch must hold at least two classes, got {len(counts)}")
     if counts.max() < 2:
-        raise ValueError(f"a batch must hold some class at least twice, got {len(counts)} samples of as many classes")
+        raise InputError(f"a batch must hold some class at least twice, got {len(counts)} samples of as many classes")

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from core import weights_file
+from core.errors import InputError
 from core.weights_file import SAVE_TENSORS, WANTED
 from core.wording import one_line
 
@@ -78,8 +79,8 @@ def load(module: nn.Module, path: Path, name: str) -> str:
         What was taken of the file, and what was left, in words; nothing where it holds the encoder's tensors alone.
 
     Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if it is another kind of file, could run code, does not fit or holds what is no number; one sentence.
+        NotFound: if there is none.
+        InputError: if it is another kind of file, could run code, does not fit or holds what is no number; one sentence.
     """
     weights_file.check(path)
     content = _read(path)
@@ -88,7 +89,7 @@ def load(module: nn.Module, path: Path, name: str) -> str:
     expected = {key: value for key, value in own.items() if key not in counters}
     candidates = [candidate for wrappers, state in _states(content) for candidate in _candidates(wrappers, state, expected)]
     if not candidates:
-        raise ValueError(f"encoder.weights must hold tensors by name, got {path}")
+        raise InputError(f"encoder.weights must hold tensors by name, got {path}")
     most = max(candidate.n_fitting for candidate in candidates)
     best = next((each for each in candidates if each.n_fitting == most and each.is_average), None) or next(
         each for each in candidates if each.n_fitting == most)
@@ -112,7 +113,7 @@ def _read(path: Path) -> object:
             return torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError,
             AttributeError, ArithmeticError, ImportError, MemoryError, AssertionError) as error:
-        raise ValueError(f"{WANTED}, got {path} ({_why_not(path, error)})") from None
+        raise InputError(f"{WANTED}, got {path} ({_why_not(path, error)})") from None
 
 
 def _why_not(path: Path, error: Exception) -> str:
@@ -168,17 +169,17 @@ def _count_fitting(state: State, expected: State) -> int:
 def _check_fit(state: State, expected: State, path: Path, name: str) -> None:
     if any(value.is_quantized for value in state.values()) or any(
             key.endswith(("_packed_params", "zero_point", "qweight", "weight_scale")) for key in state):
-        raise ValueError(f"encoder.weights must be of floating-point numbers, got {path}, which is quantised; take the model "
+        raise InputError(f"encoder.weights must be of floating-point numbers, got {path}, which is quantised; take the model "
                          f"before it was quantised")
     fitting = [key for key, value in state.items() if key in expected and expected[key].shape == value.shape]
     if len(fitting) < len(expected) or len(fitting) < len(state):
         odd = next(iter([key for key in expected if key not in fitting] + [key for key in state if key not in fitting]))
-        raise ValueError(f"encoder.weights must fit {name}, got {path} where {len(fitting)} of {len(expected)} tensors "
+        raise InputError(f"encoder.weights must fit {name}, got {path} where {len(fitting)} of {len(expected)} tensors "
                          f"fit (for one, {one_line(odd)!r} does not)")
     whole = next((key for key, value in state.items()
                   if expected[key].is_floating_point() and not value.is_floating_point()), None)
     if whole is not None:
-        raise ValueError(f"encoder.weights must be of floating-point numbers, got {path}, where {whole!r} is of "
+        raise InputError(f"encoder.weights must be of floating-point numbers, got {path}, where {whole!r} is of "
                          f"{str(state[whole].dtype).removeprefix('torch.')}")
 
 
@@ -186,7 +187,7 @@ def _check_numbers(state: State, path: Path) -> None:
     """Refuses what is no number: every run would fail on it."""
     for key, value in state.items():
         if value.is_floating_point() and not torch.isfinite(value.float()).all():
-            raise ValueError(f"encoder.weights must be finite numbers, got {path}, where {key!r} holds NaN or infinity")
+            raise InputError(f"encoder.weights must be finite numbers, got {path}, where {key!r} holds NaN or infinity")
 
 
 def _note(candidates: list[_Candidate], best: _Candidate, left: list[str]) -> str:

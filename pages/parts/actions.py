@@ -7,6 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.errors import InputError
 from pages.parts.roots import PROJECT, checkpoints_root, data_root
 from pages.parts.text import plain
 
@@ -25,7 +26,7 @@ def demo_button() -> None:
                 name = directory.free_name(checkpoints_root(), demo.name)
                 checked = planning.plan(demo.model_copy(update={"name": name}), data_root())
                 folder = launch.start(checked, checkpoints_root(), data_root())
-        except (ValueError, OSError) as error:
+        except (InputError, OSError) as error:
             st.error(plain(error), icon=":material/error:")
             return
         st.switch_page("pages/watch.py", query_params={"experiment": folder.name})
@@ -37,7 +38,7 @@ def resume(runs: list[Path]) -> None:
 
     try:
         control.resume(runs, data_root())
-    except (ValueError, OSError) as error:
+    except (InputError, OSError) as error:
         st.error(plain(str(error)), icon=":material/error:")
         return
     st.rerun()
@@ -45,15 +46,15 @@ def resume(runs: list[Path]) -> None:
 
 def delete_button(folder: Path, key: str) -> None:
     """Deletes an experiment, asked twice; says why where a process is at it."""
-    from core.files import printable
     from core.jobs import control
+    from core.visible import printable
 
     with st.popover("Delete", icon=":material/delete:"):
         st.write(plain(f"Delete {printable(folder.name)} with all its runs and embeddings?"))
         if st.button("Delete for good", key=f"delete-{key}", type="primary"):
             try:
                 control.delete(folder)
-            except (ValueError, OSError) as error:
+            except (InputError, OSError) as error:
                 st.error(plain(str(error)), icon=":material/error:")
                 return
             st.rerun()

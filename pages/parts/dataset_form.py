@@ -10,11 +10,12 @@ from typing import get_args
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core import bounded_yaml
+from core import bounded_yaml, files
 from core import config as configuration
 from core.config import DatasetConfig
 from core.data import sources
 from core.data.manifest import Manifest
+from core.errors import InputError
 from core.experiments import planning
 from pages.parts import address, roots
 from pages.parts.text import plain
@@ -76,9 +77,9 @@ def pick_dataset() -> DatasetConfig | None:
         st.info(text, icon=":material/folder_open:")
         return None
     try:
-        path = str(Path(root).expanduser().resolve())
-    except (RuntimeError, ValueError, OSError) as error:  # ~nobody, a zero byte, a name too long
-        st.error(f"{title} must be a path on this machine, got {plain(root, 80)}: {plain(error)}", icon=":material/error:")
+        path = str(files.absolute(root, title))
+    except InputError as error:
+        st.error(plain(error), icon=":material/error:")
         return None
     if not isinstance(columns, dict):
         st.error("Columns must name a column for path, label, group or split, each once, as in label: species, group: "
@@ -88,7 +89,7 @@ def pick_dataset() -> DatasetConfig | None:
         config = configuration.parse_dataset({
             "source": source, "root": path, "group_by": group_by or None, "classes": classes or None, "min_per_class": least,
             "columns": columns, "ignore_columns": ignored, "levels": int(levels) if levels.isdecimal() else "auto"})
-    except ValueError as error:
+    except InputError as error:
         st.error(plain(error), icon=":material/error:")
         return None
     if source == "oxford_pet" and not _has_begun(config):
@@ -113,7 +114,7 @@ def _columns(left: DeltaGenerator, right: DeltaGenerator) -> tuple[object, tuple
     address.put("ignore_columns", others)
     try:
         columns = bounded_yaml.value("{" + text.strip().strip("{}") + "}")
-    except ValueError:
+    except InputError:
         columns = text  # the config refuses it
     return columns, tuple(name.strip() for name in others.split(",") if name.strip())
 
@@ -138,7 +139,7 @@ def scan(config: DatasetConfig, offer_again: bool = False) -> Manifest | None:
         _offer_to_scan_again(config)
     try:
         return _scan(config.model_dump_json(), _state(config))
-    except (ValueError, OSError) as error:
+    except (InputError, OSError) as error:
         st.error(plain(error), icon=":material/error:")
         return None
 

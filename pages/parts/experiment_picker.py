@@ -51,7 +51,7 @@ def pick() -> Path:
 def names() -> list[str]:
     """Names of all experiments, the newest first; one that is not text cannot stand in an address and is left to Start."""
     from core.experiments import directory
-    from core.files import printable
+    from core.visible import printable
 
     return [folder.name for folder in directory.experiments(checkpoints_root()) if printable(folder.name) == folder.name]
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from core import files
+from core.errors import InputError
 from core.experiments import directory
 from core.jobs import control, relocation
 from pages.parts.text import plain
@@ -28,8 +30,8 @@ def offer_place(folder: Path) -> None:
             bar.progress(done / total, f"Comparing images: {100 * done / total:.0f} %")
 
     try:
-        relocation.move(folder, Path(place).expanduser().resolve(), progress)
-    except (ValueError, OSError) as error:
+        relocation.move(folder, files.absolute(place, "the place"), progress)
+    except (InputError, OSError) as error:
         bar.empty()
         st.error(plain(error), icon=":material/error:")
         return

@@ -8,6 +8,7 @@ import streamlit as st
 from core.analysis import neighbors, projection
 from core.analysis.table import EmbeddingTable
 from core.data import decoding, memory
+from core.errors import InputError
 from core.experiments import filenames
 from core.inference import query
 from core.report import figures
@@ -93,7 +94,7 @@ def _vectors(runs: tuple[Path, ...], images: list[bytes]) -> list[np.ndarray] | 
 
         try:
             kept[key] = query.embed(list(runs), images, roots.checkpoints_root() / ".query", wait)
-        except (ValueError, RuntimeError, OSError) as error:
+        except (InputError, RuntimeError, OSError) as error:
             place.error(plain(error), icon=":material/error:")
             return None
         place.empty()

@@ -7,8 +7,9 @@ from pathlib import Path
 import streamlit as st
 from PIL import Image
 
-from core.data import reading, sources
+from core.data import sources
 from core.data.manifest import read_levels
+from core.errors import ChangedFile
 from core.experiments import directory, filenames
 from core.visible import visible
 from pages.parts import file_stamp
@@ -28,7 +29,7 @@ def image(folder: Path, sample_id: str) -> Image.Image:
     try:
         digest = _digests(*file_stamp.stamp(folder / filenames.MANIFEST))[sample_id]
         return thumbnail(_source(*file_stamp.stamp(folder / filenames.EXPERIMENT)).image(sample_id, digest))
-    except reading.ChangedFile:
+    except ChangedFile:
         raise OSError(NO_LONGER) from None
     except KeyError:
         raise OSError("the experiment has no such sample") from None

@@ -20,7 +20,7 @@ from pages.parts.roots import PROJECT, checkpoints_root, data_root
 from pages.parts.text import plain
 
 if TYPE_CHECKING:
-    from core.files import Damaged
+    from core.errors import Damaged
 
 _is_framed: ContextVar[bool] = ContextVar("is_framed", default=False)
 
@@ -94,8 +94,8 @@ def fragment(run_every: float | None = None) -> Callable[[Callable[..., None]], 
 
 
 def _damage_behind(error: Exception) -> list[Damaged]:
+    from core.errors import Damaged
     from core.experiments import directory
-    from core.files import Damaged
     from core.results import examination
 
     if isinstance(error, Damaged):
@@ -107,7 +107,7 @@ def _damage_behind(error: Exception) -> list[Damaged]:
 def _say_damaged(error: Damaged) -> None:
     """What is wrong, and a button for each thing that can be done."""
     from core.experiments.directory import DELETE, RESUME
-    from core.files import printable
+    from core.visible import printable
 
     root = checkpoints_root()
     inside = error.path.relative_to(root) if error.path.is_relative_to(root) else error.path

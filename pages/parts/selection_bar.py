@@ -4,6 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.errors import InputError
 from core.experiments import selections
 from pages.parts import screen, selection, space_tables
 from pages.parts.text import plain
@@ -37,7 +38,7 @@ def _save(folder: Path, chosen: list[str]) -> None:
     if is_asked:
         try:
             selections.save(folder, name.strip(), chosen)
-        except (ValueError, OSError) as error:
+        except (InputError, OSError) as error:
             st.error(plain(error), icon=":material/error:")
             return
         selection.select(folder, chosen, saved=name.strip())
@@ -68,7 +69,7 @@ def _saved(folder: Path) -> None:
     if is_asked:
         try:
             selections.rename(folder, name, new.strip())
-        except (ValueError, OSError) as error:
+        except (InputError, OSError) as error:
             st.error(plain(error), icon=":material/error:")
             return
         if selection.saved_name(folder) == name:
