@@ -18,20 +18,36 @@ from core.report import gathering
 from core.training import checkpoint, encoder, objectives
 from tests.conftest import TINY, run_in_process, tiny
 
-NAME, TRAINED = "supcon-15-seed0", "classification-15-seed0"
+NAME = "supcon-15-seed0"
 SAID = "gave no epoch better on validation MAP@R than the encoder before it"
-HARMED = tiny(name="harmed", seeds=[0], objectives=["classification", {"name": "supcon", "projection": 16}],
-              training={**TINY["training"], "lr": 1, "min_lr": 1, "warmup": 0})
 
 
 @pytest.fixture(scope="module")
-def harmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished experiment of one seed whose learning rate is absurd: it harms SupCon's runs alone. Read only."""
-    return run_in_process(HARMED, tmp_path_factory.mktemp("harmed"))
+def helped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished experiment of one seed that trains in earnest, from random weights. Read only."""
+    config = tiny(name="helped", seeds=[0], images_per_class=["all"], budget={"images": 2000, "epochs": 2})
+    return run_in_process(config, tmp_path_factory.mktemp("helped"))
+
+
+@pytest.fixture(scope="module")
+def harmed(helped: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished experiment that begins with the other's encoder, at an absurd learning rate. Read only."""
+    weights = helped / "supcon-all-seed0" / "best.safetensors"
+    config = tiny(name="harmed", seeds=[0], objectives=["classification", {"name": "supcon", "projection": 16}],
+                  encoder={**TINY["encoder"], "weights": str(weights)},
+                  training={**TINY["training"], "lr": 1, "min_lr": 1, "warmup": 0, "norm": "trained"})
+    return run_in_process(config, tmp_path_factory.mktemp("harmed"))
+
+
+def test_training_moves_both_far_enough_that_no_processor_turns_it_round(helped: Path, harmed: Path) -> None:
+    for folder, is_better in ((helped, True), (harmed, False)):
+        for run in (run for run in directory.runs(folder) if not run.name.startswith("untrained")):
+            before, *after = [record["validation_map_at_r"] for record in directory.read_records(run)]
+            assert max(after) - before > 0.05 if is_better else before - max(after) > 0.05, (run, before, after)
 
 
 def test_a_run_that_only_harms_exports_the_very_weights_it_began_with(harmed: Path) -> None:
-    first = encoder.build(HARMED.encoder, 0)[0].state_dict()
+    first = encoder.build(directory.read_config(harmed).encoder, 0)[0].state_dict()
     records = directory.read_records(harmed / NAME)
     assert [record["epoch"] for record in records] == [0, 1, 2]
     assert all(record["validation_map_at_r"] < records[0]["validation_map_at_r"] for record in records[1:])
@@ -45,9 +61,10 @@ def test_a_run_that_only_harms_exports_the_very_weights_it_began_with(harmed: Pa
     assert all(torch.equal(loaded[key], first[key]) for key in first)
 
 
-def test_its_space_is_the_untrained_one_and_its_head_is_of_the_same_epoch(harmed: Path) -> None:
-    spaces = [tables.read(harmed / name / "embeddings.parquet").embedding for name in ("untrained-15-seed0", NAME, TRAINED)]
-    assert np.array_equal(spaces[0], spaces[1]) and not np.array_equal(spaces[0], spaces[2])
+def test_its_space_is_the_untrained_one_and_its_head_is_of_the_same_epoch(helped: Path, harmed: Path) -> None:
+    spaces = [tables.read(folder / f"{name}-seed0" / "embeddings.parquet").embedding for folder, name in (
+        (harmed, "untrained-15"), (harmed, "supcon-15"), (helped, "untrained-all"), (helped, "supcon-all"))]
+    assert np.array_equal(spaces[0], spaces[1]) and not np.array_equal(spaces[2], spaces[3])
     head, values = checkpoint.load(harmed / NAME / "head.safetensors")
     run = directory.read_run(harmed / NAME)
     fresh = objectives.build(run.objective, spaces[0].shape[1], 10, run.images_per_step, run.seed).state_dict()
@@ -55,42 +72,52 @@ def test_its_space_is_the_untrained_one_and_its_head_is_of_the_same_epoch(harmed
     assert all(torch.equal(value, fresh[key]) for key, value in head.items())
 
 
-def test_the_verdict_says_so_of_each_arm(harmed: Path) -> None:
+def test_the_verdict_says_so_of_each_arm(helped: Path, harmed: Path) -> None:
     rows = directory.read_json(harmed / "verdict.json")["rows"]
-    assert [row["unchanged"] for row in rows] == [
-        "", "", f"Training by SupCon {SAID}, so that run exports that encoder unchanged"]
-    assert rows[2]["against_untrained"]["difference"] == 0
+    assert [row["unchanged"] for row in rows] == ["", *(
+        f"Training by {title} {SAID}, so that run exports that encoder unchanged" for title in ("classification", "SupCon"))]
+    assert [row["against_untrained"]["difference"] for row in rows[1:]] == [0, 0]
+    rows = directory.read_json(helped / "verdict.json")["rows"]
+    assert [row["unchanged"] for row in rows] == ["", "", ""]
+    assert min(row["against_untrained"]["difference"] for row in rows[1:]) > 0
 
 
-def test_the_command_line_and_the_report_say_so(harmed: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_the_command_line_and_the_report_say_so(helped: Path, harmed: Path, tmp_path: Path,
+                                                capsys: pytest.CaptureFixture) -> None:
     from argparse import Namespace
 
-    follow.conclude(harmed, Namespace(json=False))
-    assert capsys.readouterr().out.count(SAID) == 1
+    for folder, times in ((helped, 0), (harmed, 2)):
+        follow.conclude(folder, Namespace(json=False))
+        assert capsys.readouterr().out.count(SAID) == times
+        gathering.write(folder, tmp_path / "report.html")
+        assert (tmp_path / "report.html").read_text(encoding="utf-8").count(SAID) == times
     assert "best: epoch 0, the encoder before training" in follow.last_score(harmed / NAME)
-    gathering.write(harmed, tmp_path / "report.html")
-    assert (tmp_path / "report.html").read_text(encoding="utf-8").count(SAID) == 1
+    assert "best: epoch 0" not in follow.last_score(helped / "supcon-all-seed0")
 
 
-def test_watch_compare_and_export_say_so(harmed: Path, screen: Callable[..., AppTest],
+def test_watch_compare_and_export_say_so(helped: Path, harmed: Path, screen: Callable[..., AppTest],
                                          monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DUET_CHECKPOINTS", str(harmed.parent))
+    def of(folder: Path, **address: str) -> dict[str, str]:
+        monkeypatch.setenv("DUET_CHECKPOINTS", str(folder.parent))
+        return {page: words(screen(page, experiment=folder.name, **(address if page == "export" else {})))
+                for page in ("watch", "compare", "export")}
 
     def words(app: AppTest) -> str:
         return " ".join(str(item.value) for kind in ("markdown", "caption") for item in app.get(kind))
 
-    watch = words(screen("watch", experiment="harmed"))
-    assert watch.count("no epoch was better on validation, so this run exports it unchanged") == 1
-    assert SAID in words(screen("compare", experiment="harmed"))
-    assert "these are the weights before training" in words(screen("export", experiment="harmed", run=NAME))
+    said = {"watch": "no epoch was better on validation, so this run exports it unchanged", "compare": SAID,
+            "export": "these are the weights before training"}
+    found = of(harmed, run=NAME)
+    assert found["watch"].count(said["watch"]) == 2
+    assert all(said[page] in text for page, text in found.items())
+    assert not any(said[page] in text for page, text in of(helped, run="supcon-all-seed0").items())
 
 
-def test_the_first_of_equal_epochs_stays_and_a_better_one_is_taken(tmp_path: Path) -> None:
+def test_the_first_of_equal_epochs_stays_and_a_better_one_is_taken(helped: Path, tmp_path: Path) -> None:
     """A learning rate too small to change a bit leaves every epoch equal; the usual one trains."""
-    for lr, is_first in ((1e-30, True), (0.003, False)):
-        folder = run_in_process(tiny(name=f"equal-{is_first}", seeds=[0], objectives=["supcon"], training={
-            **TINY["training"], "lr": lr, "weight_decay": 0, "norm": "frozen"}), tmp_path)
-        run = folder / NAME
+    equal = run_in_process(tiny(name="equal", seeds=[0], objectives=["supcon"], training={
+        **TINY["training"], "lr": 1e-30, "weight_decay": 0, "norm": "frozen"}), tmp_path)
+    for run, is_first in ((equal / NAME, True), (helped / "supcon-all-seed0", False)):
         scores = [record["validation_map_at_r"] for record in directory.read_records(run)]
         assert best.epoch(run) == int(np.argmax(scores))
         assert (len(set(scores)) == 1) == is_first and (best.epoch(run) == 0) == is_first
