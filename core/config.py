@@ -22,6 +22,7 @@ from pydantic import (
 
 from core import bounded_yaml, encoders, files
 from core.errors import ConfigError, InputError
+from core.files import Json
 from core.objectives import (
     OBJECTIVES,
     AnyObjective,
@@ -416,11 +417,11 @@ class RunConfig(_Config):
     @property
     def n_images(self) -> int:
         """Images that this run's training and its trials see, views counted; whole steps."""
-        return (self.n_steps + sum(self.trial(lr).n_steps for lr in self._tried)) * self.images_per_step
+        return (self.n_steps + sum(self.trial(lr).n_steps for lr in self.learning_rates)) * self.images_per_step
 
     @property
-    def _tried(self) -> tuple[float, ...]:
-        return self.tuning.learning_rates if self.n_trials else ()
+    def learning_rates(self) -> tuple[float, ...]:
+        return self.tuning.learning_rates if self.tuning and self.n_trials else ()
 
     def with_lr(self, lr: float) -> "RunConfig":
         """The same run with a learning rate that is settled, so without trials."""
@@ -428,10 +429,11 @@ class RunConfig(_Config):
 
     def trial(self, lr: float) -> "RunConfig":
         """The short run that tries a learning rate: its share of the budget, in one epoch."""
+        assert self.tuning, "trials belong to a run that is tuned"
         images = math.ceil(self.budget.images * self.tuning.share)
         return self.with_lr(lr).model_copy(update={"budget": BudgetConfig(images=images, epochs=1)})
 
-    def to_json(self) -> dict:
+    def to_json(self) -> Json:
         return self.model_dump(mode="json")
 
 
@@ -457,7 +459,7 @@ class ExperimentConfig(_Config):
 
     @field_validator("objectives", "images_per_class", "seeds")
     @classmethod
-    def _listed_once(cls, value: tuple) -> tuple:
+    def _listed_once(cls, value: tuple[object, ...]) -> tuple[object, ...]:
         if not value:
             raise InputError("must list at least one, got none")
         labels = [arm_label(item) if isinstance(item, Objective) else str(item) for item in value]
@@ -548,7 +550,7 @@ class ExperimentConfig(_Config):
             encoder = encoder.model_copy(update={"weights": str(files.absolute(encoder.weights, "encoder.weights"))})
         return self.model_copy(update={"dataset": dataset, "encoder": encoder})
 
-    def to_json(self) -> dict:
+    def to_json(self) -> Json:
         return self.model_dump(mode="json")
 
     def to_yaml(self) -> str:
@@ -610,7 +612,7 @@ def parse_run(values: object) -> RunConfig:
     return _with_norm(_validated(RunConfig, values, stored=True), is_old=True)
 
 
-def parse_dataset(values: dict) -> DatasetConfig:
+def parse_dataset(values: Json) -> DatasetConfig:
     """A `DatasetConfig` from what a form holds.
 
     Raises:

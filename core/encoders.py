@@ -16,8 +16,9 @@ _REGISTRATION = re.compile(r"^@register_model\s*\ndef (\w+)\(", re.MULTILINE)
 @cache
 def names() -> frozenset[str]:
     """Every architecture that timm registers, such as 'mobilenetv2_035', without its pretrained tag."""
-    folders = importlib.util.find_spec("timm").submodule_search_locations
-    return frozenset(name for folder in folders for file in Path(folder, "models").glob("*.py")
+    spec = importlib.util.find_spec("timm")
+    assert spec and spec.submodule_search_locations, "timm is a package that is installed"
+    return frozenset(name for folder in spec.submodule_search_locations for file in Path(folder, "models").glob("*.py")
                      for name in _REGISTRATION.findall(file.read_text(encoding="utf-8")))
 
 

@@ -52,5 +52,5 @@ class Damaged(InputError):
         self.path, self.what, self.remedy, self.is_newer = path, what, remedy, is_newer
         super().__init__(f"{printable(str(path))} {what}{f'; {remedy}' if remedy else ''}")
 
-    def __reduce__(self) -> tuple:  # caches and other processes pass exceptions on
+    def __reduce__(self) -> tuple[type, tuple[Path, str, str, bool]]:  # caches and other processes pass it on
         return type(self), (self.path, self.what, self.remedy, self.is_newer)

@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from core import identity
 from core.errors import Damaged, InputError
 from core.visible import visible
 
 Content = TypeVar("Content")
+Json = dict[str, Any]  # a JSON object
 _NUMBERS = itertools.count()
 _MARK = re.compile(r"(\d+)-([0-9a-f]{12})-\d+(?:\.tmp)?$")  # pid, the process's identity, a number
 _UNMARKED = re.compile(r"^\.new-\w+$|^tmp\w+\.tmp$|.\.tmp$")  # as versions without marks named theirs
@@ -46,7 +47,7 @@ def absolute(path: str, what: str) -> Path:
     return found
 
 
-def read_json(path: Path) -> dict:
+def read_json(path: Path) -> Json:
     """A JSON file that holds an object.
 
     Raises:
@@ -148,7 +149,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def write_json(path: Path, values: dict) -> None:
+def write_json(path: Path, values: Json) -> None:
     """Replaces a JSON file whole."""
     write_bytes(path, json.dumps(values, indent=1, allow_nan=False).encode())
 

@@ -7,6 +7,7 @@ kernel counts starts in ticks since it booted; with the name of that boot they t
 import hashlib
 from functools import lru_cache
 from pathlib import Path
+from typing import TypedDict
 
 _TOLERANCE = 1.0  # seconds by which a start's time of day may differ where nothing better was written down
 
@@ -34,8 +35,17 @@ def started(pid: int, processes: Path = Path("/proc")) -> str:
     return "" if fields[0] in (b"Z", b"X") else f"{boot}/{int(fields[19])}"  # proc(5): 3 is the state, 22 the start
 
 
-def of(pid: int) -> dict[str, int | float | str]:
-    """A process as it is written down: 'pid', 'pid_created' (s since 1970, for people and older versions), 'pid_started'.
+class Identity(TypedDict):
+    """A process as it is written down: its number, when it was created (s since 1970, for people and older versions), and what
+    tells it from every other, as `started` has it."""
+
+    pid: int
+    pid_created: float
+    pid_started: str
+
+
+def of(pid: int) -> Identity:
+    """A process as it is written down.
 
     Raises:
         psutil.NoSuchProcess: if there is none.

@@ -55,14 +55,13 @@ class Geometry(NamedTuple):
     def square(self, image: Image.Image) -> Image.Image:
         """The stored square of an RGB image; its middle is what `timm.data.create_transform` makes of the image."""
         size = self._resized_size(*image.size)
-        origin = tuple(_first(length, self.view) - self.offset(self.side) for length in size)
-        window = (*(max(0, start) for start in origin),
-                  *(min(length, start + self.side) for start, length in zip(origin, size)))
+        left, top = (_first(length, self.view) - self.offset(self.side) for length in size)
+        window = (max(0, left), max(0, top), min(size[0], left + self.side), min(size[1], top + self.side))
         part = _window(image, size, window, Image.Resampling[self.interpolation.upper()])
         if part.size == (self.side, self.side):
             return part
         square = Image.new("RGB", (self.side, self.side), self.fill)
-        square.paste(part, (window[0] - origin[0], window[1] - origin[1]))
+        square.paste(part, (window[0] - left, window[1] - top))
         return square
 
     def _resized_size(self, width: int, height: int) -> tuple[int, int]:
@@ -101,7 +100,8 @@ class RoundedGeometry(NamedTuple):
         """The stored square of an RGB image: shorter side to `side` (bicubic, antialiased), middle square."""
         size = self.side
         if max(image.size) > 4 * min(image.size):  # a strip: most of it is cut off anyway, so it is never enlarged whole
-            image = ImageOps.fit(image, tuple(min(length, 4 * min(image.size)) for length in image.size))
+            longest = 4 * min(image.size)
+            image = ImageOps.fit(image, (min(image.width, longest), min(image.height, longest)))
         scale = size / min(image.size)
         width, height = (max(size, round(length * scale)) for length in image.size)
         left, top = (width - size) // 2, (height - size) // 2
@@ -131,8 +131,8 @@ def timm_geometry(view: int, crop_pct: float, interpolation: str, crop_mode: str
     if interpolation.upper() not in Image.Resampling.__members__:
         known = ", ".join(name.lower() for name in Image.Resampling.__members__)
         raise InputError(f"interpolation must be one of {known}, got {interpolation!r}")
-    fill = tuple(round(255 * level) for level in mean) if crop_mode == "border" else (0, 0, 0)
-    return Geometry(view, math.floor(view / crop_pct), interpolation, crop_mode, fill)
+    red, green, blue = (round(255 * level) if crop_mode == "border" else 0 for level in mean)
+    return Geometry(view, math.floor(view / crop_pct), interpolation, crop_mode, (red, green, blue))
 
 
 def rounded_geometry(view: int, crop_pct: float) -> RoundedGeometry:

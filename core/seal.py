@@ -19,7 +19,9 @@ _N_LENGTH_BYTES = 8  # of a safetensors file: the header's length, little endian
 
 def seal(content: bytes) -> bytes:
     """The content with the checksum of all its bytes in the place left blank for it."""
-    start, end = _SEAL.search(content).span(1)
+    match = _SEAL.search(content)
+    assert match, "the header names its checksum"
+    start, end = match.span(1)
     return content[:start] + hashlib.sha256(content).hexdigest().encode() + content[end:]
 
 

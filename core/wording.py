@@ -6,7 +6,8 @@ Turns pydantic's and Python's findings into the project's own wording; validates
 import json
 import re
 import types
-from typing import Annotated, Union, get_args, get_origin
+from collections.abc import Mapping
+from typing import Annotated, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -25,7 +26,7 @@ _KINDS = {"bool": "true or false", "int": "a whole number", "float": "a number",
 _PLURALS = {"str": "texts", "int": "whole numbers", "float": "numbers"}
 
 
-def describe(error: ValidationError, model: type[BaseModel], tagged: dict[str, type[BaseModel]]) -> str:
+def describe(error: ValidationError, model: type[BaseModel], tagged: Mapping[str, type[BaseModel]]) -> str:
     """The first thing that is wrong; unknown keys before all else.
 
     Args:
@@ -70,7 +71,7 @@ def describe(error: ValidationError, model: type[BaseModel], tagged: dict[str, t
     return f"{where} must be {message}, got {shown(given)}"
 
 
-def _location(parts: tuple, model: type[BaseModel], tagged: dict[str, type[BaseModel]]) -> tuple[list, list[str], str]:
+def _location(parts: tuple, model: type[BaseModel], tagged: Mapping[str, type[BaseModel]]) -> tuple[list, list[str], str]:
     """Keys and indices as they stand in a file, up to the first union that took nothing; that union's choices, in words; and
     what list of a fixed length the place is, or is in, in words.
 
@@ -143,7 +144,7 @@ def _kind_of(choice: object) -> str:
     return " or ".join(repr(value) for value in arguments)
 
 
-def _is_model(annotation: object) -> bool:
+def _is_model(annotation: object) -> TypeGuard[type[BaseModel]]:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
@@ -184,7 +185,7 @@ def shown(value: object) -> str:
     return cut(text, _MOST_SHOWN)
 
 
-def _fields_at(location: tuple, model: type[BaseModel], tagged: dict[str, type[BaseModel]]) -> list[str]:
+def _fields_at(location: tuple, model: type[BaseModel], tagged: Mapping[str, type[BaseModel]]) -> list[str]:
     for part in location:
         if part in tagged:
             model = tagged[part]

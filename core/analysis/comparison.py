@@ -13,6 +13,7 @@ from core.analysis.metrics import HEADLINE, METRICS, SHORT, SPACE_METRICS
 from core.analysis.paired_tests import McNemar
 from core.analysis.resampling import Bootstrap, bootstrap, holm
 from core.errors import InputError
+from core.files import Json
 from core.quantities import percent
 
 Values = dict[str, np.ndarray]  # metric -> (seeds, samples), nan where undefined
@@ -55,7 +56,7 @@ class Difference:
     sd_a: float | None = None
     sd_b: float | None = None
 
-    def to_json(self) -> dict:
+    def to_json(self) -> Json:
         return asdict(self)
 
 
@@ -80,7 +81,7 @@ class ClassDifference:
     label: str
     difference: Difference
 
-    def to_json(self) -> dict:
+    def to_json(self) -> Json:
         return {"label": self.label, **self.difference.to_json()}
 
 
@@ -110,7 +111,7 @@ class Comparison:
     n_bootstrap: int = 0
     draws_note: str = ""
 
-    def to_json(self) -> dict:
+    def to_json(self) -> Json:
         return {"a": self.name_a, "b": self.name_b, "sentence": self.sentence, "n_dropped": self.n_dropped,
                 "n_bootstrap": self.n_bootstrap, "draws_note": self.draws_note,
                 "confounders": list(self.confounders), "settings": [item.to_json() for item in self.settings],
@@ -296,7 +297,7 @@ def correct(differences: list[Difference]) -> list[Difference]:
             for item, p in zip(differences, p_holm)]
 
 
-def row(item: dict) -> Row:
+def row(item: Json) -> Row:
     """A difference in the words and digits of every table: on a screen, on the command line and in a report.
 
     An interval without zero and 'cannot tell' stand side by side where Holm's correction is not met: the row says so.

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from core.files import Json
+
 Kind = Literal["under test", "harmless", "confounder"]
 Settings = Mapping[str, object]  # dotted name -> JSON value
 _ABSENT = object()
@@ -62,7 +64,7 @@ class SettingDifference:
     kind: Kind
     why: str = ""
 
-    def to_json(self) -> dict:
+    def to_json(self) -> Json:
         return asdict(self)
 
 

@@ -48,9 +48,9 @@ def by_class(vectors: np.ndarray, label_id: np.ndarray, group: np.ndarray | None
     itself = _products(unit, unit)
     total[rows[is_alone], place[is_alone]] -= itself[is_alone]
     count[rows[is_alone], place[is_alone]] -= 1
-    for row, of_class, cosines, how_many in _own_group(unit, place, cell, places, ~is_alone):
-        total[row, of_class] -= cosines
-        count[row, of_class] -= how_many
+    for row, label, cosines, how_many in _own_group(unit, place, cell, places, ~is_alone):
+        total[row, label] -= cosines
+        count[row, label] -= how_many
     n_others = count[rows, place]
     n_rest = count.sum(axis=1) - n_others
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -95,8 +95,9 @@ def by_class(vectors: np.ndarray, label_id: np.ndarray, group: np.ndarray | None
                + pull(np.where(is_defined, slope_other, 0.0), other, rival))
     of_class = np.bincount(place, weights=np.nan_to_num(intra))[place] / size[place]  # of a class, all or none is defined
     between = inter[~np.isnan(inter)]
+    apart = between.mean() if len(between) else 0.0
     return {"intra_distance": 2 * intra - of_class, "alignment": 2 * (2 * intra - of_class),
-            "inter_distance": 2 * inter - (between.mean() if len(between) else 0.0), "silhouette": silhouette,
+            "inter_distance": 2 * inter - apart, "silhouette": silhouette,
             "gallery silhouette": gallery}
 
 

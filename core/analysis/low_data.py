@@ -15,6 +15,7 @@ from core.analysis.comparison import Difference, Interval
 from core.analysis.metrics import METRICS
 from core.analysis.resampling import bootstrap
 from core.errors import InputError
+from core.files import Json
 
 Count = int | str                  # images per class, or 'all'
 ArmValues = dict[Count, np.ndarray]  # images per class -> (seeds, samples), 0..1, nan where undefined
@@ -83,7 +84,7 @@ class Curve:
     n_seeds: int
     n_samples: int
 
-    def to_json(self) -> dict:
+    def to_json(self) -> Json:
         return asdict(self)
 
 

@@ -5,6 +5,7 @@ Similarity is the cosine unless asked otherwise. Rows are queries; a query never
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -132,9 +133,8 @@ def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, re
         InputError: if there are fewer than two test samples, or fewer than classes.
     """
     with threadpool_limits(1):  # sums in one order, whatever the process
-        clusters = np.stack(list(parts.at_once([
-            lambda seed=seed: clustering.matched_kmeans(vectors, label_id, n_classes, seed)[0]
-            for seed in range(kmeans_seeds)])))
+        clusters = np.stack([found for found, _ in parts.at_once([
+            partial(clustering.matched_kmeans, vectors, label_id, n_classes, seed) for seed in range(kmeans_seeds)])])
         found = retrieval.measure(vectors, label_id, group)
         ks = (neighbors, *_VOTERS)
         votes = _vote(*nearby.sides(vectors, reference, "cosine"), label_id, reference_label_id, ks)
@@ -187,7 +187,7 @@ def _vote(queries: np.ndarray, known: np.ndarray, label_id: np.ndarray, known_la
         for k in ks:
             correct[k][chunk] = nearby.vote(voters[:, :k], n_classes)[0] == label_id[chunk]
 
-    for _ in parts.at_once([lambda chunk=chunk: work(chunk) for chunk in parts.of_rows(len(queries), len(known))]):
+    for _ in parts.at_once([partial(work, chunk) for chunk in parts.of_rows(len(queries), len(known))]):
         pass
     return correct
 

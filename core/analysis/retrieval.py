@@ -5,6 +5,7 @@ for it.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -128,7 +129,7 @@ def _search(queries: np.ndarray, known: np.ndarray, label_id: np.ndarray, group:
     # group, who are none of its gallery.
     _, cell = neighbors.cells(label_id, group)
     found, of_class, of_cell = (np.zeros((len(NAMES), size)) for size in (n, int(label_id.max()) + 1, n))
-    for rows, near, pulls in parts.at_once([lambda rows=rows: work(rows) for rows in parts.of_rows(n, n)]):
+    for rows, near, pulls in parts.at_once([partial(work, rows) for rows in parts.of_rows(n, n)]):
         for place, (of_found, of_missed) in enumerate(pulls):
             np.add.at(found[place], near.reshape(-1), of_found.reshape(-1))
             np.add.at(of_class[place], label_id[rows], of_missed)

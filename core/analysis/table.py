@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from core import files
 from core.errors import Damaged, InputError, NotFound
+from core.files import Json
 
 _TEXT = ("sample_id", "path", "label", "split", "group")
 _N_NAMED = 5  # samples that a refusal names
@@ -43,7 +44,7 @@ class EmbeddingTable:
     x: np.ndarray
     y: np.ndarray
     embedding: np.ndarray
-    metadata: dict
+    metadata: Json
 
     def __len__(self) -> int:
         return len(self.sample_id)
@@ -174,7 +175,7 @@ def _read(path: Path) -> tuple[EmbeddingTable, str]:
     return EmbeddingTable(**text, **numbers, embedding=embedding, metadata=metadata), expected
 
 
-def read_header(path: Path) -> tuple[dict, int]:
+def read_header(path: Path) -> tuple[Json, int]:
     """What a table says of itself, without reading its rows: metadata and the number of dimensions D.
 
     Raises:
@@ -186,7 +187,7 @@ def read_header(path: Path) -> tuple[dict, int]:
     return files.read(path, _read_header, "an embedding table")
 
 
-def _read_header(path: Path) -> tuple[dict, int]:
+def _read_header(path: Path) -> tuple[Json, int]:
     schema = pq.read_schema(path)
     _check_schema(schema)
     metadata = json.loads(schema.metadata[b"duet"])

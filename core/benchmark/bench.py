@@ -23,6 +23,7 @@ from core import config as configuration
 from core.benchmark import plain_pytorch, workloads
 from core.benchmark.workloads import Case, Subject
 from core.errors import InputError
+from core.files import Json
 from core.training.device import resolve_device
 from core.wording import failure
 
@@ -80,7 +81,7 @@ def ratios(speeds: dict[str, list[float]], kind: str) -> dict[str, dict]:
         By name: what is divided (`of`) by what (`to`), the `median` over rounds, `low`, `high` and the `goal`; only of what
         was timed.
     """
-    found = {}
+    found: dict[str, Json] = {}
     for name, (above, below) in _RATIOS.items():
         if above in speeds and below in speeds:
             each = [a / b for a, b in zip(speeds[above], speeds[below])]

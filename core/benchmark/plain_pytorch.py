@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,9 +23,9 @@ from torchvision import transforms
 from core import config as configuration
 from core.benchmark import workloads
 from core.benchmark.workloads import Case, Subject
-from core.config import is_drawn
 from core.data import decoding, sources
 from core.jobs import control
+from core.objectives import is_drawn
 from core.training import normalization
 from core.training.batches import BatchSampler, TripletSampler
 
@@ -42,11 +43,13 @@ def process(case: Case) -> Iterator[Subject]:
     environment = {name: value for name, value in os.environ.items() if name not in control.ENVIRONMENT}
     with subprocess.Popen([sys.executable, "-m", __name__, *arguments], cwd=control.PROJECT, env=environment, bufsize=0,
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        asked, answers = child.stdin, child.stdout
+        assert asked and answers, "both are pipes"
 
         def steps(n: int) -> None:
             try:
-                child.stdin.write(b"%d\n" % n)
-                answer = child.stdout.readline()
+                asked.write(b"%d\n" % n)
+                answer = answers.readline()
             except BrokenPipeError:
                 answer = b""
             if not answer:
@@ -69,9 +72,9 @@ def _pipeline(case: Case) -> Callable[[int], None]:
     optimizer = workloads.build_optimizer([*module.parameters(), *objective.parameters()], config, fused=None)
     sampler = (TripletSampler if is_drawn(config.objective) else BatchSampler)(
         case.rows, case.manifest.label_id, config.training.batch, config.seed)
-    order = (np.tile(rows, config.training.views) for rows in sampler)
-    loader = DataLoader(_Files(case), batch_sampler=order, num_workers=os.cpu_count(), pin_memory=device.type == "cuda")
-    batches = None
+    order = (np.tile(rows, config.training.views).tolist() for rows in sampler)
+    loader = DataLoader(_Files(case), batch_sampler=order, num_workers=os.cpu_count() or 1, pin_memory=device.type == "cuda")
+    batches: Any = None  # a loader's iterator while its processes live
 
     def steps(n: int) -> None:
         nonlocal batches
@@ -98,6 +101,7 @@ class _Files(Dataset):
 
     def __init__(self, case: Case) -> None:
         root = sources.open_source(case.config.dataset).root
+        assert root is not None, "of images that are files"
         self._paths = [root / name for name in case.manifest.sample_id.tolist()]
         self._target = np.searchsorted(np.unique(case.manifest.label_id[case.rows]), case.manifest.label_id)
         data, augmentation = case.data_config, case.config.training.augmentation

@@ -7,18 +7,22 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from core.config import BudgetConfig, ExperimentConfig, RunConfig, is_drawn
+from core.config import BudgetConfig, ExperimentConfig, RunConfig
 from core.data import pixels as pixel_store
 from core.data import sources
 from core.data.manifest import Manifest
 from core.experiments import planning
+from core.objectives import is_drawn
 from core.training import embed, encoder, normalization, objectives
+from core.training.device import placed
 from core.training.encoder import DataConfig
+from core.training.objectives import Objective
 from core.training.trainer import Trainer
 
 EMBED_BATCH = 256  # images per forward pass when embedding
@@ -44,7 +48,7 @@ class Case:
         """Rows that are trained on, shape (m,), int64."""
         return self.manifest.training_indices(self.config.images_per_class, self.config.seed)
 
-    def model(self) -> tuple[nn.Module, nn.Module]:
+    def model(self) -> tuple[nn.Module, Objective]:
         """A fresh encoder and objective, with the run's first weights."""
         module, data_config = encoder.build(self.config.encoder, self.config.seed)
         width = encoder.feature_width(module, data_config)
@@ -102,7 +106,7 @@ def training(case: Case) -> Subject:
 def training_bound(case: Case) -> Subject:
     """The same step on one batch that is there already: no images to fetch, nothing read back, no record kept."""
     config, device = case.config, case.device
-    module, objective = (part.to(device, memory_format=torch.channels_last).train() for part in case.model())
+    module, objective = (placed(part, device).train() for part in case.model())
     normalization.train(module, config.norm)
     parameters = [*module.parameters(), *objective.parameters()]
     optimizer = build_optimizer(parameters, config, fused=True)
@@ -133,7 +137,7 @@ def embedding(case: Case) -> Subject:
 
 def embedding_bound(case: Case) -> Subject:
     """The same forward pass of one batch that is there already."""
-    module = case.model()[0].to(case.device, memory_format=torch.channels_last).eval()
+    module = placed(case.model()[0], case.device).eval()
     images = _synthetic(EMBED_BATCH, case)
 
     def steps(n: int) -> None:
@@ -147,7 +151,7 @@ def embedding_bound(case: Case) -> Subject:
 def build_optimizer(parameters: list[nn.Parameter], config: RunConfig, fused: bool | None) -> torch.optim.Optimizer:
     """The optimizer a run names, written plainly: what the trainer adds to it is among what is timed."""
     training = config.training
-    shared = {"lr": training.lr, "weight_decay": training.weight_decay, "fused": fused}
+    shared: dict[str, Any] = {"lr": training.lr, "weight_decay": training.weight_decay, "fused": fused}
     match training.optimizer:
         case "adamw":
             return torch.optim.AdamW(parameters, **shared)

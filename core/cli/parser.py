@@ -20,11 +20,11 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Reads a command line; `command` of what is returned runs it. None reads that of this process."""
-    roots = argparse.ArgumentParser(add_help=False)
+    roots = _Parser(add_help=False)
     roots.add_argument("--data", type=Path, default=argparse.SUPPRESS, help="root of datasets (default: DUET_DATA, or data)")
     roots.add_argument("--checkpoints", type=Path, default=argparse.SUPPRESS,
                        help="root of experiments (default: DUET_CHECKPOINTS, or checkpoints)")
-    shared = {name: argparse.ArgumentParser(add_help=False) for name in ("device", "queue", "json")}
+    shared = {name: _Parser(add_help=False) for name in ("device", "queue", "json")}
     shared["device"].add_argument("--device", default="auto", help="auto, cpu, cuda, or the number of a CUDA device")
     shared["queue"].add_argument("--no-queue", action="store_false", dest="queue", default=argparse.SUPPRESS,
                                  help="share the device with experiments that asked before instead of waiting for them")

@@ -22,7 +22,7 @@ def plan(config: ExperimentConfig, options: argparse.Namespace) -> planning.Plan
         SystemExit: if the download failed, which has said why.
     """
     if planning.needs_download(config.dataset):
-        root = str(Path(config.dataset.root).resolve())
+        root = str(Path(config.dataset.root or "").resolve())
         failed = subprocess.run([sys.executable, "-m", "core.jobs.fetch", root], cwd=PROJECT).returncode
         if failed:
             raise SystemExit(failed)  # it has said why

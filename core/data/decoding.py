@@ -112,7 +112,8 @@ def _decoded_bytes(image: Image.Image, n_content: int) -> int:
     """Memory that an image takes while it is decoded, roughly; the file's own bytes are part of it."""
     width, height = image.size
     channels = 4 if len(image.getbands()) > 1 or image.mode in ("I", "F") else 2
-    copies = {"JPEG2000": 20, "AVIF": 12, "WEBP": 8}.get(image.format, channels)  # bytes a pixel, of the decoder's own too
+    of_decoder = {"JPEG2000": 20, "AVIF": 12, "WEBP": 8}  # bytes a pixel, of the decoder's own too
+    copies = of_decoder.get(image.format or "", channels)
     is_plain = image.mode in ("RGB", "L") and "transparency" not in image.info
     return n_content + width * height * (copies if is_plain else copies + 4)
 

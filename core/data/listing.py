@@ -63,7 +63,8 @@ def list_files(root: Path) -> Listing:
     Raises:
         OSError: if the folder itself cannot be listed.
     """
-    images, left_out = [], []
+    images: list[str] = []
+    left_out: list[Unreadable] = []
     others: Counter[str] = Counter()
     folders: list[str] = []
     for path, entry in _walk(root, left_out, folders):
@@ -105,6 +106,7 @@ def state(root: Path) -> str:
     digest = hashlib.sha256()
     trouble: list[Unreadable] = []
     for path, entry in sorted(_walk(root, trouble, [], hidden=False), key=lambda item: item[0]):
+        assert entry, "hidden ones alone have none, and are not asked for"
         digest.update(f"{path}\0{stamp(entry.path)}\n".encode(errors="surrogateescape"))
     digest.update(repr(trouble).encode(errors="backslashreplace"))
     return digest.hexdigest()
@@ -131,14 +133,15 @@ def shown(path: str) -> str:
 
 
 def _walk(root: Path, trouble: list[Unreadable], folders: list[str],
-          hidden: bool = True) -> Iterator[tuple[str, os.DirEntry | None]]:
+          hidden: bool = True) -> Iterator[tuple[str, os.DirEntry[str] | None]]:
     """Every file below a folder by its relative path; without its entry where it is hidden.
 
     Links to folders come last, so that what lies below the root itself keeps its own path.
     """
     above = {_key(folder) for folder in root.resolve().parents}
     seen: dict[tuple[int, int], str] = {_key(root): ""}
-    pending, links = [(os.fspath(root), "", False)], []
+    pending = [(os.fspath(root), "", False)]
+    links: list[tuple[str, str, bool]] = []
     while pending or links:
         if not pending:
             links.sort(key=lambda item: item[1])
@@ -209,7 +212,7 @@ def _lacking() -> dict[str, str]:
     return {ending: kind for kind, name in _OPTIONAL.items() if not features.check(name) for ending in ENDINGS[kind]}
 
 
-def _sniffed(entry: os.DirEntry) -> str:
+def _sniffed(entry: os.DirEntry[str]) -> str:
     """What kind of image a file begins like; '' for none."""
     try:
         if not stat.S_ISREG(entry.stat().st_mode):

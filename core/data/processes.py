@@ -11,11 +11,11 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
@@ -26,7 +26,7 @@ _PROJECT = Path(__file__).resolve().parents[2]
 
 
 def in_parallel(work: Callable[[Chunk], Result], chunks: list[Chunk], in_processes: bool,
-                lost: Callable[[object], object] | None = None) -> Iterator[Result]:
+                lost: Callable[[object], object] | None = None) -> Generator[Result]:
     """What `work` makes of each chunk, in order, on every core. When whoever asks has had enough, chunks that were begun are
     finished, the others left.
 
@@ -49,7 +49,7 @@ def in_parallel(work: Callable[[Chunk], Result], chunks: list[Chunk], in_process
         if in_processes:
             idle: queue.SimpleQueue[_Helper] = queue.SimpleQueue()
             helpers: list[_Helper] = []
-            stack.callback(lambda: [helper.close() for helper in helpers])
+            stack.callback(lambda: _close(helpers))
 
             def started() -> _Helper:
                 helpers.append(_Helper())
@@ -58,7 +58,7 @@ def in_parallel(work: Callable[[Chunk], Result], chunks: list[Chunk], in_process
             for _ in range(n):
                 idle.put(started())
 
-            def once(chunk: Chunk) -> Result:
+            def once(chunk: Any) -> Any:
                 helper = idle.get()
                 try:
                     return helper.call(work, chunk)
@@ -69,19 +69,21 @@ def in_parallel(work: Callable[[Chunk], Result], chunks: list[Chunk], in_process
                 finally:
                     idle.put(helper)
 
-            def alone(part: object) -> list:
+            def alone(part: Any) -> Any:
                 try:
                     return once([part])
                 except ChildProcessError:
-                    return [lost(part)]
+                    return [lost(part)] if lost else []
 
-            def call(chunk: Chunk) -> Result:
+            def in_helpers(chunk: Any) -> Any:
                 try:
                     return once(chunk)
                 except ChildProcessError:
                     if lost is None:
                         raise
                     return [result for part in chunk for result in alone(part)]
+
+            call = in_helpers
 
         pool = ThreadPoolExecutor(n)
         stack.callback(pool.shutdown, cancel_futures=True)
@@ -96,12 +98,14 @@ class _Helper:
         self._process = subprocess.Popen([sys.executable, "-m", "core.data.processes"], stdin=subprocess.PIPE,
                                          stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path},
                                          start_new_session=True)  # Ctrl-C is this process's to hear
+        assert self._process.stdin and self._process.stdout, "both are pipes"
+        self._asked, self._answers = self._process.stdin, self._process.stdout
 
-    def call(self, work: Callable[[Chunk], Result], chunk: Chunk) -> Result:
+    def call(self, work: Callable[[Any], Any], chunk: Any) -> Any:
         try:
-            pickle.dump((work, chunk), self._process.stdin)
-            self._process.stdin.flush()
-            is_done, result = pickle.load(self._process.stdout)
+            pickle.dump((work, chunk), self._asked)
+            self._asked.flush()
+            is_done, result = pickle.load(self._answers)
         except (EOFError, BrokenPipeError, pickle.UnpicklingError):
             self._process.kill()  # if it is not dead but talks nonsense
             raise ChildProcessError(f"a process that helped to read images must not end, it ended with code "
@@ -112,9 +116,14 @@ class _Helper:
 
     def close(self) -> None:
         with suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._process.stdout.close()
+            self._asked.close()
+        self._answers.close()
         self._process.wait()
+
+
+def _close(helpers: list[_Helper]) -> None:
+    for helper in helpers:
+        helper.close()
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ Imports little, not even NumPy, so that a process that helps is there in 50 ms.
 
 import hashlib
 import os
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from PIL import Image
 
@@ -19,7 +19,12 @@ from core.preprocessing import AnyGeometry
 
 LOOK_SIDE = 16
 
-Reader = Callable[[str, str | None], Image.Image]
+
+class Reader(Protocol):
+    """Reads a sample: its id, the digest that its bytes must have, and its dataset's levels -> an RGB image, upright."""
+
+    def __call__(self, sample_id: str, digest: str | None = None, levels: Levels | None = None) -> Image.Image: ...
+
 
 
 def looks(root: Path, levels: Levels | None, paths: list[str]) -> list[tuple[str, bytes, str, str, str]]:

@@ -154,7 +154,7 @@ def _read(items: list[tuple], work: Callable[[list[str]], list[tuple]], kept: sq
     chunks = _chunks(items)
     written = time.monotonic()
     results = processes.in_parallel(work, [[item[0] for item in chunk] for chunk in chunks],
-                                    in_processes=len(items) >= processes.MANY, lost=lost and (lambda _: lost))
+                                    in_processes=len(items) >= processes.MANY, lost=(lambda _: lost) if lost else None)
     try:
         for chunk, found in zip(chunks, results):
             kept.executemany(sql, [(*item, *values) for item, values in zip(chunk, found)])

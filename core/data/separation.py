@@ -85,10 +85,9 @@ def suggestion(manifest: Manifest) -> Suggestion | None:
     """
     paths = manifest.sample_id.tolist()
     for pattern in _NAMES:
-        matches = [re.search(pattern, path) for path in paths]
-        if not paths or None in matches:
+        groups = [match[1] for path in paths if (match := re.search(pattern, path))]
+        if not paths or len(groups) < len(paths):
             continue
-        groups = [match[1] for match in matches]
         of_class: dict[str, set[str]] = defaultdict(set)
         for label, group in zip(manifest.label.tolist(), groups):
             of_class[label].add(group)

@@ -43,8 +43,11 @@ class Source(Protocol):
             ValueError if its bytes are not those of the digest. Of files, one that another process can be handed.
     """
 
-    root: Path | None
-    image: reading.Reader
+    @property
+    def root(self) -> Path | None: ...
+
+    @property
+    def image(self) -> reading.Reader: ...
 
     def scan(self, progress: Progress | None = None, cache: Path | None = None, reread: bool = False) -> Manifest:
         """All samples, without a split. `progress(done, total)` is called as files are read; what was read is kept in the
@@ -66,37 +69,35 @@ def open_source(config: DatasetConfig, levels: Levels | None = None) -> Source:
     """
     if config.source == "digits":
         return Digits()
-    source = _files(config)
-    source.image = partial(source.image, levels=levels)
-    return source
+    return _files(config, levels)
 
 
-def _files(config: DatasetConfig) -> "Files":
+def _files(config: DatasetConfig, levels: Levels | None) -> "Files":
+    assert config.root is not None and config.source != "digits", "the config asks for a root where there are files"
     root = Path(config.root)
     match config.source:
         case "folder":
             if not root.is_dir():
                 raise NotFound(f"dataset.root must be a folder of class folders, found none at {root}")
-            return Files(root, lambda: folders.read(root, config.classes), config, lambda: listing.state(root))
+            return Files(root, lambda: folders.read(root, config.classes), config, levels, lambda: listing.state(root))
         case "table":
             if not root.is_file():
                 inside = next((name for name in _TABLES if (root / name).is_file()), "")
                 raise NotFound(f"dataset.root must be a CSV or Parquet file, found none at {root}"
-                                        + (f"; {root / inside} is one" if inside else ""))
-            return Files(root.parent, lambda: table_contents(root, config), config)
+                               + (f"; {root / inside} is one" if inside else ""))
+            return Files(root.parent, lambda: table_contents(root, config), config, levels)
         case "oxford_pet":
             if not has_pets(root):
                 raise NotFound(
                     f"dataset.root must hold the folders images and annotations of Oxford-IIIT Pet, found none at {root}; "
                     f"download images.tar.gz and annotations.tar.gz (800 MB) from {PETS_ADDRESS} and unpack both into "
                     f"{root}, or add --set dataset.download=true")
-            return Files(root, lambda: Contents(pet_entries(root)), config)
+            return Files(root, lambda: Contents(pet_entries(root)), config, levels)
         case "defungi":
             if not root.is_dir():
                 raise NotFound(f"dataset.root must hold DeFungi's class folders H1, H2, H3, H5 and H6, found none at "
-                                        f"{root}; download defungi.zip from {DEFUNGI_ADDRESS} and unpack it into {root}")
-            return Files(root, lambda: folders.read(root, "top"), config,
-                         lambda: listing.state(root), DEFUNGI_GROUP)
+                               f"{root}; download defungi.zip from {DEFUNGI_ADDRESS} and unpack it into {root}")
+            return Files(root, lambda: folders.read(root, "top"), config, levels, lambda: listing.state(root), DEFUNGI_GROUP)
 
 
 def has_pets(root: Path) -> bool:
@@ -107,7 +108,7 @@ def has_pets(root: Path) -> bool:
 class Digits:
     """scikit-learn's 1,797 handwritten digits, 8 × 8 grey levels, 10 classes (Alpaydin & Kaynak, 1998, UCI)."""
 
-    root = None
+    root: Path | None = None
 
     def state(self) -> str:
         return ""
@@ -143,19 +144,21 @@ class Files:
         root: folder the paths start from.
         contents: lists the files.
         config: names the dataset; its `group_by`, `min_per_class` and `max_per_class` apply.
+        levels: the range of files of more than 8 bits; None before a scan.
         state: a hash of what a look from outside tells of all files below the root; None for those that are listed.
         group_by: regular expression for the groups, where the config gives none.
     """
 
     def __init__(self, root: Path, contents: Callable[[], Contents], config: DatasetConfig,
-                 state: Callable[[], str] | None = None, group_by: str | None = None) -> None:
+                 levels: Levels | None = None, state: Callable[[], str] | None = None, group_by: str | None = None) -> None:
         self.root = root
-        self.image = partial(reading.image, root)
+        self.image = partial(reading.image, root, levels=levels)
         self._contents = contents
         self._is_table = config.source == "table"
         self._setting = config.levels
         self._state = state
-        self._group_by = re.compile(config.group_by or group_by) if config.group_by or group_by else None
+        group_by = config.group_by or group_by
+        self._group_by = re.compile(group_by) if group_by else None
         self._min_per_class, self._max_per_class = config.min_per_class, config.max_per_class
 
     def state(self) -> str:
@@ -195,7 +198,7 @@ class Files:
                              f"found {', '.join(labels) or 'none readable'} in {self.root}")
         readable, small = _large_enough(readable, self._min_per_class)
         if self._group_by:
-            readable = [Entry(entry.path, entry.label, self._group(entry.path), entry.official) for entry in readable]
+            readable = [replace(entry, group=_group(self._group_by, entry.path)) for entry in readable]
         if self._max_per_class:
             readable = _at_most(readable, self._max_per_class)
         kept = {entry.path: seen[entry.path] for entry in readable}
@@ -205,12 +208,12 @@ class Files:
         return replace(manifest, remarks=remarks, levels=ranges, other_files=contents.other_files,
                        without_images=contents.without_images, small_classes=small)
 
-    def _group(self, path: str) -> str:
-        match = self._group_by.search(path)
-        if match is None or match.group(1) is None:
-            raise InputError(f"dataset.group_by must match every path, got no match of "
-                             f"{self._group_by.pattern!r} in {path!r}")
-        return match.group(1)
+
+def _group(group_by: re.Pattern[str], path: str) -> str:
+    match = group_by.search(path)
+    if match is None or match[1] is None:
+        raise InputError(f"dataset.group_by must match every path, got no match of {group_by.pattern!r} in {path!r}")
+    return match[1]
 
 
 def table_contents(path: Path, config: DatasetConfig) -> Contents:
@@ -221,7 +224,8 @@ def table_contents(path: Path, config: DatasetConfig) -> Contents:
     Raises:
         InputError: if it is no such table, as `columns.interpret`.
     """
-    listed = columns.interpret(tables.read(path), config.columns, config.ignore_columns)
+    chosen = {str(role): name for role, name in config.columns.items()}
+    listed = columns.interpret(tables.read(path), chosen, config.ignore_columns)
     entries = [Entry(PurePosixPath(row.path).as_posix(), row.label, row.group or PurePosixPath(row.path).as_posix(), row.split)
                for row in listed.rows]
     return Contents(entries, listed.remarks)

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from core.config import BatchConfig, ExperimentConfig, SplitConfig, is_drawn
+from core.config import BatchConfig, ExperimentConfig, SplitConfig
 from core.data import held_out
 from core.data.duplicates import joined
 from core.data.manifest import LEFT_OUT, OPEN, SPLITS, Manifest
 from core.errors import InputError
+from core.objectives import is_drawn
 
 LEAST_SCORED = 5  # fewer points cannot be laid out in 2D
 WITHIN_GROUPS = ("holds one group of each class, so that its images are found by others of their own group: epochs would be "
@@ -280,7 +281,7 @@ def _deal(blocks: list[str], members: dict[str, list[int]], share: dict[str, flo
     order.sort(key=lambda block: -len(members[block]))
     dealt: dict[str, str] = {}
     for block in order:
-        name = max(lacking, key=lacking.get)
+        name = max(lacking, key=lacking.__getitem__)
         dealt[block] = name
         lacking[name] -= len(members[block])
     for name in share:

@@ -21,22 +21,22 @@ from core import files, json_lines, scored_by
 from core.config import ExperimentConfig, RunConfig, SplitConfig
 from core.errors import AlreadyExists, ConfigError, Damaged, NotFound
 from core.experiments import filenames, provenance
-from core.files import read_json, write_json
+from core.files import Json, read_json, write_json
 
 if TYPE_CHECKING:  # pyarrow, 80 MB, is loaded where a manifest is: a worker that waits its turn needs none
     from core.data.manifest import Manifest
 
 __all__ = ["Damaged", "read_json", "write_json"]  # what others know as this module's
 
-State = Literal["queued", "running", "completed", "failed", "stopped"]
+State = Literal["queued", "running", "completed", "failed", "stopped", "lost", "damaged"]  # the last two are never written
 Config = TypeVar("Config", ExperimentConfig, RunConfig)
 FORMAT = 1  # of an experiment's folder; files without one are older
 DELETE = "delete the experiment, or put the file back"
 RESUME = "resume the run to make it anew, or delete the experiment"
 _BALLAST = 256 * 1024  # bytes: room for some forty tracebacks and states
 _SETTLED = 2_000_000_000  # ns after which a change of a folder's names has a time of its own
-_RECORD = {"epoch": int}
-_ALARM = {"kind": str, "step": int, "message": str}
+_RECORD: json_lines.Keys = {"epoch": int}
+_ALARM: json_lines.Keys = {"kind": str, "step": int, "message": str}
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ def delete(folder: Path) -> None:
         shutil.rmtree(hidden, ignore_errors=True)
 
 
-def experiment(folder: Path) -> dict:
+def experiment(folder: Path) -> Json:
     """An experiment's `experiment.json`: 'config', 'classes', 'fingerprint', 'versions' and more.
 
     Raises:
@@ -258,7 +258,7 @@ def check_run(run: Path, config: RunConfig) -> None:
         read_run(run)
 
 
-def _described(path: Path, keys: tuple[str, ...], remedy: str) -> dict:
+def _described(path: Path, keys: tuple[str, ...], remedy: str) -> Json:
     """A file that says how something was made, if this version can read it."""
     values = files.read_or_damaged(path, read_json, remedy)
     form = values.get("format", FORMAT)
@@ -272,7 +272,7 @@ def _described(path: Path, keys: tuple[str, ...], remedy: str) -> dict:
     return values
 
 
-def _config(path: Path, values: dict, parse: Callable[[object], Config], remedy: str) -> Config:
+def _config(path: Path, values: Json, parse: Callable[[object], Config], remedy: str) -> Config:
     try:
         return parse(values["config"])
     except (ConfigError, TypeError, AttributeError, RecursionError) as error:
@@ -284,7 +284,7 @@ def _config(path: Path, values: dict, parse: Callable[[object], Config], remedy:
         raise Damaged(path, f"must hold a config, got: {error}", remedy) from None
 
 
-def read_verdict(folder: Path) -> dict:
+def read_verdict(folder: Path) -> Json:
     """What an experiment's last run wrote down in `verdict.json`.
 
     Raises:
@@ -366,22 +366,22 @@ def release(folder: Path) -> None:
     files.sweep(folder)
 
 
-def append_record(run: Path, record: dict) -> None:
+def append_record(run: Path, record: Json) -> None:
     """Adds a line to a run's `records.jsonl` and flushes it."""
     json_lines.append(run / filenames.RECORDS, record)
 
 
-def append_alarm(run: Path, alarm: dict) -> None:
+def append_alarm(run: Path, alarm: Json) -> None:
     """Adds a line to a run's `alarms.jsonl`: its kind, its step and a sentence."""
     json_lines.append(run / filenames.ALARMS, alarm)
 
 
-def read_records(run: Path) -> list[dict]:
+def read_records(run: Path) -> list[Json]:
     """The good lines of a run's `records.jsonl`."""
     return json_lines.read(run / filenames.RECORDS, _RECORD).good
 
 
-def read_alarms(run: Path) -> list[dict]:
+def read_alarms(run: Path) -> list[Json]:
     """The good lines of a run's `alarms.jsonl`."""
     return json_lines.read(run / filenames.ALARMS, _ALARM).good
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from core import json_lines
 from core.experiments import filenames
 
-_KEYS = {"run": str, "why": str, "when": (int, float)}
+_KEYS: json_lines.Keys = {"run": str, "why": str, "when": (int, float)}
 END_OF_RUN = "end of the run"
 AGAIN = "end of the run once more: it was interrupted, or its results were gone"
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from core import config as configuration
 from core import weights_file
-from core.config import DatasetConfig, ExperimentConfig, is_drawn
+from core.config import DatasetConfig, ExperimentConfig
 from core.data import sources, split
 from core.data.manifest import Manifest
 from core.errors import InputError
 from core.experiments import board
+from core.objectives import is_drawn
 
 CURVE = (1, 2, 5, 15, 50)  # images per class of a low-data curve, before all of them
 
@@ -95,4 +96,4 @@ def scan(config: DatasetConfig, data: Path | None = None, progress: Callable[[in
 
 def needs_download(config: DatasetConfig) -> bool:
     """Whether a dataset that may be fetched is not there yet."""
-    return config.download and not sources.has_pets(Path(config.root))
+    return config.download and config.root is not None and not sources.has_pets(Path(config.root))

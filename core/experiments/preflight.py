@@ -17,7 +17,7 @@ from core.experiments.planning import Plan
 class SmallerBatch:
     """What runs of few images per class take where the plan's batch does not fit: the same for every objective."""
 
-    images_per_class: int
+    images_per_class: int | str
     classes: int
     samples: int
     steps: int

@@ -4,12 +4,14 @@ Reads and writes `trials.json` in the run's folder; trains nothing.
 """
 
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from pathlib import Path
 
 from core import files, scored_by
 from core.config import RunConfig, arm_label
 from core.errors import Damaged
 from core.experiments import directory, filenames
+from core.files import Json
 
 SELECTED_ON = "validation MAP@R"
 
@@ -86,15 +88,15 @@ def best(trials: list[Trial]) -> float:
     Raises:
         FloatingPointError: if every trial diverged.
     """
-    finite = [trial for trial in trials if trial.validation_map_at_r is not None]
+    finite = [(trial.validation_map_at_r, trial) for trial in trials if trial.validation_map_at_r is not None]
     if not finite:
         tried = ", ".join(f"{trial.lr:g}" for trial in trials)
         raise FloatingPointError(f"a learning rate must keep the loss a number, got none of tuning.learning_rates: {tried}; "
                                  "try lower ones")
-    return max(finite, key=lambda trial: trial.validation_map_at_r).lr
+    return max(finite, key=itemgetter(0))[1].lr
 
 
-def summary(run: Path, n_trials: int) -> dict | None:
+def summary(run: Path, n_trials: int) -> Json | None:
     """What a tuned run's evaluation and table hold: the learning rate taken, the trials, and on what it was chosen.
 
     Returns:

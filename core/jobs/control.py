@@ -84,7 +84,7 @@ def start(folder: Path, data: Path, device: str = "auto", queue: bool = True) ->
         directory.write_json(folder / filenames.WORKER, {**process, "device": device})
 
 
-def start_module(module: str, arguments: list[str], log: BinaryIO) -> dict[str, int | float | str]:
+def start_module(module: str, arguments: list[str], log: BinaryIO) -> identity.Identity:
     """Starts `python -m module` as a process that outlives this one; returns what `identity.of` says of it."""
     process = subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=log,
                                stderr=log, start_new_session=True, env={**os.environ, **ENVIRONMENT})

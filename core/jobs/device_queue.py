@@ -163,7 +163,8 @@ def _parse(path: Path) -> Ticket:
     try:
         known = {field.name: values[field.name] for field in fields(Ticket) if field.name in values}
         ticket = Ticket(**{**known, "devices": tuple(known["devices"])})
-        kinds = {"number": int, "experiment": str, "pid": int, "pid_created": (int, float), "pid_started": str}
+        kinds: dict[str, type | tuple[type, ...]] = {"number": int, "experiment": str, "pid": int, "pid_created": (int, float),
+                                                     "pid_started": str}
         if not all(isinstance(getattr(ticket, name), kind) for name, kind in kinds.items()):
             raise TypeError("a field of another type")
     except (KeyError, TypeError) as error:

@@ -6,7 +6,7 @@ Knows the run's folder; knows nothing of queues, processes or other runs.
 import copy
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import chain
@@ -56,7 +56,7 @@ class Workplace:
     ranks: Ranks = field(default_factory=Ranks)
 
 
-def execute(run: Path, config: RunConfig, place: Workplace, should_stop: Callable[[], bool], say: Say) -> Iterator[None]:
+def execute(run: Path, config: RunConfig, place: Workplace, should_stop: Callable[[], bool], say: Say) -> Generator[None]:
     """Works on a run, from its last checkpoint if there is one; yields after each trial and each epoch, epoch 0 too.
 
     Args:
@@ -155,7 +155,7 @@ def _asking(should_stop: Callable[[], bool]) -> Callable[..., None]:
 
 
 def _try_learning_rates(run: Path, config: RunConfig, place: Workplace, should_stop: Callable[[], bool],
-                        say: Say) -> Iterator[None]:
+                        say: Say) -> Generator[None]:
     """Trains briefly with each learning rate that has not been tried yet, from the run's own beginning; yields after each.
 
     A trial that was interrupted begins anew: it keeps no checkpoint, and leaves nothing but its line in `trials.json`. Trials
@@ -168,7 +168,7 @@ def _try_learning_rates(run: Path, config: RunConfig, place: Workplace, should_s
         log.warning("%s: learning rates are tried again, as they were %s", run.name, scored_by.EARLIER)
         trials.discard(run)
     n_done = len(trials.read(run))
-    remaining = config.tuning.learning_rates[n_done:]
+    remaining = config.learning_rates[n_done:]
     place.ranks.agree(remaining)
     for number, lr in enumerate(remaining, start=n_done + 1):
         say(f"trying learning rate {lr:g}, {number} of {config.n_trials}")
@@ -190,7 +190,7 @@ def _try_learning_rates(run: Path, config: RunConfig, place: Workplace, should_s
 
 
 def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, should_stop: Callable[[], bool],
-           say: Say) -> Iterator[None]:
+           say: Say) -> Generator[None]:
     manifest = place.manifest
     validation = manifest.indices("validation")
     own = _validation_groups(manifest, config)

@@ -156,8 +156,14 @@ def _ask(url: str, start: int, folder: Path, timeout: float) -> HTTPResponse | N
             error.close()
             return None
         except TimeoutError as error:
-            answer.add_done_callback(lambda late: late.exception() or late.result().close())
+            answer.add_done_callback(_close)
             raise TimeoutError(f"no answer within {timeout:g} s") from error
+
+
+def _close(late: Future[HTTPResponse]) -> None:
+    """Hangs up on an answer that nobody waits for any more."""
+    if not late.exception():
+        late.result().close()
 
 
 def _receive(response: HTTPResponse, url: str, part: Path, progress: Callable[[int, int], None] | None) -> None:

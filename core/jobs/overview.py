@@ -125,8 +125,8 @@ def _of_run(run: Path, config: RunConfig, status: directory.RunStatus) -> list[s
     if status.state == "completed":
         damage += [f"{run.name}/{name} {what}; {directory.RESUME}" for name in _RESULTS
                    if (what := _cut(run / name)) and not (name == filenames.BEST and run.name.startswith("untrained-"))]
-    if error := trials.damage(run):
-        damage.append(f"{run.name}/{error.path.name} {error.what}; {error.remedy}")
+    if damaged := trials.damage(run):
+        damage.append(f"{run.name}/{damaged.path.name} {damaged.what}; {damaged.remedy}")
     damage += [f"{run.name}/{name} must hold a JSON object in each line, got {count} that cannot be used; the others are used"
                for name, count in directory.bad_lines(run).items()]
     return damage

@@ -80,7 +80,9 @@ def move(folder: Path, root: Path, progress: Callable[[int, int], None] | None =
     with control.at_rest(folder):
         pass  # said before the files are compared, which takes long
     dataset = config.dataset.model_copy(update={"root": str(root)})
-    _compare(folder, sources.open_source(dataset).root, root, progress)
+    base = sources.open_source(dataset).root
+    assert base is not None, "a dataset of files has a folder"
+    _compare(folder, base, root, progress)
     with control.at_rest(folder):  # a worker that began meanwhile has read the old place
         for run in config.runs():
             with suppress(Damaged):  # a run that resumes lays a damaged `run.json` out anew, as the experiment says
@@ -91,7 +93,8 @@ def move(folder: Path, root: Path, progress: Callable[[int, int], None] | None =
 
 def _compare(folder: Path, base: Path, root: Path, progress: Callable[[int, int], None] | None) -> None:
     manifest = directory.read_manifest(folder)
-    absent, changed = [], []
+    absent: list[str] = []
+    changed: list[str] = []
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         digests = pool.map(partial(_digest, base), manifest.sample_id.tolist())
         for done, (sample_id, was, now) in enumerate(zip(manifest.sample_id.tolist(), manifest.digest.tolist(), digests), 1):

@@ -11,9 +11,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -186,7 +187,7 @@ def _follow(folder: Path, data: Path, device: str, ranks: Ranks) -> None:
 
 def _train_in_step(folder: Path, group: list[RunConfig], place: Workplace) -> None:
     """Works on runs of one images-per-class and seed, an epoch of each in turn, until all have ended."""
-    working: dict[Path, Iterator[None]] = {}
+    working: dict[Path, Generator[None]] = {}
 
     def should_stop(run: Path) -> bool:
         """Asked by the run at work; the others, which are at rest, are stopped on the way. One that has scored epoch 0 alone
@@ -200,8 +201,8 @@ def _train_in_step(folder: Path, group: list[RunConfig], place: Workplace) -> No
         run = folder / config.name
         if control.last_state(run) in control.UNFINISHED:
             its_place = replace(place, manifest=directory.read_manifest(folder, config.split))
-            working[run] = execute(run, config, its_place, should_stop=lambda run=run: should_stop(run),
-                                   say=lambda phase, run=run: _say(run, "running", phase))
+            working[run] = execute(run, config, its_place, should_stop=partial(should_stop, run),
+                                   say=partial(_say, run, "running"))
     while working:
         for run in list(working):
             if run in working:
@@ -248,12 +249,12 @@ def _write_verdict(folder: Path) -> None:
         log.warning("no report: %s", error)
 
 
-def _say(run: Path, state: str, phase: str = "") -> None:
+def _say(run: Path, state: directory.State, phase: str = "") -> None:
     log.info("%s %s %s", run.name, state, phase)
     directory.write_status(run, RunStatus(state, phase=phase, **identity.of(os.getpid())))
 
 
-def _end(run: Path, state: str) -> None:
+def _end(run: Path, state: directory.State) -> None:
     _say(run, state)
     (run / filenames.STOP).unlink(missing_ok=True)
 

@@ -12,6 +12,7 @@ import numpy as np
 from core.analysis import clustering, comparison
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
+from core.files import Json
 from core.quantities import percent
 from core.report import figures, page, palette
 from core.report.page import markup, markup_lines
@@ -145,7 +146,7 @@ def _fairness(report: Report) -> str:
 
 
 def _metrics(report: Report) -> str:
-    floor = next((row["metrics"] for row in report.rows if row["objective"] == "untrained"), {})
+    floor: dict[str, Json] = next((row["metrics"] for row in report.rows if row["objective"] == "untrained"), {})
     first = report.comparison["differences"][0]
     seeds, drawn = ("one seed", "images alone") if first["n_seeds"] == 1 else (
         f"mean over {first['n_seeds']} seeds", "seeds and images")
@@ -158,7 +159,7 @@ def _metrics(report: Report) -> str:
             f"<details><summary>What each metric says</summary><ul>{meanings}</ul></details>")
 
 
-def _differences(told: dict, names: tuple[str, str], floor: dict[str, dict]) -> str:
+def _differences(told: dict, names: tuple[str, str], floor: dict[str, Json]) -> str:
     """A pair's metrics as a table, with the untrained encoder's where they are given."""
     rows = []
     for item in told["differences"]:
@@ -184,7 +185,7 @@ def _confusion(report: Report) -> str:
     height = max(400, 14 * len(classes) + 90)
     drawn = tuple(figures.confusion(matrix, classes, height=height) for matrix in matrices)
     return (f"<h2>K-means clusters against classes, percent of the class</h2>{page.pair(_names(report), drawn)}"
-            f"<h3>Difference, B − A</h3>{page.figure(figures.difference(*matrices, classes, height=height))}")
+            f"<h3>Difference, B − A</h3>{page.figure(figures.difference(matrices[0], matrices[1], classes, height=height))}")
 
 
 def _examples(report: Report) -> str:

@@ -219,7 +219,7 @@ def difference(counts_a: np.ndarray, counts_b: np.ndarray, classes: tuple[str, .
 def _present(matrices: tuple[np.ndarray, ...],
              classes: tuple[str, ...]) -> tuple[list[np.ndarray], tuple[str, ...], np.ndarray]:
     """The classes that some sample or cluster has: their part of each matrix, their names, and their places among all."""
-    total = sum(matrices)
+    total = np.sum(matrices, axis=0)
     kept = np.flatnonzero(total.sum(axis=0) + total.sum(axis=1))
     return [counts[np.ix_(kept, kept)] for counts in matrices], tuple(classes[place] for place in kept), kept
 

@@ -41,8 +41,8 @@ def write(folder: Path, output: Path, pair: tuple[str, str, int | str] | None = 
     told = _told(folder, found, pair)
     count = told["images_per_class"]
     runs = dict(zip("ab", pairs.common_seeds(folder, told["label_a"], told["label_b"], count)))
-    spaces = tuple(tables.shared_rows([tables.read(runs[side][0] / filenames.EMBEDDINGS).of_split("test") for side in "ab"]))
-    layouts = (spaces[0].layout, projection.align(spaces[1].layout, spaces[0].layout).astype(np.float32))
+    a, b = tables.shared_rows([tables.read(runs[side][0] / filenames.EMBEDDINGS).of_split("test") for side in "ab"])
+    layouts = (a.layout, projection.align(b.layout, a.layout).astype(np.float32))
     won, lost = _examples(config, told, runs)
     experiment.write(experiment.Report(
         name=folder.name, title_a=told["a"], title_b=told["b"], arms=config.arms, images_per_class=count,
@@ -51,7 +51,7 @@ def write(folder: Path, output: Path, pair: tuple[str, str, int | str] | None = 
         rows=[row for row in found["rows"] if row["images_per_class"] == count], curve=found["curve"],
         open_set=[item for item in found["open_comparisons"] if _is_same_pair(item, told)],
         open_rows=[row for row in found["open_rows"] if row["images_per_class"] == count],
-        readouts=readouts.rows(folder, config, count), spaces=spaces, layouts=layouts, won=won, lost=lost,
+        readouts=readouts.rows(folder, config, count), spaces=(a, b), layouts=layouts, won=won, lost=lost,
         protocol=_protocol(folder, config), openings=openings.sentence(folder),
         trials=trials.sentence(folder, [directory.read_run(run) for side in "ab" for run in runs[side]]),
         limits=_limits(folder, config, told), command=_command(folder), config=config.to_yaml(),

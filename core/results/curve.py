@@ -3,7 +3,7 @@
 Reads what finished runs left behind; the analysis itself is `core.analysis.low_data`'s.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -13,22 +13,25 @@ import numpy as np
 from core.analysis import low_data
 from core.analysis.comparison import Values
 from core.analysis.metrics import HEADLINE
-from core.config import ExperimentConfig, RunConfig, UntrainedConfig, arm_label, arm_title
+from core.config import ExperimentConfig, RunConfig, arm_label, arm_title
 from core.experiments import directory
+from core.files import Json
+from core.objectives import UntrainedConfig
 from core.results.scoring import has_scores
 
 
 class ArmScores(Protocol):
     """What `scoring.scores_of_runs` gives."""
 
-    group: np.ndarray
+    @property
+    def group(self) -> np.ndarray: ...
 
     def drawn(self, rows: np.ndarray | None = None) -> Values: ...
 
     def defined(self, rows: np.ndarray | None = None) -> dict[str, np.ndarray]: ...
 
 
-def draw(folder: Path, scores_of: Callable[[list[Path], str], ArmScores]) -> dict | None:
+def draw(folder: Path, scores_of: Callable[[list[Path], str], ArmScores]) -> Json | None:
     """The curve of an experiment over its images per class.
 
     A point needs every arm at its images per class, and as many seeds as the fullest point has: while an experiment runs,
@@ -76,7 +79,7 @@ def _finished_seeds(folder: Path, config: ExperimentConfig, count: int | str, la
     return [seed for seed in config.seeds if all(is_finished(run) for run in runs if run.seed == seed)]
 
 
-def _images(folder: Path, config: ExperimentConfig, counts: list[int | str]) -> dict[int | str, float]:
+def _images(folder: Path, config: ExperimentConfig, counts: Sequence[int | str]) -> dict[int | str, float]:
     """Images per class as numbers; 'all' is the mean over classes."""
     images = {count: float(count) for count in counts if count != "all"}
     if "all" in counts:

@@ -6,6 +6,7 @@ what lists experiments reads less (`overview`).
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from core import files
@@ -36,7 +37,7 @@ def run_files(run: Path) -> list[Damaged]:
     found += [_lines(run / name, count) for name, count in directory.bad_lines(run).items()]
     found += filter(None, [trials.damage(run)])
     for path in directory.snapshots(run).values():
-        found += _raised(lambda path=path: film.read_frame(path))
+        found += _raised(partial(film.read_frame, path))
     if directory.read_status(run).state == "completed":
         found += results(run)
     return found

@@ -11,6 +11,7 @@ from core import config as configuration
 from core.config import arm_label, arm_title
 from core.errors import InputError
 from core.experiments import directory, filenames
+from core.files import Json
 from core.results import scoring, verdict
 from core.results.scoring import Scores
 
@@ -26,7 +27,7 @@ def common_seeds(folder: Path, label_a: str, label_b: str, images_per_class: int
     return [runs[label_a][seed] for seed in seeds], [runs[label_b][seed] for seed in seeds]
 
 
-def said(folder: Path, found: dict, label_a: str, label_b: str, images_per_class: int | str) -> dict:
+def said(folder: Path, found: Json, label_a: str, label_b: str, images_per_class: int | str) -> Json:
     """A pair of an experiment's arms as its verdict has it; compared now if the verdict lacks it.
 
     Args:
@@ -62,10 +63,10 @@ def find(root: Path, name_a: str, name_b: str) -> tuple[Scores, Scores]:
     Raises:
         NotFound, InputError: as `scoring.find_scores`.
     """
-    arms = [_arm(root, name) for name in (name_a, name_b)]
-    if None not in arms and arms[0][0] == arms[1][0] and arms[0][2] == arms[1][2]:
-        folder, label_a, count = arms[0]
-        runs = common_seeds(folder, label_a, arms[1][1], count)
+    arm_a, arm_b = _arm(root, name_a), _arm(root, name_b)
+    if arm_a and arm_b and arm_a[0] == arm_b[0] and arm_a[2] == arm_b[2]:
+        folder, label_a, count = arm_a
+        runs = common_seeds(folder, label_a, arm_b[1], count)
         if runs[0]:
             return named_apart(*(scoring.scores_of_runs(side, "") for side in runs))
     return named_apart(scoring.find_scores(root, name_a), scoring.find_scores(root, name_b))

@@ -10,6 +10,7 @@ from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.config import RunConfig
 from core.experiments import directory, filenames, trials
+from core.files import Json
 
 
 def of_config(config: RunConfig, seeds: tuple[int, ...] | None = None) -> dict[str, object]:
@@ -53,7 +54,7 @@ def of_table(table: EmbeddingTable) -> dict[str, object]:
     return _with_used(of_config(config), table.metadata, table.embedding.shape[1])
 
 
-def _with_used(values: dict, metadata: dict, width: int) -> dict[str, object]:
+def _with_used(values: Json, metadata: Json, width: int) -> dict[str, object]:
     """Adds what was really used: the dataset's content, the embedding's width, the input."""
     values["dataset"]["content"] = metadata["fingerprint"]
     values["encoder"]["width"] = width

@@ -13,9 +13,12 @@ from threadpoolctl import threadpool_limits
 from core import files, scored_by
 from core.analysis import metrics, retrieval
 from core.analysis.metrics import METRICS
-from core.config import ExperimentConfig, UntrainedConfig, arm_label
+from core.analysis.neighbors import Distance
+from core.config import ExperimentConfig, arm_label
 from core.errors import Damaged
 from core.experiments import directory, filenames
+from core.files import Json
+from core.objectives import UntrainedConfig
 from core.quantities import percent
 
 PLACES = ("pooled", "projection", "logits")  # from the encoder towards the loss
@@ -54,7 +57,7 @@ def score(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, refe
     """
     classes, places = np.unique(np.concatenate([label_id, reference_label_id]), return_inverse=True)
     label_id, reference_label_id = places[:len(vectors)], places[len(vectors):]
-    distance = "cosine" if is_unit else "euclidean"
+    distance: Distance = "cosine" if is_unit else "euclidean"
     if is_unit:
         vectors, reference = (part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), np.finfo(np.float32).tiny)
                               for part in (vectors, reference))
@@ -101,7 +104,7 @@ def is_of_earlier_version(run: Path) -> bool:
     return path.is_file() and not scored_by.is_current(files.read_json(path))
 
 
-def rows(folder: Path, config: ExperimentConfig, images_per_class: int | str) -> list[dict]:
+def rows(folder: Path, config: ExperimentConfig, images_per_class: int | str) -> list[Json]:
     """Every arm's readouts at one images-per-class, over its completed seeds.
 
     Returns:
@@ -120,7 +123,7 @@ def rows(folder: Path, config: ExperimentConfig, images_per_class: int | str) ->
     return found
 
 
-def sentence(found: list[dict], a: str, b: str, metric: str) -> str:
+def sentence(found: list[Json], a: str, b: str, metric: str) -> str:
     """What two arms score at the pooled features, and where each does best; means alone, which say no more than that."""
     by_arm = {row["objective"]: row["readouts"] for row in found}
     if a not in by_arm or b not in by_arm:
@@ -133,7 +136,7 @@ def sentence(found: list[dict], a: str, b: str, metric: str) -> str:
     return f"{title} at the pooled features: {at_pooled}. Where each does best: {at_best}"
 
 
-def name_of(readout: dict) -> str:
+def name_of(readout: Json) -> str:
     """A readout in words."""
     return f"{readout['place']}, {'length 1' if readout['is_unit'] else 'raw'}"
 

@@ -26,6 +26,7 @@ from core.data import split
 from core.data.manifest import OPEN
 from core.errors import Damaged, InputError
 from core.experiments import directory, filenames
+from core.files import Json
 from core.results import protocol
 
 
@@ -64,8 +65,8 @@ class Scores:
     space: Values
     clusters: np.ndarray
     neighbors: np.ndarray
-    config: dict
-    settings: dict
+    config: Json
+    settings: Json
     files: tuple[Path, ...] = ()
     is_open: bool = False
     with_own_group: Values = field(default_factory=dict)
@@ -94,7 +95,7 @@ class Scores:
     def defined(self, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Which samples have a value in every seed, metric by metric; each shape (rows,), bool. Rows as of `drawn`."""
         rows = np.arange(len(self.sample_id)) if rows is None else rows
-        return {name: ~np.isnan(values[:, rows]).any(axis=0) for name, values in self.values.items()}
+        return {name: np.asarray(~np.isnan(values[:, rows]).any(axis=0)) for name, values in self.values.items()}
 
 
 def score(table: EmbeddingTable) -> Scores:
@@ -283,7 +284,7 @@ def summarize_space(scores: Scores, n_bootstrap: int) -> dict[str, dict[str, flo
     return _summary(scores.space, SPACE_METRICS, scores.group, n_bootstrap)
 
 
-def _summary(values: Values, registry: dict[str, MetricInfo], group: np.ndarray, n_bootstrap: int) -> dict:
+def _summary(values: Values, registry: dict[str, MetricInfo], group: np.ndarray, n_bootstrap: int) -> Json:
     defined = {name: column for name, column in values.items() if not np.isnan(column).any(axis=0).all()}
     if not defined:
         return {}
@@ -301,7 +302,7 @@ def chance_levels(scores: Scores, n_bootstrap: int) -> dict[str, Chance]:
             "kmeans_accuracy": chance.of_kmeans(clusterings, scores.label_id, n_classes, group=scores.group)}
 
 
-def evaluation(scores: Scores, n_bootstrap: int) -> dict:
+def evaluation(scores: Scores, n_bootstrap: int) -> Json:
     """Every number shown about one run's space, for JSON: means with intervals, over all test samples and by class, chance
     levels, and how far K-means runs differ; `own_group` as of `own_group_counts`."""
     over_runs = (scores.clusters[0] == scores.label_id).mean(axis=1)
@@ -317,13 +318,13 @@ def evaluation(scores: Scores, n_bootstrap: int) -> dict:
             "chance": {name: asdict(item) for name, item in chance_levels(scores, n_bootstrap).items()}}
 
 
-def open_evaluation(scores: Scores, n_bootstrap: int) -> dict:
+def open_evaluation(scores: Scores, n_bootstrap: int) -> Json:
     """The same of the held-out classes among themselves, as far as they have it."""
     return {"n_samples": len(scores.sample_id), "own_group": own_group_counts(scores),
             "metrics": summarize(scores, n_bootstrap)}
 
 
-def own_group_counts(scores: Scores) -> dict:
+def own_group_counts(scores: Scores) -> Json:
     """What leaving out a query's own group comes to, for JSON.
 
     Returns:

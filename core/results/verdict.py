@@ -16,9 +16,11 @@ from core.analysis import table as tables
 from core.analysis.comparison import Comparison, Values
 from core.analysis.metrics import HEADLINE
 from core.analysis.neighbors import NOBODY
-from core.config import ExperimentConfig, Objective, UntrainedConfig, arm_label
+from core.config import ExperimentConfig, arm_label
 from core.errors import Damaged, InputError
 from core.experiments import best, directory, filenames
+from core.files import Json
+from core.objectives import Objective, UntrainedConfig
 from core.results import curve, scoring
 from core.results.scoring import Scores, chance_levels, summarize, summarize_space
 
@@ -128,7 +130,7 @@ def overlap(a: Scores, b: Scores) -> np.ndarray:
                      for near_a, near_b in zip(a.neighbors, b.neighbors)])
 
 
-def agree(a: Scores, b: Scores) -> dict | None:
+def agree(a: Scores, b: Scores) -> Json | None:
     """How alike two arms are, seed by seed: JSON with 'neighbors' (how many), 'overlap' (mean share of them in common),
     'overlap_by_chance' and 'cka' (linear; None where a space is one point); None where fewer than two samples are shared.
     Reads the embeddings."""
@@ -159,7 +161,7 @@ def _cka(file_a: Path, file_b: Path, shared: np.ndarray) -> float | None:
 _LEAK_SETTINGS = {"split.group", "training.pool"}
 
 
-def _without_leaks(objective: Objective) -> dict:
+def _without_leaks(objective: Objective) -> Json:
     return objective.model_dump(exclude={"label", "group", "pool"})
 
 
@@ -170,7 +172,7 @@ def _leak_warning(name_a: str, leaks_a: tuple[str, ...], name_b: str, leaks_b: t
                      for name, leaks in ((name_a, leaks_a), (name_b, leaks_b)) if leaks)
 
 
-def read(folder: Path) -> dict:
+def read(folder: Path) -> Json:
     """What an experiment allows one to say: what its last run wrote down if nothing came after, else decided anew; so
     is what an earlier version wrote."""
     path = folder / filenames.VERDICT
@@ -182,7 +184,7 @@ def read(folder: Path) -> dict:
     return decide(folder)
 
 
-def decide(folder: Path) -> dict:
+def decide(folder: Path) -> Json:
     """Everything an experiment allows one to say so far: a row per arm, a comparison per images-per-class.
 
     Every arm is compared with the first, and every arm that leaks with the same arm without the leak.
@@ -205,7 +207,7 @@ def decide(folder: Path) -> dict:
             "open_rows": open_rows, "open_comparisons": open_comparisons}
 
 
-def _tell(folder: Path, config: ExperimentConfig, file: str) -> tuple[list[dict], list[dict]]:
+def _tell(folder: Path, config: ExperimentConfig, file: str) -> tuple[list[Json], list[Json]]:
     """A row per arm and a comparison per pair, at each images-per-class, of what runs left in a file of scores."""
     n_bootstrap = config.evaluation.bootstrap
     rows, comparisons = [], []
@@ -231,7 +233,7 @@ def _tell(folder: Path, config: ExperimentConfig, file: str) -> tuple[list[dict]
     return rows, comparisons
 
 
-def _against_untrained(floor: Scores | None, arm: Scores, n_bootstrap: int) -> dict:
+def _against_untrained(floor: Scores | None, arm: Scores, n_bootstrap: int) -> Json:
     """What training did to an encoder, on the headline's metric, for an arm's row."""
     if floor is None or floor is arm or not np.array_equal(floor.sample_id, arm.sample_id) or (
             len(floor.values[HEADLINE]) != len(arm.values[HEADLINE])):

@@ -149,7 +149,7 @@ def _middle(pixels: torch.Tensor, data: DataConfig) -> torch.Tensor:
 
 
 def _jitter(images: torch.Tensor, drawn: Drawn) -> torch.Tensor:
-    if drawn.brightness is None:
+    if drawn.brightness is None or drawn.contrast is None or drawn.saturation is None:  # all are drawn, or none
         return images
     brightness, contrast, saturation = (factor.to(images.device, non_blocking=True).view(-1, 1, 1, 1)
                                         for factor in (drawn.brightness, drawn.contrast, drawn.saturation))

@@ -34,7 +34,7 @@ class BatchSampler:
         self._generator = np.random.default_rng([seed, 3])
         self._batch = batch
         self._members = {int(label): rows[label_id[rows] == label] for label in np.unique(label_id[rows])}
-        self._partners = None if pool is None else {label: pool[label_id[pool] == label] for label in self._members}
+        self._partners = {} if pool is None else {label: pool[label_id[pool] == label] for label in self._members}
         smallest = min(len(members) for members in self._members.values())
         if len(self._members) < batch.classes or smallest < batch.samples:
             raise InputError(f"training.batch must fit {len(self._members)} classes of at least {smallest} samples, "
@@ -50,7 +50,7 @@ class BatchSampler:
     def draw(self) -> np.ndarray:
         """The next batch's rows, shape (classes · samples,), int64."""
         labels, self._classes = self._take(self._classes, np.array(sorted(self._members)), self._batch.classes)
-        n_partners = 0 if self._partners is None else self._batch.samples // 2
+        n_partners = self._batch.samples // 2 if self._partners else 0
         parts = []
         for label in labels.tolist():
             part, self._waiting[label] = self._take(self._waiting[label], self._members[label],

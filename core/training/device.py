@@ -1,8 +1,18 @@
-"""The device that is meant by a name."""
+"""The device that is meant by a name, and modules on it."""
+
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from core.errors import InputError
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
+
+
+def placed(module: AnyModule, device: torch.device) -> AnyModule:
+    """A module on a device, its images in the order of memory that convolutions are fastest in."""
+    return module.to(device).to(memory_format=torch.channels_last)
 
 
 def resolve_device(name: str) -> torch.device:

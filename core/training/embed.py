@@ -11,6 +11,7 @@ from torch import nn
 from core.config import AugmentationConfig
 from core.errors import InputError
 from core.training.augmentation import augment, center, draw
+from core.training.device import placed
 from core.training.encoder import DataConfig
 from core.training.images import Images
 
@@ -40,7 +41,7 @@ def embed(encoder: nn.Module, data: DataConfig, pixels: np.ndarray, rows: np.nda
     """
     if len(rows) == 0:
         raise InputError("rows to embed must be at least one, got none")
-    encoder = encoder.to(device, memory_format=torch.channels_last).eval()
+    encoder = placed(encoder, device).eval()
     images = Images(pixels, rows, device, is_resident=False)
     drawn = None if flip_seed is None else draw(len(rows), AugmentationConfig(crop_scale=None),
                                                 torch.Generator().manual_seed(flip_seed))

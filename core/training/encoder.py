@@ -9,6 +9,7 @@ import socket
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -109,11 +110,11 @@ def build(config: EncoderConfig, seed: int) -> tuple[nn.Module, DataConfig]:
     return module, data
 
 
-def timm_options(config: EncoderConfig) -> dict[str, bool | int | float | str]:
+def timm_options(config: EncoderConfig) -> dict[str, Any]:
     """What `timm.create_model` needs besides the name: the config's options, and the size where an encoder's is fixed."""
     import timm
 
-    options = dict(config.options)
+    options: dict[str, Any] = dict(config.options)
     sized = config.image_size and timm.models.get_pretrained_cfg(config.name, allow_unregistered=True)
     if sized and sized.fixed_input_size:
         options.setdefault("img_size", config.image_size)

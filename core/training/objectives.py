@@ -14,11 +14,11 @@ from torch.nn import functional as F
 from core.config import BatchConfig
 from core.errors import InputError
 from core.objectives import (
+    AnyObjective,
     ArcFaceConfig,
     ClassificationConfig,
     MultiSimilarityConfig,
     NormalizedSoftmaxConfig,
-    ObjectiveConfig,
     ProxyAnchorConfig,
     SupConConfig,
     TripletConfig,
@@ -183,12 +183,13 @@ def _by_thirds(features: torch.Tensor, label_id: torch.Tensor) -> tuple[torch.Te
     if len(label_id) % 3 == 0:
         anchors, positives, negatives = label_id.chunk(3)
         if torch.equal(anchors, positives) and not (anchors == negatives).any():
-            return torch.arange(len(label_id), device=label_id.device).chunk(3)
+            first, second, third = torch.arange(len(label_id), device=label_id.device).chunk(3)
+            return first, second, third
     raise InputError(f"a batch of drawn triplets must hold anchors, then their positives, then their negatives, got labels "
                      f"{label_id.tolist()}")
 
 
-def build(config: ObjectiveConfig, width: int, n_classes: int, batch_size: int, seed: int,
+def build(config: AnyObjective, width: int, n_classes: int, batch_size: int, seed: int,
           batch: BatchConfig | None = None, views: int = 1) -> Objective:
     """The objective a config names, its parameters drawn from the seed.
 
@@ -206,6 +207,7 @@ def build(config: ObjectiveConfig, width: int, n_classes: int, batch_size: int, 
         InputError: if the config names no objective that trains.
     """
     torch.manual_seed(seed)
+    objective: Objective
     match config:
         case ClassificationConfig():
             objective = Classification(config, width, n_classes)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 # `torch.distributed.nn` is imported for its own sake: an optimizer imports it, and where a group exists by then, it keeps
 # that group as a default argument; the group's threads outlive it, and one may crash the process while Python ends.
@@ -51,7 +52,7 @@ class Ranks:
     def add_up(self, gradients: Iterable[torch.Tensor]) -> None:
         """Replaces each gradient by its sum over the processes."""
 
-    def agree(self, value: object) -> object:
+    def agree(self, value: Any) -> Any:
         """What the first process says, to all."""
         return value
 
@@ -78,7 +79,7 @@ class _Several(Ranks):
         for gradient, summed in zip(gradients, flat.split([gradient.numel() for gradient in gradients])):
             gradient.copy_(summed.view_as(gradient))
 
-    def agree(self, value: object) -> object:
+    def agree(self, value: Any) -> Any:
         said = [value]
         dist.broadcast_object_list(said, src=0, device=self._device if self._device.type == "cuda" else None)
         return said[0]

@@ -10,16 +10,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from core.config import RunConfig, is_drawn
+from core.config import RunConfig
+from core.objectives import is_drawn
 from core.training import augmentation, normalization
 from core.training.augmentation import Drawn
 from core.training.batches import BatchSampler, TripletSampler
 from core.training.clock import Clock, peak_memory
+from core.training.device import placed
 from core.training.encoder import DataConfig
 from core.training.health import Health, mean_cosine
 from core.training.images import Images
@@ -116,7 +119,7 @@ class Trainer:
         self._ranks = ranks or Ranks()
         if self._ranks.n > 1 and device.type == "cuda" and config.norm == "trained":  # frozen ones share nothing
             encoder = normalization.synchronized(encoder)
-        self.encoder = encoder.to(device, memory_format=torch.channels_last)
+        self.encoder = placed(encoder, device)
         self.objective = objective.to(device)
         self._model = torch.compile(self.encoder) if config.training.compile else self.encoder
         self._data, self._config, self._device = data, config, device
@@ -278,10 +281,12 @@ class Trainer:
             loss = self.objective(features, target)
             loss.backward()
         if len(parts) > 1:
+            gradient = own.grad
+            assert gradient is not None, "of what the loss was made of"
             for part in parts:
                 again = embed(part)
                 with self._clock.measure():
-                    again.backward(own.grad[part])
+                    again.backward(gradient[part])
         return features.detach(), loss.detach()
 
     def _set_seed(self, seed: int) -> None:
@@ -328,7 +333,7 @@ class Trainer:
 @contextmanager
 def _statistics_kept(module: nn.Module) -> Iterator[None]:
     """Batch normalisation works as in training, but its running statistics stay as they are."""
-    layers = [layer for layer in normalization.layers(module) if hasattr(layer, "momentum")]
+    layers: list[Any] = [layer for layer in normalization.layers(module) if hasattr(layer, "momentum")]
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.momentum = 0.0

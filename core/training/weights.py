@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,14 +31,16 @@ _MOST_NAMED = 3  # tensors or classes in a sentence
 # An average of the weights over training: better than the last step's, and what timm takes first too. A teacher is one.
 _IS_AVERAGE = re.compile(r"(^|[._])(ema|swa|averaged|teacher)([._]|$)", re.IGNORECASE)
 
+_MULTIARRAY: Any = np._core.multiarray  # type: ignore[attr-defined]  # what NumPy's own pickles name
+
 # Plain values that stand beside weights, such as timm's own `args`: making them runs nothing. By the names that other versions
 # of Python and NumPy wrote too; a path of another system is kept as a text of that system.
 _SAFE = [
     argparse.Namespace, (lambda *_: {}, "collections.defaultdict"), datetime.datetime, datetime.date, datetime.timedelta,
     datetime.timezone, list, dict, tuple, int, float, str, bool, bytes, complex, frozenset, range, slice, np.ndarray, np.dtype,
     *(getattr(np.dtypes, name) for name in np.dtypes.__all__),
-    *((np._core.multiarray.scalar, f"numpy.{core}.multiarray.scalar") for core in ("_core", "core")),
-    *((np._core.multiarray._reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("_core", "core")),
+    *((_MULTIARRAY.scalar, f"numpy.{core}.multiarray.scalar") for core in ("_core", "core")),
+    *((_MULTIARRAY._reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("_core", "core")),
     *((kind, f"{module}.{name}") for module in ("pathlib", "pathlib._local") for name, kind in (
         ("PosixPath", pathlib.PurePosixPath), ("PurePosixPath", pathlib.PurePosixPath),
         ("WindowsPath", pathlib.PureWindowsPath), ("PureWindowsPath", pathlib.PureWindowsPath))),
@@ -93,7 +96,7 @@ def load(module: nn.Module, path: Path, name: str) -> str:
     most = max(candidate.n_fitting for candidate in candidates)
     best = next((each for each in candidates if each.n_fitting == most and each.is_average), None) or next(
         each for each in candidates if each.n_fitting == most)
-    classifier = module.pretrained_cfg.get("classifier") or ()
+    classifier = getattr(module, "pretrained_cfg", {}).get("classifier") or ()
     heads = tuple(f"{part}." for part in ([classifier] if isinstance(classifier, str) else classifier))
     left = [key for key in best.state if key not in own and key.startswith(heads or ("\0",))]
     state = {key: value for key, value in best.state.items() if key not in counters and key not in left}
