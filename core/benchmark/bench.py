@@ -32,8 +32,9 @@ _TURN = {"cpu": 0.3, "cuda": 1.5}  # seconds a turn takes at least, or one step;
 _ROUND = 6.0  # seconds each gets in a round, in two turns at least
 _KEYS = {"train": "training, end to end", "train_bound": "training, compute only", "plain": "training, plain PyTorch",
          "embed": "embedding, end to end", "embed_bound": "embedding, forward only"}
-_GOALS = {"cpu": {"train": 0.95, "plain": 3.5, "embed": 0.95},  # plain: of MobileNetV2-0.35 at 224 px, batch 64
-          "cuda": {"train": 0.90, "plain": None, "embed": 0.95}}
+_GOALS: dict[str, dict[str, float | None]] = {
+    "cpu": {"train": 0.95, "plain": 3.5, "embed": 0.95},  # plain: of MobileNetV2-0.35 at 224 px, batch 64
+    "cuda": {"train": 0.90, "plain": None, "embed": 0.95}}
 _RATIOS = {"train": ("train", "train_bound"), "plain": ("train", "plain"), "embed": ("embed", "embed_bound")}
 
 
