@@ -15,7 +15,8 @@ test("a name alone lies on its class, and no line leads to it", () => {
 });
 
 test("a name at the edge is moved inside; one whose class is out of sight is left out", () => {
-  const names = [{ label: 0, text: "left", x: 2, y: 50 }, { label: 1, text: "right", x: 199, y: 50 }, { label: 2, text: "gone", x: 201, y: 50 }];
+  const hidden = [[201, 50], [-1, 50], [100, -1], [100, 101]].map(([x, y]) => ({ label: 2, text: "gone", x, y }));
+  const names = [...hidden, { label: 0, text: "left", x: 2, y: 50 }, { label: 1, text: "right", x: 199, y: 50 }];
   const { placed } = placeNames(names, 200, 100, 11, measure);
   assert.deepEqual(placed.map(({ label, left, width }) => [label, left, left + width]), [[0, 1, 33], [1, 161, 199]]);
 });
