@@ -23,7 +23,7 @@ from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.data.manifest import Manifest
 from core.experiments import directory, filenames
-from tests.browsing import Server, chromium, draw_loop
+from tests.browsing import PAINTED, WATCH, Server, chromium, draw_loop
 from tests.conftest import tiny
 
 CLASSES, WIDTH, PER_FOLDER = 37, 32, 200
@@ -106,14 +106,14 @@ def ours(page: Page, address: str, n: int) -> dict[str, float]:
     """Seconds until both spaces are painted, until a lasso is marked in both, and until the server has said so."""
     started = time.perf_counter()
     page.goto(address)
-    page.wait_for_selector(".spaces[data-painted]", timeout=180_000)
+    page.wait_for_selector(PAINTED, timeout=180_000)
     taken = {"drawn": time.perf_counter() - started}
     time.sleep(2)
     lasso(page, page.locator(".field").first.bounding_box())
     started = time.perf_counter()
-    page.wait_for_selector(".spaces:not([data-selected='0'])", timeout=60_000)
+    page.wait_for_selector(".n-selected:not(:empty)", timeout=60_000)
     taken["marked in both"] = time.perf_counter() - started
-    picked = int(page.locator(".spaces").get_attribute("data-selected"))
+    picked = int(page.locator(".n-selected").inner_text().split()[0].replace(",", ""))
     page.get_by_test_id("stMarkdown").get_by_text(f"{picked:,} selected").wait_for(timeout=60_000)
     taken["round trip"] = time.perf_counter() - started
     page.wait_for_selector(".cell img[src]", timeout=60_000)
@@ -122,8 +122,9 @@ def ours(page: Page, address: str, n: int) -> dict[str, float]:
     page.locator(".spaces").evaluate("""root => new Promise(done => { let frames = 0;
         const next = () => {
             if (++frames > 20) return done();
-            root.view.fields[0].zoom *= 1.01;
-            root.view.repaint(true);
+            const view = window.spaces.get(root);
+            view.fields[0].camera.zoom *= 1.01;
+            view.repaint(true);
             requestAnimationFrame(next);
         };
         next(); })""")
@@ -153,6 +154,7 @@ def plotly(page: Page, address: str, n: int) -> dict[str, float]:
 def measured(browser: Browser, server: Server, measure, n: int) -> dict[str, float]:
     """One round in a browser window of its own, as a visitor's."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.add_init_script(WATCH)
     taken = measure(context.new_page(), server.address, n)
     context.close()
     return taken

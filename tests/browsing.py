@@ -27,6 +27,24 @@ IS_CI = bool(os.environ.get("CI"))
 
 expect.set_options(timeout=DEADLINE_MS)
 
+PAINTED = ".spaces:has(canvas.points[width])"  # a canvas has its width from when its points are first painted
+
+# Before a page's own scripts: notes the linked spaces' state where scatter.js keeps it, which offers tests nothing.
+WATCH = """
+    const set = WeakMap.prototype.set;
+    window.spaces = new WeakMap();
+    WeakMap.prototype.set = function (key, value) {
+        if (key instanceof Element && key.matches('.spaces')) set.call(window.spaces, key, value);
+        return set.call(this, key, value);
+    };"""
+
+# Where a sample lies on the window.
+PLACE = """(side, row) => {
+    const field = view.fields[side], box = field.box.getBoundingClientRect(), i = view.points.index(row);
+    const [x, y] = field.camera.toScreen(...view.points.sides[side].xy.slice(2 * i, 2 * i + 2));
+    return [box.left + x, box.top + y];
+}"""
+
 
 def chromium() -> str | None:
     """The system's Chromium or Chrome; None to let Playwright use its own."""
@@ -88,6 +106,7 @@ def window(browser: Browser, width: int = 1280, height: int = 800, theme: str = 
             route.abort()
 
     context.route("**/*", guard)
+    context.add_init_script(WATCH)
     context.set_default_timeout(DEADLINE_MS)
     try:
         yield context.new_page()
@@ -112,8 +131,14 @@ def in_spaces(page: Page, script: str, *arguments: object) -> list | dict | int 
     """What a script says of the linked spaces, which it is given as `view`; nothing while they are not drawn."""
     return ask(page, f"""values => {{
         const box = document.querySelector('[data-testid=stBidiComponentIsolated]');
-        const view = box?.shadowRoot.querySelector('.spaces')?.view;
+        const root = box?.shadowRoot.querySelector('.spaces');
+        const view = window.spaces.get(root);
         return view && view.points ? (({{ view, values }}) => {script})({{ view, values }}) : null }}""", list(arguments))
+
+
+def place_of(page: Page, side: int, row: int) -> list[float]:
+    """Where a sample lies on the window, in one of the linked spaces."""
+    return in_spaces(page, f"({PLACE})(values[0], values[1])", side, row)
 
 
 def chosen(page: Page) -> list[int]:
@@ -142,7 +167,7 @@ def draw_loop(page: Page, box: dict[str, float], low: float, high: float, steps:
 def open_spaces(page: Page, address: str) -> None:
     """Opens Compare and waits for its linked spaces to be painted."""
     page.goto(address)
-    expect(page.locator(".spaces[data-painted]")).to_be_visible()
+    expect(page.locator(PAINTED)).to_be_visible()
     page.locator(".panel").scroll_into_view_if_needed()
 
 
@@ -217,7 +242,7 @@ def walk(page: Page, folder: Path, runs: tuple[str, str], downloads: Path, name:
         The sample_ids selected on the way.
     """
     test = [tables.read(folder / run / "embeddings.parquet").of_split("test") for run in runs]
-    expect(page.locator(".spaces[data-painted]")).to_be_visible()
+    expect(page.locator(PAINTED)).to_be_visible()
     assert in_spaces(page, "view.points.n") == len(test[0])
 
     # a cell of the difference: the images that moved are shown and selected

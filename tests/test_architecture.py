@@ -131,9 +131,9 @@ def tree_of(page: str) -> str:
 
 def test_the_docs_print_the_tree_as_it_is() -> None:
     tree = tree_of("docs/extending.md")
-    described = set(re.findall(r"(\w+\.py)\b", tree))
-    files = {path.name for folder in ("core", "pages", "tools") for path in (PROJECT / folder).rglob("*.py")
-             if path.name != "__init__.py"} | {"streamlit_app.py", "main.py"}
+    described = set(re.findall(r"(\w+\.(?:py|js))\b", tree))
+    files = {path.name for folder in ("core", "pages", "tools") for path in (PROJECT / folder).rglob("*")
+             if path.suffix in (".py", ".js") and path.name != "__init__.py"} | {"streamlit_app.py", "main.py"}
     assert described >= files, files - described
     assert described <= files | {"conftest.py", "test_browser.py", "test_architecture.py"}, described - files
 

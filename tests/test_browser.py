@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from core.experiments import directory
 from core.jobs import control, device_queue
-from tests.browsing import Server, ask, headline, walk, window
+from tests.browsing import PAINTED, Server, ask, headline, walk, window
 from tests.lasting import states, trainers
 from tests.waiting import DEADLINE, until
 
@@ -94,7 +94,7 @@ def test_from_the_first_visit_to_the_parquet_file(server: Server, page: Page, tm
     sentence = headline(page)
     assert sentence.startswith(directory.read_json(folder / "verdict.json")["sentence"])
     page.get_by_test_id("stMain").get_by_role("link", name="Compare").click()  # while the screen draws itself anew
-    expect(page.locator(".spaces[data-painted]")).to_be_visible()
+    expect(page.locator(PAINTED)).to_be_visible()
     assert headline(page) == sentence
     chosen = walk(page, folder, ("classification-all-seed0", "supcon-all-seed0"), tmp_path)
 

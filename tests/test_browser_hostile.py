@@ -15,7 +15,7 @@ from core.experiments import directory, selections
 from core.report import gathering, html
 from core.results import scoring
 from core.visible import visible
-from tests.browsing import Server, click_cell, in_spaces, lasso, open_spaces, window
+from tests.browsing import PAINTED, Server, click_cell, in_spaces, lasso, open_spaces, place_of, window
 from tests.conftest import run_in_process
 from tests.hostile import NAMES, config, write_images
 
@@ -92,7 +92,7 @@ def test_spaces_and_every_closer_view(server: Server, page: Page) -> None:
     classes = in_spaces(page, "view.header.classes")
     assert set(classes) == {visible(name) for name in NAMES}
     for row in range(4):  # hover and strip
-        page.mouse.move(*in_spaces(page, "view.place(0, values[0])", row))
+        page.mouse.move(*place_of(page, 0, row))
         page.wait_for_timeout(200)
     lasso(page, 0)
     page.locator(".cell").first.click()
@@ -105,8 +105,8 @@ def test_spaces_and_every_closer_view(server: Server, page: Page) -> None:
     page.goto(f"{server.address}/explore?experiment=names&run={A_RUN}")
     expect(page.get_by_text("lie in their class's cluster")).to_be_visible()
     check(page)
-    expect(page.locator(".spaces[data-painted]")).to_be_visible()
-    page.mouse.move(*in_spaces(page, "view.place(0, 5)"))
+    expect(page.locator(PAINTED)).to_be_visible()
+    page.mouse.move(*place_of(page, 0, 5))
     check(page)
 
 
@@ -140,7 +140,7 @@ def test_what_is_clicked_saved_and_brought(server: Server, page: Page, tmp_path:
     expect(page.get_by_text(re.compile("nearest say")).last).to_be_visible()
     check(page)
     page.goto(f"{server.address}/explore?experiment=names&run={A_RUN}")
-    expect(page.locator(".spaces[data-painted]")).to_be_visible()
+    expect(page.locator(PAINTED)).to_be_visible()
     lasso(page, 0)
     expect(page.get_by_text(re.compile("selected")).first).to_be_visible()
     check(page)

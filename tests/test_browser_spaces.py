@@ -12,7 +12,18 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from core.analysis import table as tables
 from core.experiments import selections
-from tests.browsing import Server, chosen, in_spaces, lasso, open_spaces, say_selected, walk, window
+from tests.browsing import (
+    PAINTED,
+    Server,
+    chosen,
+    in_spaces,
+    lasso,
+    open_spaces,
+    place_of,
+    say_selected,
+    walk,
+    window,
+)
 from tests.conftest import run_in_process, tiny
 from tests.waiting import until
 
@@ -37,7 +48,7 @@ def test_from_the_verdict_to_the_parquet_of_a_selection(server: Server, browser:
         open_spaces(page, f"{server.address}/compare?experiment=tiny")
         name = f"seen-{width}-{theme}"
         sample_ids = walk(page, folder, RUNS, tmp_path, name)
-        background = in_spaces(page, "view.background")
+        background = in_spaces(page, "view.theme.background")
         assert (sum(background) < 200) == (theme == "dark")
         corner = in_spaces(page, "Array.from(view.fields[0].context.getImageData(1, 1, 1, 1).data.slice(0, 3))")
         assert corner == background
@@ -62,12 +73,12 @@ def test_two_windows_have_selections_of_their_own_and_share_the_saved_ones(serve
         lasso(one, 0)
         n_one = say_selected(one)
         assert chosen(two) == []
-        x, y = in_spaces(two, "view.place(1, 7)")
+        x, y = place_of(two, 1, 7)
         two.mouse.click(x, y)
         until(lambda: len(chosen(two)) == 1)
         say_selected(two)
         one.reload()
-        expect(one.locator(".spaces[data-painted]")).to_be_visible()
+        expect(one.locator(PAINTED)).to_be_visible()
         until(lambda: 1 < len(chosen(one)) <= n_one)  # an address holds the first samples of a selection without a name
         assert len(chosen(two)) == 1
 
@@ -87,7 +98,7 @@ def test_mouse_and_keys(server: Server, browser: Browser, tmp_path: Path) -> Non
         box = label.bounding_box()
         page.mouse.click(box["x"] + 3, box["y"] + 3)
         assert in_spaces(page, "view.isolated") == {"by": "label", "id": class_id}
-        faded = in_spaces(page, "Array.from({length: view.points.n}, (_, i) => view.isFaded(i, 1))")
+        faded = in_spaces(page, "Array.from({length: view.points.n}, (_, i) => view.scene(1).isFaded(i))")
         assert np.array_equal(np.array(faded), table.label_id != class_id)
         lasso(page, 0)  # what is faded is not meant
         assert {table.label_id[row] for row in chosen(page)} == {class_id}
@@ -98,7 +109,7 @@ def test_mouse_and_keys(server: Server, browser: Browser, tmp_path: Path) -> Non
         first = chosen(page)
         others = [row for row in range(len(table)) if row not in first]
         page.keyboard.down("Shift")
-        page.mouse.click(*in_spaces(page, "view.place(0, values[0])", others[0]))
+        page.mouse.click(*place_of(page, 0, others[0]))
         page.keyboard.up("Shift")
         until(lambda: len(chosen(page)) == len(first) + 1)
         before = in_spaces(page, "view.focused")
@@ -116,13 +127,13 @@ def test_mouse_and_keys(server: Server, browser: Browser, tmp_path: Path) -> Non
         expect(page.get_by_text("Nothing selected")).to_be_visible()
 
         # the wheel enlarges about the mouse, a double click shows all again
-        x, y = in_spaces(page, "view.place(0, 3)")
+        x, y = place_of(page, 0, 3)
         page.mouse.move(x, y)
         page.mouse.wheel(0, -400)
-        until(lambda: in_spaces(page, "view.fields[0].zoom") > 1.5)
-        assert in_spaces(page, "view.place(0, 3)") == pytest.approx([x, y], abs=1)
+        until(lambda: in_spaces(page, "view.fields[0].camera.zoom") > 1.5)
+        assert place_of(page, 0, 3) == pytest.approx([x, y], abs=1)
         page.mouse.dblclick(x, y)
-        until(lambda: in_spaces(page, "view.fields[0].zoom") == 1)
+        until(lambda: in_spaces(page, "view.fields[0].camera.zoom") == 1)
 
         # pictures of a plot
         for kind in ("PNG", "SVG"):
@@ -214,7 +225,7 @@ def hover_many(page: Page, n: int) -> dict[int, int]:
     """Rests the mouse on points of both spaces; row -> the number that its image shows."""
     seen = {}
     for place, row in enumerate(range(0, n, 6)):
-        page.mouse.move(*in_spaces(page, "view.place(values[0], values[1])", place % 2, row))
+        page.mouse.move(*place_of(page, place % 2, row))
         until(lambda: in_spaces(page, "view.hovered") is not None)
         over = in_spaces(page, "view.hovered")  # the point asked for, or one that lies on it
         expect(page.locator(f".tip[data-row='{over}'] img[src]")).to_be_visible()

@@ -16,6 +16,7 @@ import streamlit as st
 
 from core.report import palette
 from core.visible import visible
+from pages.parts import javascript
 
 MOST = 1_000_000  # points drawn in a space; an even draw of more, which the plot says
 MANY = 50_000  # points from which one asks whether all are drawn
@@ -182,15 +183,24 @@ def draw(key: str, points: Cloud, color: Color, titles: tuple[str, ...], selecte
             slot["picked"] = True
 
     mount = _pair if nearest is not None else _single
-    mount(key=key, data=_packed(points, color, titles, selected, stamp, slot, file, isolated, height),
+    mount(key=key, data=pack(points, color, titles, selected, stamp, slot, file, isolated, height),
           on_message_change=hear, height=height or "content")
     was_picked, slot["picked"] = slot["picked"], False
     return was_picked
 
 
-def _packed(points: Cloud, color: Color, titles: tuple[str, ...], selected: np.ndarray, stamp: str, slot: dict, file: str,
-            isolated: int | None, height: int | None) -> bytes:
-    """One message to the browser: length of the header, header as JSON, arrays one after the other."""
+def pack(points: Cloud, color: Color, titles: tuple[str, ...], selected: np.ndarray, stamp: str, slot: dict, file: str,
+         isolated: int | None, height: int | None) -> bytes:
+    """One message to the browser, which `pages/scatter/protocol.js` unpacks.
+
+    Args:
+        points, color, titles, selected, stamp, file, isolated, height: as in `draw`.
+        slot: what this browser has said and got: `seq` of its last message, `cards` and `near` that it asked for, `sent` to
+            it; the fingerprints in `sent` grow by those of this message.
+
+    Returns:
+        Length of the header as uint32, header as JSON, arrays one after the other; numbers are little-endian.
+    """
     keep = slice(None) if points.drawn is None else points.drawn
     arrays: dict[str, np.ndarray] = {}
     values = [item[keep] for item in color.values]
@@ -248,11 +258,12 @@ def _skeleton(kind: str, n: int) -> str:
         <div class="field"><canvas class="points"></canvas><canvas class="marks"></canvas><div class="labels"></div></div>
         </section>""" for side in range(n))
     panel = '<aside class="panel"></aside>' if n == 2 else ""
-    return (f'<div class="spaces {kind}" tabindex="0" data-selected="0"><div class="bar"><div class="tools">{buttons}</div>'
+    return (f'<div class="spaces {kind}" tabindex="0"><div class="bar"><div class="tools">{buttons}</div>'
             f'<div class="legend"></div><span class="note"></span></div><div class="grid">{plots}{panel}</div>'
             f'<div class="tip" hidden></div></div>')
 
 
-_script, _style = ((_FILES / name).read_text(encoding="utf-8") for name in ("scatter.js", "scatter.css"))
+_script = javascript.join(_FILES / "scatter.js")
+_style = (_FILES / "scatter.css").read_text(encoding="utf-8")
 _pair = st.components.v2.component("duet_pair", html=_skeleton("pair", 2), css=_style, js=_script)
 _single = st.components.v2.component("duet_space", html=_skeleton("single", 1), css=_style, js=_script)

@@ -1,0 +1,42 @@
+// What stands beside the mouse: the image of the sample it rests on, and what is known of it.
+
+import { element, picture } from "./elements.js";
+
+export class Tip {
+  constructor(box) {
+    this.box = box;
+    this.image = element("img");
+    this.name = element("b");
+    this.text = element("span", "about");
+    this.id = element("span", "id");
+    box.append(this.image, this.name, this.text, this.id);
+  }
+
+  hide() {
+    this.box.hidden = true;
+  }
+
+  // Shows a row's card at a pixel of a field; `whole` is the element that all of it lies in.
+  show(row, card, label, about, field, [x, y], whole) {
+    const { box } = this;
+    picture(this.image, card);
+    this.name.textContent = label;
+    this.text.textContent = about;
+    this.id.textContent = card ? card.id : "";
+    box.dataset.row = row;
+    box.hidden = false;
+    const inner = field.box.getBoundingClientRect(), outer = whole.getBoundingClientRect();
+    const left = inner.left - outer.left + x, top = inner.top - outer.top + y;
+    const width = box.offsetWidth, height = box.offsetHeight;
+    box.style.left = `${left + 16 + width > outer.width ? left - 16 - width : left + 16}px`;
+    box.style.top = `${Math.max(0, Math.min(top - height / 2, outer.height - height))}px`;
+  }
+}
+
+// A sample's clusters, and its category where points are coloured by one that is not the class.
+export function about(card, color, value) {
+  const parts = card ? [card.clusters] : [];
+  if (!color.is_label && color.kind === "categories")
+    parts.push(`${color.title}: ${value < color.names.length ? color.names[value] : "none"}`);
+  return parts.filter(Boolean).join(" · ");
+}
