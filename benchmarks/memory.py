@@ -10,7 +10,7 @@ import sys
 STEP = """
 import resource, sys
 import torch
-from tests.test_large_batches import make_trainer
+from tests.process.test_large_batches import make_trainer
 batch, micro, name, size = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 trainer = make_trainer("supcon", (4, batch // 4), name, size, micro_batch=micro or None)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

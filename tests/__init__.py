@@ -1,0 +1,6 @@
+"""Tests in tiers: `unit` while working, `process`, `browser` and `js`; what several of them need lies here."""
+
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+SHARED = PROJECT.parent / "shared"  # images and weights that the repository does not hold; tests that need them skip without

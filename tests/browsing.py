@@ -20,9 +20,9 @@ from core.analysis import clustering
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.experiments import selections
+from tests import PROJECT
 from tests.waiting import DEADLINE, DEADLINE_MS, until
 
-PROJECT = Path(__file__).resolve().parents[1]
 IS_CI = bool(os.environ.get("CI"))
 
 expect.set_options(timeout=DEADLINE_MS)

@@ -21,6 +21,7 @@ from core.config import ExperimentConfig
 from core.experiments import directory, planning
 from core.experiments.directory import RunStatus
 from core.jobs import control, launch
+from tests import PROJECT
 from tests.waiting import DEADLINE
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from tests.lasting import Hold
 
-PROJECT = Path(__file__).resolve().parents[1]
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests beside each other, and whatever they start, have a core each
     os.environ.setdefault("OMP_NUM_THREADS", "1")

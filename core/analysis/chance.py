@@ -85,8 +85,8 @@ def of_retrieval(values: dict[str, np.ndarray], label_id: np.ndarray, n_draws: i
 
     With groups this level is slightly too low for MAP@R, which counts pairs of hits: crops of one photograph share their
     label, and where they lie together they hit together. On six crops of each DeFungi photograph a space that knows the
-    photograph alone lies 0.3 points above the formula (tests/test_photograph_space.py). How much depends on the ranking,
-    which is not at hand here. A hit at rank i with c of its group among the i − 1 before it expects at most 1 + c + (i − 1
+    photograph alone lies 0.3 points above the formula (`test_photograph_space`). How much depends on the ranking, which is
+    not at hand here. A hit at rank i with c of its group among the i − 1 before it expects at most 1 + c + (i − 1
     − c)(R − 1)/(N − 1) hits up to there. So for groups of S samples of one class each the level lies higher by at most 1/N
     Σᵢ min(i − 1, S − 1)(N − R)/(N − 1) / i. P@1 and R-Precision count no pairs: their levels hold.
 

@@ -7,9 +7,9 @@ import { test } from "node:test";
 import { packFlags, unpack, unpackFlags } from "../../pages/scatter/protocol.js";
 import { random } from "./random.mjs";
 
-// Written by tests/test_canvas.py: a message of the real packer, and what was packed in it.
+// Written by tests/js/test_canvas.py: a message of the real packer, and what was packed in it.
 const packed = process.env.DUET_PACKED;
-const isWritten = packed ? {} : { skip: "tests/test_canvas.py writes the message" };
+const isWritten = packed ? {} : { skip: "tests/js/test_canvas.py writes the message" };
 
 test("a message that Python packed", isWritten, () => {
   const expected = JSON.parse(readFileSync(`${packed}/expected.json`));

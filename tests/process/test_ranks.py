@@ -1,0 +1,171 @@
+"""Two processes that share each batch: the same training as one alone, over torch's own launcher."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from core.experiments import directory, planning, trials
+from core.jobs import control, launch
+from core.training.ranks import Ranks
+from tests import PROJECT
+from tests.conftest import tiny
+from tests.images import few_digits
+from tests.lasting import Hold
+from tests.waiting import DEADLINE, until
+
+TRAIN = """
+import json, sys
+from pathlib import Path
+import numpy as np
+import torch
+from core import config as configuration
+from core.config import EncoderConfig
+from core.training import encoder, objectives
+from core.training.ranks import joined
+from core.training.trainer import Trainer
+torch.set_num_threads(1)
+objective, micro = json.loads(sys.argv[1]), json.loads(sys.argv[2])
+experiment = configuration.parse({
+    "name": "ranks", "dataset": {"source": "digits"}, "objectives": [objective], "seeds": [0],
+    "budget": {"images": 20 * 30, "epochs": 20},
+    "training": {"batch": {"classes": 5, "samples": 6}, "lr": 1e-3, "micro_batch": micro}})
+run = next(run for run in experiment.runs() if run.is_trained)
+label_id = np.repeat(np.arange(5, dtype=np.int32), 20)
+device = torch.device("cpu")
+with joined(device) as ranks:
+    module, data = encoder.build(EncoderConfig(name="test_convnext", image_size=32), seed=0)
+    size = data.storage_size
+    pixels = np.random.default_rng(0).integers(0, 256, (100, size, size, 3), dtype=np.uint8)
+    head = objectives.build(run.objective, encoder.feature_width(module, data), 5, run.images_per_step, 0)
+    trainer = Trainer(module, head, data, pixels, label_id, np.arange(100), run, device, ranks=ranks)
+    losses = [record.loss for record in trainer.epochs(lambda: False)]
+    total = sum(p.double().sum().item() for p in trainer.encoder.parameters())
+    said = ranks.agree({"from": ranks.rank})
+    found = {"rank": ranks.rank, "losses": losses, "total": total, "said": said}
+found["threads"] = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]  # Linux has it
+Path(__file__).with_name(f"{ranks.n}-{ranks.rank}.json").write_text(json.dumps(found))
+"""
+
+
+def train(n_processes: int, objective: object, micro_batch: int | None, folder: Path) -> list[dict]:
+    """What each process found."""
+    script = folder / "train.py"
+    script.write_text(TRAIN)
+    launcher = [] if n_processes == 1 else ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_processes}"]
+    result = subprocess.run([sys.executable, *launcher, str(script), json.dumps(objective), json.dumps(micro_batch)],
+                            cwd=PROJECT, env=None, capture_output=True, text=True, timeout=DEADLINE)
+    assert result.returncode == 0, result.stderr
+    return [json.loads((folder / f"{n_processes}-{rank}.json").read_text()) for rank in range(n_processes)]
+
+
+@pytest.mark.parametrize("objective, micro_batch", [("supcon", None), ({"name": "triplet", "mining": "batch_hard"}, None),
+                                                    ("classification", 4)])
+def test_two_processes_follow_the_losses_of_one(objective: object, micro_batch: int | None, tmp_path: Path,
+                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    [alone] = train(1, objective, None, tmp_path)
+    both = train(2, objective, micro_batch, tmp_path)
+    assert len(set(alone["losses"])) == 20
+    for found in both:
+        np.testing.assert_allclose(found["losses"], alone["losses"], atol=1e-5, rtol=0)
+        assert found["total"] == pytest.approx(alone["total"], abs=1e-3)
+        assert found["said"] == {"from": 0}
+        assert not [name for name in found["threads"] if "gloo" in name], "they crash a process that ends, now and then"
+    assert both[0]["losses"] == both[1]["losses"]
+
+
+def test_shares_of_a_batch_cover_it_once() -> None:
+    ranks = Ranks()
+    for n in (1, 2, 3, 7):
+        ranks.n = n
+        rows = []
+        for ranks.rank in range(n):
+            rows += range(30)[ranks.share(30)]
+        assert rows == list(range(30))
+
+
+def test_one_process_alone_changes_nothing() -> None:
+    part = torch.ones(3, 2, requires_grad=True)
+    assert Ranks().gather(part, 3) is part
+    assert Ranks().agree("x") == "x" and Ranks().is_first
+
+
+def on_two(root: Path, name: str, devices: int, **changes: object) -> Path:
+    """An experiment whose batches so many processes share, laid out and started."""
+    training = {"batch": {"classes": 5, "samples": 4}, "lr": 0.001, "devices": devices}
+    config = tiny(name=name, encoder={"name": "test_convnext", "image_size": 32}, seeds=[0], objectives=["supcon"],
+                  dataset={"source": "folder", "root": str(few_digits())}, training=training, **changes)
+    return launch.start(planning.plan(config), root / "checkpoints", root / "data", device="cpu")
+
+
+def losses(folder: Path) -> list[float]:
+    return [record["loss"] for record in directory.read_records(folder / "supcon-15-seed0")[1:]]
+
+
+def test_an_experiment_on_two_devices_learns_what_it_learns_on_one_and_stops_and_resumes(tmp_path: Path) -> None:
+    """Real workers, real launcher, gloo between the processes."""
+    budget = {"images": 2400, "epochs": 6}
+    one = on_two(tmp_path, "one", 1, budget=budget)
+    assert control.wait(one, DEADLINE)
+    two = on_two(tmp_path, "two", 2, budget=budget)
+    run = two / "supcon-15-seed0"
+    until(lambda: len(directory.read_records(run)) >= 3)
+    control.stop([run])
+    assert control.wait(two, DEADLINE)
+    assert control.derived_status(run).state == "stopped", control.derived_status(run)
+    control.resume([run], tmp_path / "data", "cpu")
+    assert control.wait(two, DEADLINE)
+    assert {directory.read_status(run).state for run in directory.runs(two)} == {"completed"}
+    assert len(losses(two)) == 6
+    np.testing.assert_allclose(losses(two), losses(one), atol=1e-4)
+    until(lambda: not [process for process in psutil.process_iter(["cmdline"])
+                       if str(two) in " ".join(process.info["cmdline"] or [])])
+
+
+def test_a_stop_while_the_first_process_scores_epoch_0_leaves_no_other_waiting(tmp_path: Path, hold: Hold) -> None:
+    hold.at_phase("scoring epoch 0")
+    two = on_two(tmp_path, "two", 2, budget={"images": 80, "epochs": 1})
+    trainer = hold.wait(two)
+    control.stop(directory.runs(two))
+    trainer.resume()
+    assert control.wait(two, DEADLINE)
+    assert control.derived_status(two / "supcon-15-seed0").state == "stopped"
+
+
+def test_trials_on_two_devices_are_those_of_one(tmp_path: Path) -> None:
+    changes = {"budget": {"images": 400, "epochs": 2}, "tuning": {"learning_rates": [0.0003, 0.003], "share": 0.5}}
+    found = []
+    for name, devices in (("one", 1), ("two", 2)):
+        folder = on_two(tmp_path, name, devices, **changes)
+        assert control.wait(folder, DEADLINE)
+        assert {directory.read_status(run).state for run in directory.runs(folder)} == {"completed"}
+        found.append([(trial.lr, trial.images_seen) for trial in trials.read(folder / "supcon-15-seed0")])
+        found.append(losses(folder))
+    assert found[0] == found[2] == [(0.0003, 200), (0.003, 200)]
+    np.testing.assert_allclose(found[1], found[3], atol=1e-4)
+
+
+def test_the_command_itself_runs_under_the_launcher(tmp_path: Path) -> None:
+    """As on several machines: torchrun starts the command line in every process."""
+    config = tmp_path / "launched.yaml"
+    config.write_text(json.dumps(tiny(name="launched", encoder={"name": "test_convnext", "image_size": 32}, seeds=[0],
+                                      dataset={"source": "folder", "root": str(few_digits())},
+                                      objectives=["supcon"]).to_json()))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "main.py", "--device",
+               "cpu", "--data", str(tmp_path / "data"), "--checkpoints", str(tmp_path / "checkpoints"), "--config"]
+    result = subprocess.run([*command, str(config)], cwd=PROJECT, capture_output=True, text=True, timeout=DEADLINE)
+    assert result.returncode == 0, result.stderr
+    folder = tmp_path / "checkpoints" / "launched"
+    assert {control.derived_status(run).state for run in directory.runs(folder)} == {"completed"}
+    assert "supcon" in result.stdout and result.stdout.count("Look closer") == 1
+    assert len(losses(folder)) == 2
+
+    result = subprocess.run([*command, str(tmp_path / "none.yaml")], cwd=PROJECT, capture_output=True, text=True,
+                            timeout=DEADLINE)
+    assert result.returncode != 0 and "error: " in result.stderr and "none.yaml" in result.stderr
