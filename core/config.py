@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from core import bounded_yaml, encoders, files
-from core.errors import ConfigError, InputError
+from core.errors import ConfigError, InputError, ParameterError
 from core.files import Json
 from core.objectives import (
     OBJECTIVES,
@@ -119,24 +119,28 @@ class DatasetConfig(_Config):
     def _root_where_needed(self) -> "DatasetConfig":
         if self.source != "digits" and not self.root:
             what = {"folder": "the folder of class folders", "table": "a CSV or Parquet file with the columns path and label"}
-            raise InputError(f"root must name {what.get(self.source, 'the folder that holds the dataset')} when source is "
-                             f"{self.source!r}, got none")
+            raise ParameterError("root",
+                                 f"must name {what.get(self.source, 'the folder that holds the dataset')} when source is "
+                                 f"{self.source!r}, got none")
         if self.source == "digits" and (self.root or self.group_by or self.max_per_class):
-            raise InputError("root, group_by and max_per_class must be absent when source is 'digits' (they belong to files)")
+            raise ParameterError("root, group_by and max_per_class",
+                                 "must be absent when source is 'digits' (they belong to files)")
         if self.source == "digits" and self.min_per_class:
-            raise InputError(f"min_per_class must be absent when source is 'digits', got {self.min_per_class}")
+            raise ParameterError("min_per_class", f"must be absent when source is 'digits', got {self.min_per_class}")
         if self.classes and self.source != "folder":
-            raise InputError(f"classes must be absent unless source is 'folder', got {self.classes!r} for {self.source!r}")
+            raise ParameterError("classes",
+                                 f"must be absent unless source is 'folder', got {self.classes!r} for {self.source!r}")
         if self.min_per_class and self.max_per_class and self.min_per_class > self.max_per_class:
-            raise InputError(f"min_per_class must be at most max_per_class, {self.max_per_class}, got {self.min_per_class}")
+            raise ParameterError("min_per_class",
+                                 f"must be at most max_per_class, {self.max_per_class}, got {self.min_per_class}")
         if self.group_by and self.source == "table":
-            raise InputError("group_by must be absent when source is 'table': its column group names the groups")
+            raise ParameterError("group_by", "must be absent when source is 'table': its column group names the groups")
         for key in ("columns", "ignore_columns"):
             if getattr(self, key) and self.source != "table":
-                raise InputError(f"{key} must be absent unless source is 'table', got {getattr(self, key)!r} for "
+                raise ParameterError(key, f"must be absent unless source is 'table', got {getattr(self, key)!r} for "
                                  f"{self.source!r}")
         if self.download and self.source != "oxford_pet":
-            raise InputError(f"download must be false unless source is 'oxford_pet', got true for {self.source!r}")
+            raise ParameterError("download", f"must be false unless source is 'oxford_pet', got true for {self.source!r}")
         return self
 
 
@@ -313,7 +317,7 @@ class TrainingConfig(_Config):
     @model_validator(mode="after")
     def _a_class_stands_twice_in_a_batch(self) -> "TrainingConfig":
         if self.batch.samples * self.views < 2:
-            raise InputError("training.batch.samples must be at least 2 unless training.views is 2, where the other view of "
+            raise ParameterError("batch.samples", "must be at least 2 unless training.views is 2, where the other view of "
                              "an image is its positive, got 1")
         return self
 
@@ -455,7 +459,9 @@ class ExperimentConfig(_Config):
     @field_validator("name")
     @classmethod
     def _name_is_a_folder_name(cls, value: str) -> str:
-        return check_name(value)
+        if fault := _name_fault(value):
+            raise InputError(fault)
+        return value
 
     @field_validator("objectives", "images_per_class", "seeds")
     @classmethod
@@ -465,7 +471,8 @@ class ExperimentConfig(_Config):
         labels = [arm_label(item) if isinstance(item, Objective) else str(item) for item in value]
         advice = " (give one a label of its own)" if isinstance(value[0], Objective) else ""
         for label in labels:
-            check_name(label)
+            if fault := _name_fault(label):
+                raise InputError(f"must have labels that can be folders: a label {fault}")
             if label == "untrained":
                 raise InputError("must not use the label 'untrained': that arm is always added")
             if labels.count(label) > 1:
@@ -476,14 +483,15 @@ class ExperimentConfig(_Config):
     def _runs_are_bounded(self) -> "ExperimentConfig":
         count = (len(self.objectives) + 1) * len(self.images_per_class) * len(self.seeds)
         if count > MOST_RUNS:
-            raise InputError(f"objectives × images_per_class × seeds must make at most {MOST_RUNS:,} runs, the untrained "
-                             f"encoder's among them, got {count:,}")
+            raise ParameterError("objectives × images_per_class × seeds",
+                                 f"must make at most {MOST_RUNS:,} runs, the untrained "
+                                 f"encoder's among them, got {count:,}")
         return self
 
     @model_validator(mode="after")
     def _drawn_triplets_have_one_view(self) -> "ExperimentConfig":
         if self.training.views > 1 and any(is_drawn(objective) for objective in self.objectives):
-            raise InputError(f"training.views must be 1 when triplets are drawn one by one (mining: drawn), got "
+            raise ParameterError("training.views", f"must be 1 when triplets are drawn one by one (mining: drawn), got "
                              f"{self.training.views}")
         return self
 
@@ -491,28 +499,32 @@ class ExperimentConfig(_Config):
     def _one_image_of_a_class_has_two_views(self) -> "ExperimentConfig":
         if 1 in self.images_per_class:
             if any(is_drawn(objective) for objective in self.objectives):
-                raise InputError("images_per_class must be at least 2 when triplets are drawn one by one (mining: drawn): a "
-                                 "positive is another image; got 1")
+                raise ParameterError("images_per_class",
+                                     "must be at least 2 when triplets are drawn one by one (mining: drawn): a "
+                                     "positive is another image; got 1")
             if "all" in {self.training.pool, *(objective.pool for objective in self.objectives)}:
-                raise InputError("images_per_class must be at least 2 where the sampler draws from every split (pool: all): "
-                                 "half of each class's samples come from there; got 1")
+                raise ParameterError("images_per_class",
+                                     "must be at least 2 where the sampler draws from every split (pool: all): "
+                                     "half of each class's samples come from there; got 1")
             if self.training.views == 1:
-                raise InputError("images_per_class must be at least 2 unless training.views is 2, where the other view of an "
-                                 "image is its positive, got 1")
+                raise ParameterError("images_per_class",
+                                     "must be at least 2 unless training.views is 2, where the other view of an "
+                                     "image is its positive, got 1")
         return self
 
     @model_validator(mode="after")
     def _an_epoch_has_a_step(self) -> "ExperimentConfig":
         fewest = min(self.runs(), key=lambda run: run.n_steps)
         if self.budget.epochs > fewest.n_steps:
-            raise InputError(f"budget.epochs must be at most the {fewest.n_steps} steps that budget.images allows in batches "
-                             f"of {fewest.training.batch.size}, got {self.budget.epochs}")
+            raise ParameterError("budget.epochs",
+                                 f"must be at most the {fewest.n_steps} steps that budget.images allows in batches "
+                                 f"of {fewest.training.batch.size}, got {self.budget.epochs}")
         return self
 
     @model_validator(mode="after")
     def _tried_rates_end_above_the_last(self) -> "ExperimentConfig":
         if self.tuning and min(self.tuning.learning_rates) < self.training.min_lr:
-            raise InputError(f"tuning.learning_rates must be at least training.min_lr, {self.training.min_lr:g}, got "
+            raise ParameterError("tuning.learning_rates", f"must be at least training.min_lr, {self.training.min_lr:g}, got "
                              f"{min(self.tuning.learning_rates):g}")
         return self
 
@@ -581,10 +593,16 @@ def check_name(value: str) -> str:
     Raises:
         ConfigError: if it is empty, too long, or holds anything but letters, digits, '.', '_' and '-'.
     """
-    if not isinstance(value, str) or not NAME_PATTERN.fullmatch(value):
-        raise ConfigError(f"a name must be 1 to 64 letters, digits, '.', '_' or '-', starting with a letter or digit, "
-                          f"got {value!r}")
+    if fault := _name_fault(value):
+        raise ConfigError(f"a name {fault}")
     return value
+
+
+def _name_fault(value: object) -> str:
+    """What is wrong with a name; '' if it is one."""
+    if isinstance(value, str) and NAME_PATTERN.fullmatch(value):
+        return ""
+    return f"must be 1 to 64 letters, digits, '.', '_' or '-', starting with a letter or digit, got {value!r}"
 
 
 def parse(values: object, stored: bool = False) -> ExperimentConfig:

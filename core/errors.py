@@ -14,6 +14,22 @@ class InputError(ValueError):
     """What was given or asked for cannot be used: what it must be, what it is and, where known, what to do."""
 
 
+class ParameterError(InputError):
+    """A parameter that cannot be what it is set to, raised where it is validated.
+
+    Args:
+        parameter: its key, from the group of settings that raises this; of the group's own validator.
+        what: 'must be …, got …'.
+    """
+
+    def __init__(self, parameter: str, what: str) -> None:
+        self.parameter, self.what = parameter, what
+        super().__init__(f"{parameter} {what}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.parameter, self.what)
+
+
 class ConfigError(InputError):
     """A parameter of an experiment file: its name, what it must be, what it is."""
 

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, model_validator
 
-from core.errors import InputError
+from core.errors import ParameterError
 
 
 class Objective(BaseModel):
@@ -37,7 +37,7 @@ class Objective(BaseModel):
     @model_validator(mode="after")
     def _pool_is_for_pairs(self) -> "Objective":
         if self.pool is not None and not self.draws_pairs:
-            raise InputError(f"objectives: pool must be absent for {self.name}, which draws no positives and negatives; "
+            raise ParameterError("pool", f"must be absent for {self.name}, which draws no positives and negatives; "
                              f"got {self.pool!r}")
         return self
 

@@ -11,12 +11,9 @@ from typing import Annotated, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from core.errors import ParameterError
+
 _MOST_SHOWN = 200  # letters of a value
-
-# Beginnings of messages that name their parameter themselves.
-_COMPLETE = ("a name must", "root", "budget.epochs", "download", "objectives", "group_by", "classes must",
-             "min_per_class must", "training.", "tuning.", "images_per_class")
-
 
 _MESSAGES = {"model_type": "a group of settings", "dict_type": "a group of settings", "tuple_type": "a list",
              "model_attributes_type": "an objective's name or a mapping with a 'name'", "int_parsing": "a whole number",
@@ -53,8 +50,10 @@ def describe(error: ValidationError, model: type[BaseModel], tagged: Mapping[str
         case "union_tag_not_found":
             return f"{where} must be an objective's name or a mapping with a 'name', got {given!r}"
         case "value_error":
-            message = str(context["error"])
-            return message if message.startswith(_COMPLETE) else f"{where} {message}"
+            raised = context["error"]
+            if isinstance(raised, ParameterError):
+                return f"{'.'.join([*map(str, location), raised.parameter])} {raised.what}"
+            return f"{where} {raised}"
     if choices:  # none of a union's choices took the value: each has said why, but they are one place
         whole = next((item["input"] for item in details if item["loc"][:-1] == first["loc"][:len(location)]), given)
         return f"{where} must be {' or '.join(choices)}, got {shown(whole)}"

@@ -76,9 +76,9 @@ def test_an_unknown_key_is_what_is_reported_when_other_things_are_wrong_too():
     ({"training": {"augmentation": {"crop_scale": [0, 1]}}},
      "training.augmentation.crop_scale must be two shares, 0 < low ≤ high ≤ 1, got [0.0, 1.0]"),
     ({"dataset": {"source": "folder"}},
-     "root must name the folder of class folders when source is 'folder', got none"),
+     "dataset.root must name the folder of class folders when source is 'folder', got none"),
     ({"dataset": {"source": "digits", "root": "x"}},
-     "root, group_by and max_per_class must be absent when source is 'digits' (they belong to files)"),
+     "dataset.root, group_by and max_per_class must be absent when source is 'digits' (they belong to files)"),
     ({"dataset": {"source": "folder", "root": "x", "group_by": "photo"}},
      "dataset.group_by must hold exactly one (…) that captures the group, got 'photo' with 0"),
     ({"dataset": {"source": "folder", "root": "x", "group_by": "(a)(b)"}},
@@ -137,7 +137,7 @@ def test_a_pretrained_tag_is_part_of_an_encoders_name():
 
 @pytest.mark.parametrize("name", ["../up", "", ".hidden", "a/b", "a b", "a\n", "ä", "-a", "x" * 65, "a\\b"])
 def test_a_name_that_is_not_one_folder_is_refused(name):
-    assert refusal({**MINIMAL, "name": name}).startswith("a name must be 1 to 64 letters, digits")
+    assert refusal({**MINIMAL, "name": name}).startswith("name must be 1 to 64 letters, digits")
     label = [{"name": "triplet", "label": name}]
     if name:  # an empty label is no label
         assert repr(name) in refusal({**MINIMAL, "objectives": label})

@@ -162,7 +162,7 @@ def test_no_number_is_without_end(name: str) -> None:
 @pytest.mark.parametrize("name", ["classification", "normalized_softmax", "arcface", "proxy_anchor"])
 def test_what_draws_no_pairs_cannot_draw_them_from_every_split(name: str) -> None:
     assert refusal({"name": name, "pool": "all"}) == (
-        f"objectives: pool must be absent for {name}, which draws no positives and negatives; got 'all'")
+        f"objectives.0.pool must be absent for {name}, which draws no positives and negatives; got 'all'")
     assert only_run(name, training={"pool": "all"}).leaks == ()
 
 
