@@ -6,7 +6,7 @@ from typing import Literal, get_args, get_origin
 import streamlit as st
 from pydantic.fields import FieldInfo
 
-from core import bounded_yaml, encoders
+from core import bounded_yaml, encoders, experiment_file
 from core import config as configuration
 from core.config import BatchConfig, BudgetConfig, EncoderConfig, ExperimentConfig, TrainingConfig
 from core.data import census, separation, split
@@ -35,24 +35,32 @@ NORM_HELP = ("What becomes of BatchNorm's running statistics. Frozen: they stay 
              "Encoders without such layers are the same either way.")
 
 
-def _objective(name: str) -> dict:
-    """Widgets for an objective's parameters: fields, defaults, ranges and help are the config's own."""
+@st.cache_data(show_spinner=False)
+def _example(is_digits: bool) -> ExperimentConfig:
+    """The shipped file that the form begins as: the demo on digits, else the example for a folder."""
+    return experiment_file.load(roots.PROJECT / "configs" / ("demo.yaml" if is_digits else "folder_example.yaml"))
+
+
+def _objective(name: str, example: ExperimentConfig) -> dict:
+    """Widgets for an objective's parameters: fields, ranges and help are the config's own; defaults are the example's, or the
+    config's."""
     values: dict = {"name": name}
+    shipped = next((item for item in example.objectives if item.name == name), OBJECTIVES[name]())
     for field, info in OBJECTIVES[name].model_fields.items():
         if field in Objective.model_fields:
             continue
         text, shared = field.replace("_", " "), {"key": f"{name}-{field}", "help": info.description}
-        choices = get_args(info.annotation)
+        choices, default = get_args(info.annotation), getattr(shipped, field)
         if get_origin(info.annotation) is Literal:
-            values[field] = st.selectbox(text, choices, index=choices.index(info.default), **shared)
+            values[field] = st.selectbox(text, choices, index=choices.index(default), **shared)
         elif info.annotation is bool:
-            values[field] = st.toggle(text, info.default, **shared)
+            values[field] = st.toggle(text, default, **shared)
         else:
             is_whole = int in choices
             kind = int if is_whole else float
             values[field] = st.number_input(
-                text, *(None if limit is None else kind(limit) for limit in _range(info)), info.default,
-                step=1 if is_whole else _step(info.default),
+                text, *(None if limit is None else kind(limit) for limit in _range(info)), default,
+                step=1 if is_whole else _step(default),
                 format=None if is_whole else "%g", **shared)
     return values
 
@@ -131,18 +139,20 @@ def _fill_in_curve(values: dict, is_digits: bool) -> None:
             "counts": ", ".join(map(str, curve.images_per_class)), "classes": batch.classes, "samples": batch.samples}
 
 
-def _filled(is_digits: bool) -> dict:
+def _filled(is_digits: bool, example: ExperimentConfig) -> dict:
     """What the fields begin with that a low-data curve fills in: its values where one was filled in for this dataset.
 
     A field's key carries the number, so each filling makes it anew with its value as the default. A value put into a
     field's state instead is lost to a page that is interrupted before it draws the field.
     """
     filled = st.session_state.get("curve-filled", {"number": 0, "is_digits": None})
-    own = {"counts": "15, all", "classes": 10 if is_digits else 5, "samples": 8 if is_digits else 12, "views": 1, "fit": False}
+    batch, views = example.training.batch, example.training.views
+    own = {"counts": ", ".join(map(str, example.images_per_class)), "classes": batch.classes, "samples": batch.samples,
+           "views": views, "fit": batch.fit}
     return filled if filled["is_digits"] == is_digits else {**own, "number": filled["number"]}
 
 
-def _rates(text: str) -> list:
+def _decimals(text: str) -> list:
     """Numbers with commas between them; what is none stays text, for the config to refuse."""
     found: list = []
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -163,23 +173,23 @@ def _form() -> dict | None:
     name = st.text_input("Name", directory.free_name(roots.checkpoints_root(), "experiment"), key="train-name")
     dataset = dataset_form.pick_dataset()
     is_digits = dataset is None or dataset.source == "digits"
-    filled = _filled(is_digits)
+    example = _example(is_digits)
+    filled = _filled(is_digits, example)
     number = filled["number"]
-    chosen = st.multiselect("Objectives", list(OBJECTIVES), default=["classification", "supcon"],
-                            format_func=lambda item: OBJECTIVES[item].title,
+    chosen = st.multiselect("Objectives", list(OBJECTIVES), default=[item.name for item in example.objectives],
+                            format_func=lambda item: OBJECTIVES[item].title, key=f"objectives-{is_digits}",
                             help="The first is A, the second B. The untrained encoder is always scored too.")
     first, second, third = st.columns(3)
     counts = first.text_input("Images per class", filled["counts"], key=f"counts-{number}", help=COUNTS_HELP)
-    seeds = second.text_input("Seeds", "0, 1, 2", help=SEEDS_HELP)
-    images = third.number_input("Images seen, each run", *_range(_BUDGET["images"]), 4000 if is_digits else 6000,
+    seeds = second.text_input("Seeds", ", ".join(map(str, example.seeds)), help=SEEDS_HELP)
+    images = third.number_input("Images seen, each run", *_range(_BUDGET["images"]), example.budget.images,
                                 step=1000, help=BUDGET_HELP, key=f"budget-{is_digits}")
     curve = st.container(horizontal=True, vertical_alignment="center")
     names = sorted(encoders.names())
-    default = "test_resnet" if is_digits else "mobilenetv2_035"
     fourth, fifth, sixth = st.columns(3)
-    encoder = fourth.selectbox("Encoder (timm)", names, index=names.index(default), key=f"encoder-{is_digits}")
+    encoder = fourth.selectbox("Encoder (timm)", names, index=names.index(example.encoder.name), key=f"encoder-{is_digits}")
     weights = fifth.selectbox("Weights", ["random", "hub", "file"], help="'hub' downloads timm's pretrained weights.")
-    size = sixth.number_input("Image size", *_range(EncoderConfig.model_fields["image_size"]), 32 if is_digits else 128,
+    size = sixth.number_input("Image size", *_range(EncoderConfig.model_fields["image_size"]), example.encoder.image_size,
                               key=f"size-{is_digits}")
     if weights == "file":
         weights = st.text_input("Weights file", placeholder="/path/to/weights.safetensors")
@@ -188,18 +198,18 @@ def _form() -> dict | None:
         for item in chosen:
             st.markdown(f"**{OBJECTIVES[item].title}**  :small[:gray[{OBJECTIVES[item].paper}]]")
             with st.container(horizontal=True):
-                objectives.append(_objective(item))
+                objectives.append(_objective(item, example))
     with st.expander("Advanced"):
         a, b, c = st.columns(3)
         classes = a.number_input("Classes per batch", *_range(_BATCH["classes"]), filled["classes"],
                                  key=f"classes-{is_digits}-{number}")
         samples = b.number_input("Samples per class in a batch", *_range(_BATCH["samples"]), filled["samples"],
                                  key=f"samples-{is_digits}-{number}")
-        epochs = c.number_input("Epochs", *_range(_BUDGET["epochs"]), 6,
+        epochs = c.number_input("Epochs", *_range(_BUDGET["epochs"]), example.budget.epochs, key=f"epochs-{is_digits}",
                                 help="Parts of the budget; each ends with validation and a frame.")
         d, e, f = st.columns(3)
-        lr = d.number_input("Learning rate", value=0.003 if is_digits else 0.0003, format="%g", key=f"lr-{is_digits}")
-        flip = e.toggle("Flip left and right", not is_digits, key=f"flip-{is_digits}")
+        lr = d.number_input("Learning rate", value=example.training.lr, format="%g", key=f"lr-{is_digits}")
+        flip = e.toggle("Flip left and right", example.training.augmentation.flip, key=f"flip-{is_digits}")
         layout = f.selectbox("Stored layout", ["pca", "umap", "tsne"])
         g, h, i = st.columns(3)
         mean = g.text_input("Mean", "", placeholder="the encoder's own", help="Three numbers, for pixels in 0..1.")
@@ -230,19 +240,19 @@ def _form() -> dict | None:
                                       "number lets the split's seed draw as many.")
     if dataset is None:
         return None
+    shipped = example.to_json()
     values = {"name": name, "dataset": dataset.model_dump(),
             "split": {"seed": split_seed, "official": official, "held_out_classes": _classes(held_out)},
             "encoder": {"name": encoder, "weights": weights, "image_size": size,
                         "options": _options(options),
-                        **{key: [float(part) for part in text.split(",")] for key, text in
-                           (("mean", mean), ("std", std)) if text.strip()}},
+                        **{key: _decimals(text) for key, text in (("mean", mean), ("std", std)) if text.strip()}},
             "objectives": objectives, "images_per_class": _numbers(counts, ("all",)), "seeds": _numbers(seeds),
             "budget": {"images": images, "epochs": epochs},
             "training": {"batch": {"classes": classes, "samples": samples, "fit": fit}, "lr": lr,
-                         "augmentation": {"flip": flip}, "views": views, "micro_batch": micro_batch, "norm": norm,
-                         "tensorboard": tensorboard},
-            "evaluation": {"projection": layout},
-            "tuning": {"learning_rates": _rates(tried), "share": share / 100} if tried.strip() else None}
+                         "augmentation": {**shipped["training"]["augmentation"], "flip": flip}, "views": views,
+                         "micro_batch": micro_batch, "norm": norm, "tensorboard": tensorboard},
+            "evaluation": {**shipped["evaluation"], "projection": layout},
+            "tuning": {"learning_rates": _decimals(tried), "share": share / 100} if tried.strip() else None}
     curve.button("Low-data curve", icon=":material/show_chart:", on_click=_fill_in_curve, args=(values, is_digits),
                  help="Fills in the images per class, from one to all, that the dataset can carry, and what they need.")
     if refused := st.session_state.pop("curve-refused", ""):

@@ -4,10 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from core import config as configuration
+from core import experiment_file
 from core.experiments import directory
 from core.jobs import control
 from core.objectives import OBJECTIVES, Objective
+from tests import PROJECT
 from tests.conftest import put_into
 from tests.waiting import DEADLINE
 
@@ -34,6 +38,27 @@ def test_nonsense_is_refused_in_words(screen) -> None:
     app = screen("train")
     next(item for item in app.text_input if item.label == "Seeds").set_value("0, zero").run()
     assert re.search(r"seeds\.1 must be a whole number", app.error[0].value)
+
+
+@pytest.mark.parametrize("label", ["Mean", "Std"])
+def test_a_mean_that_is_no_numbers_is_refused_in_words(screen, label: str) -> None:
+    app = screen("train")
+    next(item for item in app.text_input if item.label == label).set_value("half, a quarter, 0.1").run()
+    assert not app.exception
+    assert f"encoder.{label.lower()}.0 must be a number, got" in app.error[0].value
+
+
+@pytest.mark.parametrize("file, source", [("demo", "digits"), ("folder_example", "folder")])
+def test_the_form_begins_as_the_shipped_file(screen, image_folder: Path, file: str, source: str) -> None:
+    app = screen("train", source=source, **({"root": str(image_folder)} if source == "folder" else {}))
+    number = next(item for item in app.number_input if item.label == "Classes per batch")
+    if source == "folder":  # of two classes
+        number.set_value(2).run()
+    assert not app.error, [item.value for item in app.error]
+    found = configuration.parse(yaml.safe_load(app.code[0].value))
+    wanted = experiment_file.load(PROJECT / "configs" / f"{file}.yaml")
+    apart = {name for name in type(wanted).model_fields if getattr(found, name) != getattr(wanted, name)}
+    assert apart == ({"name"} if source == "digits" else {"name", "dataset", "training"})
 
 
 def test_every_objective_is_offered_with_its_parameters_and_makes_a_plan(screen) -> None:
