@@ -37,7 +37,8 @@ def test_nonsense_in_an_address_is_a_sentence(screen, experiment: Path, page: st
 
 @pytest.mark.parametrize("page, address, sentence", [
     ("data", {"source": "bogus"}, "source in the address must be one of digits, folder, table"),
-    ("data", {"source": "folder", "root": "~nouser"}, "Folder must be a path on this machine, got \\~nouser (Could not determine home directory)"),
+    ("data", {"source": "folder", "root": "~nouser"},
+     "Folder must be a path on this machine, got \\~nouser (Could not determine home directory)"),
     ("data", {"source": "folder", "root": "\0"}, "root in the address must be text without control characters"),
     ("compare", {"a": "bogus"}, "a in the address must be one of untrained, classification, supcon; got bogus."),
     ("compare", {"experiment": "../.."}, "experiment in the address must be one of tiny; got ../..."),

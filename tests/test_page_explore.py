@@ -9,7 +9,7 @@ import pytest
 from core.analysis import table as tables
 from core.data import sources
 from core.experiments import directory
-from core.jobs import control
+from core.jobs import tasks
 from tests.conftest import put_into
 from tests.waiting import DEADLINE
 
@@ -62,8 +62,7 @@ def test_a_broken_upload_is_one_line_and_a_digit_finds_itself(screen, experiment
     app = screen("explore", experiment="tiny", run="supcon-15-seed0", split="all")
     app.file_uploader[0].set_value([("cut.png", content.getvalue()[:40], "image/png"),
                                     ("digit.png", content.getvalue(), "image/png")]).run(timeout=DEADLINE)
-    process = directory.read_json(tmp_path / "checkpoints" / ".query" / "process.json")
-    control.kill(process["pid"], process["pid_created"])
+    tasks.cancel(tmp_path / "checkpoints" / ".query")
     assert not app.exception
     assert len(app.error) == 1 and app.error[0].value.startswith("cut.png must be an image file")
     answer = next(item.value for item in app.markdown if "nearest say" in item.value)

@@ -11,7 +11,7 @@ from core import experiment_file
 from core.cli.output import check_output
 from core.cli.planning import plan
 from core.errors import InputError
-from core.jobs import control
+from core.jobs import checks, tasks
 
 HELP = "time training and embedding against what the device alone can do"
 SHARED = ("device", "json")
@@ -37,13 +37,13 @@ def main(options: argparse.Namespace) -> int:
         flags += ["--trace", str(options.trace.resolve())]
     if options.json:
         flags.append("--json")
-    config = experiment_file.load(options.config or control.PROJECT / "configs" / "demo.yaml", tuple(options.overrides))
-    control.check_device(options.device)
+    config = experiment_file.load(options.config or tasks.PROJECT / "configs" / "demo.yaml", tuple(options.overrides))
+    checks.check_device(options.device)
     checked = plan(config, options)
     experiment = json.dumps(checked.config.to_json())
     quiet = {"KINETO_LOG_LEVEL": "99"}  # to torch's profiler a machine without a GPU is an error
     try:
-        return subprocess.run([sys.executable, "-m", "core.benchmark.bench", experiment, *flags], cwd=control.PROJECT,
-                              env={**os.environ, **control.ENVIRONMENT, **quiet}).returncode
+        return subprocess.run([sys.executable, "-m", "core.benchmark.bench", experiment, *flags], cwd=tasks.PROJECT,
+                              env={**os.environ, **tasks.ENVIRONMENT, **quiet}).returncode
     except KeyboardInterrupt:  # its process was interrupted too
         return 1

@@ -11,7 +11,7 @@ from core.cli.output import on_bar, say
 from core.config import ExperimentConfig
 from core.data import census
 from core.experiments import planning
-from core.jobs.control import PROJECT
+from core.jobs.tasks import PROJECT
 
 
 def plan(config: ExperimentConfig, options: argparse.Namespace) -> planning.Plan:
