@@ -32,7 +32,7 @@ PROCESS, PROGRESS, LOG = "process.json", "progress.jsonl", "process.log"
 _LOCK = "lock"
 _PROGRESS_KEYS = {"done": (int, float), "of": (int, float), "text": str}
 _LAST = ("result", "refused", "failed")  # what a last line tells
-_POLL = 0.05  # seconds between two looks at a folder
+_FIRST_POLL, _LAST_POLL = 0.02, 0.25  # seconds between two looks at a folder: each a tenth longer than the one before
 _OWNER_POLL = 2.0  # seconds between two looks at a process whose end ends the task
 _PATIENCE = 10.0  # seconds that a cancelled process may take to be gone
 
@@ -102,7 +102,7 @@ def start(folder: Path, module: str, arguments: dict, result: Path | None = None
     with FileLock(folder / _LOCK):
         if (result is not None and result.is_file()) or is_running(folder):
             return False
-        (folder / PROGRESS).unlink(missing_ok=True)
+        _forget(folder)
         with (folder / LOG).open("wb") as log:
             process = start_module(module, [str(folder.resolve()), json.dumps({"arguments": arguments, "owner": owner})], log)
         files.write_json(folder / PROCESS, process)
@@ -125,15 +125,7 @@ def is_running(folder: Path) -> bool:
 
 def state(folder: Path) -> State:
     """Where a task stands, from what lies in its folder."""
-    process = _process(folder)
-    is_alive = process is not None and identity.is_alive(**process)
-    lines, last = _lines(folder)  # after that look: of a process that is gone, all of them
-    progress = lines[-1] if lines else None
-    if last:
-        return State(False, progress, last.get("result"), last.get("refused", ""), last.get("failed", ""))
-    if is_alive or process is None:
-        return State(is_alive, progress)
-    return State(False, progress, failed=last_logged(folder) or "its process was ended")
+    return _look(folder)[0]
 
 
 def wait(folder: Path, progress: Callable[[Progress], None] | None = None) -> dict:
@@ -148,16 +140,16 @@ def wait(folder: Path, progress: Callable[[Progress], None] | None = None) -> di
         InputError: if the task refused, with its own sentence.
         TaskFailed: if it ended without an answer.
     """
-    n_heard = 0
+    n_heard, pause = 0, _FIRST_POLL
     while True:
-        found = state(folder)
-        lines, _ = _lines(folder)
+        found, lines = _look(folder)
         for line in (lines[n_heard:] or lines[-1:]) if progress else ():
             progress(line)
         n_heard = len(lines)
         if not found.is_running:
             break
-        time.sleep(_POLL)
+        time.sleep(pause)
+        pause = min(1.1 * pause, _LAST_POLL)
     if found.refused:
         raise InputError(found.refused)
     if found.result is None:
@@ -193,15 +185,17 @@ def run(module: str, arguments: dict, progress: Callable[[Progress], None] | Non
 
 def cancel(folder: Path) -> None:
     """Ends a task's process, waits until it is gone, and forgets how far it was; nothing of a task that is not there."""
-    process = _process(folder)
-    if process is not None and identity.is_alive(**process):
-        with suppress(ProcessLookupError):  # it ended meanwhile
-            os.kill(process["pid"], signal.SIGTERM)
-        deadline = time.monotonic() + _PATIENCE
-        while identity.is_alive(**process) and time.monotonic() < deadline:
-            time.sleep(0.005)
-    for name in (PROCESS, PROGRESS):
-        (folder / name).unlink(missing_ok=True)
+    if not folder.is_dir():
+        return
+    with FileLock(folder / _LOCK):
+        process = _process(folder)
+        if process is not None and identity.is_alive(**process):
+            with suppress(ProcessLookupError):  # it ended meanwhile
+                os.kill(process["pid"], signal.SIGTERM)
+            deadline = time.monotonic() + _PATIENCE
+            while identity.is_alive(**process) and time.monotonic() < deadline:
+                time.sleep(0.005)
+        _forget(folder)
 
 
 def last_logged(folder: Path) -> str:
@@ -265,12 +259,25 @@ def _process(folder: Path) -> dict[str, int | float | str] | None:
         return None
 
 
-def _lines(folder: Path) -> tuple[list[Progress], dict | None]:
-    """What a task has said of how far it is, in order, and its last line if it is over."""
-    good = json_lines.read(folder / PROGRESS).good
-    progress = [Progress(line["done"], line["of"], line["text"]) for line in good
-                if all(isinstance(line.get(name), kind) for name, kind in _PROGRESS_KEYS.items())]
-    return progress, next((line for line in good if any(name in line for name in _LAST)), None)
+def _look(folder: Path) -> tuple[State, list[Progress]]:
+    """Where a task stands, and all that it has said of how far it is, in order."""
+    process = _process(folder)
+    is_alive = process is not None and identity.is_alive(**process)
+    good = json_lines.read(folder / PROGRESS).good  # after that look: of a process that is gone, all of them
+    lines = [Progress(line["done"], line["of"], line["text"]) for line in good
+             if all(isinstance(line.get(name), kind) for name, kind in _PROGRESS_KEYS.items())]
+    progress = lines[-1] if lines else None
+    if last := next((line for line in good if any(name in line for name in _LAST)), None):
+        return State(False, progress, last.get("result"), last.get("refused", ""), last.get("failed", "")), lines
+    if is_alive or process is None:
+        return State(is_alive, progress), lines
+    return State(False, progress, failed=last_logged(folder) or "its process was ended"), lines
+
+
+def _forget(folder: Path) -> None:
+    """Removes what was written down of a task's process and of how far it was."""
+    for name in (PROCESS, PROGRESS):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _log(folder: Path) -> str:
