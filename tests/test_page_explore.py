@@ -11,7 +11,7 @@ from core.data import sources
 from core.experiments import directory
 from core.jobs import tasks
 from tests.conftest import put_into
-from tests.waiting import DEADLINE
+from tests.waiting import DEADLINE, until
 
 
 def test_the_headline_counts_what_lies_in_its_cluster(screen, experiment: Path) -> None:
@@ -68,3 +68,13 @@ def test_a_broken_upload_is_one_line_and_a_digit_finds_itself(screen, experiment
     answer = next(item.value for item in app.markdown if "nearest say" in item.value)
     assert "cosine 1.00 to the nearest" in answer
     assert any("PCA places them exactly" in item.value for item in app.caption)
+
+
+def test_a_layout_of_a_process_is_waited_for_and_then_drawn(screen, experiment: Path) -> None:
+    app = screen("explore", experiment="tiny", run="supcon-15-seed0", layout="tsne")
+    [folder] = (path for path in (experiment.parent / ".layouts").iterdir() if path.is_dir())
+    assert [button.label for button in app.button].count("Cancel") == 1
+    until(folder.with_suffix(".npz").exists, seen=lambda: tasks.state(folder))
+    app.run()
+    assert any(item.value.startswith("How far to believe it: trustworthiness") for item in app.caption)
+    assert "Cancel" not in [button.label for button in app.button]
