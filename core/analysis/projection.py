@@ -7,7 +7,10 @@ are as near each other. t-SNE and UMAP magnify last bits: there they are another
 seed, in which classes may lie elsewhere.
 """
 
+import io
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Literal
 
 import numpy as np
@@ -19,11 +22,13 @@ from core.errors import InputError
 
 Method = Literal["pca", "umap", "tsne"]
 METHODS: tuple[Method, ...] = ("pca", "tsne", "umap")
+_MOST_HEARD = 1000  # letters of what was printed last: an iteration's line is shorter
 _EXACT_BITS = 53  # of float64: products and sums of whole numbers below 2^53 are exact, in any order
 
 
 def project(vectors: np.ndarray, method: Method, seed: int = 0, start: np.ndarray | None = None,
-            neighbors: int = 15, perplexity: float = 30.0, minimum_distance: float = 0.1, verbose: bool = False) -> np.ndarray:
+            neighbors: int = 15, perplexity: float = 30.0, minimum_distance: float = 0.1,
+            progress: Callable[[float], None] | None = None) -> np.ndarray:
     """A 2D layout of a space.
 
     PCA: Pearson, 1901. UMAP: McInnes et al., 2018, arXiv:1802.03426. t-SNE: van der Maaten & Hinton, 2008.
@@ -36,7 +41,8 @@ def project(vectors: np.ndarray, method: Method, seed: int = 0, start: np.ndarra
         neighbors: UMAP's n_neighbors; fewer where there are fewer samples.
         perplexity: t-SNE's perplexity; less where there are fewer samples.
         minimum_distance: UMAP's min_dist, 0 to 1: how close points may lie.
-        verbose: print the method's own iterations; see `progress`.
+        progress: called with the share of t-SNE's or UMAP's iterations that is done, 0 to 1. While they are at work, nothing
+            that Python prints in this process comes through, whatever prints it: give it in a process of its own only.
 
     Returns:
         Shape (n, 2), float32.
@@ -57,21 +63,14 @@ def project(vectors: np.ndarray, method: Method, seed: int = 0, start: np.ndarra
             case "pca":
                 layout = _pca(vectors)
             case "tsne":
-                layout = _tsne(vectors, seed, start, perplexity, verbose)
+                with _heard(progress, method, start is not None):
+                    layout = _tsne(vectors, seed, start, perplexity, progress is not None)
             case "umap":
-                layout = _umap(vectors, seed, start, neighbors, minimum_distance, verbose)
+                with _heard(progress, method, start is not None):
+                    layout = _umap(vectors, seed, start, neighbors, minimum_distance, progress is not None)
         if start is not None:
             layout = align(layout, start)
         return layout.astype(np.float32)
-
-
-def progress(method: Method, printed: str, has_start: bool) -> float:
-    """How much of one layout is done, 0 to 1, from what it printed so far; `has_start` as it was given a start."""
-    if method == "tsne":
-        found = re.findall(r"\[t-SNE\] Iteration (\d+):", printed)
-        return min(1.0, int(found[-1]) / _iterations(has_start)) if found else 0.0
-    found = re.findall(r"(\d+)/(\d+) \[", printed)  # tqdm's: epochs done of all
-    return min(1.0, int(found[-1][0]) / int(found[-1][1])) if found else 0.0
 
 
 def align(layout: np.ndarray, onto: np.ndarray) -> np.ndarray:
@@ -195,6 +194,39 @@ def _umap(vectors: np.ndarray, seed: int, start: np.ndarray | None, neighbors: i
     model = umap.UMAP(n_neighbors=min(neighbors, len(vectors) - 1), min_dist=minimum_distance, init=init, random_state=seed,
                       n_jobs=1, verbose=verbose)
     return model.fit_transform(vectors)
+
+
+@contextmanager
+def _heard(progress: Callable[[float], None] | None, method: Method, has_start: bool) -> Iterator[None]:
+    """Makes calls of what a method prints of its iterations: neither scikit-learn nor umap calls anyone, and to run them in
+    stages would change their numbers."""
+    if progress is None:
+        yield
+        return
+
+    tell = progress
+
+    class Listener(io.TextIOBase):
+        printed = ""
+
+        def write(self, text: str) -> int:
+            self.printed = (self.printed + text)[-_MOST_HEARD:]
+            if (share := _share_printed(method, self.printed, has_start)) is not None:
+                tell(share)
+            return len(text)
+
+    listener = Listener()
+    with redirect_stdout(listener), redirect_stderr(listener):
+        yield
+
+
+def _share_printed(method: Method, printed: str, has_start: bool) -> float | None:
+    """The share that is done, 0 to 1, by the last iteration that was printed; None if none was."""
+    if method == "tsne":
+        found = re.findall(r"\[t-SNE\] Iteration (\d+):", printed)
+        return min(1.0, int(found[-1]) / _iterations(has_start)) if found else None
+    found = re.findall(r"(\d+)/(\d+) \[", printed)  # tqdm's: epochs done of all
+    return min(1.0, int(found[-1][0]) / int(found[-1][1])) if found else None
 
 
 def _iterations(has_start: bool) -> int:

@@ -1,12 +1,10 @@
 """How fast training and embedding are, against what the device alone can do and against a plain PyTorch pipeline.
 
-A process of its own, started by name with the worker's environment. Everything takes turns, round after round; what has a
-bound takes the shortest turns with it, in this one process: a shared machine changes its pace from one second to the next. A
-ratio is taken within a round. Writes nothing but the trace it is asked for.
+A task, as it loads torch and has the worker's environment. Everything takes turns, round after round; what has a bound takes
+the shortest turns with it, in this one process: a shared machine changes its pace from one second to the next. A ratio is
+taken within a round. Writes nothing but the trace it is asked for.
 """
 
-import argparse
-import json
 import math
 import os
 import platform
@@ -21,17 +19,17 @@ import torch
 
 from core import config as configuration
 from core.benchmark import plain_pytorch, workloads
+from core.benchmark.printing import N_TRACED, TITLES
 from core.benchmark.workloads import Case, Subject
 from core.errors import InputError
 from core.files import Json
+from core.jobs import tasks
+from core.jobs.tasks import Report
 from core.training.device import resolve_device
 from core.wording import failure
 
-N_TRACED = 10
 _TURN = {"cpu": 0.3, "cuda": 1.5}  # seconds a turn takes at least, or one step; a GPU's pace is even, its steps are short
 _ROUND = 6.0  # seconds each gets in a round, in two turns at least
-_KEYS = {"train": "training, end to end", "train_bound": "training, compute only", "plain": "training, plain PyTorch",
-         "embed": "embedding, end to end", "embed_bound": "embedding, forward only"}
 _GOALS: dict[str, dict[str, float | None]] = {
     "cpu": {"train": 0.95, "plain": 3.5, "embed": 0.95},  # plain: of MobileNetV2-0.35 at 224 px, batch 64
     "cuda": {"train": 0.90, "plain": None, "embed": 0.95}}
@@ -59,12 +57,12 @@ def measure(case: Case, n_rounds: int, progress: Callable[[str], None]) -> dict:
             together.insert(1, {"plain": stack.enter_context(plain_pytorch.process(case))})
         plans = []
         for subjects in together:
-            progress(f"warming up: {', '.join(_KEYS[name] for name in subjects)}")
+            progress(f"warming up: {', '.join(TITLES[name] for name in subjects)}")
             plans.append(_turns(_speeds(subjects, dict.fromkeys(subjects, 2), 1, case.device), subjects, case.device))
         found: dict[str, list[float]] = {name: [] for subjects in together for name in subjects}
         for number in range(1, n_rounds + 1):
             for subjects, plan in list(zip(together, plans))[::1 if number % 2 else -1]:  # there and back: no drift is favour
-                progress(f"round {number} of {n_rounds}: {', '.join(_KEYS[name] for name in subjects)}")
+                progress(f"round {number} of {n_rounds}: {', '.join(TITLES[name] for name in subjects)}")
                 for name, speed in _speeds(subjects, *plan, case.device).items():
                     found[name].append(speed)
     return {"images_per_second": {name: statistics.median(speeds) for name, speeds in found.items()},
@@ -158,75 +156,34 @@ def _synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _table(found: dict) -> str:
-    machine, case, speeds = found["machine"], found["case"], found["images_per_second"]
-    lines = [["what", "images/s", "ratio", "range", "goal", ""]]
-    for name, speed in speeds.items():
-        ratio = found["ratios"].get(name)
-        cells = ["", "", "", ""]
-        if ratio:
-            goal = "" if ratio["goal"] is None else f"{ratio['goal']:.2f}"
-            cells = [f"{ratio['median']:.3f}", f"{ratio['low']:.3f} to {ratio['high']:.3f}", goal,
-                     f"{_KEYS[ratio['of']]} ÷ {_KEYS[ratio['to']]}"]
-        lines.append([_KEYS[name], f"{speed:,.1f}", *cells])
-    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
-    text = ["  ".join(cell.rjust(width) if 0 < place < 5 else cell.ljust(width)
-                      for place, (cell, width) in enumerate(zip(line, widths))).rstrip() for line in lines]
-    text.insert(1, "  ".join("─" * width for width in widths[:5]))
-    text += [f"left out: {_KEYS[name]} ({reason})" for name, reason in found["left_out"].items()]
-    text.append(f"{case['encoder']} at {case['image_size']} px, {case['objective']}, batch {case['batch']}, "
-                f"{case['precision']}{', compiled' if case['compile'] else ''}; {case['images']:,} images; medians of "
-                f"{found['rounds']} round{'s' if found['rounds'] > 1 else ''}, ratios taken within a round")
-    text.append(f"{machine['device']}, {machine['cores']} cores, torch {machine['torch']}, Python {machine['python']}")
-    return "\n".join(text)
+def time_experiment(arguments: dict, report: Report) -> dict:
+    """In the process: times an experiment's first run.
 
+    Args:
+        arguments: `experiment`, as JSON; `data`, root of decoded images; `device`; `rounds`; `trace`, a file or None.
+        report: told what is being timed.
 
-def _operators(found: list[dict], path: str) -> str:
-    lines = [f"{path}: {N_TRACED} training steps; the heaviest operators, ms a step by their own, calls a step"]
-    lines += [f"{item['ms']:10.2f}  {100 * item['share']:4.1f} %  {item['calls']:6.0f}  {item['name']}" for item in found]
-    return "\n".join(lines)
+    Returns:
+        What `describe` and `measure` return, `rounds`, and `trace` with its `file` and `operators` where one was asked for; or
+        `failure` alone, in one line, where memory or the disk ran out.
 
-
-def main(arguments: list[str] | None = None) -> int:
-    """Entry point of `python -m core.benchmark.bench EXPERIMENT --data DATA`; the experiment as JSON. Returns the
-    exit code."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("experiment", type=json.loads)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--trace", type=Path)
-    options = parser.parse_args(arguments)
+    Raises:
+        InputError: if there is nothing to time.
+    """
     torch.set_float32_matmul_precision("high")
-    is_terminal = sys.stderr.isatty()
-
-    def progress(text: str) -> None:
-        if is_terminal:
-            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
     try:
-        case = workloads.prepare(configuration.parse(options.experiment), options.data, resolve_device(options.device))
-        found = {**describe(case), "rounds": options.rounds, **measure(case, options.rounds, progress)}
-        progress("")
-        if options.trace:
-            found["trace"] = {"file": str(options.trace), "operators": trace(case, options.trace)}
-    except InputError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        case = workloads.prepare(configuration.parse(arguments["experiment"]), Path(arguments["data"]),
+                                 resolve_device(arguments["device"]))
+        found = {**describe(case), "rounds": arguments["rounds"],
+                 **measure(case, arguments["rounds"], lambda text: report(0, 0, text))}
+        if arguments["trace"]:
+            found["trace"] = {"file": arguments["trace"], "operators": trace(case, Path(arguments["trace"]))}
+    except InputError:
+        raise
     except (OSError, MemoryError, torch.OutOfMemoryError) as error:
-        print(f"error: {failure(error)}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 1
-    if options.json:
-        print(json.dumps(found))
-        return 0
-    print(_table(found))
-    if "trace" in found:
-        print(_operators(found["trace"]["operators"], found["trace"]["file"]))
-    return 0
+        return {"failure": failure(error)}
+    return found
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tasks.main(time_experiment))

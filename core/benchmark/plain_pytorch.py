@@ -24,7 +24,7 @@ from core import config as configuration
 from core.benchmark import workloads
 from core.benchmark.workloads import Case, Subject
 from core.data import decoding, sources
-from core.jobs import control
+from core.jobs import tasks
 from core.objectives import is_drawn
 from core.training import normalization
 from core.training.batches import BatchSampler, TripletSampler
@@ -40,8 +40,8 @@ def process(case: Case) -> Iterator[Subject]:
         ChildProcessError: if it ends before that.
     """
     arguments = [json.dumps(case.experiment.to_json()), "--data", str(case.data), "--device", str(case.device)]
-    environment = {name: value for name, value in os.environ.items() if name not in control.ENVIRONMENT}
-    with subprocess.Popen([sys.executable, "-m", __name__, *arguments], cwd=control.PROJECT, env=environment, bufsize=0,
+    environment = {name: value for name, value in os.environ.items() if name not in tasks.ENVIRONMENT}
+    with subprocess.Popen([sys.executable, "-m", __name__, *arguments], cwd=tasks.PROJECT, env=environment, bufsize=0,
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         asked, answers = child.stdin, child.stdout
         assert asked and answers, "both are pipes"

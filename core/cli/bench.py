@@ -2,16 +2,16 @@
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 from core import experiment_file
-from core.cli.output import check_output
+from core.benchmark import printing
+from core.cli.output import check_output, say
 from core.cli.planning import plan
 from core.errors import InputError
-from core.jobs import control
+from core.jobs import checks, tasks
+from core.jobs.tasks import Progress
 
 HELP = "time training and embedding against what the device alone can do"
 SHARED = ("device", "json")
@@ -31,19 +31,47 @@ def main(options: argparse.Namespace) -> int:
     """Runs the command; returns the exit code."""
     if options.rounds < 1:
         raise InputError(f"--rounds must be at least 1, got {options.rounds}")
-    flags = ["--device", options.device, "--rounds", str(options.rounds), "--data", str(options.data.resolve())]
     if options.trace:
         check_output(options.trace, (".json",), "--trace")
-        flags += ["--trace", str(options.trace.resolve())]
-    if options.json:
-        flags.append("--json")
-    config = experiment_file.load(options.config or control.PROJECT / "configs" / "demo.yaml", tuple(options.overrides))
-    control.check_device(options.device)
+    config = experiment_file.load(options.config or tasks.PROJECT / "configs" / "demo.yaml", tuple(options.overrides))
+    checks.check_device(options.device)
     checked = plan(config, options)
-    experiment = json.dumps(checked.config.to_json())
-    quiet = {"KINETO_LOG_LEVEL": "99"}  # to torch's profiler a machine without a GPU is an error
-    try:
-        return subprocess.run([sys.executable, "-m", "core.benchmark.bench", experiment, *flags], cwd=control.PROJECT,
-                              env={**os.environ, **control.ENVIRONMENT, **quiet}).returncode
-    except KeyboardInterrupt:  # its process was interrupted too
+    asked = {"experiment": checked.config.to_json(), "data": str(options.data.resolve()), "device": options.device,
+             "rounds": options.rounds, "trace": str(options.trace.resolve()) if options.trace else None}
+    with _Line() as line:
+        try:
+            found = tasks.run("core.benchmark.bench", asked, line.show)
+        except KeyboardInterrupt:
+            return 1
+    if "failure" in found:
+        say(f"error: {found['failure']}", file=sys.stderr)
         return 1
+    if options.json:
+        print(json.dumps(found))
+        return 0
+    print(printing.table(found))
+    if "trace" in found:
+        print(printing.operators(found["trace"]["operators"], found["trace"]["file"]))
+    return 0
+
+
+class _Line:
+    """What is being timed, in the terminal's last line, which is empty again afterwards; elsewhere nothing."""
+
+    def __enter__(self) -> "_Line":
+        self._is_terminal = sys.stderr.isatty()
+        self._shown = ""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            self._draw("")
+
+    def show(self, progress: Progress) -> None:
+        """Draws what is done, once."""
+        if self._is_terminal and progress.text != self._shown:
+            self._draw(progress.text)
+
+    def _draw(self, text: str) -> None:
+        self._shown = text
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

@@ -9,7 +9,7 @@ from core.cli import named_runs
 from core.cli.follow import follow
 from core.cli.output import on_bar, say
 from core.errors import InputError
-from core.jobs import control, relocation
+from core.jobs import checks, control, relocation
 
 HELP = "go on with stopped, failed or lost runs"
 SHARED = ("device", "queue")
@@ -25,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Runs the command; returns the exit code."""
     runs = named_runs.find(options)
-    control.check_device(options.device)
+    checks.check_device(options.device)
     root = relocation.wanted_root(options.overrides)
     if root is not None:
         folder = runs[0].parent

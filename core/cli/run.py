@@ -16,7 +16,7 @@ from core.data import separation
 from core.errors import InputError
 from core.experiments import directory
 from core.experiments.planning import Plan
-from core.jobs import control, launch
+from core.jobs import checks, control, launch
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def main(options: argparse.Namespace) -> int:
                    for config in configs]
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return _run_as_one_of_several(configs, options)
-    control.check_device(options.device)
+    checks.check_device(options.device)
     plans = [plan(config, options) for config in configs]  # what cannot work is refused before anything has run
     return max(follow(_launch(checked, options), options) for checked in plans)
 

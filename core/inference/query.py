@@ -1,11 +1,11 @@
 """Images from outside the dataset, embedded by trained encoders in a process that keeps them warm.
 
-The light half (`embed`) is for pages; the process itself loads torch. They talk through a folder of files: any number of
-sessions ask, one process answers, and whoever finds it dead starts another, which finds what is still to be answered.
+The light half (`embed`) is for pages; the process itself loads torch. It is a task that answers questions instead of ending:
+any number of sessions lay theirs into its folder, and whoever finds it dead starts another, which finds what is still to be
+answered.
 """
 
 import hashlib
-import json
 import os
 import shutil
 import sys
@@ -13,17 +13,19 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from core import files, identity
-from core.errors import Damaged, InputError
+from core.errors import InputError
 from core.experiments import directory, filenames
-from core.jobs import control
+from core.jobs import tasks
+from core.jobs.tasks import Report
 
 IDLE = 300.0  # seconds without a question after which the process ends
 _STALE = 600.0  # seconds after which an answer that nobody fetched is removed
+_SWEEP = 2.0  # seconds between two looks for such answers
 _POLL = 0.02
 _MOST_STARTS = 3
 _MOST_ENCODERS = 4
@@ -52,12 +54,15 @@ def embed(runs: list[Path], images: list[bytes], cache: Path, wait: Callable[[fl
     started, n_started = time.monotonic(), 0
     try:
         while not answer.is_file():
-            if not _is_alive(cache):
+            process = tasks.state(cache)
+            if not process.is_running:
                 if n_started == _MOST_STARTS:
-                    raise RuntimeError(f"the encoders' process ended {n_started} times: {_last_words(cache)}")
-                n_started += _start(cache)
+                    raise RuntimeError(f"the encoders' process ended {n_started} times: {process.refused or process.failed}")
+                n_started += tasks.start(cache, "core.inference.query", {"cache": str(cache.resolve())},
+                                         owner=identity.of(os.getpid()))
             if time.monotonic() - started > seconds:
-                raise RuntimeError(f"the encoders must answer within {seconds:.0f} s, got nothing; {_last_words(cache)}")
+                raise RuntimeError(f"the encoders must answer within {seconds:.0f} s, got nothing; "
+                                   f"{tasks.last_logged(cache) or 'their process printed nothing'}")
             if wait:
                 wait(time.monotonic() - started, n_started > 0)
             time.sleep(_POLL)
@@ -82,34 +87,6 @@ def _ask(runs: list[Path], images: list[bytes], cache: Path) -> Path:
     directory.write_json(staging / "question.json", {"runs": [str(run.resolve()) for run in runs], "images": len(images)})
     os.rename(staging, question)
     return question
-
-
-def _is_alive(cache: Path) -> bool:
-    try:
-        process = directory.read_json(cache / "process.json")
-        return control.is_alive(process["pid"], process["pid_created"], process.get("pid_started", ""))
-    except (FileNotFoundError, Damaged, KeyError):
-        return False
-
-
-def _start(cache: Path) -> bool:
-    """Starts the process unless someone else just has."""
-    with FileLock(cache / "lock"):
-        if _is_alive(cache):
-            return False
-        me = identity.of(os.getpid())
-        with (cache / "process.log").open("wb") as log:
-            process = control.start_module("core.inference.query", [str(cache.resolve()), *map(str, me.values())], log)
-        directory.write_json(cache / "process.json", process)
-    return True
-
-
-def _last_words(cache: Path) -> str:
-    try:
-        lines = (cache / "process.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    except FileNotFoundError:
-        lines = []
-    return lines[-1] if lines else "it left no word"
 
 
 class Encoders:
@@ -144,21 +121,20 @@ def answer(question: Path, encoders: Encoders, answers: Path) -> None:
 
     asked = directory.read_json(question / "question.json")
     images = [(question / f"{number}.image").read_bytes() for number in range(asked["images"])]
+    found: dict[str, Any]
     try:
         found = {f"run_{number}": encoders.vectors(Path(run), images) for number, run in enumerate(asked["runs"])}
-    except (InputError, OSError) as error:
+    except tasks.REFUSALS as error:
         found = {"refused": np.array(failure(error))}
     with files.replacing(answers / f"{question.name}.npz") as temporary, temporary.open("wb") as file:
         np.savez(file, **found)
     shutil.rmtree(question, ignore_errors=True)
 
 
-def main(arguments: list[str]) -> None:
-    """Entry point of `python -m core.inference.query CACHE PID CREATED [STARTED]`, the last three of the parent as
-    `identity.of` has them: answers until idle or orphaned."""
-    cache, parent = Path(arguments[0]), (int(arguments[1]), float(arguments[2]), *arguments[3:])
+def serve(cache: Path) -> None:
+    """In the process: answers what is laid into a folder until nobody has asked for long."""
     encoders, answers = Encoders(), cache / "answers"
-    last, looked = time.monotonic(), 0.0
+    last, swept = time.monotonic(), 0.0
     while time.monotonic() - last < IDLE:
         for question in sorted((cache / "questions").glob("[!.]*")):
             try:
@@ -166,20 +142,24 @@ def main(arguments: list[str]) -> None:
             except FileNotFoundError:  # who asked has given up meanwhile
                 continue
             last = time.monotonic()
-        if time.monotonic() - looked > 2:
-            looked = time.monotonic()
-            if not control.is_alive(*parent):
-                return
+        if time.monotonic() - swept > _SWEEP:
+            swept = time.monotonic()
             for path in answers.iterdir():
                 if time.time() - path.stat().st_mtime > _STALE:
                     path.unlink(missing_ok=True)
         time.sleep(_POLL)
 
 
+def main(arguments: dict, report: Report) -> dict:
+    """In the process: serves the folder `cache`; the task's own entry."""
+    serve(Path(arguments["cache"]))
+    return {}
+
+
 def fingerprint(images: list[bytes]) -> str:
     """Names image files by their content."""
-    return hashlib.sha256(json.dumps([hashlib.sha256(item).hexdigest() for item in images]).encode()).hexdigest()[:16]
+    return tasks.key(*(hashlib.sha256(item).hexdigest() for item in images))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(tasks.main(main))

@@ -3,42 +3,30 @@
 A worker outlives the page, the server and the terminal that started it; it is found again by what lies on disk.
 """
 
-import json
 import os
-import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from core import encoders, files, identity
-from core.config import EncoderConfig, ExperimentConfig
+from core import files, identity
+from core.config import ExperimentConfig
 from core.errors import Damaged, InputError
 from core.experiments import directory, filenames, trials
 from core.experiments.directory import RunStatus
 from core.identity import is_alive
-from core.jobs import device_queue
+from core.jobs import device_queue, tasks
 from core.jobs.device_queue import Ticket
 
 DerivedState = Literal["queued", "running", "completed", "failed", "stopped", "lost", "damaged"]
-PROJECT = Path(__file__).resolve().parents[2]
 UNFINISHED = ("queued", "running")
 RESUMABLE = ("stopped", "failed", "lost", "damaged")
 _GRACE = 10.0  # seconds in which whoever only looks whether a lock is free has let go of it again
 _held: dict[Path, FileLock] = {}  # the locks of experiments that this process is the worker of
-
-# Freed memory is kept: with glibc's defaults page faults take much of a CPU step. NumPy's own threads are held to one:
-# beside torch's they cost the demo a third of its time (43 s against 30 s on two cores).
-ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_MMAP_THRESHOLD_": "4294967296",
-               "MALLOC_TOP_PAD_": "268435456", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -78,19 +66,11 @@ def start(folder: Path, data: Path, device: str = "auto", queue: bool = True) ->
             return
         with device_queue.next_number(folder.parent) if queue else nullcontext() as number, \
                 (folder / filenames.WORKER_LOG).open("ab") as log:
-            process = start_module("core.jobs.worker", [*arguments, *(["--ticket", str(number)] if queue else [])], log)
-            if queue:
+            ticket = [] if number is None else ["--ticket", str(number)]
+            process = tasks.start_module("core.jobs.worker", [*arguments, *ticket], log)
+            if number is not None:
                 device_queue.enter(folder.parent, Ticket(number, folder.name, wanted, **process))
         directory.write_json(folder / filenames.WORKER, {**process, "device": device})
-
-
-def start_module(module: str, arguments: list[str], log: BinaryIO) -> identity.Identity:
-    """Starts `python -m module` as a process that outlives this one; returns what `identity.of` says of it."""
-    process = subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=log,
-                               stderr=log, start_new_session=True, env={**os.environ, **ENVIRONMENT})
-    found = identity.of(process.pid)
-    threading.Thread(target=process.wait, daemon=True).start()  # reaps the child when it ends, so that no zombie is left
-    return found
 
 
 def claim(folder: Path, device: str) -> bool:
@@ -271,59 +251,6 @@ def wait(folder: Path, seconds: float) -> bool:
             return False
         time.sleep(0.1)
     return True
-
-
-def check_encoder(config: EncoderConfig) -> None:
-    """Builds the encoder and shows it an image in a process of its own, so that the caller need not load torch.
-
-    No process for what is known to work: random weights without options at an image size that the encoder takes, and what
-    this process has checked before.
-
-    Raises:
-        InputError: what the encoder's own check said.
-    """
-    if config.weights == "random" and not config.options and encoders.is_known_to_take(config.name, config.image_size):
-        return
-    file = Path(config.weights)
-    stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file.is_file() else None
-    _check_encoder(json.dumps(config.model_dump(mode="json")), stamp)
-
-
-@lru_cache(maxsize=32)  # a refusal is not kept
-def _check_encoder(config: str, stamp: tuple[int, int] | None) -> None:
-    _ask("from core.config import EncoderConfig; from core.training import encoder; "
-         "encoder.check(EncoderConfig.model_validate(json.loads(sys.argv[1]), context={'stored': True}))", config)
-
-
-def check_device(name: str) -> None:
-    """Refuses a device this machine lacks before anything is created.
-
-    Raises:
-        InputError: with the worker's own sentence.
-    """
-    if name in ("auto", "cpu"):
-        return
-    if name != "cuda" and not name.isdigit():
-        raise InputError(f"device must be auto, cpu, cuda or the number of a CUDA device, got {name!r}")
-    _ask("from core.training.device import resolve_device; resolve_device(sys.argv[1])", name)
-
-
-def kill(pid: int, pid_created: float, pid_started: str = "") -> None:
-    """Ends a process that may be ended at any moment, such as a layout's."""
-    if is_alive(pid, pid_created, pid_started):
-        os.kill(pid, signal.SIGTERM)
-
-
-def _ask(question: str, argument: str) -> None:
-    """Runs a line of Python that may load torch in a process of its own; what it refuses is raised here."""
-    code = (f"import json, sys\nfrom core.errors import InputError\ntry:\n    {question}\n"
-            "except (InputError, OSError) as error:\n    print('refused:', error)\n    sys.exit(2)")
-    result = subprocess.run([sys.executable, "-c", code, argument], capture_output=True, text=True,
-                            env={**os.environ, "PYTHONPATH": str(PROJECT)})
-    if result.returncode == 2 and "refused: " in result.stdout:
-        raise InputError(result.stdout.rpartition("refused: ")[2].strip())
-    if result.returncode:
-        raise InputError(f"could not be checked: {' '.join(result.stderr.strip().splitlines()[-1:])}")
 
 
 def _worker(folder: Path) -> int | None:

@@ -1,10 +1,9 @@
-"""Oxford-IIIT Pet, downloaded by a process of its own: with progress, resumable, checked.
+"""Oxford-IIIT Pet, downloaded by a task: with progress, resumable, checked.
 
-Pages start it by name and never import torchvision through it. It downloads nothing that it was not asked for, and never
-tries again by itself: asked again, it goes on from where it stood.
+Pages and commands have it done by `fetch_pets` and never import torchvision through it. It downloads nothing that it was not
+asked for, and never tries again by itself: asked again, it goes on from where it stood.
 """
 
-import argparse
 import errno
 import hashlib
 import os
@@ -23,16 +22,32 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from core.errors import InputError, Unreachable
-from core.wording import failure
+from core.jobs import tasks
+from core.jobs.tasks import Report
 
 FOLDER = "oxford-iiit-pet"  # the name torchvision looks for inside its root
 
 Progress = Callable[[str, int, int], None]
 
 _PIECE = 1 << 18  # bytes asked for at a time
+
+
+def fetch_pets(root: Path, progress: Callable[[tasks.Progress], None] | None = None,
+               resources: Sequence[tuple[str, str]] | None = None) -> None:
+    """Has `pets` done by a process of its own, which ends with this call; what came is kept for the next one.
+
+    Args:
+        root: the folder that will hold `images/` and `annotations/`.
+        progress: told bytes done, bytes in all and what is being done to which archive, as `tasks.wait` has it.
+        resources: as in `pets`.
+
+    Raises:
+        InputError: what `pets` raised, with its sentence.
+        TaskFailed: if the process ended otherwise.
+    """
+    tasks.run("core.jobs.fetch", {"root": str(root.absolute()), "resources": resources}, progress)
 
 
 def download(url: str, md5: str, path: Path, progress: Callable[[int, int], None] | None = None, timeout: float = 5) -> None:
@@ -104,30 +119,6 @@ def pets(root: Path, progress: Progress | None = None, resources: Sequence[tuple
                     _unpack(archive, _named(f"unpacking {archive.name}", progress))
     except Timeout as error:
         raise InputError(f"dataset.root must be fetched by one process at a time, got a second for {root}") from error
-
-
-def main(arguments: list[str] | None = None, resources: Sequence[tuple[str, str]] | None = None) -> int:
-    """Entry point of `python -m core.jobs.fetch ROOT`.
-
-    Args:
-        arguments: the command line; the process's own if None.
-        resources: as in `pets`.
-
-    Returns:
-        0 if the dataset lies there; 2 if it does not, after one line on standard error that says why.
-    """
-    parser = argparse.ArgumentParser(prog="python -m core.jobs.fetch", description="Download Oxford-IIIT Pet (about 800 MB).")
-    parser.add_argument("root", type=Path, metavar="ROOT", help=f"folder to download into, named {FOLDER}")
-    root = parser.parse_args(arguments).root
-    progress = _Bars() if sys.stderr.isatty() else _Lines()
-    try:
-        pets(root, progress, resources)
-    except (InputError, OSError) as error:
-        progress.close()
-        print(f"error: {failure(error)}", file=sys.stderr)
-        return 2
-    progress.close()
-    return 0
 
 
 def _ask(url: str, start: int, folder: Path, timeout: float) -> HTTPResponse | None:
@@ -255,39 +246,15 @@ def _named(what: str, progress: Progress | None) -> Callable[[int, int], None]:
     return lambda done, total: progress(what, done, total) if progress else None
 
 
-class _Lines:
-    """Progress as a line each 5 %, for a log."""
+def work(arguments: dict, report: Report) -> dict:
+    """In the process: `pets` of the arguments `root` and `resources`.
 
-    def __init__(self) -> None:
-        self._said = ("", -1)
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        percent = 100 * done // total // 5 * 5 if total else 0
-        if self._said != (what, percent):
-            self._said = (what, percent)
-            print(f"{what}: {percent} %", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-class _Bars:
-    """Progress as one bar after the other, for a terminal."""
-
-    def __init__(self) -> None:
-        self._bar: tqdm | None = None
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        if self._bar is None or self._bar.desc != what:
-            self.close()
-            self._bar = tqdm(desc=what, total=total or None, initial=done, unit="B", unit_scale=True)
-        self._bar.update(done - self._bar.n)
-
-    def close(self) -> None:
-        """Leaves the last bar as it stands, so that what follows begins a line of its own."""
-        if self._bar is not None:
-            self._bar.close()
+    Raises:
+        InputError, OSError: as `pets` does.
+    """
+    pets(Path(arguments["root"]), lambda text, done, of: report(done, of, text), arguments["resources"])
+    return {}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tasks.main(work))

@@ -5,7 +5,7 @@ from pathlib import Path
 from core.errors import AlreadyExists
 from core.experiments import directory
 from core.experiments.planning import Plan
-from core.jobs import control
+from core.jobs import checks, control
 
 
 def start(checked: Plan, root: Path, data: Path, device: str = "auto", queue: bool = True) -> Path:
@@ -28,5 +28,5 @@ def lay_out(checked: Plan, root: Path) -> Path:
     """
     if (root / checked.config.name).exists():
         raise AlreadyExists(f"name must be new, got {checked.config.name!r}, which exists in {root}")
-    control.check_encoder(checked.config.encoder)
+    checks.check_encoder(checked.config.encoder)
     return directory.create(checked.config, checked.manifest, root, checked.random_split)

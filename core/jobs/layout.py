@@ -1,11 +1,9 @@
-"""Layouts of one or two spaces with how far they can be believed, computed in a process of their own and kept by content.
+"""Layouts of one or two spaces with how far they can be believed, computed as a task and kept by content.
 
-The light half (`request`, `state`, `read`, `cancel`) is for pages; the process itself imports what lays out.
+The light half (`request`, `state`, `read`, `cancel`) is for pages; the task's process imports what lays out.
 """
 
-import hashlib
 import json
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -20,8 +18,8 @@ from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.analysis.trust import Touch
 from core.errors import Damaged
-from core.experiments import directory
-from core.jobs import control
+from core.jobs import tasks
+from core.jobs.tasks import Progress, Report
 
 _FORMAT = 3  # of the files; a change of it or of what is computed makes old ones anew
 _USES = {"pca": (), "tsne": ("perplexity", "seed"), "umap": ("neighbors", "minimum_distance", "seed")}
@@ -75,8 +73,8 @@ class LayoutState:
     error: str = ""
 
 
-def lay_out(spaces: list[EmbeddingTable], settings: Settings, begin: Callable[[str], None] | None = None,
-            verbose: bool = False) -> Layouts:
+def lay_out(spaces: list[EmbeddingTable], settings: Settings,
+            progress: Callable[[float, str], None] | None = None) -> Layouts:
     """Lays out spaces of the same samples, each later one from the first and turned onto it.
 
     The second starts from the first with the next seed. So does the first when it is laid out again for the noise floor:
@@ -85,23 +83,24 @@ def lay_out(spaces: list[EmbeddingTable], settings: Settings, begin: Callable[[s
     Args:
         spaces: one or two, the same sample in the same row.
         settings: which layout.
-        begin: told the name of each layout before it is computed.
-        verbose: print the methods' own iterations.
+        progress: called with how many layouts are done, in parts of one, and what is being done; only in a process of its
+            own, as `projection.project` has it.
     """
-    def project(space: EmbeddingTable, start: np.ndarray | None, name: str) -> np.ndarray:
-        if begin:
-            begin(name)
+    def project(space: EmbeddingTable, start: np.ndarray | None, n_done: int, name: str) -> np.ndarray:
+        if progress:
+            progress(n_done, name)
         seed = settings.seed + (start is not None)
         return projection.project(space.embedding, settings.method, seed, start, settings.neighbors, settings.perplexity,
-                                  settings.minimum_distance, verbose)
+                                  settings.minimum_distance,
+                                  (lambda share: progress(n_done + share, name)) if progress else None)
 
-    first = project(spaces[0], None, "laying out A")
+    first = project(spaces[0], None, 0, "laying out A")
     if len(spaces) == 1:
         return Layouts([first])
-    second = project(spaces[1], first, "laying out B")
+    second = project(spaces[1], first, 1, "laying out B")
     floor = 0.0  # PCA leaves nothing to chance
     if settings.method != "pca":
-        floor = trust.displacement(project(spaces[0], first, "laying out A again, for the noise floor"), first)
+        floor = trust.displacement(project(spaces[0], first, 2, "laying out A again, for the noise floor"), first)
     return Layouts([first, second], moved=trust.displacement(second, first), floor=floor)
 
 
@@ -115,8 +114,7 @@ def measured(layouts: Layouts, spaces: list[EmbeddingTable], most: int = trust.M
 
 def key(paths: list[Path], settings: Settings, split: str) -> str:
     """Names layouts by what they are made of: the tables' content, split, method and its parameters."""
-    content = [_content(path) for path in paths]
-    return hashlib.sha256(json.dumps([_FORMAT, content, settings.used, split], sort_keys=True).encode()).hexdigest()[:16]
+    return tasks.key(_FORMAT, [_content(path) for path in paths], settings.used, split)
 
 
 def output_of(paths: list[Path], settings: Settings, split: str, cache: Path) -> Path:
@@ -136,51 +134,30 @@ def request(paths: list[Path], settings: Settings, split: str, cache: Path) -> P
     Returns:
         The file the layouts will lie in; `read` reads it.
     """
-    cache.mkdir(parents=True, exist_ok=True)
     output = output_of(paths, settings, split, cache)
-    if not output.is_file() and not state(output).is_running:
-        with output.with_suffix(".log").open("wb") as log:
-            process = control.start_module("core.jobs.layout", [str(output.resolve()), json.dumps(asdict(settings)), split,
-                                                                *(str(path.resolve()) for path in paths)], log)
-        directory.write_json(output.with_suffix(".json"), {**process, "method": settings.method})
+    tasks.start(_folder(output), "core.jobs.layout", {"output": str(output.resolve()), "settings": asdict(settings),
+                                                      "split": split, "tables": [str(path.resolve()) for path in paths]},
+                result=output)
     return output
 
 
 def state(output: Path) -> LayoutState:
     """Whether a layout is being computed, how far it is, and what went wrong."""
-    process = _process(output)
-    if process is None:
-        return LayoutState(is_running=False)
-    try:
-        log = output.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        log = ""
-    if _is_running(process):
-        return LayoutState(True, *_progress(log, process.get("method", "pca")))
-    lines = log.strip().splitlines()
-    return LayoutState(False, error="" if output.is_file() else lines[-1] if lines else "its process was ended")
+    found = tasks.state(_folder(output))
+    if found.is_running:
+        progress = found.progress or Progress(0, 0, "starting")
+        return LayoutState(True, progress.text, progress.share)
+    return LayoutState(False, error="" if output.is_file() else found.refused or found.failed)
 
 
 def cancel(output: Path) -> None:
     """Ends the process that computes a layout, and forgets it."""
-    process = _process(output)
-    if process is None:  # cancelled by another session
-        return
-    control.kill(process["pid"], process["pid_created"], process.get("pid_started", ""))
-    output.with_suffix(".json").unlink(missing_ok=True)
+    tasks.cancel(_folder(output))
 
 
-def _process(output: Path) -> dict | None:
-    """What is written down of the process that computes a layout; None if nothing is, or nothing that can be used."""
-    try:
-        process = directory.read_json(output.with_suffix(".json"))
-    except (FileNotFoundError, Damaged):
-        return None
-    return process if {"pid", "pid_created"} <= process.keys() else None
-
-
-def _is_running(process: dict) -> bool:
-    return control.is_alive(process["pid"], process["pid_created"], process.get("pid_started", ""))
+def _folder(output: Path) -> Path:
+    """Where the task that makes a layout is heard."""
+    return output.with_suffix("")
 
 
 def read(output: Path) -> Layouts:
@@ -221,38 +198,27 @@ def _content(path: Path) -> str:
                       "an embedding table")
 
 
-def _progress(log: str, method: projection.Method) -> tuple[str, float]:
-    """What is being done and the share that is done, from what the process printed."""
-    begun = list(re.finditer(r"^step (\d+) of (\d+): (.+)$", log, re.MULTILINE))
-    if not begun:
-        return "starting", 0.0
-    number, total = (int(begun[-1][place]) for place in (1, 2))
-    is_layout = begun[-1][3].startswith("laying out")
-    within = projection.progress(method, log[begun[-1].end():], has_start=number > 0) if is_layout else 0.0
-    return begun[-1][3], (number + within) / total
+def compute(asked: dict, report: Report) -> dict:
+    """In the process: lays out and measures.
 
+    Args:
+        asked: `output`, the file to write; `settings`, as `Settings` has them; `split`; `tables`, their paths.
+        report: told how many steps are done: layouts, and measuring them all.
 
-def main(arguments: list[str]) -> None:
-    """Entry point of `python -m core.jobs.layout OUTPUT SETTINGS SPLIT TABLE…`."""
-    output, asked, split, *paths = arguments
-    settings = Settings(**json.loads(asked))
-    spaces = [tables.read(Path(path)) for path in paths]
-    if split != "all":
-        spaces = [space.of_split(split) for space in spaces]
+    Raises:
+        InputError, OSError: if there is nothing to lay out, or a file cannot be read or written.
+    """
+    settings = Settings(**asked["settings"])
+    spaces = [tables.read(Path(path)) for path in asked["tables"]]
+    if asked["split"] != "all":
+        spaces = [space.of_split(asked["split"]) for space in spaces]
     spaces = tables.shared_rows(spaces)
-    total = 1 + (1 if len(spaces) == 1 else 2 if settings.method == "pca" else 3)
-    number = 0
-
-    def begin(what: str) -> None:
-        nonlocal number
-        print(f"\nstep {number} of {total}: {what}", flush=True)
-        number += 1
-
-    layouts = lay_out(spaces, settings, begin, verbose=True)
-    begin("measuring how far it can be believed")
-    write(measured(layouts, spaces), Path(output))
+    n_layouts = 1 if len(spaces) == 1 else 2 if settings.method == "pca" else 3
+    layouts = lay_out(spaces, settings, lambda done, text: report(done, n_layouts + 1, text))
+    report(n_layouts, n_layouts + 1, "measuring how far it can be believed")
+    write(measured(layouts, spaces), Path(asked["output"]))
+    return {}
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(line_buffering=True)  # what a method prints of its iterations is read while it works
-    main(sys.argv[1:])
+    sys.exit(tasks.main(compute))

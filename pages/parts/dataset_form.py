@@ -1,7 +1,5 @@
 """Choosing a dataset and scanning it, for the screens that begin with one."""
 
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +15,8 @@ from core.data import sources
 from core.data.manifest import Manifest
 from core.errors import InputError
 from core.experiments import planning
+from core.jobs import fetch
+from core.jobs.tasks import Progress, TaskFailed
 from pages.parts import address, roots
 from pages.parts.text import plain
 
@@ -187,20 +187,17 @@ def _offer_download(root: str) -> None:
         return
     place.button("Cancel", icon=":material/close:", key="cancel-download")
     bar = st.progress(0.0, "Asking for Oxford-IIIT Pet …")
-    command = [sys.executable, "-m", "core.jobs.fetch", root]
-    with subprocess.Popen(command, cwd=roots.PROJECT, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            for line in process.stderr:
-                what, _, percent = line.strip().removesuffix(" %").rpartition(": ")
-                if percent.isdecimal():
-                    bar.progress(int(percent) / 100, f"{plain(what)}: {percent} %")
-                else:
-                    bar.empty()
-                    st.error(plain(line.strip().removeprefix("error: ")), icon=":material/error:")
-        finally:
-            process.terminate()
-    if process.returncode == 0:
-        st.rerun()
+
+    def show(progress: Progress) -> None:  # a call of Streamlit's: leaving the page ends the wait, and so the process
+        bar.progress(progress.share, f"{plain(progress.text)}: {int(100 * progress.share):d} %")
+
+    try:
+        fetch.fetch_pets(Path(root), show)
+    except (InputError, TaskFailed) as error:
+        bar.empty()
+        st.error(plain(error), icon=":material/error:")
+        return
+    st.rerun()
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -14,7 +14,7 @@ import yaml
 from core import config as configuration
 from core.benchmark import bench, plain_pytorch, workloads
 from core.benchmark.workloads import Subject
-from core.jobs import control
+from core.jobs import tasks
 from tests.conftest import TINY
 from tests.process.test_cli import DEMO, duet, refused
 from tests.waiting import until
@@ -61,7 +61,7 @@ def test_the_plain_pipeline_is_a_process_of_its_own_that_rests_between_its_turns
     with plain_pytorch.process(case) as plain:
         assert bench._speeds({"plain": plain}, {"plain": 2}, 2, case.device)["plain"] > 0
         [child] = [child for child in psutil.Process().children() if plain_pytorch.__name__ in child.cmdline()]
-        assert not control.ENVIRONMENT.keys() & child.environ().keys()
+        assert not tasks.ENVIRONMENT.keys() & child.environ().keys()
         until(lambda: not child.children())
         with plain.ready() as steps:
             steps(1)

@@ -4,10 +4,8 @@ import contextlib
 import functools
 import hashlib
 import io
-import os
 import re
 import socket
-import subprocess
 import sys
 import tarfile
 import time
@@ -21,8 +19,11 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
+from core.cli import planning
+from core.errors import InputError
 from core.jobs import fetch
-from tests import PROJECT
+from core.jobs.tasks import Progress
+from tests.process.test_cli import DEMO, duet
 from tests.waiting import DEADLINE
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -364,54 +365,77 @@ def test_pets_are_fetched_by_one_process_at_a_time(server: Server, resources: li
         fetch.pets(root, resources=resources)  # what is there needs no lock, so that it may lie in a folder that is read only
 
 
-def test_main_prints_lines_and_exits_0(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_prints_lines(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     noise = np.random.default_rng(1).bytes(20_000_000)  # does not compress: it comes in many pieces
     resources = serve(server, images=archive({"images/a.jpg": noise}))
-    assert fetch.main([str(tmp_path / "oxford-iiit-pet")], resources) == 0
+    planning.download(tmp_path / "oxford-iiit-pet", resources)
     captured = capsys.readouterr()
     lines = captured.err.splitlines()
     assert captured.out == ""
     assert [line for line in lines if line.startswith("fetching")] == [
         f"fetching images.tar.gz: {percent} %" for percent in range(0, 101, 5)]
     assert lines[-1] == "unpacking images.tar.gz: 100 %"
+    assert (tmp_path / "oxford-iiit-pet" / "images" / "a.jpg").read_bytes() == noise
 
 
-def test_main_draws_bars_in_a_terminal(resources: list[tuple[str, str]], tmp_path: Path,
-                                       monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_draws_bars_in_a_terminal(resources: list[tuple[str, str]], tmp_path: Path,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
     monkeypatch.setattr(sys, "stderr", Terminal())
-    assert fetch.main([str(tmp_path / "oxford-iiit-pet")], resources) == 0
+    planning.download(tmp_path / "oxford-iiit-pet", resources)
     drawn = [line.split("\r")[-1] for line in sys.stderr.getvalue().rstrip("\n").split("\n")]
     assert len(drawn) == 4, "one line a bar"
     assert all(re.search(r"ing (images|annotations)\.tar\.gz: 100%\|", line) for line in drawn), drawn
 
 
-def test_main_says_in_one_line_what_failed(closed_port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_failed_in_the_process_is_said_in_one_line(closed_port: int, tmp_path: Path,
+                                                        capsys: pytest.CaptureFixture[str]) -> None:
     root = tmp_path / "oxford-iiit-pet"
     url = f"http://127.0.0.1:{closed_port}/images.tar.gz"
-    assert fetch.main([str(root)], [(url, md5(b""))]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == "" and captured.err.count("\n") == 1
-    assert captured.err.startswith(f"error: {url} could not be fetched (Connection refused); ")
-    assert captured.err.endswith(f"put it into {root}\n")
+    with pytest.raises(InputError) as caught:
+        planning.download(root, [(url, md5(b""))])
+    assert str(caught.value).startswith(f"{url} could not be fetched (Connection refused); ")
+    assert str(caught.value).endswith(f"put it into {root}")
 
-    assert fetch.main([str(tmp_path / "pets")], []) == 2
-    assert capsys.readouterr().err.startswith("error: dataset.root must be a folder named oxford-iiit-pet")
+    with pytest.raises(InputError, match=r"^dataset\.root must be a folder named oxford-iiit-pet"):
+        planning.download(tmp_path / "pets", [])
 
     root.rename(tmp_path / "moved")
     root.write_bytes(b"a file")
-    assert fetch.main([str(root)], [(url, md5(b""))]) == 2
-    assert capsys.readouterr().err == f"error: File exists: {root}\n"
+    with pytest.raises(InputError) as caught:
+        planning.download(root, [(url, md5(b""))])
+    assert str(caught.value) == f"File exists: {root}"
+    assert capsys.readouterr() == ("", "")
 
 
-def test_the_process_asks_where_torchvision_says(closed_port: int, tmp_path: Path) -> None:
+def test_a_download_that_nobody_waits_for_any_more_is_ended_and_gone_on_with(server: Server, tmp_path: Path) -> None:
+    [(url, checksum)] = serve(server, images=archive({"images/a.jpg": np.random.default_rng(1).bytes(20_000_000)}))
+    server.cut_after, server.stalls = 3_000_000, True
     root = tmp_path / "oxford-iiit-pet"
-    environment = os.environ | {"https_proxy": f"http://127.0.0.1:{closed_port}"}  # so that it never leaves this machine
-    result = subprocess.run([sys.executable, "-m", "core.jobs.fetch", root], cwd=PROJECT, env=environment,
-                            capture_output=True, text=True, timeout=DEADLINE)
+
+    def leave(progress: Progress) -> None:
+        if progress.done > 1_000_000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch.fetch_pets(root, leave, [(url, checksum)])
+    came = (root / "images.tar.gz.part").stat().st_size
+    assert came > 0
+    server.cut_after, server.stalls = None, False
+    fetch.fetch_pets(root, resources=[(url, checksum)])  # no process holds the lock any more
+    assert server.asked[-1] == ("/images.tar.gz", f"bytes={came}-")
+    assert (root / "images" / "a.jpg").is_file()
+
+
+def test_a_run_that_may_download_asks_where_torchvision_says_and_is_refused_in_one_line(
+        closed_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "oxford-iiit-pet"
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{closed_port}")  # so that it never leaves this machine
+    result = duet("--config", DEMO, "--set", "dataset={source: oxford_pet, download: true}", "--set",
+                  f"dataset.root={root}", "--device", "cpu", root=tmp_path)
     assert result.returncode == 2 and result.stdout == ""
     assert result.stderr == (
         "error: https://www.robots.ox.ac.uk/~vgg/data/pets/data/images.tar.gz could not be fetched (Connection refused); what "

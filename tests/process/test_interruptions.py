@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from core.experiments import directory, planning
-from core.jobs import control
+from core.jobs import control, tasks
 from core.training import checkpoint
 from tests.conftest import run_experiment
 from tests.lasting import PHASES, Hold, assert_same_numbers, lasting, lasting_config, processes_of, resume_and_finish, states
@@ -34,8 +34,8 @@ def test_killed_at_twenty_moments_it_ends_like_an_uninterrupted_run(whole: Path,
     checked = planning.plan(lasting_config())
     folder = directory.create(checked.config, checked.manifest, tmp_path / "checkpoints")
     with (tmp_path / "out").open("wb") as out:
-        process = control.start_module("tests.killing", [str(folder), str(tmp_path / "data"), str(SEED),
-                                                         str(tmp_path / "hold.json")], out)
+        process = tasks.start_module("tests.killing", [str(folder), str(tmp_path / "data"), str(SEED),
+                                                       str(tmp_path / "hold.json")], out)
     until(lambda: not control.is_alive(process["pid"], process["pid_created"]), seen=lambda: states(folder))
     printed = (tmp_path / "out").read_text()
     kills = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]

@@ -1,14 +1,19 @@
 """Layouts and their noise floor: the same space twice moves no more than it, and real progress from a process of its own."""
 
+import hashlib
+import json
+import os
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+from core import files, identity, json_lines
 from core.analysis import projection, trust
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
-from core.jobs import layout
+from core.jobs import layout, tasks
 from core.jobs.layout import Settings
 from tests.waiting import until
 
@@ -92,14 +97,13 @@ def test_a_process_lays_out_says_how_far_it_is_and_keeps_what_it_found(tmp_path:
         return output.is_file()
 
     until(is_done, seen=lambda: layout.state(output))
-    printed = output.with_suffix(".log").read_text()
-    lines = printed.splitlines(keepends=True)
-    states = [layout._progress("".join(lines[:end]), "tsne") for end in range(len(lines) + 1)]  # as read at any moment
-    phases = list(dict.fromkeys(phase for phase, _ in states))
-    assert phases == ["starting", "laying out A", "laying out B", "laying out A again, for the noise floor",
+    lines = json_lines.read(output.with_suffix("") / tasks.PROGRESS).good[:-1]  # the last says that it is over
+    phases = list(dict.fromkeys(line["text"] for line in lines))
+    assert phases == ["laying out A", "laying out B", "laying out A again, for the noise floor",
                       "measuring how far it can be believed"]
-    shares = [share for _, share in states]
+    shares = [line["done"] / line["of"] for line in lines]
     assert shares == sorted(shares) and len(set(shares)) > 20, "progress goes on, and within a layout too"
+    assert (shares[0], shares[-1]) == (0, 3 / 4)
     found = layout.read(output)
     spaces = [space(0, 60), space(1, 60)]
     expected = layout.measured(layout.lay_out(spaces, Settings("tsne")), spaces)
@@ -121,10 +125,44 @@ def test_a_cancelled_layout_is_forgotten_and_a_failed_one_says_why(tmp_path: Pat
     assert "at least 3 samples, got 0" in layout.state(failing).error
 
 
-def test_progress_is_read_from_what_the_methods_print() -> None:
+def test_layouts_that_an_earlier_version_kept_are_found(tmp_path: Path) -> None:
+    tables.write(space(0), tmp_path / "a.parquet")
+    content = json.loads(pq.read_schema(tmp_path / "a.parquet").metadata[b"duet"])["content_sha256"]
+    named_by = json.dumps([3, [content], {"method": "tsne", "perplexity": 30.0, "seed": 0}, "test"], sort_keys=True)
+    earlier = tmp_path / f"{hashlib.sha256(named_by.encode()).hexdigest()[:16]}.npz"
+    layout.write(layout.lay_out([space(0)], Settings("pca")), earlier)
+    assert layout.request([tmp_path / "a.parquet"], Settings("tsne"), "test", tmp_path) == earlier
+    assert layout.state(earlier) == layout.LayoutState(is_running=False), "nothing was started"
+
+
+def test_a_layout_without_a_line_of_progress_is_starting(tmp_path: Path) -> None:
+    output = tmp_path / "a.npz"
+    output.with_suffix("").mkdir()
+    files.write_json(output.with_suffix("") / tasks.PROCESS, identity.of(os.getpid()))
+    assert layout.state(output) == layout.LayoutState(True, "starting", 0.0)
+
+
+def test_the_share_that_is_done_is_read_from_what_the_methods_print() -> None:
     printed = "[t-SNE] Computed\n[t-SNE] Iteration 50: error = 1\n[t-SNE] Iteration 250: error = 1"
-    assert projection.progress("tsne", printed, has_start=False) == 0.25
-    assert projection.progress("tsne", printed, has_start=True) == 0.5
-    assert projection.progress("tsne", "", has_start=True) == 0
+    assert projection._share_printed("tsne", printed, has_start=False) == 0.25
+    assert projection._share_printed("tsne", printed, has_start=True) == 0.5
+    assert projection._share_printed("tsne", "", has_start=True) is None
     bars = "\rEpochs completed:  20%| ##  100/500 [00:01]\rEpochs completed:  40%| ####  200/500 [00:02]"
-    assert projection.progress("umap", bars, has_start=False) == 0.4
+    assert projection._share_printed("umap", bars, has_start=False) == 0.4
+
+
+def test_who_follows_a_layout_gets_the_same_points_and_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    shares: list[float] = []
+    followed = projection.project(space(0).embedding, "tsne", progress=shares.append)
+    assert capfd.readouterr() == ("", "")
+    assert np.array_equal(followed, projection.project(space(0).embedding, "tsne"))
+    assert shares == sorted(shares) and len(set(shares)) > 10, "it may end before its last iteration"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Tensorflow not installed:ImportWarning")
+def test_who_follows_umap_gets_the_same_points() -> None:
+    shares: list[float] = []
+    followed = projection.project(space(0).embedding, "umap", progress=shares.append)
+    assert np.array_equal(followed, projection.project(space(0).embedding, "umap"))
+    assert shares == sorted(shares) and shares[-1] == 1

@@ -10,11 +10,14 @@ import numpy as np
 import psutil
 import pytest
 
+from core import identity
 from core.analysis import projection
 from core.analysis import table as tables
 from core.data import sources
 from core.experiments import directory
 from core.inference import query
+from core.jobs import tasks
+from tests.waiting import until
 
 NAMES = ("classification-15-seed0", "supcon-15-seed0")
 
@@ -93,10 +96,17 @@ def test_sessions_that_ask_at_once_get_their_own_answers_from_one_process(finish
 def test_it_ends_when_its_server_is_gone_and_when_nobody_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("questions", "answers"):
         (tmp_path / name).mkdir()
-    me = psutil.Process()
-    query.main([str(tmp_path), str(os.getpid()), str(me.create_time() - 1000)])  # another process had this pid
+    gone = {**identity.of(os.getpid()), "pid_started": "another boot/1"}  # another process had this pid
+    tasks.start(tmp_path, "core.inference.query", {"cache": str(tmp_path)}, owner=gone)
+    until(lambda: not tasks.is_running(tmp_path), seen=lambda: tasks.state(tmp_path))
     monkeypatch.setattr(query, "IDLE", 0.2)
-    query.main([str(tmp_path), str(os.getpid()), str(me.create_time())])  # returns
+    query.serve(tmp_path)  # returns
+
+
+def test_a_process_that_ends_at_each_try_is_said_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "PROJECT", tmp_path)  # where there is no such module
+    with pytest.raises(RuntimeError, match=r"^the encoders' process ended 3 times: .*ModuleNotFoundError"):
+        query.embed([], [], tmp_path / "cache")
 
 
 def test_a_sample_lands_where_it_was_laid_out(finished: Path) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import collections
-import json
 import os
 import pathlib
 import warnings
@@ -18,7 +17,7 @@ from torch import nn
 
 from core.config import EncoderConfig
 from core.experiments import planning
-from core.jobs import control, launch
+from core.jobs import checks, launch
 from core.training import encoder, weights
 from tests.conftest import tiny
 
@@ -207,7 +206,7 @@ def test_weights_that_are_no_numbers_are_refused(value: float, tmp_path: Path) -
     torch.save(state, tmp_path / "w.pth")
     assert "encoder.weights must be finite numbers" in refusal(tmp_path / "w.pth")
     with pytest.raises(ValueError, match=r"'conv1\.0\.weight' holds NaN or infinity"):
-        control.check_encoder(EncoderConfig(name=NAME, weights=str(tmp_path / "w.pth"), image_size=32))
+        checks.check_encoder(EncoderConfig(name=NAME, weights=str(tmp_path / "w.pth"), image_size=32))
 
 
 def test_quantised_weights_are_refused(tmp_path: Path) -> None:
@@ -246,12 +245,12 @@ def test_an_image_size_is_refused_before_anything_is_created(tmp_path: Path) -> 
 
 def test_what_was_checked_is_not_checked_again_and_a_changed_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(control, "_ask", lambda _, config: asked.append(json.loads(config)["weights"]))
+    monkeypatch.setattr(checks, "_ask", lambda question: asked.append(question["encoder"]["weights"]))
     config = EncoderConfig(name=NAME, weights=str(tmp_path / "w.pth"))
     for content in (b"a", b"a", b"bb"):
         (tmp_path / "w.pth").write_bytes(content)
         os.utime(tmp_path / "w.pth", ns=(1, 1))
-        control.check_encoder(config)
+        checks.check_encoder(config)
     assert len(asked) == 2
-    control.check_encoder(EncoderConfig(name=NAME, image_size=16))
+    checks.check_encoder(EncoderConfig(name=NAME, image_size=16))
     assert len(asked) == 2, "known to work"

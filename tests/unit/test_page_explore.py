@@ -9,9 +9,9 @@ import pytest
 from core.analysis import table as tables
 from core.data import sources
 from core.experiments import directory
-from core.jobs import control
+from core.jobs import tasks
 from tests.conftest import put_into
-from tests.waiting import DEADLINE
+from tests.waiting import DEADLINE, until
 
 
 def test_the_headline_counts_what_lies_in_its_cluster(screen, experiment: Path) -> None:
@@ -62,10 +62,19 @@ def test_a_broken_upload_is_one_line_and_a_digit_finds_itself(screen, experiment
     app = screen("explore", experiment="tiny", run="supcon-15-seed0", split="all")
     app.file_uploader[0].set_value([("cut.png", content.getvalue()[:40], "image/png"),
                                     ("digit.png", content.getvalue(), "image/png")]).run(timeout=DEADLINE)
-    process = directory.read_json(tmp_path / "checkpoints" / ".query" / "process.json")
-    control.kill(process["pid"], process["pid_created"])
+    tasks.cancel(tmp_path / "checkpoints" / ".query")
     assert not app.exception
     assert len(app.error) == 1 and app.error[0].value.startswith("cut.png must be an image file")
     answer = next(item.value for item in app.markdown if "nearest say" in item.value)
     assert "cosine 1.00 to the nearest" in answer
     assert any("PCA places them exactly" in item.value for item in app.caption)
+
+
+def test_a_layout_of_a_process_is_waited_for_and_then_drawn(screen, experiment: Path) -> None:
+    app = screen("explore", experiment="tiny", run="supcon-15-seed0", layout="tsne")
+    [folder] = (path for path in (experiment.parent / ".layouts").iterdir() if path.is_dir())
+    assert [button.label for button in app.button].count("Cancel") == 1
+    until(folder.with_suffix(".npz").exists, seen=lambda: tasks.state(folder))
+    app.run()
+    assert any(item.value.startswith("How far to believe it: trustworthiness") for item in app.caption)
+    assert "Cancel" not in [button.label for button in app.button]

@@ -25,7 +25,7 @@ _SAFE_CALLS = {"plain", "len", "round", "max", "min", "duration", "progress_text
 # Expressions that are numbers, the project's own words or names that a config restricts; a user's own text never stands here.
 _SAFE = {
     "address": {"label", "help_text", "sentence"},  # each escaped by who says it
-    "kmeans_confusion": {"place", "title"}, "dataset_form": {"title", "text", "done", "total", "percent", "int(percent)"},
+    "kmeans_confusion": {"place", "title"}, "dataset_form": {"title", "text", "done", "total", "progress.share"},
     "experiment_picker": {"what", "needs"}, "image_strips": {"captions"}, "layouts": {"status.share", "name", "place"},
     "look_first": {"pair.in_a", "pair.in_b"}, "metric_table": {"agreement['neighbors']"}, "moved_images": {"done", "total"},
     "own_images": {"number", "layouts.NAMES[settings.method]"}, "readout_table": {"readouts.KMEANS_SEEDS"},
