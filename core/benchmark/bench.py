@@ -29,19 +29,19 @@ from core.training.device import resolve_device
 from core.wording import failure
 
 _TURN = {"cpu": 0.3, "cuda": 1.5}  # seconds a turn takes at least, or one step; a GPU's pace is even, its steps are short
-_ROUND = 6.0  # seconds each gets in a round, in two turns at least
 _GOALS: dict[str, dict[str, float | None]] = {
     "cpu": {"train": 0.95, "plain": 3.5, "embed": 0.95},  # plain: of MobileNetV2-0.35 at 224 px, batch 64
     "cuda": {"train": 0.90, "plain": None, "embed": 0.95}}
 _RATIOS = {"train": ("train", "train_bound"), "plain": ("train", "plain"), "embed": ("embed", "embed_bound")}
 
 
-def measure(case: Case, n_rounds: int, progress: Callable[[str], None]) -> dict:
+def measure(case: Case, n_rounds: int, seconds: float, progress: Callable[[str], None]) -> dict:
     """Times everything in turn.
 
     Args:
         case: what to time.
         n_rounds: rounds that count; one more before them does not.
+        seconds: what each gets in a round, in two turns at least.
         progress: told what is being done.
 
     Returns:
@@ -58,7 +58,8 @@ def measure(case: Case, n_rounds: int, progress: Callable[[str], None]) -> dict:
         plans = []
         for subjects in together:
             progress(f"warming up: {', '.join(TITLES[name] for name in subjects)}")
-            plans.append(_turns(_speeds(subjects, dict.fromkeys(subjects, 2), 1, case.device), subjects, case.device))
+            speeds = _speeds(subjects, dict.fromkeys(subjects, 2), 1, case.device)
+            plans.append(_turns(speeds, subjects, case.device, seconds))
         found: dict[str, list[float]] = {name: [] for subjects in together for name in subjects}
         for number in range(1, n_rounds + 1):
             for subjects, plan in list(zip(together, plans))[::1 if number % 2 else -1]:  # there and back: no drift is favour
@@ -127,11 +128,13 @@ def describe(case: Case) -> dict:
     }
 
 
-def _turns(speeds: dict[str, float], subjects: dict[str, Subject], device: torch.device) -> tuple[dict[str, int], int]:
-    """Steps of one turn by name, and how many turns each gets in a round, at these speeds in images/s."""
-    steps = {name: max(1, math.ceil(_TURN[device.type] * speed / subjects[name].images)) for name, speed in speeds.items()}
-    seconds = max(steps[name] * subjects[name].images / speed for name, speed in speeds.items())
-    return steps, max(2, round(_ROUND / seconds))
+def _turns(speeds: dict[str, float], subjects: dict[str, Subject], device: torch.device,
+           seconds: float) -> tuple[dict[str, int], int]:
+    """Steps of one turn by name, and how many turns each gets in a round of so many seconds, at these speeds in images/s."""
+    turn = min(_TURN[device.type], seconds / 2)
+    steps = {name: max(1, math.ceil(turn * speed / subjects[name].images)) for name, speed in speeds.items()}
+    longest = max(steps[name] * subjects[name].images / speed for name, speed in speeds.items())
+    return steps, max(2, round(seconds / longest))
 
 
 def _speeds(subjects: dict[str, Subject], steps: dict[str, int], n_turns: int, device: torch.device) -> dict[str, float]:
@@ -160,7 +163,8 @@ def time_experiment(arguments: dict, report: Report) -> dict:
     """In the process: times an experiment's first run.
 
     Args:
-        arguments: `experiment`, as JSON; `data`, root of decoded images; `device`; `rounds`; `trace`, a file or None.
+        arguments: `experiment`, as JSON; `data`, root of decoded images; `device`; `rounds` and `seconds` as in
+            `measure`; `trace`, a file or None.
         report: told what is being timed.
 
     Returns:
@@ -175,7 +179,7 @@ def time_experiment(arguments: dict, report: Report) -> dict:
         case = workloads.prepare(configuration.parse(arguments["experiment"]), Path(arguments["data"]),
                                  resolve_device(arguments["device"]))
         found = {**describe(case), "rounds": arguments["rounds"],
-                 **measure(case, arguments["rounds"], lambda text: report(0, 0, text))}
+                 **measure(case, arguments["rounds"], arguments["seconds"], lambda text: report(0, 0, text))}
         if arguments["trace"]:
             found["trace"] = {"file": arguments["trace"], "operators": trace(case, Path(arguments["trace"]))}
     except InputError:

@@ -24,6 +24,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", metavar="KEY=VALUE", dest="overrides", default=argparse.SUPPRESS,
                         help="override one field of the config; may be repeated")
     parser.add_argument("--rounds", type=int, default=5, help="rounds that count (default: 5)")
+    parser.add_argument("--seconds", type=float, default=6.0, metavar="S",
+                        help="what each thing timed gets in a round (default: 6); less is sooner there and less certain")
     parser.add_argument("--trace", type=Path, metavar="FILE.json", help="also write a profile of ten training steps")
 
 
@@ -31,13 +33,16 @@ def main(options: argparse.Namespace) -> int:
     """Runs the command; returns the exit code."""
     if options.rounds < 1:
         raise InputError(f"--rounds must be at least 1, got {options.rounds}")
+    if not 0 < options.seconds <= 3600:
+        raise InputError(f"--seconds must be above 0 and at most 3600, got {options.seconds:g}")
     if options.trace:
         check_output(options.trace, (".json",), "--trace")
     config = experiment_file.load(options.config or tasks.PROJECT / "configs" / "demo.yaml", tuple(options.overrides))
     checks.check_device(options.device)
     checked = plan(config, options)
     asked = {"experiment": checked.config.to_json(), "data": str(options.data.resolve()), "device": options.device,
-             "rounds": options.rounds, "trace": str(options.trace.resolve()) if options.trace else None}
+             "rounds": options.rounds, "seconds": options.seconds,
+             "trace": str(options.trace.resolve()) if options.trace else None}
     with _Line() as line:
         try:
             found = tasks.run("core.benchmark.bench", asked, line.show)

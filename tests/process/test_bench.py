@@ -47,9 +47,10 @@ def test_who_begins_changes_from_turn_to_turn_and_all_turns_count(monkeypatch: p
 
 def test_a_turn_is_one_step_at_least_and_a_round_two_turns() -> None:
     subjects = {"fast": Subject(10, nullcontext), "slow": Subject(10, nullcontext)}
-    assert bench._turns({"fast": 1000, "slow": 20}, subjects, torch.device("cpu")) == ({"fast": 30, "slow": 1}, 12)
-    assert bench._turns({"fast": 1000, "slow": 1}, subjects, torch.device("cpu")) == ({"fast": 30, "slow": 1}, 2)
-    assert bench._turns({"fast": 1000, "slow": 20}, subjects, torch.device("cuda")) == ({"fast": 150, "slow": 3}, 4)
+    assert bench._turns({"fast": 1000, "slow": 20}, subjects, torch.device("cpu"), 6) == ({"fast": 30, "slow": 1}, 12)
+    assert bench._turns({"fast": 1000, "slow": 1}, subjects, torch.device("cpu"), 6) == ({"fast": 30, "slow": 1}, 2)
+    assert bench._turns({"fast": 1000, "slow": 20}, subjects, torch.device("cuda"), 6) == ({"fast": 150, "slow": 3}, 4)
+    assert bench._turns({"fast": 1000}, {"fast": subjects["fast"]}, torch.device("cpu"), 0.2) == ({"fast": 10}, 2)
 
 
 def test_the_plain_pipeline_is_a_process_of_its_own_that_rests_between_its_turns(
@@ -78,7 +79,8 @@ def test_a_folder_is_timed_against_both_and_traced(image_folder: Path, tmp_path:
                                       "training": {"batch": {"classes": 2, "samples": 4}}, "images_per_class": ["all"],
                                       "objectives": ["supcon"]}))
     trace = tmp_path / "trace.json"
-    told = duet("bench", "--config", config, "--device", "cpu", "--rounds", 1, "--json", "--trace", trace, root=tmp_path)
+    told = duet("bench", "--config", config, "--device", "cpu", "--rounds", 1, "--seconds", 0.2, "--json", "--trace", trace,
+                root=tmp_path)
     assert told.returncode == 0, told.stderr
     found = json.loads(told.stdout)
     assert found.keys() == {"machine", "case", "rounds", "images_per_second", "ratios", "left_out", "trace"}
@@ -100,7 +102,7 @@ def test_a_folder_is_timed_against_both_and_traced(image_folder: Path, tmp_path:
 
 
 def test_digits_are_timed_without_files_and_shown_as_a_table(tmp_path: Path) -> None:
-    told = duet("bench", "--device", "cpu", "--rounds", 1, "--set", "training.views=2", root=tmp_path)
+    told = duet("bench", "--device", "cpu", "--rounds", 1, "--seconds", 0.2, "--set", "training.views=2", root=tmp_path)
     assert told.returncode == 0, told.stderr
     lines = told.stdout.splitlines()
     assert [line.split("  ")[0] for line in lines[2:6]] == [
@@ -112,6 +114,8 @@ def test_digits_are_timed_without_files_and_shown_as_a_table(tmp_path: Path) -> 
 @pytest.mark.parametrize(("arguments", "message"), [
     (("--rounds", 0), "--rounds must be at least 1, got 0"),
     (("--rounds", "many"), "invalid int value: 'many'"),
+    (("--seconds", 0), "--seconds must be above 0 and at most 3600, got 0"),
+    (("--seconds", "nan"), "--seconds must be above 0 and at most 3600, got nan"),
     (("--trace", "trace.txt"), "--trace must end in .json, got trace.txt"),
     (("--trace", "none/trace.json"), "--trace must lie in a folder that exists"),
     (("--config", "none.yaml"), "config must be an experiment file, found none at none.yaml"),
