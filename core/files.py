@@ -84,8 +84,34 @@ def read(path: Path, reader: Callable[[Path], Content], what: str) -> Content:
     except (FileNotFoundError, Damaged):
         raise
     except Exception as error:  # libraries raise what they like over bytes that are not theirs
+        if path.suffix in (".parquet", ".safetensors") and (wrong := cut_or_foreign(path)):
+            raise Damaged(path, wrong.replace("must be whole", f"must be {what}")) from None
         reason = " ".join(str(error).split())
         raise Damaged(path, f"must be {what}, got {type(error).__name__}: {reason}") from None
+
+
+def cut_or_foreign(path: Path) -> str:
+    """What is wrong with a file of tables or tensors as its two ends tell; empty if nothing is. What is in between shows only
+    where it is read."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            if path.suffix == ".parquet":
+                if file.read(4) == b"PAR1" and file.seek(max(size - 4, 0)) and file.read(4) == b"PAR1":
+                    return ""
+            else:
+                n_header = int.from_bytes(file.read(8), "little")
+                header = json.loads(file.read(n_header)) if n_header < size else {}
+                ends = [item["data_offsets"][1] for name, item in header.items() if name != "__metadata__"]
+                if header and 8 + n_header + max(ends, default=0) == size:
+                    return ""
+    except FileNotFoundError:
+        return "must exist, it is missing"
+    except OSError as error:
+        return f"must be a file that can be read, got: {error.strerror or error}"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    return f"must be whole, got {size:,} bytes of a cut or foreign file"
 
 
 def read_or_damaged(path: Path, reader: Callable[[Path], Content], remedy: str, may_be_missing: bool = False) -> Content:

@@ -3,13 +3,13 @@
 Never raises for what lies on disk: an experiment that cannot be read is one that is damaged.
 """
 
-import json
 import os
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
+from core import files
 from core.config import ExperimentConfig, RunConfig
 from core.errors import Damaged
 from core.experiments import directory, filenames, trials
@@ -98,7 +98,7 @@ def _look(folder: Path, experiment: ExperimentConfig) -> Overview:
         status = control.derived_status(run)
         runs[config.name] = status.state
         damage += _of_run(run, config, status)
-    if what := _cut(folder / filenames.MANIFEST):
+    if what := files.cut_or_foreign(folder / filenames.MANIFEST):
         damage.insert(0, f"{filenames.MANIFEST} {what}; {directory.DELETE}; finished runs can still be explored and exported")
     progress = control.progress(folder, experiment)
     sentence = ""
@@ -123,37 +123,14 @@ def _of_run(run: Path, config: RunConfig, status: directory.RunStatus) -> list[s
     except Damaged as error:
         damage.append(f"{run.name}/{filenames.RUN} {error.what}; {error.remedy}")
     if status.state == "completed":
-        damage += [f"{run.name}/{name} {what}; {directory.RESUME}" for name in _RESULTS
-                   if (what := _cut(run / name)) and not (name == filenames.BEST and run.name.startswith("untrained-"))]
+        results = [name for name in _RESULTS if name != filenames.BEST or not run.name.startswith("untrained-")]
+        damage += [f"{run.name}/{name} {what}; {directory.RESUME}" for name in results
+                   if (what := files.cut_or_foreign(run / name))]
     if damaged := trials.damage(run):
         damage.append(f"{run.name}/{damaged.path.name} {damaged.what}; {damaged.remedy}")
     damage += [f"{run.name}/{name} must hold a JSON object in each line, got {count} that cannot be used; the others are used"
                for name, count in directory.bad_lines(run).items()]
     return damage
-
-
-def _cut(path: Path) -> str:
-    """What is wrong with a file of tables or tensors as its two ends tell; empty if nothing is. What is in between shows only
-    where it is read."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            if path.suffix == ".parquet":
-                if file.read(4) == b"PAR1" and file.seek(max(size - 4, 0)) and file.read(4) == b"PAR1":
-                    return ""
-            else:
-                n_header = int.from_bytes(file.read(8), "little")
-                header = json.loads(file.read(n_header)) if n_header < size else {}
-                ends = [item["data_offsets"][1] for name, item in header.items() if name != "__metadata__"]
-                if header and 8 + n_header + max(ends, default=0) == size:
-                    return ""
-    except FileNotFoundError:
-        return "must exist, it is missing"
-    except OSError as error:
-        return f"must be a file that can be read, got: {error.strerror or error}"
-    except (ValueError, KeyError, TypeError, AttributeError):
-        pass
-    return f"must be whole, got {size:,} bytes of a cut or foreign file"
 
 
 def _unreadable(folder: Path, name: str, error: Damaged) -> Overview:

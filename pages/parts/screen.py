@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from core.errors import Damaged
 
 _is_framed: ContextVar[bool] = ContextVar("is_framed", default=False)
+_said: ContextVar[set[Path] | None] = ContextVar("said", default=None)  # what is damaged and was said on this screen
 
 
 def enter(page: str) -> None:
@@ -56,12 +57,13 @@ def sweep() -> None:
 @contextmanager
 def frame() -> Iterator[None]:
     """Around a whole screen: what it comes upon is said in words."""
-    token = _is_framed.set(True)
+    tokens = _is_framed.set(True), _said.set(set())
     try:
         with in_words():
             yield
     finally:
-        _is_framed.reset(token)
+        _is_framed.reset(tokens[0])
+        _said.reset(tokens[1])
 
 
 @contextmanager
@@ -76,8 +78,12 @@ def in_words() -> Iterator[None]:
         damage = _damage_behind(error)
         if not damage:
             raise
+        said = _said.get()
         for damaged in damage:
-            _say_damaged(damaged)
+            if said is None or damaged.path not in said:
+                _say_damaged(damaged)
+            if said is not None:
+                said.add(damaged.path)
 
 
 def fragment(run_every: float | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -207,7 +207,7 @@ def test_every_screen_and_list_show_the_good_and_say_what_is_damaged(
 
 @pytest.mark.parametrize(("kind", "screen", "words"), [
     ("manifest half", "data", "damaged/manifest.parquet must be a manifest"),
-    ("embeddings half", "explore", "damaged/supcon-15-seed0/embeddings.parquet must be an embedding table"),
+    ("embeddings half", "explore", "damaged/supcon-15-seed0/embeddings.parquet must be an embedding table, got"),
     ("embeddings one byte", "export", "damaged/supcon-15-seed0/embeddings.parquet must"),
     ("snapshot half", "watch", "must be a frame of the film"),
     ("experiment newer format", "watch", "was written by a newer Duet (format 99; this one reads up to 1)"),
@@ -222,6 +222,20 @@ def test_the_screen_that_reads_a_damaged_file_says_which_and_what_can_be_done(
     said = " ".join(item.value for item in app.error).replace("\\", "").replace(":small[]", "")
     assert words in said and "What can be done:" in said, said
     assert any(button.label == "Delete for good" for button in app.button)
+
+
+@pytest.mark.parametrize("kind", ["embeddings half", "embeddings empty"])
+def test_compare_shows_the_verdict_without_the_spaces_and_says_once_what_is_damaged(
+        kind: str, pair: tuple[Path, Path]) -> None:
+    damaged = pair[1]
+    wanted = opened("compare", experiment="good")
+    DAMAGE[kind](damaged, damaged / RUN)
+    app = opened("compare", experiment="damaged")
+    assert not app.exception
+    assert app.header[0].value == wanted.header[0].value
+    assert app.dataframe[0].value.equals(wanted.dataframe[0].value), "every number is there"
+    said = [item.value.replace("\\", "") for item in app.error]
+    assert len(said) == 1 and f"{RUN}/embeddings.parquet must" in said[0] and "Arrow" not in said[0], said
 
 
 @pytest.mark.parametrize("kind", ["scores half", "scores missing", "verdict half", "verdict missing", "verdict empty object"])
