@@ -97,6 +97,7 @@ def test_a_process_lays_out_says_how_far_it_is_and_keeps_what_it_found(tmp_path:
         return output.is_file()
 
     until(is_done, seen=lambda: layout.state(output))
+    until(lambda: not tasks.is_running(output.with_suffix("")))  # it says so after the file is there
     lines = json_lines.read(output.with_suffix("") / tasks.PROGRESS).good[:-1]  # the last says that it is over
     phases = list(dict.fromkeys(line["text"] for line in lines))
     assert phases == ["laying out A", "laying out B", "laying out A again, for the noise floor",
