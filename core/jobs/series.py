@@ -11,24 +11,28 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
 import torch
 from filelock import FileLock
 
 from core import identity
 from core.config import RunConfig
 from core.data import pixels as pixel_store
+from core.data.scan import Progress
 from core.errors import DataError, InputError
 from core.experiments import directory, filenames
 from core.experiments.directory import RunStatus
 from core.jobs import control, failures, relocation
-from core.jobs.execution import Stopped, Workplace, execute, follow
+from core.jobs.execution import execute
+from core.jobs.workplace import Stopped, Workplace
 from core.report import gathering
 from core.results import verdict
 from core.training import encoder
@@ -51,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def take_part(folder_of: Callable[[], Path], data: Path, device: str) -> Path:
-    """Does this process's part of an experiment's work: all of it, or its share under torch's launcher.
+    """Works through an experiment: alone, or under torch's launcher as one of the processes that share each batch.
 
     Args:
         folder_of: gives the experiment's folder; the first process alone is asked.
@@ -66,13 +70,11 @@ def take_part(folder_of: Callable[[], Path], data: Path, device: str) -> Path:
     with suppress(InputError):  # a device that is not there is said where the runs can be told
         own = own_device(device)
     with joined(own) as ranks:
-        folder = Path(ranks.agree(str(folder_of()) if ranks.is_first else None))
-        if ranks.is_first:
-            with FileLock(folder / filenames.SERIES_LOCK):  # an orphan of a worker that was killed may still be dying
-                work_through(folder, data, device, ranks)
-            ranks.agree(None)
-        else:
-            _follow(folder, data, device, ranks)
+        if not ranks.is_first:
+            log.setLevel(logging.ERROR)  # what it would say, the first says
+        folder = Path(ranks.decide(lambda: str(folder_of())))
+        with FileLock(folder / filenames.SERIES_LOCK) if ranks.is_first else nullcontext():  # a killed worker's may be dying
+            work_through(folder, data, device, ranks)
     return folder
 
 
@@ -90,22 +92,48 @@ def end_with_parent() -> None:
 
 def work_through(folder: Path, data: Path, device: str, ranks: Ranks) -> None:
     """Runs everything queued in an experiment, then writes down what the finished runs allow one to say."""
-    waiting = _queued(folder)
+    waiting = ranks.decide(_queued, folder)
     try:
-        directory.reserve(folder)
+        ranks.decide(directory.reserve, folder)
         if waiting:
-            place = _prepare(folder, data, own_device(device), ranks, waiting)
+            place = _prepare(folder, data, device, ranks, waiting)
             for _, group in groupby(waiting, key=lambda run: (run.images_per_class, run.seed)):
                 _train_in_step(folder, list(group), place)
-        if any(control.last_state(run) != "completed" for run in directory.runs(folder)):
-            _write_verdict(folder)  # else the last run to complete has
+        ranks.decide(_conclude, folder)
     except Stopped:
         pass
     except Exception as error:  # what strikes all runs alike: device, data, encoder, a full disk
-        log.exception("could not go on")
-        for run in waiting:
-            if control.last_state(folder / run.name) in control.UNFINISHED:
-                failures.record(folder / run.name, error, log)
+        _record(partial(_fail, folder, waiting, error), error, folder, ranks)
+
+
+def _conclude(folder: Path) -> None:
+    """Writes the verdict where not every run is completed: else the last one to complete has."""
+    if any(control.last_state(run) != "completed" for run in directory.runs(folder)):
+        _write_verdict(folder)
+
+
+def _fail(folder: Path, waiting: list[RunConfig], error: Exception) -> None:
+    log.error("could not go on", exc_info=error)
+    for run in waiting:
+        if control.last_state(folder / run.name) in control.UNFINISHED:
+            failures.record(folder / run.name, error, log)
+
+
+def _record(write: Callable[[], None], error: Exception, folder: Path, ranks: Ranks) -> None:
+    """Has the first process write an error down. Where it is not every process's, the launch ends: the others may wait for a
+    step that never comes. All begin anew then, with what else is queued."""
+    if ranks.is_shared(error):
+        ranks.decide(write)
+        return
+    if ranks.is_first:
+        write()
+        for run in directory.runs(folder):
+            if control.last_state(run) == "running":
+                directory.write_status(run, RunStatus("queued"))
+    else:
+        log.error("this process could not go on", exc_info=error)
+        time.sleep(1)  # if the first has failed too, it has the time to say so
+    os._exit(1)
 
 
 def _queued(folder: Path) -> list[RunConfig]:
@@ -120,15 +148,12 @@ def _queued(folder: Path) -> list[RunConfig]:
     return waiting
 
 
-def _prepare(folder: Path, data: Path, device: torch.device, ranks: Ranks, waiting: list[RunConfig]) -> Workplace:
+def _prepare(folder: Path, data: Path, device: str, ranks: Ranks, waiting: list[RunConfig]) -> Workplace:
     """Reads the manifest and the decoded images, and learns from the encoder what input it wants.
 
     Raises:
         Stopped: if every waiting run was stopped meanwhile.
     """
-    config = directory.read_config(folder)
-    manifest = directory.read_manifest(folder)
-
     def say(phase: str) -> None:
         """Tells it of the first run that still waits; those asked to stop end here."""
         for run in (folder / config.name for config in waiting):
@@ -144,15 +169,23 @@ def _prepare(folder: Path, data: Path, device: torch.device, ranks: Ranks, waiti
         if done % 320 == 0 or done == total:
             say(f"decoding images, {done:,} of {total:,}")
 
-    say("building the encoder")
-    _, data_config = encoder.build(config.encoder, seed=0)
-    say("opening the images")
-    try:
-        pixels = pixel_store.load(manifest, relocation.open_images(folder), data_config.stored, data / ".pixels",
-                                  progress)
-    except InputError as error:
-        raise DataError(str(error)) from error
-    return Workplace(manifest, pixels, data_config, device, ranks)
+    def load(progress: Progress | None = None) -> np.ndarray:
+        try:
+            return pixel_store.load(manifest, relocation.open_images(folder), data_config.stored, data / ".pixels", progress)
+        except InputError as error:
+            raise DataError(str(error)) from error
+
+    def decode() -> None:
+        load(progress)
+
+    own = ranks.together(own_device, device)
+    config = ranks.together(directory.read_config, folder)
+    manifest = ranks.together(directory.read_manifest, folder)
+    ranks.decide(say, "building the encoder")
+    _, data_config = ranks.together(encoder.build, config.encoder, 0)
+    ranks.decide(say, "opening the images")
+    ranks.decide(decode)
+    return Workplace(manifest, ranks.together(load), data_config, own, ranks)
 
 
 def own_device(name: str) -> torch.device:
@@ -167,73 +200,64 @@ def own_device(name: str) -> torch.device:
     return device
 
 
-def _follow(folder: Path, data: Path, device: str, ranks: Ranks) -> None:
-    """What every process but the first does: takes each step with it, and writes nothing."""
-    configs = {config.name: config for config in directory.read_config(folder).runs()}
-    following: dict[str, Iterator[None]] = {}
-    place: Workplace | None = None
-    while (name := ranks.agree(None)) is not None:
-        config = configs[name]
-        if place is None:
-            _, data_config = encoder.build(config.encoder, seed=0)
-            pixels = pixel_store.load(directory.read_manifest(folder), relocation.open_images(folder),
-                                      data_config.stored, data / ".pixels")
-            place = Workplace(directory.read_manifest(folder), pixels, data_config, own_device(device), ranks)
-        if name not in following:
-            its_place = replace(place, manifest=directory.read_manifest(folder, config.split))
-            following[name] = follow(folder / name, config, its_place)
-        next(following[name], None)
-
-
 def _train_in_step(folder: Path, group: list[RunConfig], place: Workplace) -> None:
     """Works on runs of one images-per-class and seed, an epoch of each in turn, until all have ended."""
+    ranks = place.ranks
+    configs = {folder / config.name: config for config in group}
     working: dict[Path, Generator[None]] = {}
+    stopped: set[Path] = set()  # while another was at work; the first process's alone
+
+    def unfinished() -> list[Path]:
+        return [run for run in configs if control.last_state(run) in control.UNFINISHED]
 
     def should_stop(run: Path) -> bool:
         """Asked by the run at work; the others, which are at rest, are stopped on the way. One that has scored epoch 0 alone
         scores it again when it is resumed."""
-        for other in [other for other in working if other != run and control.is_stop_requested(other)]:
-            working.pop(other).close()
-            _end(other, "stopped")
+        for other in working:
+            if other != run and other not in stopped and control.is_stop_requested(other):
+                working[other].close()
+                stopped.add(other)
+                _end(other, "stopped")
         return control.is_stop_requested(run)
 
-    for config in group:
-        run = folder / config.name
-        if control.last_state(run) in control.UNFINISHED:
-            its_place = replace(place, manifest=directory.read_manifest(folder, config.split))
-            working[run] = execute(run, config, its_place, should_stop=partial(should_stop, run),
-                                   say=partial(_say, run, "running"))
+    for run in ranks.decide(unfinished):
+        manifest = ranks.together(directory.read_manifest, folder, configs[run].split)
+        working[run] = execute(run, configs[run], replace(place, manifest=manifest), should_stop=partial(should_stop, run),
+                               say=partial(_say, run, "running"))
     while working:
         for run in list(working):
-            if run in working:
-                with _logging_to(run / filenames.WORKER_LOG):
-                    if not _go_on(run, working[run], place.ranks):
-                        del working[run]
+            if ranks.decide(stopped.__contains__, run):
+                del working[run]
+                continue
+            with _logging_to(run / filenames.WORKER_LOG) if ranks.is_first else nullcontext():
+                if not _go_on(run, working[run], ranks):
+                    del working[run]
 
 
 def _go_on(run: Path, work: Iterator[None], ranks: Ranks) -> bool:
     """One epoch more; false once the run has ended, whichever way."""
-    if directory.read_run(run).is_trained:
-        ranks.agree(run.name)
     try:
         try:
             next(work)
             return True
         except StopIteration:
-            if all(control.last_state(other) == "completed" for other in directory.runs(run.parent) if other != run):
-                _write_verdict(run.parent)  # first: a completed experiment always has one
-            _end(run, "completed")
+            ranks.decide(_complete, run)
     except Stopped:
-        _end(run, "stopped")
+        ranks.decide(_end, run, "stopped")
     except Exception as error:
-        failures.record(run, error, log)
-        (run / filenames.STOP).unlink(missing_ok=True)
-        if ranks.n > 1:  # the others may wait for a step that never comes: all begin anew, with what else is queued
-            for other in directory.runs(run.parent):
-                if control.last_state(other) == "running":
-                    directory.write_status(other, RunStatus("queued"))
-            os._exit(1)
+        _record(partial(_fail_alone, run, error), error, run.parent, ranks)
     return False
+
+
+def _fail_alone(run: Path, error: Exception) -> None:
+    failures.record(run, error, log)
+    (run / filenames.STOP).unlink(missing_ok=True)
+
+
+def _complete(run: Path) -> None:
+    if all(control.last_state(other) == "completed" for other in directory.runs(run.parent) if other != run):
+        _write_verdict(run.parent)  # first: a completed experiment always has one
+    _end(run, "completed")
 
 
 def _write_verdict(folder: Path) -> None:

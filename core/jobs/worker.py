@@ -72,6 +72,7 @@ def _watch_over(folder: Path, data: Path, device: str) -> None:
     """Has the queued runs worked on by a process; ends it where a stop takes too long, and starts another for the rest."""
     runs = directory.runs(folder)
     while True:
+        before = _unfinished(runs)
         process = subprocess.Popen([sys.executable, *_launcher(folder), "-m", "core.jobs.series", str(folder), "--data",
                                     str(data), "--device", device], stdin=subprocess.PIPE)  # closes when this process ends
         asked: dict[Path, float] = {}
@@ -82,7 +83,7 @@ def _watch_over(folder: Path, data: Path, device: str) -> None:
                 _kill(process.pid)
         if process.wait() == 0:
             return
-        _clear_up(runs, None if asked else ProcessEnded(process.returncode))
+        _clear_up(runs, None if asked else ProcessEnded(process.returncode), has_begun=not before <= _unfinished(runs))
         if not control.has_queued(folder):
             return
 
@@ -113,10 +114,20 @@ def _kill(pid: int) -> None:
                 each.kill()
 
 
-def _clear_up(runs: list[Path], error: ProcessEnded | None) -> None:
-    """Says of each run how the process that is gone left it; without an error, it was ended for the sake of a stop."""
+def _unfinished(runs: list[Path]) -> set[Path]:
+    return {run for run in runs if control.last_state(run) in control.UNFINISHED}
+
+
+def _clear_up(runs: list[Path], error: ProcessEnded | None, has_begun: bool) -> None:
+    """Says of each run how the process that is gone left it.
+
+    Args:
+        runs: of the experiment.
+        error: how the process ended; None if it was ended for the sake of a stop.
+        has_begun: whether it has brought a run to its end.
+    """
     running = [run for run in runs if control.last_state(run) == "running"]
-    if error and not running:  # it died before it began: so would the next
+    if error and not running and not has_begun:  # so would the next
         running = [run for run in runs if control.last_state(run) == "queued"]
     for run in running:
         if control.is_stop_requested(run):

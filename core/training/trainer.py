@@ -318,9 +318,7 @@ class Trainer:
         running, self._running = self._running, _Running()
         loss, norm, cosine, active = (self._sums / running.steps).tolist()
         self._sums = torch.zeros_like(self._sums)
-        if not math.isfinite(loss):
-            raise FloatingPointError(f"the loss must stay a number, got {loss} in epoch {epoch}; "
-                                     f"lower training.lr ({self._config.training.lr:g})")
+        self._ranks.decide(self._check, loss, epoch)  # else two whose sums differ in the last bit might not agree
         batch = self._config.images_per_step
         return EpochRecord(
             epoch=epoch, step=self._step, images_seen=self._step * batch, loss=loss, gradient_norm=norm,
@@ -328,6 +326,11 @@ class Trainer:
             images_per_second=running.steps * batch / running.seconds, compute_share=running.compute / running.seconds,
             mean_cosine=cosine, active_triplets=None if math.isnan(active) else active, positives_per_anchor=self._positives,
             micro_batch=min(self._micro_batch or batch, batch), memory=_peak_memory(self._device))
+
+    def _check(self, loss: float, epoch: int) -> None:
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"the loss must stay a number, got {loss} in epoch {epoch}; "
+                                     f"lower training.lr ({self._config.training.lr:g})")
 
 
 @contextmanager

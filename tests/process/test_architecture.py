@@ -17,7 +17,8 @@ from tools import package_graph
 
 MODULES = sorted(".".join(path.relative_to(PROJECT).with_suffix("").parts) for path in (PROJECT / "core").rglob("*.py")
                  if path.name != "__init__.py")
-WITH_TORCH = {"core.jobs.series", "core.jobs.execution", "core.inference.embedding"}  # and training
+WITH_TORCH = {"core.jobs.series", "core.jobs.execution", "core.jobs.recorder", "core.jobs.workplace",
+              "core.inference.embedding"}  # and training
 TORCH_FREE = [name for name in MODULES if name.split(".")[1] not in ("training", "benchmark") and name not in WITH_TORCH]
 SCREENS = sorted((PROJECT / "pages").glob("*.py"))
 PARTS = sorted((PROJECT / "pages" / "parts").glob("*.py"))
@@ -98,7 +99,7 @@ def test_pages_reach_neither_training_nor_screens(path: Path) -> None:
     screens = {f"pages.{other.stem}" for other in SCREENS}
     imported = imports_of(path)
     forbidden = ("torch", "timm", "torchvision", "core.training", "core.jobs.worker", "core.jobs.series",
-                 "core.jobs.execution", "core.inference.embedding", "umap")
+                 "core.jobs.execution", "core.jobs.recorder", "core.jobs.workplace", "core.inference.embedding", "umap")
     assert not [name for name in imported if name.startswith(forbidden)]
     assert not imported & screens
 

@@ -76,6 +76,14 @@ def test_a_trainer_killed_for_want_of_memory_fails_in_one_line_and_resumes_exact
     assert_same_numbers(folder, whole)
 
 
+def test_a_trainer_that_ends_between_two_runs_is_followed_by_another(tmp_path: Path, hold: Hold) -> None:
+    hold.at('"state": "completed"', "untrained")
+    folder = lasting(tmp_path, objectives=["supcon"], budget={"images": 160, "epochs": 1})
+    hold.wait(folder).kill()
+    assert control.wait(folder, DEADLINE)
+    assert {control.derived_status(run).state for run in directory.runs(folder)} == {"completed"}, states(folder)
+
+
 def test_a_stop_in_each_phase_ends_it_and_changes_no_number(whole: Path, tmp_path: Path, hold: Hold) -> None:
     """One experiment, stopped and resumed in one phase after the other."""
     moments = [("building", "untrained"), ("opening", "untrained"), ("training", "supcon"), ("validation", "supcon"),

@@ -1,6 +1,7 @@
 """Two processes that share each batch: the same training as one alone, over torch's own launcher."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,13 +11,15 @@ import psutil
 import pytest
 import torch
 
+from core.config import ExperimentConfig
 from core.experiments import directory, planning, trials
+from core.experiments.directory import RunStatus
 from core.jobs import control, launch
 from core.training.ranks import Ranks
 from tests import PROJECT
 from tests.conftest import tiny
 from tests.images import few_digits
-from tests.lasting import Hold
+from tests.lasting import Hold, resume_and_finish, trainers
 from tests.waiting import DEADLINE, until
 
 TRAIN = """
@@ -46,10 +49,45 @@ with joined(device) as ranks:
     trainer = Trainer(module, head, data, pixels, label_id, np.arange(100), run, device, ranks=ranks)
     losses = [record.loss for record in trainer.epochs(lambda: False)]
     total = sum(p.double().sum().item() for p in trainer.encoder.parameters())
-    said = ranks.agree({"from": ranks.rank})
+    said = ranks.decide(lambda: {"from": ranks.rank})
     found = {"rank": ranks.rank, "losses": losses, "total": total, "said": said}
 found["threads"] = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]  # Linux has it
 Path(__file__).with_name(f"{ranks.n}-{ranks.rank}.json").write_text(json.dumps(found))
+"""
+
+
+DECIDE = """
+import sys
+from pathlib import Path
+import torch
+from core.errors import Damaged
+from core.training.ranks import joined
+def fail(error):
+    raise error
+class Unsendable(Exception):
+    def __init__(self, a, b):
+        super().__init__(a)
+with joined(torch.device("cpu")) as ranks:
+    seen = []
+    if ranks.decide(lambda: ranks.is_first):  # what only the first can know, such as that someone asked for a stop
+        seen.append(ranks.decide(lambda: "both are in the branch"))
+    seen.append(ranks.decide(lambda: ranks.decide(lambda: 1) + ranks.together(lambda: 1)))
+    seen.append(ranks.together(lambda number: number + ranks.rank, 10))
+    for rank in (0, 1):
+        try:
+            ranks.together(lambda: ranks.rank == rank and fail(Damaged(Path("x"), "must be whole")))
+        except Damaged as error:
+            seen.append((rank, str(error), ranks.is_shared(error)))
+    for error in (FloatingPointError("diverged"), Unsendable("a", "b")):
+        try:
+            ranks.decide(fail, error)
+        except Exception as found:
+            seen.append((str(found).removeprefix("Unsendable: "), ranks.is_shared(found), ranks.is_shared(ValueError())))
+    Path(__file__).with_name(f"seen-{ranks.rank}").write_text(str(seen))
+    if sys.argv[1] == "alone":
+        if ranks.is_first:
+            ranks.decide(lambda: "nobody else comes here")
+        ranks.decide(lambda: "all come here")
 """
 
 
@@ -80,6 +118,32 @@ def test_two_processes_follow_the_losses_of_one(objective: object, micro_batch: 
     assert both[0]["losses"] == both[1]["losses"]
 
 
+def test_a_branch_by_a_decision_is_taken_by_all_and_an_error_is_raised_by_all(tmp_path: Path) -> None:
+    result = decide("all", tmp_path)
+    assert result.returncode == 0, result.stderr
+    for rank in (0, 1):
+        assert (tmp_path / f"seen-{rank}").read_text() == str([
+            "both are in the branch", 2, 10 + rank, (0, "x must be whole", True), (1, "x must be whole", True),
+            ("diverged", True, False), ("a", True, False)])
+
+
+def test_a_branch_that_only_one_process_takes_ends_all_with_both_places(tmp_path: Path) -> None:
+    result = decide("alone", tmp_path)
+    lines = {text: 1 + DECIDE.splitlines().index(text) for text in DECIDE.splitlines() if "here" in text}
+    first, others = lines.values()
+    assert result.returncode == 1
+    assert f"every process must come to the same decisions, got <module> (line {first}) in one and <module> (line {others}" \
+        in result.stderr
+
+
+def decide(argument: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """What became of two processes that ran DECIDE."""
+    (folder / "decide.py").write_text(DECIDE)
+    return subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+                           str(folder / "decide.py"), argument], cwd=PROJECT, capture_output=True, text=True,
+                          timeout=DEADLINE, env={**os.environ, "PYTHONPATH": str(PROJECT)})
+
+
 def test_shares_of_a_batch_cover_it_once() -> None:
     ranks = Ranks()
     for n in (1, 2, 3, 7):
@@ -93,15 +157,20 @@ def test_shares_of_a_batch_cover_it_once() -> None:
 def test_one_process_alone_changes_nothing() -> None:
     part = torch.ones(3, 2, requires_grad=True)
     assert Ranks().gather(part, 3) is part
-    assert Ranks().agree("x") == "x" and Ranks().is_first
+    assert Ranks().decide(lambda: "x") == "x" and Ranks().is_first
 
 
 def on_two(root: Path, name: str, devices: int, **changes: object) -> Path:
     """An experiment whose batches so many processes share, laid out and started."""
-    training = {"batch": {"classes": 5, "samples": 4}, "lr": 0.001, "devices": devices}
-    config = tiny(name=name, encoder={"name": "test_convnext", "image_size": 32}, seeds=[0], objectives=["supcon"],
-                  dataset={"source": "folder", "root": str(few_digits())}, training=training, **changes)
-    return launch.start(planning.plan(config), root / "checkpoints", root / "data", device="cpu")
+    return launch.start(planning.plan(shared(name, devices, **changes)), root / "checkpoints", root / "data", device="cpu")
+
+
+def shared(name: str, devices: int, training: object = None, **changes: object) -> ExperimentConfig:
+    """The config of an experiment whose batches so many processes share."""
+    training = {"batch": {"classes": 5, "samples": 4}, "lr": 0.001, "devices": devices, **(training or {})}
+    return tiny(**{"name": name, "encoder": {"name": "test_convnext", "image_size": 32}, "seeds": [0],
+                   "objectives": ["supcon"], "dataset": {"source": "folder", "root": str(few_digits())}, "training": training,
+                   **changes})
 
 
 def losses(folder: Path) -> list[float]:
@@ -136,6 +205,81 @@ def test_a_stop_while_the_first_process_scores_epoch_0_leaves_no_other_waiting(t
     trainer.resume()
     assert control.wait(two, DEADLINE)
     assert control.derived_status(two / "supcon-15-seed0").state == "stopped"
+
+
+def laid_out(root: Path, **changes: object) -> Path:
+    checked = planning.plan(shared("two", 2, **changes))
+    return directory.create(checked.config, checked.manifest, root / "checkpoints")
+
+
+def launched(folder: Path, data: Path) -> subprocess.Popen[bytes]:
+    """Two processes that work through an experiment, and no worker that would end those that wait for ever."""
+    return subprocess.Popen([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m",
+                             "core.jobs.series", str(folder), "--data", str(data), "--device", "cpu"], cwd=PROJECT,
+                            stdin=subprocess.PIPE)
+
+
+def code_of(both: subprocess.Popen[bytes]) -> int:
+    """The exit code of `launched`, once it has ended by itself."""
+    with both:
+        return both.wait(DEADLINE)
+
+
+def test_a_stop_in_each_phase_ends_both_processes(tmp_path: Path, hold: Hold) -> None:
+    folder = laid_out(tmp_path, budget={"images": 120, "epochs": 2}, tuning={"learning_rates": [0.001, 0.002], "share": 0.5})
+    run = folder / "supcon-15-seed0"
+    for phase in ("opening the images", "trying learning rate 0.002", "training, epoch 2", "embedding every image"):
+        hold.at_phase(phase, "untrained" if "opening" in phase else "supcon")
+        both = launched(folder, tmp_path / "data")
+        trainer = hold.wait(folder)
+        for each in directory.runs(folder):
+            (each / "stop").touch()
+        trainer.resume()
+        assert code_of(both) == 0, phase
+        assert directory.read_status(run).state == "stopped", phase
+        for each in directory.runs(folder):
+            (each / "stop").unlink(missing_ok=True)
+            if directory.read_status(each).state == "stopped":
+                directory.write_status(each, RunStatus("queued"))
+    assert code_of(launched(folder, tmp_path / "data")) == 0
+    assert {directory.read_status(run).state for run in directory.runs(folder)} == {"completed"}
+    assert len(trials.read(run)) == len(losses(folder)) == 2
+
+
+def test_a_run_stopped_at_rest_leaves_the_one_at_work_in_step(tmp_path: Path, hold: Hold) -> None:
+    folder = laid_out(tmp_path, objectives=["supcon", "classification"], budget={"images": 120, "epochs": 2})
+    rests, works = (folder / f"{name}-15-seed0" for name in ("supcon", "classification"))
+    hold.at_phase("scoring epoch 1", works.name)
+    both = launched(folder, tmp_path / "data")
+    trainer = hold.wait(folder)
+    (rests / "stop").touch()
+    trainer.resume()
+    assert code_of(both) == 0
+    assert [directory.read_status(run).state for run in (rests, works)] == ["stopped", "completed"]
+
+
+def test_a_run_that_diverges_on_two_devices_leaves_the_others_at_work(tmp_path: Path) -> None:
+    """At a learning rate of 10 each step makes a weight -9 times itself; a loss of trials at that rate is none."""
+    two = on_two(tmp_path, "two", 2, objectives=["classification", "supcon"], budget={"images": 2000, "epochs": 2},
+                 training={"lr": 10, "weight_decay": 1, "optimizer": "sgd"})
+    assert control.wait(two, DEADLINE)
+    found = [directory.read_status(run) for run in directory.runs(two)]
+    assert [(status.state, status.kind) for status in found] == [("completed", ""), *[("failed", "diverged")] * 2], found
+
+
+def test_where_one_process_is_killed_the_launch_ends_and_the_run_resumes(tmp_path: Path, hold: Hold) -> None:
+    hold.at_phase("training, epoch 2")
+    two = on_two(tmp_path, "two", 2, budget={"images": 240, "epochs": 3})
+    run = two / "supcon-15-seed0"
+    first = hold.wait(two)
+    [other] = [process for process in trainers(two) if process.ppid() == first.ppid() and process != first]
+    other.kill()
+    first.resume()
+    assert control.wait(two, DEADLINE)
+    status = directory.read_status(run)
+    assert (status.state, status.kind) == ("failed", "error") and "the log has the details" in status.message, status
+    resume_and_finish(two, tmp_path / "data")
+    assert len(losses(two)) == 3
 
 
 def test_trials_on_two_devices_are_those_of_one(tmp_path: Path) -> None:

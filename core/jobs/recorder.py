@@ -1,0 +1,175 @@
+"""What a run in training leaves in its folder: records, alarms, film, event files and checkpoints.
+
+Trains nothing. Only the first of several processes calls a recorder.
+"""
+
+import copy
+import logging
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from core import scored_by
+from core.analysis import geometry, retrieval
+from core.config import RunConfig
+from core.experiments import directory, filenames
+from core.experiments.board import Board
+from core.experiments.film import Film, probe_rows
+from core.files import Json
+from core.jobs.workplace import Ask, Say, Stopped, Workplace
+from core.training import checkpoint, encoder
+from core.training.trainer import EpochRecord, Trainer
+
+log = logging.getLogger("duet")
+
+
+class Recorder:
+    """Scores each epoch of a run on validation, and keeps what is worth keeping.
+
+    Args:
+        run: the run's folder.
+        config: its config.
+        trainer: which trains it.
+        place: samples, images and device.
+        ask: raises Stopped if the run is to stop.
+        say: told what is being done, in words.
+    """
+
+    def __init__(self, run: Path, config: RunConfig, trainer: Trainer, place: Workplace, ask: Ask, say: Say) -> None:
+        self._run, self._config, self._trainer, self._place, self._ask, self._say = run, config, trainer, place, ask, say
+        batch, manifest = config.training.batch, place.manifest
+        self._validation = manifest.indices("validation")
+        self._own = place.validation_groups(config)
+        self._probe = probe_rows(manifest, config.evaluation.probe)
+        self._film = Film(run, manifest, self._probe)
+        self._board: Board | None = None
+        self._epoch, self._best = -1, -1.0
+        self._mark = ""
+        self._note: Json = {scored_by.KEY: scored_by.VERSION, "batch": [batch.classes, batch.samples, config.training.views]}
+        self._raised: set[str] = set()
+        self._saved = 0.0
+
+    def begin(self, values: Json, refused: str) -> None:
+        """Takes up the work, or goes on with it: what was written of later epochs is dropped.
+
+        Args:
+            values: of the checkpoint that the trainer goes on from.
+            refused: which checkpoints were not gone on from, and why; shown in each phase and record from now on.
+
+        Raises:
+            Stopped: if that was asked for while the best epoch so far was scored anew.
+        """
+        self._epoch, self._best = values["epoch"], values["best"]
+        if refused:
+            self._mark = f" ({refused})"
+            self._note["refused"] = refused
+        if self._best >= 0 and not scored_by.is_current(values):  # later epochs are compared with it by today's rules
+            self._say(f"scoring the best epoch so far anew{self._mark}")
+            self._best = self._rescored_best()
+        directory.keep_records(self._run, self._epoch)
+        directory.keep_alarms(self._run, self._trainer.step)
+        self._raised = {alarm["kind"] for alarm in directory.read_alarms(self._run)}
+        self._film.rewind(self._epoch)
+        if self._config.training.tensorboard:
+            self._board = Board(self._run, self._trainer.step * self._config.images_per_step)
+        self._saved = time.monotonic()
+        if self._epoch >= 0 and not self._trainer.is_done:
+            self._say_training()
+
+    def look(self) -> None:
+        """Between two steps: passes on alarms, and saves when it is time to."""
+        for alarm in self._trainer.health.fresh_alarms():
+            if alarm.kind not in self._raised:
+                self._raised.add(alarm.kind)
+                log.warning("%s step %d: %s", self._run.name, alarm.step, alarm.message)
+                directory.append_alarm(self._run, asdict(alarm))
+        if time.monotonic() - self._saved > 60 * self._config.training.save_minutes:
+            self.save()
+
+    def add_beginning(self) -> None:
+        """Adds epoch 0: the encoder as it begins is a candidate too, and stays the best until an epoch scores more.
+
+        Raises:
+            Stopped: if that was asked for.
+        """
+        scores = self._score(0)
+        self._best = scores["validation_map_at_r"]
+        self._save_best(0)
+        self._write(EpochRecord(epoch=0, step=0, images_seen=0), scores, 0.0)
+        self._epoch = 0
+        self._say_training()
+
+    def add(self, record: EpochRecord, started: float) -> None:
+        """Adds an epoch that was trained, and saves all there is.
+
+        Args:
+            record: of the trainer.
+            started: when work on the epoch began, as `time.perf_counter` has it.
+
+        Raises:
+            Stopped: if that was asked for before the epoch was scored; it is scored when the run goes on.
+        """
+        try:
+            scores = self._score(record.epoch)
+        except Stopped:
+            self.save(unscored=record)
+            raise
+        self._epoch = record.epoch
+        if scores["validation_map_at_r"] > self._best:
+            self._best = scores["validation_map_at_r"]
+            self._save_best(self._epoch)
+        self._write(record, scores, time.perf_counter() - started)
+        self.save()
+        if self._epoch < self._config.budget.epochs:
+            self._say_training()
+
+    def save(self, unscored: EpochRecord | None = None) -> None:
+        """Saves all there is; with the record of an epoch that was trained but not scored, if so."""
+        tensors, values = self._trainer.state()
+        values |= {scored_by.KEY: scored_by.VERSION, "epoch": self._epoch, "best": self._best,
+                   "unscored": asdict(unscored) if unscored else None}
+        checkpoint.save(self._run / filenames.LAST, tensors, values, keep=self._run / filenames.PREVIOUS)
+        self._saved = time.monotonic()
+
+    def _say_training(self) -> None:
+        self._say(f"training, epoch {self._epoch + 1} of {self._config.budget.epochs}{self._mark}")
+
+    def _score(self, epoch: int) -> dict[str, float]:
+        self._say(f"scoring epoch {epoch} of {self._config.budget.epochs}{self._mark}")
+        vectors = self._place.vectors(self._trainer.encoder, self._validation, self._config, self._ask)
+        self._ask()
+        self._film.add(epoch, vectors[np.searchsorted(self._validation, self._probe)])
+        self._ask()
+        found = retrieval.retrieve(vectors, self._place.manifest.label_id[self._validation], group=self._own)
+        return {**{f"validation_{name}": float(np.nanmean(found[name])) for name in ("map_at_r", "precision_at_1")},
+                "validation_effective_rank": float(geometry.effective_rank(vectors).mean())}
+
+    def _write(self, record: EpochRecord, scores: dict[str, float], seconds: float) -> None:
+        directory.append_record(self._run, {**asdict(record), **scores, "total_seconds": seconds, **self._note})
+        if self._board:
+            self._board.write(record.images_seen, {**asdict(record), **scores})
+
+    def _rescored_best(self) -> float:
+        """MAP@R on validation of the best weights so far, by today's rules; the encoder in training stays as it is."""
+        tensors, values = checkpoint.load(self._run / filenames.BEST)
+        best = copy.deepcopy(self._trainer.encoder)
+        best.load_state_dict(tensors)
+        score = self._place.map_at_r(best, self._own, self._config, self._ask)
+        if score != values["validation_map_at_r"]:
+            log.warning("%s: the best epoch so far, %d, was %s: validation MAP@R %.4f; now %.4f", self._run.name,
+                        values["epoch"], scored_by.EARLIER, values["validation_map_at_r"], score)
+            checkpoint.save(self._run / filenames.BEST, tensors, {**values, "validation_map_at_r": score})
+        return score
+
+    def _save_best(self, epoch: int) -> None:
+        """Weights and all that is needed to embed with them elsewhere, without Duet; and, apart, what the loss had on top."""
+        config, place, trainer = self._config, self._place, self._trainer
+        head = trainer.objective.state_dict()
+        if head:  # before the encoder's, so that a crash between the two leaves no encoder without its head
+            checkpoint.save(self._run / filenames.HEAD, head, {"epoch": epoch})
+        checkpoint.save(self._run / filenames.BEST, trainer.encoder.state_dict(), {
+            "timm_name": config.encoder.name, "timm_options": encoder.timm_options(config.encoder),
+            **encoder.describe(config.encoder, place.data_config, config.evaluation.normalize),
+            "classes": list(place.manifest.closed_classes), "epoch": epoch, "validation_map_at_r": self._best})

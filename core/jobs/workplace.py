@@ -1,0 +1,113 @@
+"""What the runs of an experiment share, and how their encoders embed there. Knows nothing of folders."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import nn
+
+from core.analysis import retrieval
+from core.config import RunConfig
+from core.data import split
+from core.data.manifest import Manifest
+from core.errors import InputError
+from core.training import embed
+from core.training.encoder import DataConfig
+from core.training.ranks import Ranks
+
+log = logging.getLogger("duet")
+Say = Callable[[str], None]
+Ask = Callable[..., None]
+
+
+class Stopped(Exception):
+    """Someone asked for this run to stop; what was done is saved."""
+
+
+def asking(should_stop: Callable[[], bool]) -> Ask:
+    """A call that ends the work with Stopped if that was asked for; takes and ignores what progress reports."""
+    def ask(*_: int) -> None:
+        if should_stop():
+            raise Stopped
+
+    return ask
+
+
+@dataclass(frozen=True, eq=False)
+class Workplace:
+    """What every run of an experiment shares: samples, their decoded images (n, S, S, 3), the input, the device, and the
+    processes that share each batch."""
+
+    manifest: Manifest
+    pixels: np.ndarray
+    data_config: DataConfig
+    device: torch.device
+    ranks: Ranks = field(default_factory=Ranks)
+
+    def features(self, module: nn.Module, rows: np.ndarray, config: RunConfig, ask: Ask, is_half: bool = True) -> np.ndarray:
+        """Pooled features of some samples as they are, shape (m, D), float32.
+
+        Args:
+            module: the encoder.
+            rows: the samples, shape (m,), int64.
+            config: of the run.
+            ask: told of the progress.
+            is_half: as of `embed.embed`.
+
+        Raises:
+            FloatingPointError: if one is no longer a number: the images are good.
+        """
+        return _checked(lambda: embed.embed(module, self.data_config, self.pixels, rows, self.device, normalize=False,
+                                            progress=ask, flip_seed=config.seed if config.evaluation.flip else None,
+                                            is_half=is_half))
+
+    def vectors(self, module: nn.Module, rows: np.ndarray, config: RunConfig, ask: Ask) -> np.ndarray:
+        """Embeddings as the config wants them, of length 1 or as they are, shape (m, D), float32.
+
+        Raises:
+            FloatingPointError: as `features`, and if one is zero and was to be of length 1.
+        """
+        return normalized(self.features(module, rows, config, ask), config)
+
+    def validation_groups(self, config: RunConfig) -> np.ndarray | None:
+        """The own groups of the validation images, shape (n,); None, so that a query leaves out itself alone, where each class
+        has one group there: nothing would be left to find, and nothing to select by."""
+        own = split.own_groups(self.manifest, config.split)
+        if split.has_answers(self.manifest, own, "validation"):
+            return own[self.manifest.indices("validation")]
+        log.warning("validation %s", split.WITHIN_GROUPS)
+        return None
+
+    def map_at_r(self, module: nn.Module, own: np.ndarray | None, config: RunConfig, ask: Ask) -> float:
+        """MAP@R of the validation images, by which epochs and learning rates are chosen.
+
+        Args:
+            module: the encoder.
+            own: their own groups, as `validation_groups` has them.
+            config: of the run.
+            ask: told of the progress.
+
+        Raises:
+            FloatingPointError: as `vectors`.
+        """
+        validation = self.manifest.indices("validation")
+        vectors = self.vectors(module, validation, config, ask)
+        return float(np.nanmean(retrieval.retrieve(vectors, self.manifest.label_id[validation], group=own)["map_at_r"]))
+
+
+def normalized(features: np.ndarray, config: RunConfig) -> np.ndarray:
+    """Embeddings from pooled features, shape (m, D).
+
+    Raises:
+        FloatingPointError: if one is zero and was to be of length 1.
+    """
+    return _checked(lambda: embed.unit(features)) if config.evaluation.normalize else features
+
+
+def _checked(embedded: Callable[[], np.ndarray]) -> np.ndarray:
+    try:
+        return embedded()
+    except InputError as error:  # what the encoder makes of good images is no longer a number, or nothing
+        raise FloatingPointError(str(error)) from error
