@@ -101,7 +101,7 @@ def test_arms_are_compared_at_the_seeds_that_both_have_finished(screen, experime
 def test_a_row_says_that_holm_overruled_its_interval(low: float, high: float, verdict: str, answer: str) -> None:
     item = Difference("precision_at_1", a=0.5, b=0.6, difference=0.1, low=low, high=high, verdict=verdict, n_seeds=1,
                       n_samples=50, settles_at=None)
-    assert comparison.row(item.to_json()).answer == answer
+    assert comparison.row(item).answer == answer
 
 
 def test_every_table_says_so_too(screen, experiment: Path, tmp_path: Path) -> None:
