@@ -12,6 +12,7 @@ from core.errors import Damaged, InputError
 from core.experiments import directory, filenames, openings, trials
 from core.report import gathering
 from core.results import pairs, verdict
+from core.results.result import Pair, Verdict
 from pages.parts import (
     address,
     experiment_picker,
@@ -46,7 +47,7 @@ if not counts:
 
 
 @st.cache_data(max_entries=16, show_spinner="Comparing …")
-def _found(experiment: str, stamps: tuple) -> dict:
+def _found(experiment: str, stamps: tuple) -> Verdict:
     return verdict.read(Path(experiment))
 
 
@@ -76,7 +77,7 @@ with pickers[4]:
 
 
 @st.cache_data(max_entries=32, show_spinner="Comparing …")
-def _compared(experiment: str, a: str, b: str, images_per_class: int | str, stamps: tuple) -> dict:
+def _compared(experiment: str, a: str, b: str, images_per_class: int | str, stamps: tuple) -> Pair:
     return pairs.said(Path(experiment), _found(experiment, stamps), a, b, images_per_class)
 
 
@@ -90,17 +91,17 @@ except Damaged:
 except InputError as error:
     st.error(f"{plain(error)}.", icon=":material/error:")
     st.stop()
-rows = [row for row in found["rows"] if row["images_per_class"] == count]
+rows = found.arms(count)
 with headline:
-    st.header(f"{plain(compared['sentence'])}.")
+    st.header(f"{plain(compared.sentence)}.")
     run_words.leak_note(run for run in done.values() if run.images_per_class == count and run.seed == seed
                         and arm_label(run.objective) in (name_a, name_b))
-    if compared["is_worth_of_leak"]:
+    if compared.is_worth_of_leak:
         st.caption("The leak alone sets B apart from A. Tested on different images where the split differs, so the interval "
                    "is wider.")
-    elif compared["confounders"]:
-        st.markdown(f":red[:material/warning: {plain(first_up(unfair_words(compared['confounders'])))}.]")
-    elif compared["leaks_a"] or compared["leaks_b"]:
+    elif compared.confounders:
+        st.markdown(f":red[:material/warning: {plain(first_up(unfair_words(compared.confounders)))}.]")
+    elif compared.leaks_a or compared.leaks_b:
         pass  # said above, in red
     elif "untrained" in (name_a, name_b):
         st.caption("Measured against the encoder as it was before training.")
@@ -112,12 +113,10 @@ with headline:
     if "untrained" not in (name_a, name_b):
         metric_table.untrained(rows, (name_a, name_b))
 
-summaries = {row["objective"]: row["metrics"] for row in rows}
-metric_table.table(compared, summaries, {"untrained": "untrained", f"A · {name_a}": name_a, f"B · {name_b}": name_b},
-                   len(seeds))
-n_test = max(item["n_samples"] for item in compared["differences"])  # of retrieval, only queries with something to find
+metric_table.table(compared, rows, len(seeds))
+n_test = max(item.n_samples for item in compared.differences)  # of retrieval, only queries with something to find
 over, drawn = (f"mean ± sd over {len(seeds)} seeds", "seeds and images") if len(seeds) > 1 else ("one seed", "images alone")
-n_draws, note = compared["n_bootstrap"], compared["draws_note"]
+n_draws, note = compared.n_bootstrap, compared.draws_note
 st.caption(f"Percent of {n_test:,} test images, {over}; the interval is a bootstrap over {drawn}, whole groups at a time, "
            f"{n_draws:,} draws{f' ({note})' if note else ''}.")
 metric_table.chance(rows, (name_a, name_b))
@@ -127,8 +126,7 @@ st.caption(plain(" ".join(filter(None, (openings.sentence(folder), trials.senten
 low_data_curve.draw(folder, config, found)
 
 metric_table.open_set(found, count, name_a, name_b)
-metric_table.details(compared, compared["agreement"],
-                     [row for row in rows if row["objective"] in ("untrained", name_a, name_b)])
+metric_table.details(compared, [row for row in rows if row.objective in ("untrained", name_a, name_b)])
 with screen.in_words():
     readout_table.draw(folder, config, count, name_a, name_b)
 

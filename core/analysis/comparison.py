@@ -4,19 +4,24 @@ Never 'better' without an interval that excludes zero.
 """
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from core.analysis.fairness import SettingDifference
 from core.analysis.metrics import HEADLINE, METRICS, SHORT, SPACE_METRICS
 from core.analysis.paired_tests import McNemar
 from core.analysis.resampling import Bootstrap, bootstrap, holm
 from core.errors import InputError
-from core.files import Json
 from core.quantities import percent
 
 Values = dict[str, np.ndarray]  # metric -> (seeds, samples), nan where undefined
+Answer = Literal["better", "worse", "cannot tell", ""]  # of B; empty where none is given
+
+HEAD = ("metric", "A", "B", "B − A", "95 % interval", "can we tell?")  # of `Row.cells`
+HEAD_OF_GAP = f"{HEAD[3]}, {HEAD[4]}"                                    # of `Row.gap`
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Difference:
     difference: float
     low: float
     high: float
-    verdict: str
+    verdict: Answer
     n_seeds: int
     n_samples: int
     settles_at: int | None
@@ -55,9 +60,6 @@ class Difference:
     seeds_decide: bool = False
     sd_a: float | None = None
     sd_b: float | None = None
-
-    def to_json(self) -> Json:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -73,19 +75,28 @@ class Row:
     high: str
     answer: str
 
+    @property
+    def gap(self) -> str:
+        """The difference with its interval, for a table that gives both one column."""
+        return f"{self.difference}  [{self.low}, {self.high}]"
+
+    @property
+    def cells(self) -> list[str]:
+        """The row under `HEAD`."""
+        return [self.title, self.a, self.b, self.difference, f"{self.low} to {self.high}", self.answer]
+
 
 @dataclass(frozen=True)
-class ClassDifference:
+class _OfClass:
+    label: str
+
+
+@dataclass(frozen=True)
+class ClassDifference(Difference, _OfClass):
     """B − A on one metric among the samples of one class; `p_holm` and `verdict` are corrected for all classes."""
 
-    label: str
-    difference: Difference
 
-    def to_json(self) -> Json:
-        return {"label": self.label, **self.difference.to_json()}
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """B against A on every metric. `n_dropped` test samples stand in one of them only and were left out; `settings` are those
     in which they differ, and `confounders` name the unfair ones; the leaks of each are in words, and `is_worth_of_leak` says
@@ -95,30 +106,21 @@ class Comparison:
     `space` holds the differences on `SPACE_METRICS`, which have an interval and no verdict; `mcnemar` exact tests of what
     single seeds got right; both `mcnemar` and `per_class` are empty where A and B were tested on different samples."""
 
-    name_a: str
-    name_b: str
-    differences: tuple[Difference, ...]
-    confounders: tuple[str, ...]
-    n_dropped: int
+    name_a: Annotated[str, Field(alias="a")]  # in JSON
+    name_b: Annotated[str, Field(alias="b")]
     sentence: str
+    n_dropped: int
+    n_bootstrap: int = 0
+    draws_note: str = ""
+    confounders: tuple[str, ...]
     settings: tuple[SettingDifference, ...] = ()
     leaks_a: tuple[str, ...] = ()
     leaks_b: tuple[str, ...] = ()
     is_worth_of_leak: bool = False
+    differences: tuple[Difference, ...]
     space: tuple[Difference, ...] = ()
     mcnemar: tuple[McNemar, ...] = ()
     per_class: tuple[ClassDifference, ...] = ()
-    n_bootstrap: int = 0
-    draws_note: str = ""
-
-    def to_json(self) -> Json:
-        return {"a": self.name_a, "b": self.name_b, "sentence": self.sentence, "n_dropped": self.n_dropped,
-                "n_bootstrap": self.n_bootstrap, "draws_note": self.draws_note,
-                "confounders": list(self.confounders), "settings": [item.to_json() for item in self.settings],
-                "leaks_a": list(self.leaks_a), "leaks_b": list(self.leaks_b), "is_worth_of_leak": self.is_worth_of_leak,
-                "differences": [item.to_json() for item in self.differences],
-                "space": [item.to_json() for item in self.space], "mcnemar": [asdict(item) for item in self.mcnemar],
-                "per_class": [item.to_json() for item in self.per_class]}
 
 
 def interval(values: np.ndarray, n_bootstrap: int, seed: int = 0, group: np.ndarray | None = None,
@@ -224,7 +226,7 @@ def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: 
 
 def _judge(metric: str, a: float, b: float, gap: float, found: Bootstrap, place: int, shape: tuple[int, int]) -> Difference:
     low, high = float(found.low[place]), float(found.high[place])
-    verdict = "better" if low > 0 else "worse" if high < 0 else "cannot tell"
+    verdict: Answer = "better" if low > 0 else "worse" if high < 0 else "cannot tell"
     n_seeds, n_samples = shape
     settles_at, seeds_decide = None, False
     if verdict == "cannot tell" and abs(gap) > 1e-9:
@@ -264,17 +266,17 @@ def compare_classes(classes: dict[str, tuple[Values, Values, np.ndarray]], n_boo
     Returns:
         Class by class, metric by metric; without the metrics that are undefined of a class.
     """
-    found: dict[str, list[ClassDifference]] = {metric: [] for metric in SHORT}
+    found: dict[str, list[tuple[str, Difference]]] = {metric: [] for metric in SHORT}
     for label, (a, b, group) in classes.items():
         defined = [metric for metric in SHORT if metric in a and _defined(b[metric] - a[metric]).shape[1]]
         if defined:
             for item in _paired({metric: a[metric] for metric in defined}, {metric: b[metric] for metric in defined},
                                 n_bootstrap, 0, group):
-                found[item.metric].append(ClassDifference(label, item))
-    held = [ClassDifference(item.label, corrected) for items in found.values()
-            for item, corrected in zip(items, correct([item.difference for item in items]))]
+                found[item.metric].append((label, item))
+    held = [ClassDifference(label=label, **vars(corrected)) for items in found.values()
+            for (label, _), corrected in zip(items, correct([item for _, item in items]))]
     order = {label: place for place, label in enumerate(classes)}
-    return sorted(held, key=lambda item: (order[item.label], SHORT.index(item.difference.metric)))
+    return sorted(held, key=lambda item: (order[item.label], SHORT.index(item.metric)))
 
 
 def hold(differences: list[Difference]) -> list[Difference]:
@@ -297,20 +299,20 @@ def correct(differences: list[Difference]) -> list[Difference]:
             for item, p in zip(differences, p_holm)]
 
 
-def row(item: Json) -> Row:
+def row(result: Difference) -> Row:
     """A difference in the words and digits of every table: on a screen, on the command line and in a report.
 
     An interval without zero and 'cannot tell' stand side by side where Holm's correction is not met: the row says so.
 
     Args:
-        item: a `Difference` as JSON, of `METRICS`.
+        result: of `METRICS`.
     """
-    answer = {"better": "B is better", "worse": "A is better"}.get(item["verdict"], "cannot tell")
-    if item["verdict"] == "cannot tell" and (item["low"] > 0 or item["high"] < 0):
+    answer = {"better": "B is better", "worse": "A is better"}.get(result.verdict, "cannot tell")
+    if result.verdict == "cannot tell" and (result.low > 0 or result.high < 0):
         answer = "cannot tell: not after Holm"
-    gap, low, high = (f"{100 * item[key]:+z.1f}" for key in ("difference", "low", "high"))
-    a, b = (percent(item[side], item.get(f"sd_{side}"), item["n_seeds"]) for side in "ab")
-    return Row(METRICS[item["metric"]].title, a, b, gap, low, high, answer)
+    gap, low, high = (f"{100 * value:+z.1f}" for value in (result.difference, result.low, result.high))
+    a, b = (percent(mean, sd, result.n_seeds) for mean, sd in ((result.a, result.sd_a), (result.b, result.sd_b)))
+    return Row(METRICS[result.metric].title, a, b, gap, low, high, answer)
 
 
 def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[str, ...] = (), warning: str = "") -> str:

@@ -5,10 +5,8 @@ nothing of runs and folders; `core.results.protocol` gathers the settings.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
-
-from core.files import Json
 
 Kind = Literal["under test", "harmless", "confounder"]
 Settings = Mapping[str, object]  # dotted name -> JSON value
@@ -63,9 +61,6 @@ class SettingDifference:
     b: str
     kind: Kind
     why: str = ""
-
-    def to_json(self) -> Json:
-        return asdict(self)
 
 
 def differences(a: Settings, b: Settings) -> tuple[SettingDifference, ...]:

@@ -5,7 +5,7 @@ Intervals and verdicts are `core.analysis.comparison`'s, one a count of images a
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -15,7 +15,6 @@ from core.analysis.comparison import Difference, Interval
 from core.analysis.metrics import METRICS
 from core.analysis.resampling import bootstrap
 from core.errors import InputError
-from core.files import Json
 
 Count = int | str                  # images per class, or 'all'
 ArmValues = dict[Count, np.ndarray]  # images per class -> (seeds, samples), 0..1, nan where undefined
@@ -83,9 +82,6 @@ class Curve:
     pairs: tuple[Pair, ...]
     n_seeds: int
     n_samples: int
-
-    def to_json(self) -> Json:
-        return asdict(self)
 
 
 def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n_bootstrap: int,

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from core import experiment_file
@@ -24,30 +25,27 @@ def main(options: argparse.Namespace) -> int:
     if {Path(name).suffix for name in (options.a, options.b)} <= {".yaml", ".yml"}:
         return _compare_files(options)
     from core.analysis import comparison
-    from core.results import pairs, verdict  # scikit-learn takes a second to import: only here
+    from core.results import pairs, result, verdict  # scikit-learn takes a second to import: only here
 
     if options.output:
         check_output(options.output, (".html",))
     a, b = pairs.find(options.checkpoints, options.a, options.b)
-    result = verdict.compare(a, b)
+    compared = verdict.compare(a, b)
     if options.output:
         from core.analysis import table as tables
         from core.report import html
 
-        html.write_comparison(result, [tables.read(side.files[0]) for side in (a, b)], options.output)
+        html.write_comparison(compared, [tables.read(side.files[0]) for side in (a, b)], options.output)
     if options.json:
-        print(json.dumps(result.to_json()))
+        print(json.dumps(result.to_json(compared)))
         return 0
-    say(f"{result.sentence}.")
-    if result.n_dropped:
-        say(f"{result.n_dropped} test images stand in only one of the two and were left out.")
-    rows = [comparison.row(item.to_json()) for item in result.differences]
-    print(aligned([["metric", "A", "B", "B − A", "95 % interval", "can we tell?"],
-                   *([row.title, row.a, row.b, row.difference, f"{row.low} to {row.high}", row.answer] for row in rows)],
-                  to_left=(0, 5)))
-    note = f" ({result.draws_note})" if result.draws_note else ""
-    say(f"A is {result.name_a} ({options.a}), B {result.name_b} ({options.b}).")
-    say(f"Percent; intervals from {result.n_bootstrap:,} bootstrap draws{note}.")
+    say(f"{compared.sentence}.")
+    if compared.n_dropped:
+        say(f"{compared.n_dropped} test images stand in only one of the two and were left out.")
+    print(aligned([list(comparison.HEAD), *(comparison.row(item).cells for item in compared.differences)], to_left=(0, 5)))
+    note = f" ({compared.draws_note})" if compared.draws_note else ""
+    say(f"A is {compared.name_a} ({options.a}), B {compared.name_b} ({options.b}).")
+    say(f"Percent; intervals from {compared.n_bootstrap:,} bootstrap draws{note}.")
     return 0
 
 
@@ -61,7 +59,7 @@ def _compare_files(options: argparse.Namespace) -> int:
     settings = fairness.differences(*(protocol.of_config(run, config.seeds) for run, config in zip(runs, configs)))
     names = fairness.confounders(settings)
     if options.json:
-        print(json.dumps({"confounders": names, "settings": [item.to_json() for item in settings]}))
+        print(json.dumps({"confounders": names, "settings": [asdict(item) for item in settings]}))
         return 0
     say(f"{comparison.first_up(comparison.unfair_words(names))}." if names else
         "A fair comparison: only what is under test differs.")

@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -12,6 +13,9 @@ from core.errors import Damaged
 from core.experiments import best, directory
 from core.jobs import control, device_queue
 from core.quantities import duration, percent
+
+if TYPE_CHECKING:
+    from core.results.result import Arm
 
 
 def follow(folder: Path, options: argparse.Namespace) -> int:
@@ -29,27 +33,28 @@ def follow(folder: Path, options: argparse.Namespace) -> int:
 
 def conclude(folder: Path, options: argparse.Namespace) -> int:
     """Prints what an experiment that has ended found, and how its runs did; returns the exit code."""
+    from core.results import result  # scikit-learn takes a second to import: only here
+
     statuses = {run.name: control.derived_status(run) for run in directory.runs(folder)}
+    verdict = None
     try:
-        verdict = directory.read_verdict(folder)
+        verdict = result.read(folder)
     except (FileNotFoundError, Damaged) as error:
-        verdict = {}
         if isinstance(error, Damaged):
             say(str(error), file=sys.stderr)
     if options.json:
         print(json.dumps({"experiment": folder.name, "states": {name: item.state for name, item in statuses.items()},
-                          **verdict}))
+                          **(result.to_json(verdict) if verdict else {})}))
     elif verdict:
-        for rows, comparisons, of in ((verdict["rows"], verdict["comparisons"], "test images"), (
-                verdict.get("open_rows"), verdict.get("open_comparisons"), "images of held-out classes, among themselves")):
+        for rows, comparisons, of in ((verdict.rows, verdict.comparisons, "test images"), (
+                verdict.open_rows, verdict.open_comparisons, "images of held-out classes, among themselves")):
             if rows:
                 print(_table(rows, of))
-            for count, said in [(item["images_per_class"], item["sentence"]) for item in comparisons or ()] + [
-                    (row["images_per_class"], row[key]) for row in rows or () for key in ("not_improved", "unchanged")
-                    if row.get(key)]:
+            for count, said in [(item.images_per_class, item.sentence) for item in comparisons] + [
+                    (row.images_per_class, text) for row in rows for text in (row.not_improved, row.unchanged) if text]:
                 say(f"{'All images' if count == 'all' else f'{count} images per class'}: {said}.")
-        for pair in (verdict.get("curve") or {"pairs": ()})["pairs"]:  # the file may be an earlier version's
-            say(f"{pair['sentence']}. {pair['crossing_sentence']}.")
+        for pair in verdict.curve.pairs if verdict.curve else ():
+            say(f"{pair.sentence}. {pair.crossing_sentence}.")
         say(f"Look closer: streamlit run streamlit_app.py, then open {folder.name}.")
     failed = {name: item for name, item in statuses.items() if item.state != "completed"}
     for name, item in failed.items():
@@ -95,19 +100,19 @@ def last_score(run: Path) -> str:
     return f", validation MAP@R {100 * records[-1]['validation_map_at_r']:.1f}; {best.words(run)}".rstrip("; ")
 
 
-def _table(rows: list[dict], of: str) -> str:
+def _table(rows: "tuple[Arm, ...]", of: str) -> str:
     from core.analysis.metrics import METRICS, SHORT
 
-    names = [name for name in SHORT if name in rows[0]["metrics"]]
+    names = [name for name in SHORT if name in rows[0].metrics]
     head = ["objective", "images per class", *(METRICS[name].title for name in names)]
     lines = [head]
     for row in rows:
-        metrics = [row["metrics"][name] for name in names]
-        cells = [percent(metric["mean"], metric["sd"], row["n_seeds"]) for metric in metrics]
-        leaks = f" (leaks: {' and '.join(row['leaks'])})" if row["leaks"] else ""
-        lines.append([row["objective"] + leaks, str(row["images_per_class"]), *cells])
+        metrics = [row.metrics[name] for name in names]
+        cells = [percent(metric.mean, metric.sd, row.n_seeds) for metric in metrics]
+        leaks = f" (leaks: {' and '.join(row.leaks)})" if row.leaks else ""
+        lines.append([row.objective + leaks, str(row.images_per_class), *cells])
     text = [aligned(lines, to_left=(0, 1))]
-    n_seeds = max(row["n_seeds"] for row in rows)
+    n_seeds = max(row.n_seeds for row in rows)
     over = "one seed" if n_seeds == 1 else f"mean ± sd over {n_seeds} seeds"
-    text.append(f"Percent on {rows[0]['n_test']} {of}; {over}.")
+    text.append(f"Percent on {rows[0].n_test} {of}; {over}.")
     return "\n".join(text)

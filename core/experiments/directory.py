@@ -31,8 +31,10 @@ __all__ = ["Damaged", "read_json", "write_json"]  # what others know as this mod
 State = Literal["queued", "running", "completed", "failed", "stopped", "lost", "damaged"]  # the last two are never written
 Config = TypeVar("Config", ExperimentConfig, RunConfig)
 FORMAT = 1  # of an experiment's folder; files without one are older
+VERDICT_SCHEMA = 1  # of verdict.json; files without one have the same layout
 DELETE = "delete the experiment, or put the file back"
 RESUME = "resume the run to make it anew, or delete the experiment"
+DECIDE = "Compare makes it anew"
 _BALLAST = 256 * 1024  # bytes: room for some forty tracebacks and states
 _SETTLED = 2_000_000_000  # ns after which a change of a folder's names has a time of its own
 _RECORD: json_lines.Keys = {"epoch": int}
@@ -261,15 +263,20 @@ def check_run(run: Path, config: RunConfig) -> None:
 def _described(path: Path, keys: tuple[str, ...], remedy: str) -> Json:
     """A file that says how something was made, if this version can read it."""
     values = files.read_or_damaged(path, read_json, remedy)
-    form = values.get("format", FORMAT)
-    if not isinstance(form, int) or form > FORMAT:
-        raise Damaged(path, f"was written by a newer Duet (format {form}; this one reads up to {FORMAT})",
-                      "update Duet to open it, or delete it", is_newer=True)
+    _refuse_newer(path, values, "format", FORMAT, "update Duet to open it, or delete it")
     if lacking := [key for key in keys if key not in values]:
         raise Damaged(path, f"must hold {' and '.join(keys)}, got none of {' and '.join(lacking)}", remedy)
     if "classes" in keys and not (isinstance(values["classes"], list) and all(isinstance(x, str) for x in values["classes"])):
         raise Damaged(path, "must hold a list of classes' names under classes", remedy)
     return values
+
+
+def _refuse_newer(path: Path, values: Json, key: str, most: int, remedy: str) -> None:
+    """Raises Damaged if a file's number, under `key`, is above the most that this version reads."""
+    number = values.get(key, most)
+    if not isinstance(number, int) or number > most:
+        raise Damaged(path, f"was written by a newer Duet ({key} {number}; this one reads up to {most})", remedy,
+                      is_newer=True)
 
 
 def _config(path: Path, values: Json, parse: Callable[[object], Config], remedy: str) -> Config:
@@ -285,20 +292,21 @@ def _config(path: Path, values: Json, parse: Callable[[object], Config], remedy:
 
 
 def read_verdict(folder: Path) -> Json:
-    """What an experiment's last run wrote down in `verdict.json`.
+    """What an experiment's last run wrote down in `verdict.json`, as JSON of which the outline alone is checked: enough for
+    its sentence. `core.results.result` reads all of it.
 
     Raises:
         NotFound: if there is none.
-        Damaged: if it cannot be read.
+        Damaged: if it cannot be read, or is of a newer version.
     """
     path = folder / filenames.VERDICT
-    remedy = "Compare makes it anew"
-    found = files.read_or_damaged(path, read_json, remedy, may_be_missing=True)
+    found = files.read_or_damaged(path, read_json, DECIDE, may_be_missing=True)
+    _refuse_newer(path, found, "schema", VERDICT_SCHEMA, f"update Duet to read it; until then {DECIDE}")
     kinds = {"rows": list, "comparisons": list, "sentence": str}
     if not all(isinstance(found.get(name), kind) for name, kind in kinds.items()):
-        raise Damaged(path, f"must hold {', '.join(kinds)}, got {', '.join(found) or 'an empty object'}", remedy)
+        raise Damaged(path, f"must hold {', '.join(kinds)}, got {', '.join(found) or 'an empty object'}", DECIDE)
     if not all(isinstance(row, dict) for row in (*found["rows"], *found["comparisons"])):
-        raise Damaged(path, "must hold objects in rows and comparisons", remedy)
+        raise Damaged(path, "must hold objects in rows and comparisons", DECIDE)
     return found
 
 

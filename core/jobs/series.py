@@ -34,7 +34,7 @@ from core.jobs import control, failures, relocation
 from core.jobs.execution import execute
 from core.jobs.workplace import Stopped, Workplace
 from core.report import gathering
-from core.results import verdict
+from core.results import result, verdict
 from core.training import encoder
 from core.training.device import resolve_device
 from core.training.ranks import Ranks, joined, size_of_launch
@@ -266,7 +266,7 @@ def _write_verdict(folder: Path) -> None:
     except InputError as error:  # another run's files are damaged: no fault of the run that has just ended
         log.warning("no verdict: %s", error)
         return
-    directory.write_json(folder / filenames.VERDICT, found)
+    result.write(folder, found)
     try:
         gathering.write(folder, folder / filenames.REPORT, found=found)
     except (OSError, InputError) as error:  # nothing to compare yet, or images that have gone: the numbers stand without it

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from core.analysis import clustering, comparison
+from core.analysis.comparison import HEAD, Interval
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
-from core.files import Json
 from core.quantities import percent
 from core.report import figures, page, palette
 from core.report.page import markup, markup_lines
 from core.results import readouts
+from core.results.result import Arm, Curve, Pair
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,12 @@ class Report:
         arms: labels of the experiment's objectives, in order.
         images_per_class: of the pair that is drawn.
         seed: whose spaces are drawn.
-        comparison: the pair's entry in `verdict.json`.
-        others: the other pairs' entries.
-        rows: every arm's entry at that images-per-class, untrained first.
-        curve: the low-data curve's entry; None with one images-per-class.
-        open_set: entries of the same pair among held-out classes; empty where none was held out.
-        open_rows: every arm's entry among them.
+        comparison: the pair.
+        others: the other pairs.
+        rows: every arm at that images-per-class, untrained first.
+        curve: the low-data curve; None with one images-per-class.
+        open_pair: the same pair among held-out classes; None where none was held out.
+        open_rows: every arm among them.
         readouts: rows of the table of readouts; empty where there are none.
         spaces: test images of both, the same rows, float32 vectors.
         layouts: their places, B turned onto A, each of shape (n, 2).
@@ -71,12 +72,12 @@ class Report:
     arms: tuple[str, ...]
     images_per_class: int | str
     seed: int
-    comparison: dict
-    others: list[dict]
-    rows: list[dict]
-    curve: dict | None
-    open_set: list[dict]
-    open_rows: list[dict]
+    comparison: Pair
+    others: tuple[Pair, ...]
+    rows: tuple[Arm, ...]
+    curve: Curve | None
+    open_pair: Pair | None
+    open_rows: tuple[Arm, ...]
     readouts: list[dict]
     spaces: tuple[EmbeddingTable, EmbeddingTable]
     layouts: tuple[np.ndarray, np.ndarray]
@@ -113,61 +114,59 @@ def _count(count: int | str) -> str:
 
 
 def _answer(report: Report) -> str:
-    others = "".join(f"<li>{_count(item['images_per_class']).capitalize()}: {markup(item['sentence'])}.</li>"
+    others = "".join(f"<li>{_count(item.images_per_class).capitalize()}: {markup(item.sentence)}.</li>"
                      for item in report.others)
     than = "no training" if report.title_a == "untrained" else f"training by {report.title_a}"
     return (f"<p class='note'>{markup(report.name)} · Does training by {markup(report.title_b)} give better embeddings than "
-            f"{markup(than)}?</p><h1>{markup(report.comparison['sentence'])}.</h1>"
+            f"{markup(than)}?</p><h1>{markup(report.comparison.sentence)}.</h1>"
             f"<p>With {_count(report.images_per_class)}.</p>{f'<ul>{others}</ul>' if others else ''}"
             + _not_improved(report.rows, report.comparison))
 
 
-def _not_improved(rows: list[dict], told: dict) -> str:
+def _not_improved(rows: tuple[Arm, ...], told: Pair) -> str:
     """Which of both arms training has not made better than the untrained encoder, and which export it unchanged."""
     return "".join(f"<p><b>{markup(said)}.</b></p>" for row in rows
-                   if row["objective"] in (told["label_a"], told["label_b"])
-                   for said in (row["not_improved"], row["unchanged"]) if said)
+                   if row.objective in (told.label_a, told.label_b)
+                   for said in (row.not_improved, row.unchanged) if said)
 
 
 def _fairness(report: Report) -> str:
-    leaks = [f"{place} has {' and '.join(report.comparison[f'leaks_{place.lower()}'])}: its numbers are too good."
-             for place in "AB" if report.comparison[f"leaks_{place.lower()}"]]
-    confounders = report.comparison["confounders"]
-    if confounders:
-        leaks.append(f"{comparison.first_up(comparison.unfair_words(confounders))}.")
+    pair = report.comparison
+    leaks = [f"{place} has {' and '.join(words)}: its numbers are too good."
+             for place, words in (("A", pair.leaks_a), ("B", pair.leaks_b)) if words]
+    if pair.confounders:
+        leaks.append(f"{comparison.first_up(comparison.unfair_words(pair.confounders))}.")
     said = "".join(f"<p class='unfair'>{markup(text)}</p>" for text in leaks) or (
         "<p>Fair: the same encoder, first weights, split, images, batches, budget and evaluation; only what is under test "
         "differs.</p>")
-    rows = [[markup(item["name"]), f"<code>{markup(item['field'])}</code>", markup(item["a"]), markup(item["b"]),
-             markup(item["kind"]) + (f": {markup(item['why'])}" if item["why"] else "")]
-            for item in report.comparison["settings"]]
+    rows = [[markup(item.name), f"<code>{markup(item.field)}</code>", markup(item.a), markup(item.b),
+             markup(item.kind) + (f": {markup(item.why)}" if item.why else "")] for item in pair.settings]
     head = ["setting", "", *_names(report), "judged"]
     return f"<h2>Is the comparison fair?</h2>{said}{page.table(head, rows, is_words=True)}"
 
 
 def _metrics(report: Report) -> str:
-    floor: dict[str, Json] = next((row["metrics"] for row in report.rows if row["objective"] == "untrained"), {})
-    first = report.comparison["differences"][0]
-    seeds, drawn = ("one seed", "images alone") if first["n_seeds"] == 1 else (
-        f"mean over {first['n_seeds']} seeds", "seeds and images")
-    n_test = max(item["n_samples"] for item in report.comparison["differences"])  # retrieval's are queries with an answer
+    floor: dict[str, Interval] = next((row.metrics for row in report.rows if row.objective == "untrained"), {})
+    first = report.comparison.differences[0]
+    seeds, drawn = ("one seed", "images alone") if first.n_seeds == 1 else (
+        f"mean over {first.n_seeds} seeds", "seeds and images")
+    n_test = max(item.n_samples for item in report.comparison.differences)  # retrieval's are queries with an answer
     note = (f"<p class='note'>Percent of {n_test:,} test images, {seeds}; 95 % intervals by bootstrap over "
             f"{drawn}.</p>")
-    meanings = "".join(f"<li><b>{markup(METRICS[item['metric']].title)}</b>: {markup(METRICS[item['metric']].meaning)}</li>"
-                       for item in report.comparison["differences"])
+    meanings = "".join(f"<li><b>{markup(METRICS[item.metric].title)}</b>: {markup(METRICS[item.metric].meaning)}</li>"
+                       for item in report.comparison.differences)
     return (f"<h2>Every metric</h2>{_differences(report.comparison, _names(report), floor)}{note}"
             f"<details><summary>What each metric says</summary><ul>{meanings}</ul></details>")
 
 
-def _differences(told: dict, names: tuple[str, str], floor: dict[str, Json]) -> str:
+def _differences(told: Pair, names: tuple[str, str], floor: dict[str, Interval]) -> str:
     """A pair's metrics as a table, with the untrained encoder's where they are given."""
     rows = []
-    for item in told["differences"]:
-        info, row = METRICS[item["metric"]], comparison.row(item)
-        below = [percent(floor[item["metric"]]["mean"]) if item["metric"] in floor else "–"] if floor else []
-        rows.append([f"<span title='{markup(info.meaning)}'>{markup(info.title)}</span>", *below,
-                     row.a, row.b, row.difference, f"{row.low} to {row.high}", row.answer])
-    return page.table(["metric", *(["untrained"] if floor else []), *names, "B − A", "95 % interval", "can we tell?"], rows)
+    for item in told.differences:
+        title, *cells = comparison.row(item).cells
+        below = [percent(floor[item.metric].mean) if item.metric in floor else "–"] if floor else []
+        rows.append([f"<span title='{markup(METRICS[item.metric].meaning)}'>{markup(title)}</span>", *below, *cells])
+    return page.table([HEAD[0], *(["untrained"] if floor else []), *names, *HEAD[3:]], rows)
 
 
 def _spaces(report: Report) -> str:
@@ -206,17 +205,16 @@ def _curve(report: Report) -> str:
     if report.curve is None:
         return ""
     colors = dict(zip(report.arms, palette.arms(len(report.arms))))
-    drawn = figures.low_data_curve(report.curve, colors, METRICS[report.curve["metric"]].title)
-    said = "".join(f"<p>{markup(item['sentence'])}. {markup(item['crossing_sentence'])}.</p>"
-                   for item in report.curve["pairs"])
-    return f"<h2>With fewer images</h2>{said}{page.figure(drawn)}<p class='note'>{markup(report.curve['floor_sentence'])}.</p>"
+    drawn = figures.low_data_curve(report.curve, colors, METRICS[report.curve.metric].title)
+    said = "".join(f"<p>{markup(item.sentence)}. {markup(item.crossing_sentence)}.</p>" for item in report.curve.pairs)
+    return f"<h2>With fewer images</h2>{said}{page.figure(drawn)}<p class='note'>{markup(report.curve.floor_sentence)}.</p>"
 
 
 def _open_set(report: Report) -> str:
-    if not report.open_set:
+    told = report.open_pair
+    if told is None:
         return ""
-    told = report.open_set[0]
-    return (f"<h2>Classes it never saw</h2><p><b>{markup(told['sentence'])}.</b></p>"
+    return (f"<h2>Classes it never saw</h2><p><b>{markup(told.sentence)}.</b></p>"
             f"{_not_improved(report.open_rows, told)}{_differences(told, _names(report), {})}<p class='note'>Held-out classes "
             f"have no training images, so k-NN and the probe have nothing to learn from.</p>")
 

@@ -1,12 +1,16 @@
 """The figures that screens and reports share. Plain plotly in, nothing drawn here."""
 
 from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
 
 from core.report import palette
 from core.visible import visible
+
+if TYPE_CHECKING:  # what computes it takes a second to load
+    from core.results.result import Curve
 
 WEBGL_FROM = 5000  # points from which WebGL beats SVG; fewer stay sharp and need no GPU
 _MODE_BAR = 34  # pixels at the top for Plotly's buttons, which would else hide the first row and take its clicks
@@ -115,20 +119,20 @@ def curves(series: dict[str, list[dict]], colors: dict[str, str], column: str, t
     return figure
 
 
-def low_data_curve(curve: dict, colors: dict[str, str], title: str, height: int = 360) -> go.Figure:
+def low_data_curve(curve: "Curve", colors: dict[str, str], title: str, height: int = 360) -> go.Figure:
     """A metric against images per class, a line with its interval's band an arm; the floor grey and dashed.
 
     Args:
-        curve: JSON of a `core.analysis.low_data.Curve` with its 'titles'.
+        curve: an experiment's.
         colors: label -> colour; the floor has its own.
         title: the metric's name.
         height: pixels.
     """
-    x, bands, lines = curve["images"], [], []
-    for label, points in curve["points"].items():
-        is_floor, name = label == curve["floor"], curve["titles"][label]
+    x, bands, lines = curve.images, [], []
+    for label, points in curve.points.items():
+        is_floor, name = label == curve.floor, curve.titles[label]
         color = palette.UNTRAINED if is_floor else colors[label]
-        mean, low, high = ([100 * point[key] for point in points] for key in ("mean", "low", "high"))
+        mean, low, high = zip(*((100 * point.mean, 100 * point.low, 100 * point.high) for point in points))
         bands.append(go.Scatter(x=[*x, *reversed(x)], y=[*high, *reversed(low)], fill="toself", mode="lines",
                                 line={"width": 0}, fillcolor=_translucent(color), hoverinfo="skip", showlegend=False,
                                 legendgroup=label))
@@ -138,12 +142,12 @@ def low_data_curve(curve: dict, colors: dict[str, str], title: str, height: int 
             customdata=np.stack([low, high], axis=1),
             hovertemplate=f"{text_of(name)}: %{{y:.1f}} [%{{customdata[0]:.1f}}, %{{customdata[1]:.1f}}]<extra></extra>"))
     figure = go.Figure([*bands, *lines])  # no band over a line
-    for pair in curve["pairs"]:
-        for crossing in pair["crossings"] if pair["crosses"] == "yes" else ():
-            figure.add_vrect(x0=crossing["low"] or min(x), x1=crossing["high"] or max(x), line_width=0,
+    for pair in curve.pairs:
+        for crossing in pair.crossings if pair.crosses == "yes" else ():
+            figure.add_vrect(x0=crossing.low or min(x), x1=crossing.high or max(x), line_width=0,
                              fillcolor=palette.UNTRAINED, opacity=0.12)
-            figure.add_vline(x=crossing["at"], line={"color": palette.UNTRAINED, "width": 1.5, "dash": "dot"})
-    text = [f"all ({place:,.0f})" if count == "all" else str(count) for count, place in zip(curve["counts"], x)]
+            figure.add_vline(x=crossing.at, line={"color": palette.UNTRAINED, "width": 1.5, "dash": "dot"})
+    text = [f"all ({place:,.0f})" if count == "all" else str(count) for count, place in zip(curve.counts, x)]
     figure.update_layout(
         height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8}, hovermode="x unified", font={"size": 13},
         xaxis={"title": "training images per class", "type": "log", "tickvals": x, "ticktext": text, "hoverformat": ".0f"},

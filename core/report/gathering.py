@@ -17,12 +17,14 @@ from core.data import separation, sources, split
 from core.errors import InputError
 from core.experiments import directory, filenames, openings, trials
 from core.results import pairs, readouts, scoring, verdict
+from core.results.result import Pair, Verdict
 
 MOST_EXAMPLES = 12
 _THUMBNAIL = 128  # pixels
 
 
-def write(folder: Path, output: Path, pair: tuple[str, str, int | str] | None = None, found: dict | None = None) -> None:
+def write(folder: Path, output: Path, pair: tuple[str, str, int | str] | None = None, found: Verdict | None = None,
+          ) -> None:
     """Writes an experiment's report: one self-contained page.
 
     Args:
@@ -39,18 +41,16 @@ def write(folder: Path, output: Path, pair: tuple[str, str, int | str] | None = 
 
     config, found = directory.read_config(folder), found or verdict.read(folder)
     told = _told(folder, found, pair)
-    count = told["images_per_class"]
-    runs = dict(zip("ab", pairs.common_seeds(folder, told["label_a"], told["label_b"], count)))
+    count, open_pair = told.images_per_class, found.open_pair(told.label_a, told.label_b, told.images_per_class)
+    runs = dict(zip("ab", pairs.common_seeds(folder, told.label_a, told.label_b, count)))
     a, b = tables.shared_rows([tables.read(runs[side][0] / filenames.EMBEDDINGS).of_split("test") for side in "ab"])
     layouts = (a.layout, projection.align(b.layout, a.layout).astype(np.float32))
     won, lost = _examples(config, told, runs)
     experiment.write(experiment.Report(
-        name=folder.name, title_a=told["a"], title_b=told["b"], arms=config.arms, images_per_class=count,
+        name=folder.name, title_a=told.name_a, title_b=told.name_b, arms=config.arms, images_per_class=count,
         seed=directory.read_run(runs["a"][0]).seed, comparison=told,
-        others=[item for item in found["comparisons"] if item["sentence"] != told["sentence"]],
-        rows=[row for row in found["rows"] if row["images_per_class"] == count], curve=found["curve"],
-        open_set=[item for item in found["open_comparisons"] if _is_same_pair(item, told)],
-        open_rows=[row for row in found["open_rows"] if row["images_per_class"] == count],
+        others=tuple(item for item in found.comparisons if item.sentence != told.sentence), rows=found.arms(count),
+        curve=found.curve, open_pair=open_pair, open_rows=found.open_arms(count),
         readouts=readouts.rows(folder, config, count), spaces=(a, b), layouts=layouts, won=won, lost=lost,
         protocol=_protocol(folder, config), openings=openings.sentence(folder),
         trials=trials.sentence(folder, [directory.read_run(run) for side in "ab" for run in runs[side]]),
@@ -58,14 +58,10 @@ def write(folder: Path, output: Path, pair: tuple[str, str, int | str] | None = 
         versions=_versions(folder)), output)
 
 
-def _is_same_pair(item: dict, told: dict) -> bool:
-    return all(item[key] == told[key] for key in ("label_a", "label_b", "images_per_class"))
-
-
-def _told(folder: Path, found: dict, pair: tuple[str, str, int | str] | None) -> dict:
+def _told(folder: Path, found: Verdict, pair: tuple[str, str, int | str] | None) -> Pair:
     """The entry of the pair to tell of in full; compared here if the experiment's verdict has none of it."""
     if pair is None:
-        entry = next((item for item in found["comparisons"] if item["sentence"] == found["sentence"]), None)
+        entry = next((item for item in found.comparisons if item.sentence == found.sentence), None)
         if entry is None:
             raise InputError(f"an experiment to report must have two finished objectives to compare, got none in "
                              f"{folder.name!r}")
@@ -73,11 +69,11 @@ def _told(folder: Path, found: dict, pair: tuple[str, str, int | str] | None) ->
     return pairs.said(folder, found, *pair)
 
 
-def _examples(config: ExperimentConfig, told: dict, runs: dict[str, list[Path]]) -> tuple[list, list]:
+def _examples(config: ExperimentConfig, told: Pair, runs: dict[str, list[Path]]) -> tuple[list, list]:
     """Test images that k-NN gets right in B alone, and in A alone, in the most seeds first."""
     from core.report.experiment import Example
 
-    scores = {side: scoring.scores_of_runs(runs[side], told[side]) for side in "ab"}
+    scores = {side: scoring.scores_of_runs(runs[side], name) for side, name in (("a", told.name_a), ("b", told.name_b))}
     shared, place_a, place_b = np.intersect1d(scores["a"].sample_id.astype(str), scores["b"].sample_id.astype(str),
                                               return_indices=True)
     right_a, right_b = (scores[side].values["knn_accuracy"][:, places] for side, places in (("a", place_a), ("b", place_b)))
@@ -149,17 +145,17 @@ def _parameters(values: dict) -> str:
     return ", ".join(given) or "no parameter"
 
 
-def _limits(folder: Path, config: ExperimentConfig, told: dict) -> list[str]:
+def _limits(folder: Path, config: ExperimentConfig, told: Pair) -> list[str]:
     """What a reader might take the report for, and should not."""
-    first = told["differences"][0]
+    first = told.differences[0]
     limits = [
         "Other images, another encoder, another budget or other parameters of the objectives: each may turn the verdict.",
         "Another split of the same images: the interval is over seeds and test images, and all seeds share one split.",
         "Copies that were mirrored, rotated or cropped are not found, and may stand on both sides of the split.",
     ]
-    if first["n_seeds"] < 3:
-        limits.insert(0, f"What luck of the seed does: with {first['n_seeds']} "
-                         f"{'seed' if first['n_seeds'] == 1 else 'seeds'} it can hardly be told.")
+    if first.n_seeds < 3:
+        limits.insert(0, f"What luck of the seed does: with {first.n_seeds} "
+                         f"{'seed' if first.n_seeds == 1 else 'seeds'} it can hardly be told.")
     if not separation.has_groups(directory.read_manifest(folder)):
         limits.append("Whether images belong together in a way that nobody named: each was taken for a group of its own.")
     if config.split.held_out_classes:

@@ -6,8 +6,7 @@ import plotly.graph_objects as go
 
 from core import scored_by
 from core.analysis import clustering
-from core.analysis.comparison import Comparison, first_up, unfair_words
-from core.analysis.comparison import row as row_of
+from core.analysis.comparison import HEAD, Comparison, first_up, row, unfair_words
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
 from core.quantities import percent
@@ -24,9 +23,8 @@ def write_comparison(comparison: Comparison, tables: list[EmbeddingTable], path:
         path: the .html file.
     """
     rows = "".join(
-        f"<tr><td title='{markup(METRICS[item.metric].meaning)}'>{row.title}</td><td>{row.a}</td><td>{row.b}</td>"
-        f"<td>{row.difference}</td><td>{row.low} to {row.high}</td><td>{row.answer}</td></tr>"
-        for item in comparison.differences for row in [row_of(item.to_json())])
+        f"<tr><td title='{markup(METRICS[item.metric].meaning)}'>{'</td><td>'.join(row(item).cells)}</td></tr>"
+        for item in comparison.differences)
     unfair = "".join(_leaks(table, f"{place}: ") for place, table in zip("AB", tables))
     if comparison.confounders:
         unfair += f"<p class='unfair'>{markup(first_up(unfair_words(comparison.confounders)))}.</p>"
@@ -34,8 +32,8 @@ def write_comparison(comparison: Comparison, tables: list[EmbeddingTable], path:
     spaces = [table.of_split("test") for table in tables]
     names = (f"A · {markup(comparison.name_a)}", f"B · {markup(comparison.name_b)}")
     body = (f"<h1>{markup(comparison.sentence)}.</h1>{unfair}"
-            f"<h2>Every metric</h2><table><tr><th>percent</th><th>{names[0]}</th><th>{names[1]}</th><th>B − A</th>"
-            f"<th>95 % interval</th><th>can we tell?</th></tr>{rows}</table>"
+            f"<h2>Every metric</h2><table><tr><th>percent</th><th>{'</th><th>'.join((*names, *HEAD[3:]))}</th></tr>"
+            f"{rows}</table>"
             f"<h2>Both spaces, test images</h2>{page.pair(names, (_layout(spaces[0]), _layout(spaces[1])))}"
             f"<h2>K-means clusters against classes, percent of the class</h2>"
             f"{page.pair(names, (_confusion(spaces[0]), _confusion(spaces[1])))}")

@@ -1,4 +1,4 @@
-"""An experiment's low-data curve: which runs make its points, and the curve as JSON.
+"""An experiment's low-data curve: which runs make its points, and the curve in numbers and words.
 
 Reads what finished runs left behind; the analysis itself is `core.analysis.low_data`'s.
 """
@@ -15,8 +15,8 @@ from core.analysis.comparison import Values
 from core.analysis.metrics import HEADLINE
 from core.config import ExperimentConfig, RunConfig, arm_label, arm_title
 from core.experiments import directory
-from core.files import Json
 from core.objectives import UntrainedConfig
+from core.results.result import Curve
 from core.results.scoring import has_scores
 
 
@@ -31,7 +31,7 @@ class ArmScores(Protocol):
     def defined(self, rows: np.ndarray | None = None) -> dict[str, np.ndarray]: ...
 
 
-def draw(folder: Path, scores_of: Callable[[list[Path], str], ArmScores]) -> Json | None:
+def draw(folder: Path, scores_of: Callable[[list[Path], str], ArmScores]) -> Curve | None:
     """The curve of an experiment over its images per class.
 
     A point needs every arm at its images per class, and as many seeds as the fullest point has: while an experiment runs,
@@ -43,8 +43,7 @@ def draw(folder: Path, scores_of: Callable[[list[Path], str], ArmScores]) -> Jso
         scores_of: reads the scores of runs that are completed.
 
     Returns:
-        JSON of `low_data.Curve` with 'titles' (label -> name in a sentence), 'floor_sentence' and 'left_out', the images per
-        class that have no point yet; None before there are two points.
+        The curve; None before there are two points.
     """
     config = directory.read_config(folder)
     shown = [UntrainedConfig(), *(item for item in config.objectives if not (item.group or item.pool))]
@@ -66,8 +65,8 @@ def draw(folder: Path, scores_of: Callable[[list[Path], str], ArmScores]) -> Jso
     if leaks:
         warning = f"These numbers are too good, with {' and '.join(leaks)}: "
         found = replace(found, pairs=tuple(replace(pair, sentence=warning + pair.sentence) for pair in found.pairs))
-    return {**found.to_json(), "titles": titles, "floor_sentence": low_data.floor_sentence(found, titles),
-            "left_out": [count for count in config.images_per_class if count not in complete]}
+    return Curve(**vars(found), titles=titles, floor_sentence=low_data.floor_sentence(found, titles),
+                 left_out=tuple(count for count in config.images_per_class if count not in complete))
 
 
 def _finished_seeds(folder: Path, config: ExperimentConfig, count: int | str, labels: set[str]) -> list[int]:

@@ -13,7 +13,7 @@ from core import files
 from core.errors import Damaged
 from core.experiments import directory, filenames, film, selections, trials
 from core.experiments.directory import RESUME
-from core.results import readouts
+from core.results import readouts, result
 
 
 def examine(folder: Path) -> list[Damaged]:
@@ -22,7 +22,7 @@ def examine(folder: Path) -> list[Damaged]:
         config = directory.read_config(folder)
     except Damaged as error:
         return [error]
-    found = _raised(lambda: directory.read_manifest(folder), lambda: _if_there(directory.read_verdict, folder),
+    found = _raised(lambda: directory.read_manifest(folder), lambda: _if_there(result.read, folder),
                     lambda: selections.read(folder), lambda: _if_there(files.read_json, folder / filenames.WORKER))
     for run in config.runs():
         found += run_files(folder / run.name)

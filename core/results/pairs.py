@@ -11,8 +11,8 @@ from core import config as configuration
 from core.config import arm_label, arm_title
 from core.errors import InputError
 from core.experiments import directory, filenames
-from core.files import Json
 from core.results import scoring, verdict
+from core.results.result import Pair, Verdict
 from core.results.scoring import Scores
 
 
@@ -27,7 +27,7 @@ def common_seeds(folder: Path, label_a: str, label_b: str, images_per_class: int
     return [runs[label_a][seed] for seed in seeds], [runs[label_b][seed] for seed in seeds]
 
 
-def said(folder: Path, found: Json, label_a: str, label_b: str, images_per_class: int | str) -> Json:
+def said(folder: Path, found: Verdict, label_a: str, label_b: str, images_per_class: int | str) -> Pair:
     """A pair of an experiment's arms as its verdict has it; compared now if the verdict lacks it.
 
     Args:
@@ -43,13 +43,11 @@ def said(folder: Path, found: Json, label_a: str, label_b: str, images_per_class
     if not runs_a:
         raise InputError(f"arms to report must have finished, got {label_a} and {label_b} at {images_per_class} images per "
                          f"class in {folder.name!r} with no finished seed in common")
-    for item in found["comparisons"]:
-        if (item["label_a"], item["label_b"], item["images_per_class"]) == (label_a, label_b, images_per_class) and (
-                item["differences"][0]["n_seeds"] == len(runs_a)):
-            return item
+    known = found.pair(label_a, label_b, images_per_class)
+    if known is not None and known.differences[0].n_seeds == len(runs_a):
+        return known
     a, b = named_apart(scoring.scores_of_runs(runs_a, ""), scoring.scores_of_runs(runs_b, ""))
-    return {"images_per_class": images_per_class, "label_a": label_a, "label_b": label_b,
-            **verdict.compare(a, b).to_json(), "agreement": verdict.agree(a, b)}
+    return verdict.pair(a, b, label_a, label_b, images_per_class)
 
 
 def find(root: Path, name_a: str, name_b: str) -> tuple[Scores, Scores]:

@@ -5,6 +5,7 @@ say is `core.results.verdict`'s.
 """
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from core import files, scored_by
 from core.analysis import chance, clustering, comparison, metrics, resampling, retrieval
 from core.analysis import table as tables
 from core.analysis.chance import Chance
-from core.analysis.comparison import Values
+from core.analysis.comparison import Interval, Values
 from core.analysis.metrics import GALLERY, HEADLINE, METRICS, SPACE_METRICS, MetricInfo
 from core.analysis.table import EmbeddingTable
 from core.config import RunConfig, arm_label, arm_title
@@ -28,6 +29,7 @@ from core.errors import Damaged, InputError
 from core.experiments import directory, filenames
 from core.files import Json
 from core.results import protocol
+from core.results.result import OwnGroup
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,22 +276,23 @@ def parse_scores(run: Path, file: str) -> Scores | None:
                   files=(embeddings,), is_open=file == filenames.OPEN_SCORES, with_own_group=with_own_group)
 
 
-def summarize(scores: Scores, n_bootstrap: int) -> dict[str, dict[str, float]]:
-    """Mean, 95 % interval and sd over seeds of every metric of `METRICS`, for JSON and tables."""
+def summarize(scores: Scores, n_bootstrap: int) -> dict[str, Interval]:
+    """Mean, 95 % interval and sd over seeds of every metric of `METRICS`."""
     return _summary(scores.drawn(), METRICS, scores.group, n_bootstrap)
 
 
-def summarize_space(scores: Scores, n_bootstrap: int) -> dict[str, dict[str, float]]:
+def summarize_space(scores: Scores, n_bootstrap: int) -> dict[str, Interval]:
     """The same of `SPACE_METRICS`; without those that are undefined."""
     return _summary(scores.space, SPACE_METRICS, scores.group, n_bootstrap)
 
 
-def _summary(values: Values, registry: dict[str, MetricInfo], group: np.ndarray, n_bootstrap: int) -> Json:
+def _summary(values: Values, registry: dict[str, MetricInfo], group: np.ndarray, n_bootstrap: int,
+             ) -> dict[str, Interval]:
     defined = {name: column for name, column in values.items() if not np.isnan(column).any(axis=0).all()}
     if not defined:
         return {}
     bounds = {name: info.bounds for name, info in registry.items()}
-    return {name: asdict(item) for name, item in comparison.intervals(defined, bounds, n_bootstrap, group=group).items()}
+    return comparison.intervals(defined, bounds, n_bootstrap, group=group)
 
 
 def chance_levels(scores: Scores, n_bootstrap: int) -> dict[str, Chance]:
@@ -304,36 +307,35 @@ def chance_levels(scores: Scores, n_bootstrap: int) -> dict[str, Chance]:
 
 def evaluation(scores: Scores, n_bootstrap: int) -> Json:
     """Every number shown about one run's space, for JSON: means with intervals, over all test samples and by class, chance
-    levels, and how far K-means runs differ; `own_group` as of `own_group_counts`."""
+    levels, and how far K-means runs differ; `own_group` is an `OwnGroup`."""
     over_runs = (scores.clusters[0] == scores.label_id).mean(axis=1)
     per_class = [{"label": label, "n_samples": int(rows.sum()),
                   **{name: float(np.nanmean(column[:, rows])) for name, column in scores.values.items()
                      if not np.isnan(column[:, rows]).all()}}
                  for label in sorted(set(scores.label.tolist())) for rows in [scores.label == label]]
     return {scored_by.KEY: scored_by.VERSION, "split": "test", "n_samples": len(scores.sample_id),
-            "own_group": own_group_counts(scores), "metrics": summarize(scores, n_bootstrap),
-            "space": summarize_space(scores, n_bootstrap), "per_class": per_class,
+            "own_group": asdict(own_group_counts(scores)), "metrics": _json(summarize(scores, n_bootstrap)),
+            "space": _json(summarize_space(scores, n_bootstrap)), "per_class": per_class,
             "kmeans": {"n_seeds": len(over_runs), "mean": float(over_runs.mean()),
                        "sd": float(over_runs.std(ddof=1)) if len(over_runs) > 1 else 0.0},
-            "chance": {name: asdict(item) for name, item in chance_levels(scores, n_bootstrap).items()}}
+            "chance": _json(chance_levels(scores, n_bootstrap))}
 
 
 def open_evaluation(scores: Scores, n_bootstrap: int) -> Json:
     """The same of the held-out classes among themselves, as far as they have it."""
-    return {"n_samples": len(scores.sample_id), "own_group": own_group_counts(scores),
-            "metrics": summarize(scores, n_bootstrap)}
+    return {"n_samples": len(scores.sample_id), "own_group": asdict(own_group_counts(scores)),
+            "metrics": _json(summarize(scores, n_bootstrap))}
 
 
-def own_group_counts(scores: Scores) -> Json:
-    """What leaving out a query's own group comes to, for JSON.
+def _json(values: Mapping[str, Interval | Chance]) -> Json:
+    return {name: asdict(item) for name, item in values.items()}
 
-    Returns:
-        'n_groups', 'n_undefined' (queries that have no other sample of their class left to find) and 'counted': retrieval
-        metric -> its mean over seeds and samples if the own group were counted; empty where each sample is a group.
-    """
-    return {"n_groups": len(set(scores.group.tolist())), "n_undefined": int(np.isnan(scores.values[HEADLINE][0]).sum()),
-            "counted": {name: float(np.nanmean(column)) for name, column in scores.with_own_group.items()
-                        if not np.isnan(column).all()}}
+
+def own_group_counts(scores: Scores) -> OwnGroup:
+    """What leaving out a query's own group comes to."""
+    return OwnGroup(n_groups=len(set(scores.group.tolist())), n_undefined=int(np.isnan(scores.values[HEADLINE][0]).sum()),
+                    counted={name: float(np.nanmean(column)) for name, column in scores.with_own_group.items()
+                             if not np.isnan(column).all()})
 
 
 def scores_of_runs(runs: list[Path], name: str, file: str = filenames.SCORES) -> Scores:

@@ -4,7 +4,6 @@ Scores are `core.results.scoring`'s.
 """
 
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,8 @@ from core import config as configuration
 from core import scored_by
 from core.analysis import agreement, comparison, fairness, paired_tests, retrieval
 from core.analysis import table as tables
-from core.analysis.comparison import Comparison, Values
+from core.analysis.comparison import Comparison, Difference, Values
+from core.analysis.low_data import Count
 from core.analysis.metrics import HEADLINE
 from core.analysis.neighbors import NOBODY
 from core.config import ExperimentConfig, arm_label
@@ -21,7 +21,8 @@ from core.errors import Damaged, InputError
 from core.experiments import best, directory, filenames
 from core.files import Json
 from core.objectives import Objective, UntrainedConfig
-from core.results import curve, scoring
+from core.results import curve, result, scoring
+from core.results.result import Agreement, Arm, Pair, Verdict
 from core.results.scoring import Scores, chance_levels, summarize, summarize_space
 
 
@@ -130,10 +131,15 @@ def overlap(a: Scores, b: Scores) -> np.ndarray:
                      for near_a, near_b in zip(a.neighbors, b.neighbors)])
 
 
-def agree(a: Scores, b: Scores) -> Json | None:
-    """How alike two arms are, seed by seed: JSON with 'neighbors' (how many), 'overlap' (mean share of them in common),
-    'overlap_by_chance' and 'cka' (linear; None where a space is one point); None where fewer than two samples are shared.
-    Reads the embeddings."""
+def pair(a: Scores, b: Scores, label_a: str, label_b: str, images_per_class: Count, n_bootstrap: int | None = None) -> Pair:
+    """Two arms of an experiment, by their labels; the other arguments and what is raised as of `compare`."""
+    alike = agree(a, b)
+    return Pair(images_per_class=images_per_class, label_a=label_a, label_b=label_b, agreement=alike,
+                **vars(compare(a, b, n_bootstrap)))
+
+
+def agree(a: Scores, b: Scores) -> Agreement | None:
+    """How alike two arms are, seed by seed; None where fewer than two samples are shared. Reads the embeddings."""
     shared = np.intersect1d(a.sample_id, b.sample_id)
     if len(shared) < 2:
         return None
@@ -142,9 +148,9 @@ def agree(a: Scores, b: Scores) -> Json | None:
     if not n_left.any():
         return None
     by_chance = np.minimum(k, n_left[n_left > 0]) / n_left[n_left > 0]
-    return {"neighbors": k, "overlap": np.nanmean(overlap(a, b), axis=1).tolist(),
-            "overlap_by_chance": float(by_chance[0] + (by_chance - by_chance[0]).mean()),
-            "cka": [_cka(file_a, file_b, shared) for file_a, file_b in zip(a.files, b.files)]}
+    return Agreement(neighbors=k, overlap=tuple(np.nanmean(overlap(a, b), axis=1).tolist()),
+                     overlap_by_chance=float(by_chance[0] + (by_chance - by_chance[0]).mean()),
+                     cka=tuple(_cka(file_a, file_b, shared) for file_a, file_b in zip(a.files, b.files)))
 
 
 def _cka(file_a: Path, file_b: Path, shared: np.ndarray) -> float | None:
@@ -172,78 +178,68 @@ def _leak_warning(name_a: str, leaks_a: tuple[str, ...], name_b: str, leaks_b: t
                      for name, leaks in ((name_a, leaks_a), (name_b, leaks_b)) if leaks)
 
 
-def read(folder: Path) -> Json:
+def read(folder: Path) -> Verdict:
     """What an experiment allows one to say: what its last run wrote down if nothing came after, else decided anew; so
     is what an earlier version wrote."""
     path = folder / filenames.VERDICT
-    with suppress(FileNotFoundError, Damaged, KeyError):  # made anew below
-        found = directory.read_verdict(folder)
+    with suppress(FileNotFoundError, Damaged):  # made anew below
+        found = result.read(folder)
         scored = [file.stat().st_mtime_ns for file in folder.glob(f"*/{filenames.SCORES}")]
-        if path.stat().st_mtime_ns >= max(scored, default=0) and scored_by.is_current(found):
+        if path.stat().st_mtime_ns >= max(scored, default=0) and found.is_current:
             return found
     return decide(folder)
 
 
-def decide(folder: Path) -> Json:
+def decide(folder: Path) -> Verdict:
     """Everything an experiment allows one to say so far: a row per arm, a comparison per images-per-class.
 
     Every arm is compared with the first, and every arm that leaks with the same arm without the leak.
-
-    Returns:
-        JSON: 'rows' (objective, images_per_class, leaks, n_seeds, n_test, own_group, metrics, space, chance;
-        against_untrained, the difference on MAP@R that training made, None for the untrained encoder itself and where it was
-        tested on other images, and not_improved, a sentence if that is not for the better; unchanged, a sentence if runs
-        export the encoder as it began), 'comparisons' (each with its 'agreement', None where no two test samples are shared)
-        and 'sentence', the first comparison at the most images per class; empty where nothing is completed. 'curve' as
-        `curve.draw` has it; 'open_rows' and 'open_comparisons' are the same of the held-out classes.
     """
     config = directory.read_config(folder)
     rows, comparisons = _tell(folder, config, filenames.SCORES)
     open_rows, open_comparisons = _tell(folder, config, filenames.OPEN_SCORES)
     most = max(config.images_per_class, key=lambda count: float("inf") if count == "all" else count)
-    chosen = next((item for item in comparisons if item["images_per_class"] == most), None)
-    return {scored_by.KEY: scored_by.VERSION, "rows": rows, "comparisons": comparisons,
-            "sentence": chosen["sentence"] if chosen else "", "curve": curve.draw(folder, scoring.scores_of_runs),
-            "open_rows": open_rows, "open_comparisons": open_comparisons}
+    chosen = next((item for item in comparisons if item.images_per_class == most), None)
+    return Verdict(scored_by=scored_by.VERSION, rows=rows, comparisons=comparisons, sentence=chosen.sentence if chosen else "",
+                   curve=curve.draw(folder, scoring.scores_of_runs), open_rows=open_rows, open_comparisons=open_comparisons)
 
 
-def _tell(folder: Path, config: ExperimentConfig, file: str) -> tuple[list[Json], list[Json]]:
+def _tell(folder: Path, config: ExperimentConfig, file: str) -> tuple[tuple[Arm, ...], tuple[Pair, ...]]:
     """A row per arm and a comparison per pair, at each images-per-class, of what runs left in a file of scores."""
     n_bootstrap = config.evaluation.bootstrap
-    rows, comparisons = [], []
+    rows: list[Arm] = []
+    comparisons: list[Pair] = []
     for count in config.images_per_class:
         arms = {label: scoring.arm(folder, label, count, file) for label in (arm_label(UntrainedConfig()), *config.arms)}
         floor = arms[arm_label(UntrainedConfig())]
         for label, found in arms.items():
             if found is not None:
-                rows.append({"objective": label, "images_per_class": count,
-                             "leaks": list(configuration.parse_run(found.config).leaks),
-                             "n_seeds": len(found.values[HEADLINE]), "n_test": len(found.sample_id),
-                             "own_group": scoring.own_group_counts(found),
-                             "metrics": summarize(found, n_bootstrap), "space": summarize_space(found, n_bootstrap),
-                             **_against_untrained(floor, found, n_bootstrap),
-                             "unchanged": best.unchanged(folder, scoring.runs_of_arm(folder, label, count, file)),
-                             "chance": {name: asdict(item) for name, item in chance_levels(found, n_bootstrap).items()}})
+                against_untrained, not_improved = _against_untrained(floor, found, n_bootstrap)
+                rows.append(Arm(objective=label, images_per_class=count, leaks=configuration.parse_run(found.config).leaks,
+                                n_seeds=len(found.values[HEADLINE]), n_test=len(found.sample_id),
+                                own_group=scoring.own_group_counts(found), metrics=summarize(found, n_bootstrap),
+                                space=summarize_space(found, n_bootstrap), against_untrained=against_untrained,
+                                not_improved=not_improved,
+                                unchanged=best.unchanged(folder, scoring.runs_of_arm(folder, label, count, file)),
+                                chance=chance_levels(found, n_bootstrap)))
         for label_a, label_b in _pairs(config):
             a, b = arms[label_a], arms[label_b]
             if a is not None and b is not None and a.settings["seeds"] == b.settings["seeds"]:
-                alike = agree(a, b)
-                comparisons.append({"images_per_class": count, "label_a": label_a, "label_b": label_b,
-                                    **compare(a, b, n_bootstrap).to_json(), "agreement": alike})
-    return rows, comparisons
+                comparisons.append(pair(a, b, label_a, label_b, count, n_bootstrap))
+    return tuple(rows), tuple(comparisons)
 
 
-def _against_untrained(floor: Scores | None, arm: Scores, n_bootstrap: int) -> Json:
-    """What training did to an encoder, on the headline's metric, for an arm's row."""
+def _against_untrained(floor: Scores | None, arm: Scores, n_bootstrap: int) -> tuple[Difference | None, str]:
+    """What training did to an encoder, on the headline's metric, and a sentence if that is not for the better."""
     if floor is None or floor is arm or not np.array_equal(floor.sample_id, arm.sample_id) or (
             len(floor.values[HEADLINE]) != len(arm.values[HEADLINE])):
-        return {"against_untrained": None, "not_improved": ""}
+        return None, ""
     rows = np.arange(len(arm.sample_id))
     of_floor, of_arm, n_samples = _drawn_in_pairs(floor, arm, rows, rows)
     found = comparison.difference(HEADLINE, of_floor[HEADLINE], of_arm[HEADLINE], n_bootstrap, group=arm.group,
                                   n_samples=n_samples[HEADLINE])
     said = comparison.sentence(found, "the untrained encoder", arm.name)
-    return {"against_untrained": found.to_json(), "not_improved": "" if found.verdict == "better" else said}
+    return found, "" if found.verdict == "better" else said
 
 
 def _pairs(config: ExperimentConfig) -> list[tuple[str, str]]:

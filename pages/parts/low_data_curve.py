@@ -7,24 +7,25 @@ import streamlit as st
 from core.analysis.metrics import METRICS
 from core.config import ExperimentConfig
 from core.report import figures, palette
+from core.results.result import Verdict
 from pages.parts import address
 from pages.parts.text import plain
 
 
-def draw(folder: Path, config: ExperimentConfig, found: dict) -> None:
+def draw(folder: Path, config: ExperimentConfig, found: Verdict) -> None:
     """The section of an experiment.
 
     Args:
         folder: the experiment.
         config: its config.
-        found: its verdict as JSON; 'curve' is None where none can be drawn.
+        found: its verdict; without a curve where none can be drawn.
     """
-    curve = found["curve"]
+    curve = found.curve
     if curve is None:
         if len(config.images_per_class) == 1:
             _offer(folder)
         return
-    title = METRICS[curve["metric"]].title
+    title = METRICS[curve.metric].title
     st.subheader("With fewer images", help="Each line is one objective on the same test images; its band is the 95 % "
                  "interval of each point, over seeds and images. All objectives train on the same draws, and small draws are "
                  "part of larger ones. The dashed line is the encoder before training: the floor.")
@@ -32,15 +33,15 @@ def draw(folder: Path, config: ExperimentConfig, found: dict) -> None:
     left, right = st.columns([5, 3])
     left.plotly_chart(figures.low_data_curve(curve, colors, title), key="low-data-curve", config={"displayModeBar": False})
     with right:
-        for pair in curve["pairs"]:
-            told = f"{plain(pair['sentence'])}."
-            st.markdown(f"**{told}**" if len(curve["pairs"]) == 1 else told)
-            st.markdown(f"{plain(pair['crossing_sentence'])}.")
-        if curve["floor_sentence"]:
-            st.caption(f"{plain(curve['floor_sentence'])}.")
+        for pair in curve.pairs:
+            told = f"{plain(pair.sentence)}."
+            st.markdown(f"**{told}**" if len(curve.pairs) == 1 else told)
+            st.markdown(f"{plain(pair.crossing_sentence)}.")
+        if curve.floor_sentence:
+            st.caption(f"{plain(curve.floor_sentence)}.")
         st.caption("Intervals hold for each point alone; where many points are read together, one of twenty may mislead.")
-        if curve["left_out"]:
-            st.caption(f"Not complete yet: {', '.join(str(count) for count in curve['left_out'])} images per class.")
+        if curve.left_out:
+            st.caption(f"Not complete yet: {', '.join(str(count) for count in curve.left_out)} images per class.")
 
 
 def _offer(folder: Path) -> None:

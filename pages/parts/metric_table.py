@@ -1,146 +1,139 @@
 """What a comparison says in numbers, on Compare: the table of metrics, and what stands folded below it."""
 
+from collections.abc import Iterable, Sequence
+
 import pandas as pd
 import streamlit as st
 
 from core.analysis import comparison
-from core.analysis.comparison import Row
+from core.analysis.comparison import HEAD, HEAD_OF_GAP, Interval
 from core.analysis.metrics import METRICS, SHORT, SPACE_METRICS, WHY_NOT_KMEANS_ALONE
 from core.quantities import percent
+from core.results.result import Arm, Pair, Verdict
 from core.visible import visible
 from pages.parts.text import plain
 
 
-def table(compared: dict, summaries: dict[str, dict], arms: dict[str, str], n_seeds: int) -> None:
-    """A line a metric: each arm's mean ± sd, the difference with its interval, and whether one can tell.
+def table(compared: Pair, rows: Sequence[Arm], n_seeds: int) -> None:
+    """A line a metric: untrained, A and B as mean ± sd, the difference with its interval, and whether one can tell.
 
     Args:
-        compared: a `Comparison` as JSON.
-        summaries: label -> metric -> summary, as the rows of a verdict hold them.
-        arms: column -> label of the arm it shows.
-        n_seeds: seeds behind the summaries.
+        compared: A and B.
+        rows: the verdict's, at their images-per-class; the untrained encoder's stands among them.
+        n_seeds: seeds behind the rows.
     """
+    metrics = {row.objective: row.metrics for row in rows}
     lines = []
-    for item in compared["differences"]:
-        line = {"metric": METRICS[item["metric"]].title}
-        for column, label in arms.items():
-            side = {"A · ": "a", "B · ": "b"}.get(column[:4])
-            line[column] = (_cell(summaries.get(label, {}).get(item["metric"]), n_seeds)
-                            if item.get(f"sd_{side}") is None else getattr(comparison.row(item), side))
+    for item in compared.differences:
         row = comparison.row(item)
-        line["B − A, 95 % interval"] = _difference(row)
-        line["can we tell?"] = row.answer
-        lines.append(line)
+        floor, *own = (_cell(metrics.get(label, {}).get(item.metric), n_seeds)
+                       for label in ("untrained", compared.label_a, compared.label_b))
+        a, b = (row.a, row.b) if item.sd_a is not None else own  # an earlier version's differences have none
+        lines.append({HEAD[0]: row.title, "untrained": floor, f"A · {compared.label_a}": a, f"B · {compared.label_b}": b,
+                      HEAD_OF_GAP: row.gap, HEAD[-1]: row.answer})
     st.dataframe(pd.DataFrame(lines), hide_index=True, width="stretch", height="content", column_config={
-        "metric": st.column_config.TextColumn(help=_meanings(METRICS)),
-        "can we tell?": st.column_config.TextColumn(
+        HEAD[0]: st.column_config.TextColumn(help=_meanings(METRICS)),
+        HEAD[-1]: st.column_config.TextColumn(
             help="MAP@R, the question asked beforehand, by its own interval. The others only if their difference also holds "
                  "among all of them (Holm, 1979).")})
-    if any(item["metric"] == "kmeans_accuracy" for item in compared["differences"]):
+    if any(item.metric == "kmeans_accuracy" for item in compared.differences):
         st.caption("K-means accuracy alone is never the verdict: very different spaces can share it.",
                    help=WHY_NOT_KMEANS_ALONE)
 
 
-def chance(rows: list[dict], labels: tuple[str, ...]) -> None:
+def chance(rows: Iterable[Arm], labels: tuple[str, ...]) -> None:
     """Says which arms are no better than permuted labels, and on what; nothing if none is."""
     for row in rows:
-        at_chance = [METRICS[name].title for name, item in row["chance"].items() if item["is_at_chance"]]
-        if row["objective"] in labels and at_chance:
-            st.markdown(f":orange[:material/casino: {plain(row['objective'])} is at chance on {', '.join(at_chance)}: "
+        at_chance = [METRICS[name].title for name, item in row.chance.items() if item.is_at_chance]
+        if row.objective in labels and at_chance:
+            st.markdown(f":orange[:material/casino: {plain(row.objective)} is at chance on {', '.join(at_chance)}: "
                         f"permuted labels would score as much.]")
 
 
-def untrained(rows: list[dict], labels: tuple[str, ...]) -> None:
+def untrained(rows: Iterable[Arm], labels: tuple[str, ...]) -> None:
     """Arms that did not beat the untrained encoder, and those that export it unchanged; nothing if training helped all."""
     for row in rows:
-        for said in (row["not_improved"], row["unchanged"]):
-            if row["objective"] in labels and said:
+        for said in (row.not_improved, row.unchanged):
+            if row.objective in labels and said:
                 st.markdown(f":orange[:material/trending_down: {plain(said)}.]")
 
 
-def details(compared: dict, agreement: dict | None, rows: list[dict]) -> None:
+def details(compared: Pair, rows: Sequence[Arm]) -> None:
     """Folded: classes, exact tests, measures of the whole spaces, the settings that differ, and what leaving out a query's own
     group comes to; `rows` are the verdict's, of the arms to tell of."""
     with st.expander("By class, exact tests, whole spaces, and what differs in the settings"):
-        if agreement:
-            cka = [value for value in agreement["cka"] if value is not None]
+        if agreement := compared.agreement:
+            cka = [value for value in agreement.cka if value is not None]
             said = f"; linear CKA {sum(cka) / len(cka):.2f}" if cka else ""
-            overlap = sum(agreement["overlap"]) / len(agreement["overlap"])
-            st.markdown(f"Of each test image's {agreement['neighbors']} nearest, A and B share **{100 * overlap:.0f} %** "
-                        f"(by chance {100 * agreement['overlap_by_chance']:.0f} %){said}.")
+            overlap = sum(agreement.overlap) / len(agreement.overlap)
+            st.markdown(f"Of each test image's {agreement.neighbors} nearest, A and B share **{100 * overlap:.0f} %** "
+                        f"(by chance {100 * agreement.overlap_by_chance:.0f} %){said}.")
         _own_group(rows)
-        if compared["per_class"]:
+        if compared.per_class:
             metric = st.segmented_control("Metric", SHORT, format_func=lambda name: METRICS[name].title, default=SHORT[0],
                                           required=True, key="per-class-metric", label_visibility="collapsed")
             st.dataframe(pd.DataFrame([{
-                "class": visible(item["label"]), "A": row.a, "B": row.b, "B − A, 95 % interval": _difference(row),
-                "can we tell?": row.answer, "images": item["n_samples"]}
-                for item in compared["per_class"] if item["metric"] == metric for row in [comparison.row(item)]]),
+                "class": visible(item.label), HEAD[1]: row.a, HEAD[2]: row.b, HEAD_OF_GAP: row.gap, HEAD[-1]: row.answer,
+                "images": item.n_samples}
+                for item in compared.per_class if item.metric == metric for row in [comparison.row(item)]]),
                 hide_index=True, width="stretch")
             st.caption("Whether one can tell is corrected for all classes (Holm, 1979).")
-        if compared["mcnemar"]:
+        if compared.mcnemar:
             st.dataframe(pd.DataFrame([{
-                "McNemar's exact test": METRICS[item["metric"]].title, "only A right": _list(item["only_a"]),
-                "only B right": _list(item["only_b"]), "p, seed by seed": ", ".join(_p(p) for p in item["p_value"]),
-                "p, any seed": _p(item["p_any_seed"])} for item in compared["mcnemar"]]), hide_index=True, width="stretch")
+                "McNemar's exact test": METRICS[item.metric].title, "only A right": _list(item.only_a),
+                "only B right": _list(item.only_b), "p, seed by seed": ", ".join(_p(p) for p in item.p_value),
+                "p, any seed": _p(item.p_any_seed)} for item in compared.mcnemar]), hide_index=True, width="stretch")
             st.caption("Of the images that one space alone gets right, is it half each? Asks about these trained encoders; "
                        "each group of images has one vote.")
-        if compared["space"]:
+        if compared.space:
             st.dataframe(pd.DataFrame([{
-                "whole space": SPACE_METRICS[item["metric"]].title, "A": f"{item['a']:.3g}", "B": f"{item['b']:.3g}",
-                "B − A, 95 % interval": f"{item['difference']:+z.3g}  [{item['low']:+z.3g}, {item['high']:+z.3g}]"}
-                for item in compared["space"]]), hide_index=True, width="stretch", column_config={
+                "whole space": SPACE_METRICS[item.metric].title, HEAD[1]: f"{item.a:.3g}", HEAD[2]: f"{item.b:.3g}",
+                HEAD_OF_GAP: f"{item.difference:+z.3g}  [{item.low:+z.3g}, {item.high:+z.3g}]"}
+                for item in compared.space]), hide_index=True, width="stretch", column_config={
                     "whole space": st.column_config.TextColumn(help=_meanings(SPACE_METRICS))})
-        if compared["settings"]:
+        if compared.settings:
             st.dataframe(pd.DataFrame([{
-                "setting": item["name"], "A": visible(item["a"]), "B": visible(item["b"]), "judged": item["kind"],
-                "why": item["why"]} for item in compared["settings"]]), hide_index=True, width="stretch")
+                "setting": item.name, HEAD[1]: visible(item.a), HEAD[2]: visible(item.b), "judged": item.kind,
+                "why": item.why} for item in compared.settings]), hide_index=True, width="stretch")
 
 
-def _own_group(rows: list[dict]) -> None:
+def _own_group(rows: Iterable[Arm]) -> None:
     """How many queries have nothing left to find; and what the metrics are with the query's own group counted, here alone."""
-    rows = [row for row in rows if row["own_group"]]
-    row = max(rows, key=lambda row: row["own_group"]["n_undefined"], default=None)
-    if row and (n_undefined := row["own_group"]["n_undefined"]):
-        st.markdown(f"**{n_undefined:,}** of {row['n_test']:,} test images have no other image of their class outside their "
-                    "own group: they have nothing to find and are left out of MAP@R, P@1 and R-Precision.")
-    lines = [{"with images of the query's own group counted": visible(row["objective"]),
-              **{METRICS[name].title: f"{100 * value:.1f}" for name, value in sorted(row["own_group"]["counted"].items())}}
-             for row in rows if row["own_group"]["counted"]]
+    counts = [(row, row.own_group) for row in rows if row.own_group]
+    row, own_group = max(counts, key=lambda item: item[1].n_undefined, default=(None, None))
+    if row and own_group and own_group.n_undefined:
+        st.markdown(f"**{own_group.n_undefined:,}** of {row.n_test:,} test images have no other image of their class outside "
+                    "their own group: they have nothing to find and are left out of MAP@R, P@1 and R-Precision.")
+    lines = [{"with images of the query's own group counted": visible(row.objective),
+              **{METRICS[name].title: f"{100 * value:.1f}" for name, value in sorted(own_group.counted.items())}}
+             for row, own_group in counts if own_group.counted]
     if lines:
         st.dataframe(pd.DataFrame(lines), hide_index=True, width="stretch")
         st.caption("For comparison with studies that count them: there, crops of one photograph count as hits for each other.")
 
 
-def open_set(found: dict, images_per_class: int | str, a: str, b: str) -> None:
+def open_set(found: Verdict, images_per_class: int | str, a: str, b: str) -> None:
     """The verdict among held-out classes; nothing where none was held out."""
-    told = next((item for item in found.get("open_comparisons", ()) if item["images_per_class"] == images_per_class
-                 and (item["label_a"], item["label_b"]) == (a, b)), None)
+    told, rows = found.open_pair(a, b, images_per_class), found.open_arms(images_per_class)
     if told is None:
         return
-    rows = {row["objective"]: row for row in found["open_rows"] if row["images_per_class"] == images_per_class}
     st.subheader("Classes it never saw", help="Held-out classes are never trained on. Their images are retrieved among each "
                  "other; they have no training images, so k-NN and the probe have nothing to learn from.")
-    st.markdown(f"**{plain(told['sentence'])}.**")
+    st.markdown(f"**{plain(told.sentence)}.**")
     st.caption("The interval is over seeds and images of these classes alone: others held out may say otherwise.")
-    untrained(list(rows.values()), (a, b))
-    table(told, {label: row["metrics"] for label, row in rows.items()},
-          {"untrained": "untrained", f"A · {a}": a, f"B · {b}": b}, rows[b]["n_seeds"])
+    untrained(rows, (a, b))
+    table(told, rows, next(row.n_seeds for row in rows if row.objective == b))
 
 
-def _cell(summary: dict | None, n_seeds: int) -> str:
-    return "–" if summary is None else percent(summary["mean"], summary["sd"], n_seeds)
-
-
-def _difference(row: Row) -> str:
-    return f"{row.difference}  [{row.low}, {row.high}]"
+def _cell(summary: Interval | None, n_seeds: int) -> str:
+    return "–" if summary is None else percent(summary.mean, summary.sd, n_seeds)
 
 
 def _meanings(registry: dict) -> str:
     return "\n\n".join(f"**{info.title}**: {info.meaning}" for info in registry.values())
 
 
-def _list(counts: list[int]) -> str:
+def _list(counts: tuple[int, ...]) -> str:
     return ", ".join(str(count) for count in counts)
 
 

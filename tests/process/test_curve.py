@@ -11,7 +11,7 @@ import pytest
 from core.analysis import low_data
 from core.analysis.metrics import HEADLINE
 from core.experiments import directory, planning
-from core.results import curve, scoring
+from core.results import curve, result, scoring
 from tests.conftest import run_in_process, tiny
 
 CURVE = {"name": "few", "objectives": ["classification", "supcon", {"name": "triplet", "mining": "batch_hard"}],
@@ -77,7 +77,7 @@ def test_the_verdict_holds_the_curve_over_every_count(few: Path) -> None:
 
 def test_a_point_that_lacks_a_seed_is_left_out_and_named(part: Path) -> None:
     found = curve.draw(part, scoring.scores_of_runs)
-    assert (found["counts"], found["left_out"], found["n_seeds"]) == ((1, 2), ["all"], 2)
+    assert (found.counts, found.left_out, found.n_seeds) == ((1, 2), ("all",), 2)
     unfinished(part / "triplet-2-seed0")
     assert curve.draw(part, scoring.scores_of_runs) is None, "one point is no curve"
 
@@ -102,10 +102,10 @@ def invented(runs: list[Path], name: str) -> SimpleNamespace:
 def test_an_arm_that_leaks_is_no_line_and_a_leak_of_all_is_said_first(tmp_path: Path) -> None:
     folder = laid_out(tmp_path / "one", objectives=["classification", "supcon", {"name": "supcon", "pool": "all"}])
     found = curve.draw(folder, invented)
-    assert list(found["points"]) == ["untrained", "classification", "supcon"]
-    assert found["pairs"][0]["sentence"].startswith("At every count, from 5 to all (126) images per class, SupCon is better")
+    assert list(found.points) == ["untrained", "classification", "supcon"]
+    assert found.pairs[0].sentence.startswith("At every count, from 5 to all (126) images per class, SupCon is better")
     leaky = laid_out(tmp_path / "all", split={"group": "none"})
-    assert curve.draw(leaky, invented)["pairs"][0]["sentence"].startswith(
+    assert curve.draw(leaky, invented).pairs[0].sentence.startswith(
         "These numbers are too good, with a random split: At every count")
 
 
@@ -135,5 +135,4 @@ def test_the_curve_is_the_analysis_of_the_runs_scores(few: Path) -> None:
     images = {1: 1.0, 2: 2.0, "all": 125.0}
     group = scoring.arm(few, "supcon", 1).group
     expected = low_data.curve(HEADLINE, arms, images, 200, group).pairs[0].differences
-    found = directory.read_json(few / "verdict.json")["curve"]["pairs"][0]["differences"]
-    assert found == [item.to_json() for item in expected]
+    assert result.read(few).curve.pairs[0].differences == expected

@@ -1,7 +1,6 @@
 """Three digits held out in a real experiment: never trained on, scored among themselves, told of apart."""
 
 import argparse
-import json
 import shutil
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from safetensors.torch import load_file
 from core.analysis import clustering, retrieval
 from core.analysis import table as tables
 from core.experiments import directory, filenames
-from core.results import scoring, verdict
+from core.results import result, scoring, verdict
 from tests.conftest import run_in_process, tiny
 
 
@@ -68,7 +67,7 @@ def test_open_scores_are_retrieval_and_kmeans_among_the_held_out_alone(held_out:
 
 def test_the_open_set_has_a_verdict_of_its_own(held_out: Path) -> None:
     found = directory.read_json(held_out / "verdict.json")
-    assert found == json.loads(json.dumps(verdict.decide(held_out)))
+    assert found == result.to_json(verdict.decide(held_out))
     assert [(row["objective"], row["n_seeds"]) for row in found["open_rows"]] == [
         ("untrained", 2), ("classification", 2), ("supcon", 2)]
     told, = found["open_comparisons"]
@@ -82,7 +81,7 @@ def test_the_open_set_has_a_verdict_of_its_own(held_out: Path) -> None:
 
 def test_without_held_out_classes_there_is_no_open_set(finished: Path) -> None:
     found = verdict.decide(finished)
-    assert found["open_rows"] == found["open_comparisons"] == []
+    assert found.open_rows == found.open_comparisons == ()
     assert not list(finished.glob("*/open_scores.parquet"))
 
 

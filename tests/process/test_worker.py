@@ -1,6 +1,5 @@
 """The real worker process from start to artefacts, and the same numbers twice."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from core import config as configuration
 from core.analysis import table as tables
 from core.experiments import directory
-from core.results import scoring, verdict
+from core.results import result, scoring, verdict
 from tests.conftest import run_experiment, run_in_process, tiny
 from tests.lasting import assert_same_run
 
@@ -42,7 +41,7 @@ def test_the_embedding_table_reproduces_every_number(finished: Path) -> None:
         table = tables.read(run / "embeddings.parquet")
         assert len(table) == 1797
         scores = scoring.score(table)
-        summary = scoring.summarize(scores, 200)
+        summary = scoring.evaluation(scores, 200)["metrics"]
         assert summary == directory.read_json(run / "evaluation.json")["metrics"] == table.metadata["evaluation"]["metrics"]
         assert len(scores.sample_id) == (table.split == "test").sum()
 
@@ -52,7 +51,7 @@ def test_the_verdict_has_a_row_an_arm_and_a_sentence(finished: Path) -> None:
     assert [(row["objective"], row["n_seeds"]) for row in found["rows"]] == [
         ("untrained", 2), ("classification", 2), ("supcon", 2)]
     assert "MAP@R" in found["sentence"] and "2 seeds" in found["sentence"]
-    assert found == json.loads(json.dumps(verdict.decide(finished)))
+    assert found == result.to_json(verdict.decide(finished))
 
 
 def test_both_films_begin_in_the_same_place(finished: Path) -> None:

@@ -69,7 +69,7 @@ def scored(folder: Path, name: str, generator: np.random.Generator, noise: float
     scoring.write_scores(run, scores)
     tables.write(table, run / "embeddings.parquet")
     directory.write_json(run / "run.json", {"config": config.to_json(), "fingerprint": ""})
-    directory.write_json(run / "evaluation.json", {"metrics": scoring.summarize(scores, 200)})
+    directory.write_json(run / "evaluation.json", {"metrics": scoring.evaluation(scores, 200)["metrics"]})
     return run
 
 

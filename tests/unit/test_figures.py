@@ -6,7 +6,10 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from core.analysis.comparison import Interval
+from core.analysis.low_data import Crossing, Pair
 from core.report import figures, palette
+from core.results.result import Curve
 
 CLASSES = ("cat", "dog", "emu")
 LABEL_ID = np.array([1, 0, 2, 1, 0, 1, 2])
@@ -194,16 +197,17 @@ def test_many_long_names_stand_upright_and_are_cut() -> None:
     assert "a breed of many letters 36" in markers(figures.confusion(np.eye(37, dtype=int), names))[36, 36][1]
 
 
-def _points(*means: float) -> list[dict]:
-    return [{"mean": mean, "low": mean - 0.02, "high": mean + 0.03, "sd": 0.0} for mean in means]
+def _points(*means: float) -> tuple[Interval, ...]:
+    return tuple(Interval(mean, mean - 0.02, mean + 0.03, sd=0.0) for mean in means)
 
 
-def _curve(crosses: str) -> dict:
-    crossing = {"at": 4.0, "low": 3.0, "high": None, "to_better": "b"}
-    return {"metric": "map_at_r", "counts": (2, 15, "all"), "images": (2.0, 15.0, 120.0), "floor": "untrained",
-            "titles": {"untrained": "untrained", "ce": "classification", "con": "SupCon"},
-            "points": {"untrained": _points(0.2, 0.2, 0.2), "ce": _points(0.5, 0.6, 0.7), "con": _points(0.4, 0.7, 0.8)},
-            "pairs": [{"a": "ce", "b": "con", "crosses": crosses, "crossings": [crossing]}]}
+def _curve(crosses: str) -> Curve:
+    crossing = Crossing(at=4.0, low=3.0, high=None, to_better="b")
+    return Curve(
+        metric="map_at_r", counts=(2, 15, "all"), images=(2.0, 15.0, 120.0), floor="untrained", above_floor={},
+        titles={"untrained": "untrained", "ce": "classification", "con": "SupCon"}, floor_sentence="", left_out=(),
+        points={"untrained": _points(0.2, 0.2, 0.2), "ce": _points(0.5, 0.6, 0.7), "con": _points(0.4, 0.7, 0.8)},
+        pairs=(Pair("ce", "con", (), (crossing,), crosses, sentence="", crossing_sentence=""),), n_seeds=1, n_samples=9)
 
 
 def test_low_data_lines_have_their_bands_arms_colours_and_a_dashed_grey_floor() -> None:

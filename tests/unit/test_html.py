@@ -70,7 +70,7 @@ def compared(name_a: str = "classification", name_b: str = "supcon", confounders
                    n_seeds=3, n_samples=20, settles_at=None),
         Difference("precision_at_1", a=0.875, b=0.8625, difference=-0.0125, low=-0.0333, high=0.0222,
                    verdict="cannot tell", n_seeds=3, n_samples=20, settles_at=99))
-    return Comparison(name_a, name_b, differences, confounders, n_dropped=0,
+    return Comparison(name_a=name_a, name_b=name_b, differences=differences, confounders=confounders, n_dropped=0,
                       sentence=comparison.sentence(differences[0], name_a, name_b, confounders))
 
 

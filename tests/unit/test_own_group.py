@@ -211,7 +211,7 @@ def test_an_old_runs_scores_are_computed_anew_and_an_old_verdict_too(experiment:
     assert told[scored_by.KEY] == scored_by.VERSION
     old = {key: value for key, value in told.items() if key != scored_by.KEY} | {"sentence": "A is better"}
     directory.write_json(experiment / "verdict.json", old)
-    assert verdict.read(experiment)["sentence"] == told["sentence"]
+    assert verdict.read(experiment).sentence == told["sentence"]
     assert directory.read_sentence(experiment) == f"A is better ({scored_by.EARLIER})"
     assert np.array_equal(pq.read_table(run / "scores.parquet")["map_at_r"].to_numpy(), before.values["map_at_r"][0])
     pq.write_table(spoiled.replace_schema_metadata({}), run / "scores.parquet")

@@ -1,18 +1,30 @@
 """One pair, one answer: Compare, `main.py compare`, the report, Start and the verdict say the same to the digit."""
 
+import argparse
 import json
+import re
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
+import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
 import main
+from core import config as configuration
 from core.analysis import comparison
 from core.analysis.comparison import Difference
+from core.cli import follow
 from core.experiments import directory
 from core.report import gathering
-from core.results import pairs
+from core.results import pairs, result, scoring, verdict
+from tests.conftest import TINY
 from tests.unit.test_html import Page
+
+Said = tuple[str, list[list[str]]]  # a pair's sentence, and its table: metric, A, B, B − A, interval, can we tell?
 
 
 def compare(capsys: pytest.CaptureFixture[str], checkpoints: Path, *arguments: object) -> str:
@@ -24,6 +36,80 @@ def compare(capsys: pytest.CaptureFixture[str], checkpoints: Path, *arguments: o
 def cells(line: str) -> list[str]:
     """A line of the command line's table, cell by cell."""
     return [cell.strip() for cell in line.split("  ") if cell.strip()]
+
+
+def on_compare(app: AppTest) -> Said:
+    rows = [[title, a, b, *re.fullmatch(r"(\S+)  \[(.*)\]", gap).groups(), answer]
+            for title, a, b, gap, answer in app.dataframe[0].value.drop(columns="untrained").itertuples(index=False)]
+    return app.header[0].value.replace("\\", ""), [[*row[:4], row[4].replace(", ", " to "), row[5]] for row in rows]
+
+
+def on_command_line(printed: str) -> Said:
+    lines = printed.splitlines()
+    assert cells(lines[1]) == list(comparison.HEAD)
+    return lines[0], [row for row in map(cells, lines[3:]) if len(row) == 6]
+
+
+def on_a_page(path: Path) -> Said:
+    """What a report of an experiment, or that of `compare --output`, says under 'Every metric'."""
+    page = path.read_text(encoding="utf-8")
+    lines = page.partition("<h2>Every metric</h2>")[2].partition("</table>")[0].split("<tr>")[2:]
+    rows = [[unescape(re.sub("<[^>]*>", "", cell)) for cell in re.findall(r"<td[^>]*>(.*?)</td>", line)] for line in lines]
+    return (unescape(re.search("<h1>(.*?)</h1>", page).group(1)),
+            [[row[0], *row[-5:]] for row in rows])  # an experiment's has the untrained encoder's column too
+
+
+def in_the_verdict(folder: Path, a: str, b: str) -> Said:
+    pair = result.read(folder).pair(a, b, 15)
+    return f"{pair.sentence}.", [comparison.row(item).cells for item in pair.differences]
+
+
+def decided(folder: Path) -> None:
+    """Writes down an experiment's verdict anew."""
+    result.write(folder, verdict.decide(folder))
+
+
+def with_holm_against_an_interval(folder: Path) -> None:
+    """Gives SupCon the scores of the classifier, but for 1-NN, which is right of nothing but 20 images in its space:
+    the interval leaves out zero, and no p-value of 200 draws holds among nine metrics."""
+    for seed in (0, 1):
+        a, b = (folder / f"{label}-15-seed{seed}" for label in ("classification", "supcon"))
+        scores = scoring.read_scores(a)
+        for run, is_right in ((a, 0), (b, 1)):
+            right = np.zeros_like(scores.values["knn_1"])
+            right[:, :20] = is_right
+            scoring.write_scores(run, replace(scores, values={**scores.values, "knn_1": right}))
+    decided(folder)
+
+
+def with_a_leak(folder: Path) -> None:
+    """Has SupCon's runs say that they drew their batches from every split."""
+    leaky = {"name": "supcon", "label": "supcon", "pool": "all"}
+    config = configuration.parse({**TINY, "objectives": ["classification", leaky]})
+    for path, values in ((folder / "experiment.json", config.to_json()),
+                         *((folder / run.name / "run.json", run.to_json()) for run in config.runs())):
+        directory.write_json(path, directory.read_json(path) | {"config": values})
+    decided(folder)
+
+
+@pytest.mark.parametrize("prepare, sign", [
+    (decided, "2 seeds"), (with_holm_against_an_interval, "cannot tell: not after Holm"),
+    (with_a_leak, "Supcon has a sampler that draws from every split: its numbers are too good; not a fair")])
+def test_compare_command_line_report_and_verdict_say_the_same_words_and_digits(
+        screen: Callable[..., AppTest], experiment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+        prepare: Callable[[Path], None], sign: str) -> None:
+    prepare(experiment)
+    report, page = tmp_path / "report.html", tmp_path / "page.html"
+    gathering.write(experiment, report)
+    printed = compare(capsys, experiment.parent, "tiny/classification-15", "tiny/supcon-15", "--output", page)
+    said = in_the_verdict(experiment, "classification", "supcon")
+    assert len(said[1]) == 9 and sign in str(said)
+    assert on_command_line(printed) == said
+    assert on_a_page(report) == said
+    assert on_a_page(page) == said
+    assert on_compare(screen("compare", experiment="tiny")) == said
+    follow.conclude(experiment, argparse.Namespace(json=False))
+    assert f"15 images per class: {said[0]}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("a, b", [("classification", "supcon"), ("supcon", "classification"), ("untrained", "supcon")])
@@ -101,7 +187,7 @@ def test_arms_are_compared_at_the_seeds_that_both_have_finished(screen, experime
 def test_a_row_says_that_holm_overruled_its_interval(low: float, high: float, verdict: str, answer: str) -> None:
     item = Difference("precision_at_1", a=0.5, b=0.6, difference=0.1, low=low, high=high, verdict=verdict, n_seeds=1,
                       n_samples=50, settles_at=None)
-    assert comparison.row(item.to_json()).answer == answer
+    assert comparison.row(item).answer == answer
 
 
 def test_every_table_says_so_too(screen, experiment: Path, tmp_path: Path) -> None:

@@ -126,8 +126,8 @@ def test_a_difference_is_of_the_queries_that_are_defined_in_both_and_says_how_ma
     assert f"{is_defined.sum():,} test images" in found.sentence
     by_metric = {item.metric: item.n_samples for item in found.differences}
     assert by_metric["precision_at_1"] == (a.label != "9").sum() and by_metric["knn_accuracy"] == len(a.label)
-    assert "9" not in {item.label for item in found.per_class if item.difference.metric == "map_at_r"}
-    assert scoring.own_group_counts(a)["n_undefined"] == (a.label == "9").sum()
+    assert "9" not in {item.label for item in found.per_class if item.metric == "map_at_r"}
+    assert scoring.own_group_counts(a).n_undefined == (a.label == "9").sum()
 
 
 def test_chance_is_that_of_the_queries_there_are() -> None:

@@ -10,8 +10,7 @@ import pytest
 from core.analysis import agreement
 from core.analysis import table as tables
 from core.analysis.metrics import METRICS, SHORT, SPACE_METRICS
-from core.experiments import directory
-from core.results import scoring, verdict
+from core.results import result, scoring, verdict
 
 
 def test_only_shared_samples_are_compared_and_the_rest_counted(finished: Path) -> None:
@@ -32,7 +31,7 @@ def test_only_shared_samples_are_compared_and_the_rest_counted(finished: Path) -
 
 def test_a_comparison_holds_all_it_should_and_stays_small(finished: Path) -> None:
     a, b = (scoring.arm(finished, label, 15) for label in ("classification", "supcon"))
-    found = json.loads(json.dumps(verdict.compare(a, b, 300).to_json()))
+    found = json.loads(json.dumps(result.to_json(verdict.compare(a, b, 300))))
     assert [item["metric"] for item in found["differences"]] == list(METRICS)
     assert all(item["p_value"] <= item["p_holm"] for item in found["differences"])
     assert [item["metric"] for item in found["space"]] == list(SPACE_METRICS)
@@ -52,10 +51,10 @@ def test_agreement_is_that_of_the_embeddings(finished: Path) -> None:
     overlap = agreement.neighborhood_overlap(*spaces, k=10)
     order = np.argsort(tested[0].sample_id.astype(str), kind="stable")
     assert verdict.overlap(a, b)[1] == pytest.approx(overlap[order])
-    assert alike["overlap"][1] == pytest.approx(overlap.mean())
-    assert alike["cka"][1] == pytest.approx(agreement.linear_cka(*spaces))
-    assert alike["neighbors"] == 10 and alike["overlap_by_chance"] == pytest.approx(10 / (len(order) - 1))
-    assert directory.read_json(finished / "verdict.json")["comparisons"][0]["agreement"] == alike
+    assert alike.overlap[1] == pytest.approx(overlap.mean())
+    assert alike.cka[1] == pytest.approx(agreement.linear_cka(*spaces))
+    assert alike.neighbors == 10 and alike.overlap_by_chance == pytest.approx(10 / (len(order) - 1))
+    assert result.read(finished).comparisons[0].agreement == alike
 
 
 def spoil(experiment: Path, label: str) -> None:
@@ -71,19 +70,17 @@ def spoil(experiment: Path, label: str) -> None:
 def test_training_that_did_not_help_is_said(finished: Path, experiment: Path) -> None:
     spoil(experiment, "supcon")
     for folder in (finished, experiment):
-        rows = {row["objective"]: row for row in verdict.read(folder)["rows"]}
-        assert rows["untrained"]["against_untrained"] is None and rows["untrained"]["not_improved"] == ""
+        rows = {row.objective: row for row in verdict.read(folder).rows}
+        assert rows["untrained"].against_untrained is None and rows["untrained"].not_improved == ""
         for label in ("classification", "supcon"):
-            told, floor, arm = rows[label]["against_untrained"], rows["untrained"], rows[label]
-            assert told["difference"] == pytest.approx(
-                arm["metrics"]["map_at_r"]["mean"] - floor["metrics"]["map_at_r"]["mean"])
-            assert (arm["not_improved"] == "") == (told["verdict"] == "better")
-    assert rows["supcon"]["not_improved"].startswith("Cannot tell SupCon from the untrained encoder on MAP@R: ")
+            told, floor, arm = rows[label].against_untrained, rows["untrained"], rows[label]
+            assert told.difference == pytest.approx(arm.metrics["map_at_r"].mean - floor.metrics["map_at_r"].mean)
+            assert (arm.not_improved == "") == (told.verdict == "better")
+    assert rows["supcon"].not_improved.startswith("Cannot tell SupCon from the untrained encoder on MAP@R: ")
 
 
 def test_an_arm_tested_on_other_images_is_not_held_against_the_untrained_encoder(experiment: Path) -> None:
     for run in experiment.glob("untrained-*"):
         scores = scoring.read_scores(run)
         scoring.write_scores(run, replace(scores, sample_id=np.roll(scores.sample_id, 1)))
-    rows = verdict.decide(experiment)["rows"]
-    assert [row["against_untrained"] for row in rows] == [None] * 3
+    assert [row.against_untrained for row in verdict.decide(experiment).rows] == [None] * 3
