@@ -35,7 +35,7 @@ def test_scores_of_an_earlier_version_are_computed_anew(experiment: Path) -> Non
     arrow = pq.read_table(run / "scores.parquet")
     pq.write_table(arrow.select(["sample_id", "group", "map_at_r", "kmeans_accuracy"]), run / "scores.parquet")
     assert same(scoring.read_scores(run), whole)
-    assert verdict.decide(experiment)["sentence"]
+    assert verdict.decide(experiment).sentence
 
 
 def test_what_is_drawn_has_the_metrics_mean(finished: Path) -> None:
