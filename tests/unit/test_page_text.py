@@ -27,7 +27,7 @@ _SAFE = {
     "address": {"label", "help_text", "sentence"},  # each escaped by who says it
     "kmeans_confusion": {"place", "title"}, "dataset_form": {"title", "text", "done", "total", "progress.share"},
     "experiment_picker": {"what", "needs"}, "image_strips": {"captions"}, "layouts": {"status.share", "name", "place"},
-    "look_first": {"pair.in_a", "pair.in_b"}, "metric_table": {"agreement['neighbors']"}, "moved_images": {"done", "total"},
+    "look_first": {"pair.in_a", "pair.in_b"}, "metric_table": {"agreement.neighbors"}, "moved_images": {"done", "total"},
     "own_images": {"number", "layouts.NAMES[settings.method]"}, "readout_table": {"readouts.KMEANS_SEEDS"},
     "sample_images": {"most"}, "won_lost": {"k", "place"}, "compare": {"over", "drawn", "note", "folder"},
     "data": {"split_config.seed", "smallest", "manifest.split[row]", "where"},
