@@ -61,7 +61,7 @@ def digests(values: dict[str, np.ndarray]) -> dict[str, str]:
 @cache
 def elsewhere(rows_at_once: int, kernels: str, threads: int) -> dict[str, str]:
     """The same in a process of its own, with the kernels of a processor and so many threads."""
-    code = f"import json; from tests.process import test_exact as t; print(json.dumps(t.digests(t.everything({rows_at_once}))))"
+    code = f"import json, tests.process.test_exact as t; print(json.dumps(t.digests(t.everything({rows_at_once}))))"
     environment = {**os.environ, **KERNELS[kernels], "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, env=environment, capture_output=True, text=True,
                           check=True)
