@@ -1,8 +1,8 @@
-"""Forks the processes that train from one that has loaded what they import: `python -m tests.trainers SOCKET PADDING`.
+"""Forks the processes that train, and torch's launcher of them, from one that has loaded what they import.
 
-Started by the first worker that asks (`tests/children/forked.py`); ends with the process that runs the tests, whose number
-DUET_TESTS holds. PADDING is long: a fork shows its own command line in place of this one. A process that would have started
-otherwise, with other threads or processor kernels, is not forked.
+`python -m tests.trainers SOCKET PADDING`, started by the first that asks (`tests/children/forked.py`); ends with the process
+that runs the tests, whose number DUET_TESTS holds. PADDING is long: a fork shows its own command line in place of this one. A
+process that would have started otherwise, with other threads or processor kernels, is not forked.
 """
 
 import ctypes
@@ -25,6 +25,7 @@ import sklearn.linear_model  # noqa: F401 - what each trainer would have to load
 import timm  # noqa: F401
 
 MODULE = "core.jobs.series"
+_OF_ONE_LAUNCH = ("TORCHELASTIC_",)  # what torch's launcher tells its processes, which they read later
 _AT_START = ("OMP_", "MKL_", "OPENBLAS_", "GOMP_", "KMP_", "ATEN_", "ONEDNN_", "DNNL_", "MALLOC_", "GLIBC_", "CUDA_", "TORCH",
              "LD_", "HF_", "PYTHONWARN", "PYTHONHASH")  # what a process reads once
 
@@ -107,7 +108,8 @@ def _starts_alike(asked: dict) -> bool:
     environment = asked["environment"]
     own = dict(line.split("=", 1) for line in Path("/proc/self/environ").read_text().split("\0") if "=" in line)
     return asked["folder"] == os.getcwd() and all(
-        environment.get(key) == own.get(key) for key in environment.keys() | own.keys() if key.startswith(_AT_START))
+        environment.get(key) == own.get(key) for key in environment.keys() | own.keys()
+        if key.startswith(_AT_START) and not key.startswith(_OF_ONE_LAUNCH))
 
 
 def _fork(asked: dict, descriptors: list[int]) -> int:
@@ -128,8 +130,13 @@ def _fork(asked: dict, descriptors: list[int]) -> int:
             import holding  # a neighbour of sitecustomize
 
             holding.begin()
-        sys.argv = asked["command"][2:]
-        runpy.run_module(MODULE, run_name="__main__", alter_sys=True)
+        command = [argument for argument in asked["command"] if argument != "-u"]
+        sys.argv = command[2:]
+        if command[2] == "torch.distributed.run":
+            import forked
+
+            forked.begin()
+        runpy.run_module(command[2], run_name="__main__", alter_sys=True)
         code = 0
     except SystemExit as ending:
         code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)

@@ -8,7 +8,7 @@ if "DUET_HOLD" in os.environ:
 
     holding.begin()
 
-if "DUET_TRAINERS" in os.environ and "core.jobs.worker" in sys.orig_argv:
+if "DUET_TRAINERS" in os.environ and {"core.jobs.worker", "torch.distributed.run"} & set(sys.orig_argv):
     import forked
 
     forked.begin()

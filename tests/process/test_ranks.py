@@ -173,6 +173,13 @@ def shared(name: str, devices: int, training: object = None, **changes: object) 
                    **changes})
 
 
+def assert_forked(folder: Path) -> None:
+    """That the launcher of an experiment and its processes were forked, as `tests/trainers.py` means them to be."""
+    for log, n in ((os.environ["DUET_TRAINERS"], 1), (f"{os.environ['DUET_TRAINERS']}.ranks", 2)):
+        lines = [line for line in Path(f"{log}.log").read_text().splitlines() if str(folder) in line]
+        assert len(lines) >= n and not [line for line in lines if line.startswith("0 ")], lines
+
+
 def losses(folder: Path) -> list[float]:
     return [record["loss"] for record in directory.read_records(folder / "supcon-15-seed0")[1:]]
 
@@ -193,6 +200,8 @@ def test_an_experiment_on_two_devices_learns_what_it_learns_on_one_and_stops_and
     assert {directory.read_status(run).state for run in directory.runs(two)} == {"completed"}
     assert len(losses(two)) == 6
     np.testing.assert_allclose(losses(two), losses(one), atol=1e-4)
+    if sys.platform == "linux":
+        assert_forked(two)
     until(lambda: not [process for process in psutil.process_iter(["cmdline"])
                        if str(two) in " ".join(process.info["cmdline"] or [])])
 
