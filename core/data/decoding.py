@@ -8,13 +8,12 @@ import io
 import struct
 import subprocess
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
+from core.data import deep_color, memory
 from core.data import levels as level_ranges
-from core.data import memory
 from core.data.levels import Levels, Reach
 
 MAX_PIXELS = 100_000_000  # larger files are listed as unreadable; Pillow warns of a bomb near here too
@@ -34,7 +33,6 @@ UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.err
               Image.DecompressionBombError)
 
 _TRANSPARENT = ("LA", "PA", "RGBA", "La", "RGBa")
-_BAND_PIXELS = 1_000_000  # worked on at a time where an image takes more than one copy
 
 
 def decode(content: bytes, levels: Levels | None = None) -> Image.Image:
@@ -51,7 +49,7 @@ def decode(content: bytes, levels: Levels | None = None) -> Image.Image:
     with memory.one_image():
         image = opened(content)
         memory.reserve(_decoded_bytes(image, len(content)))
-        return _finished(image, "RGB", levels)[0]
+        return _finished(image, "RGB", levels, content)[0]
 
 
 def grey_square(content: bytes, side: int, levels: Levels | None = None) -> tuple[Image.Image, Reach | None]:
@@ -73,7 +71,7 @@ def grey_square(content: bytes, side: int, levels: Levels | None = None) -> tupl
         drafted = image.draft("L", (3 * side, 3 * side))
         memory.reserve(_decoded_bytes(image, len(content)))
         if drafted is None:
-            grey, reach = _finished(image, "L", levels)
+            grey, reach = _finished(image, "L", levels, content)
             squeezed = _squeezed(grey, side)
             grey.close()  # at once: what refers to itself is let go only when Python looks for such circles
             image.close()
@@ -115,7 +113,8 @@ def _decoded_bytes(image: Image.Image, n_content: int) -> int:
     of_decoder = {"JPEG2000": 20, "AVIF": 12, "WEBP": 8}  # bytes a pixel, of the decoder's own too
     copies = of_decoder.get(image.format or "", channels)
     is_plain = image.mode in ("RGB", "L") and "transparency" not in image.info
-    return n_content + width * height * (copies if is_plain else copies + 4)
+    of_deep = 2 * copies if deep_color.is_deep(image) else 0
+    return n_content + width * height * (of_deep + copies if is_plain else of_deep + copies + 4)
 
 
 @dataclass(frozen=True)
@@ -127,20 +126,24 @@ class _Scale:
     is_inverted: bool
 
 
-def _finished(image: Image.Image, mode: str, levels: Levels | None) -> tuple[Image.Image, Reach | None]:
+def _finished(image: Image.Image, mode: str, levels: Levels | None, content: bytes = b"") -> tuple[Image.Image, Reach | None]:
     """Decoded, upright, in a mode of 8-bit levels; and what its levels reached, of a kind that does not state its range."""
+    is_deep = deep_color.is_deep(image) and not (levels is not None and levels.is_assumed)
     image.load()
     scale, reach = _scale(image, levels)
     if "exif" in image.info or image.format in ("TIFF", "PNG", "WEBP", "MPO"):
         ImageOps.exif_transpose(image, in_place=True)
+    if is_deep:
+        image, reach = deep_color.scaled(image, deep_color.lower_bytes(content, FORMATS), levels)
     if image.mode == mode and "transparency" not in image.info:
         return image, reach
     if image.mode == "F":
         raise ValueError("floating-point levels have no fixed range; save it with 8 or 16 bits")
-    if image.width * image.height <= _BAND_PIXELS:
+    first, *others = memory.bands(image.size)
+    if not others:
         return _converted(image, mode, scale), reach
     finished = Image.new(mode, image.size)
-    for top, bottom in bands(image):
+    for top, bottom in (first, *others):
         finished.paste(_converted(image.crop((0, top, image.width, bottom)), mode, scale), (0, top))
     return finished, reach
 
@@ -157,17 +160,10 @@ def _scale(image: Image.Image, levels: Levels | None) -> tuple[_Scale | None, Re
     import numpy as np  # 60 ms, for rare images alone: processes that help start with this module
 
     ends = [(int(band.min()), int(band.max())) for band in
-            (np.asarray(image.crop((0, top, image.width, bottom))) for top, bottom in bands(image))]
+            (np.asarray(image.crop((0, top, image.width, bottom))) for top, bottom in memory.bands(image.size))]
     reach = Reach(level_ranges.kind_of(image), min(low for low, _ in ends), max(high for _, high in ends))
     of_kind = levels.ranges.get(reach.kind) if levels is not None else None
     return _Scale(*(of_kind or level_ranges.fitting(reach)), is_inverted), reach
-
-
-def bands(image: Image.Image) -> Iterator[tuple[int, int]]:
-    """First and last row of bands of rows, so that a large image's conversions need no whole copies."""
-    rows = max(1, _BAND_PIXELS // image.width)
-    for top in range(0, image.height, rows):
-        yield top, min(top + rows, image.height)
 
 
 def _converted(image: Image.Image, mode: str, scale: _Scale | None) -> Image.Image:

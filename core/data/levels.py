@@ -13,8 +13,10 @@ from PIL import Image
 Setting = Literal["auto", 255, 1023, 4095, 16383, 65535]  # as `DatasetConfig.levels`
 
 SIGNED = "signed 16-bit"
-_BITS = {"16-bit": (8, 10, 12, 14, 16), SIGNED: (8, 10, 12, 14, 15), "32-bit": (8, 10, 12, 14, 16, 20, 24, 31)}
-_FULL = (0, 65535)
+DEEP_COLOR = "16-bit colour"
+FULL = (0, 65535)
+_BITS = {"16-bit": (8, 10, 12, 14, 16), SIGNED: (8, 10, 12, 14, 15), "32-bit": (8, 10, 12, 14, 16, 20, 24, 31),
+         DEEP_COLOR: (8, 10, 12, 14, 16)}
 _PHOTOMETRIC, _BITS_PER_SAMPLE, _WHITE_IS_ZERO = 262, 258, 0  # TIFF 6.0, sections 4 and 8
 
 
@@ -23,8 +25,8 @@ class Levels:
     """The ranges of a dataset.
 
     Attributes:
-        ranges: kind of file ('16-bit', 'signed 16-bit', '32-bit') -> levels of black and white. A kind that is not there
-            has the range that the file at hand reaches.
+        ranges: kind of file ('16-bit', 'signed 16-bit', '32-bit', '16-bit colour') -> levels of black and white. A kind that
+            is not there has the range that the file at hand reaches.
         is_assumed: every level is one of 65,535 and none is inverted, as before ranges were measured.
     """
 
@@ -96,7 +98,7 @@ def kind_of(image: Image.Image) -> str:
 def stated(image: Image.Image) -> tuple[int, int] | None:
     """The range that a file states: fewer bits a sample, or a format whose levels Pillow scales to 16 bits."""
     if image.format in ("PPM", "JPEG2000"):
-        return _FULL
+        return FULL
     bits = _bits(image)
     return (0, 2**bits - 1) if 8 < bits < 16 else None
 

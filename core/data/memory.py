@@ -18,6 +18,7 @@ SHARES = 4
 SHARE = 256_000_000  # bytes; 1 GB in all
 ALL = SHARES * SHARE
 
+_BAND_PIXELS = 1_000_000  # converted at a time
 _WAIT_SECONDS = 0.01
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -76,6 +77,14 @@ def reserve(n_bytes: int) -> None:
             _take(min(SHARES, -(-n_bytes // SHARE)), folder, image.locks)
         except OSError as error:
             raise _refused(folder, error) from error
+
+
+def bands(size: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """First and last row of bands of rows of an image (width, height), whose conversions then need no whole copies."""
+    width, height = size
+    rows = max(1, _BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        yield top, min(top + rows, height)
 
 
 def _give_back() -> None:

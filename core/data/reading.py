@@ -12,7 +12,7 @@ from PIL import Image
 
 from core import files
 from core.data import memory
-from core.data.decoding import MAX_BYTES, UNREADABLE, bands, decode, grey_square, reason
+from core.data.decoding import MAX_BYTES, UNREADABLE, decode, grey_square, reason
 from core.data.levels import Levels, Reach, fitting
 from core.errors import ChangedFile, InputError
 from core.preprocessing import AnyGeometry
@@ -76,7 +76,7 @@ def _content(path: str, levels: Levels | None) -> str:
 def _hash(image: Image.Image) -> str:
     """SHA-256 of an image's size and pixels, hex; a band of rows at a time."""
     content = hashlib.sha256(f"{image.size}".encode())
-    for top, bottom in bands(image):
+    for top, bottom in memory.bands(image.size):
         content.update(image.crop((0, top, image.width, bottom)).tobytes())
     return content.hexdigest()
 

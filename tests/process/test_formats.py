@@ -96,7 +96,7 @@ def test_a_large_image_is_converted_in_bands_to_the_very_pixels(mode, options, m
     image = Image.fromarray(levels) if mode == "I;16" else noise(0, 41, 57).convert(mode)
     content = encoded(image, "PNG", **options)
     whole = [decoding.decode(content).tobytes(), decoding.grey_square(content, 16)[0].tobytes()]
-    monkeypatch.setattr(decoding, "_BAND_PIXELS", 100)
+    monkeypatch.setattr(memory, "_BAND_PIXELS", 100)
     assert [decoding.decode(content).tobytes(), decoding.grey_square(content, 16)[0].tobytes()] == whole
 
 
