@@ -23,9 +23,9 @@ from torchvision import transforms
 from core import config as configuration
 from core.benchmark import workloads
 from core.benchmark.workloads import Case, Subject
+from core.config.objectives import is_drawn
 from core.data import decoding, sources
 from core.jobs import tasks
-from core.objectives import is_drawn
 from core.training import normalization
 from core.training.batches import BatchSampler, TripletSampler
 

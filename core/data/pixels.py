@@ -1,7 +1,7 @@
 """Each image decoded once: a memory-mapped uint8 array that every run and page shares.
 
-Images are resized and cropped as `core.preprocessing` says, which is the start of timm's own evaluation transform; the last
-crop to the encoder's input size happens on the device.
+Images are resized and cropped as `core.data.preprocessing` says, which is the start of timm's own evaluation transform; the
+last crop to the encoder's input size happens on the device.
 """
 
 import errno
@@ -19,9 +19,9 @@ from PIL import Image
 from core import files
 from core.data import processes, reading
 from core.data.manifest import Manifest
+from core.data.preprocessing import AnyGeometry, RoundedGeometry
 from core.data.scan import Progress
 from core.data.sources import Source
-from core.preprocessing import AnyGeometry, RoundedGeometry
 
 _CHUNK = 32  # images handed over at a time
 _SYNC_SECONDS = 0.3  # between writings to the disk itself

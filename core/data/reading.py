@@ -14,8 +14,8 @@ from core import files
 from core.data import memory
 from core.data.decoding import MAX_BYTES, UNREADABLE, bands, decode, grey_square, reason
 from core.data.levels import Levels, Reach, fitting
+from core.data.preprocessing import AnyGeometry
 from core.errors import ChangedFile, InputError
-from core.preprocessing import AnyGeometry
 
 LOOK_SIDE = 16
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from core.config import BatchConfig, ExperimentConfig, SplitConfig
+from core.config.objectives import is_drawn
 from core.data import held_out
 from core.data.duplicates import joined
 from core.data.manifest import LEFT_OUT, OPEN, SPLITS, Manifest
 from core.errors import InputError
-from core.objectives import is_drawn
 
 LEAST_SCORED = 5  # fewer points cannot be laid out in 2D
 WITHIN_GROUPS = ("holds one group of each class, so that its images are found by others of their own group: epochs would be "

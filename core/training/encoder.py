@@ -15,8 +15,9 @@ import torch
 from torch import nn
 
 from core.config import EncoderConfig
+from core.config.encoder import GeometryName
+from core.data.preprocessing import AnyGeometry, rounded_geometry, timm_geometry
 from core.errors import InputError, Unreachable
-from core.preprocessing import AnyGeometry, GeometryName, rounded_geometry, timm_geometry
 from core.training import weights
 from core.wording import failure, one_line
 

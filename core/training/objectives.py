@@ -1,4 +1,4 @@
-"""The losses on offer, and what each needs on top of the encoder; formulas, papers and ranges stand in `core.objectives`.
+"""The losses on offer, and what each needs on top of the encoder; `core.config.objectives` has formulas, papers and ranges.
 
 An objective is a module `(features, labels) -> scalar`; pytorch-metric-learning computes all but cross-entropy. A batch that
 cannot teach is refused: the library would answer 0.0.
@@ -12,8 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from core.config import BatchConfig
-from core.errors import InputError
-from core.objectives import (
+from core.config.objectives import (
     AnyObjective,
     ArcFaceConfig,
     ClassificationConfig,
@@ -23,6 +22,7 @@ from core.objectives import (
     SupConConfig,
     TripletConfig,
 )
+from core.errors import InputError
 
 
 class Objective(nn.Module):

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from core.config import RunConfig
-from core.objectives import is_drawn
+from core.config.objectives import is_drawn
 from core.training import augmentation, normalization
 from core.training.augmentation import Drawn
 from core.training.batches import BatchSampler, TripletSampler

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from core import experiment_file
+from core.config import experiment_file
 from core.errors import ConfigError
 
 
