@@ -65,9 +65,7 @@ def _decode(manifest: Manifest, source: Source, geometry: AnyGeometry, path: Pat
     files.sweep(path.parent)  # what a kill left, as large as this
     with files.replacing(path) as temporary, temporary.open("w+b") as file:
         try:
-            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            file.flush()
-            start = file.tell()
+            start = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape).offset
             files.reserve_space(file.fileno(), start + math.prod(shape))  # a disk too full is noticed before the work
             synced = time.monotonic()
             for done in _filled(manifest, source, geometry, file.name, start):
