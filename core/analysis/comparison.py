@@ -344,7 +344,7 @@ def unfair_words(confounders: tuple[str, ...]) -> str:
 
 
 def first_up(text: str) -> str:
-    """A sentence's first letter large, the others as they are."""
+    """A sentence with its first letter in upper case; `str.capitalize` would change the others."""
     return text[:1].upper() + text[1:]
 
 
@@ -366,7 +366,7 @@ def _seeds(result: Difference) -> str:
 
 
 def _of_one_seed(result: Difference) -> str:
-    """Of one seed the interval covers images alone: of encoders that differ by nothing else, most are told apart."""
+    """A caveat where there is one seed: the interval then covers images alone, so two seeds of one objective mostly differ."""
     return "; another seed may well say otherwise" if result.n_seeds == 1 else ""
 
 

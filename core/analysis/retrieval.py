@@ -40,7 +40,7 @@ class Retrieval:
 
 
 def measure(vectors: np.ndarray, label_id: np.ndarray, group: np.ndarray | None = None) -> Retrieval:
-    """All there is to retrieval by cosine; arguments and `Raises` as of `retrieve`. The same bits on any number of cores,
+    """Every retrieval metric, by cosine; arguments and `Raises` as of `retrieve`. The same bits on any number of cores,
     but for the kernel, which exp rounds: between processors it is the same to 10⁻¹⁴."""
     with threadpool_limits(1):  # `parts` has a block for each core
         unit = neighbors.unit(vectors)
@@ -165,7 +165,7 @@ def _query(hit: np.ndarray, is_left: np.ndarray, r: np.ndarray,
     if not has_all:
         return [first, precision, mean], []
     # Without a sample, those behind it move up one. Without one of the class there is one less to find: r − 1. A query whose
-    # only other sample goes is no query any more; it is left as it is.
+    # only other sample goes is no query any more; its value is not changed.
     behind, fewer = np.minimum(size + 1, depth) - 1, np.maximum(size - 1, 1)
     before = total - term
     moved = np.cumsum(np.where(rank > 1, hit * n_hits / np.maximum(rank - 1, 1), 0), axis=1)

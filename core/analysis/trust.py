@@ -105,8 +105,8 @@ def touches(found: Trust, label_id: np.ndarray, n_classes: int) -> list[Touch]:
 
 
 def displacement(layout: np.ndarray, before: np.ndarray) -> float:
-    """How far points lie from where they lay, on average, as a share of the radius: the points' root mean square distance
-    from their middle, before; 0 if both are the same."""
+    """Mean distance that points moved, as a share of the radius of the layout before: its points' root mean square distance
+    from their middle. 0 if nothing moved."""
     radius = float(np.sqrt(((before - before.mean(axis=0)) ** 2).sum(axis=1).mean()))
     moved = float(np.linalg.norm(layout - before, axis=1).mean())
     return moved / radius if radius else 0.0

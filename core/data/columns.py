@@ -177,7 +177,7 @@ def _check_once(paths: list[str], name: str, table: Path) -> None:
 
 def _check_unused(table: Table, names: list[str], of_role: dict[str, str], texts: dict[str, list[str]],
                   is_group_chosen: bool) -> None:
-    """Refuses a column that looks like what the table does not say by its usual name, and nobody has chosen."""
+    """Refuses a column that looks like a label, group or split under another name, until the user says whether it is one."""
     groups = [text or f"\0{number}" for number, text in enumerate(texts["group"])]
     for name in names:
         values = ["" if value is None else str(value).strip() for value in table.columns[name]]

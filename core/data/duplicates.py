@@ -20,7 +20,7 @@ from core.data.scan import Seen
 LEAST_CORRELATION = 0.94
 MOST_DIFFERENCE = 3.0       # grey levels, root mean square; JPEG noise on a nearly flat image
 MOST_RELATIVE = 0.1         # or this share of the image's own contrast
-LEAST_CONTRAST = 0.5        # grey levels, standard deviation: a blank image tells nothing
+LEAST_CONTRAST = 0.5        # grey levels, standard deviation: blank images all look alike
 _SEARCHED, _COMPARED = 4096, 65_536  # looks searched for at a time, pairs compared at a time
 
 

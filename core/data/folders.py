@@ -53,7 +53,7 @@ def read(root: Path, classes: Literal["top", "leaf"] | None = None) -> Contents:
         classes: whether the outermost or the innermost folders are the classes, where they differ.
 
     Raises:
-        InputError: if no classes can be told, with what would work.
+        InputError: if the folder has no recognisable classes; says what would work.
     """
     listing = list_files(root)
     loose = [path for path in listing.images if "/" not in path]

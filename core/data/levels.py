@@ -102,7 +102,7 @@ def stated(image: Image.Image) -> tuple[int, int] | None:
 
 
 def is_inverted(image: Image.Image) -> bool:
-    """Whether 0 is white; Pillow turns 8 bits round itself, and leaves 16 as they are."""
+    """Whether 0 is white; Pillow inverts such images of 8 bits itself, but not those of 16."""
     tags = getattr(image, "tag_v2", None)
     return image.mode.startswith("I") and tags is not None and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
 

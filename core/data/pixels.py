@@ -28,13 +28,13 @@ _SYNC_SECONDS = 0.3  # between writings to the disk itself
 
 
 def cache_path(cache: Path, manifest: Manifest, geometry: AnyGeometry | int) -> Path:
-    """Where the decoded pixels of a dataset in one geometry lie; a changed image changes the fingerprint and so the name."""
+    """Path of a dataset's decoded pixels in one geometry; other images, another order or other levels have another path."""
     return cache / f"{manifest.row_key}{manifest.levels.key}-{_geometry(geometry).key}.npy"
 
 
 def load(manifest: Manifest, source: Source, geometry: AnyGeometry | int, cache: Path,
          progress: Progress | None = None) -> np.ndarray:
-    """Opens the decoded images, decoding them first if no one has.
+    """Opens the decoded images; decodes them first if that has not been done.
 
     Args:
         manifest: the samples; row i of the result is its sample i.
@@ -102,7 +102,7 @@ def _check_space(folder: Path, needed: int) -> None:
 
 
 def square(image: Image.Image, geometry: AnyGeometry | int) -> np.ndarray:
-    """An image as it is stored; shape (S, S, 3), uint8. A number for the geometry as in `load`."""
+    """The square that is stored of an image; shape (S, S, 3), uint8. A number for the geometry as in `load`."""
     return np.asarray(_geometry(geometry).square(image))
 
 

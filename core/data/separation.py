@@ -65,7 +65,7 @@ def has_groups(manifest: Manifest) -> bool:
 
 
 def advice(manifest: Manifest) -> str:
-    """What would tell which images belong together, where it is not known; '' where it is."""
+    """How the user can say which images belong together, where no group is known; '' where groups are known."""
     if has_groups(manifest):
         return ""
     found = suggestion(manifest)
@@ -78,7 +78,7 @@ def advice(manifest: Manifest) -> str:
 
 
 def suggestion(manifest: Manifest) -> Suggestion | None:
-    """A regular expression that tells photographs by the names, if names look like CLASS_PHOTO_CROP; else None.
+    """A regular expression that captures the photograph from a name like CLASS_PHOTO_CROP; None if names do not look so.
 
     They do if every name matches, some images share what it captures, and every class has several groups: a class whose images
     are merely numbered would be one.
@@ -102,7 +102,7 @@ def suggestion(manifest: Manifest) -> Suggestion | None:
 
 
 def _n_without_group(manifest: Manifest) -> int:
-    """Images whose group is none but their own name, and that is no one else's: nobody gave them one."""
+    """How many images form a group of their own under their own name: none was given to them."""
     sizes = Counter(manifest.group.tolist())
     is_alone = manifest.group == manifest.sample_id
     return sum(bool(alone) and sizes[group] == 1 for alone, group in zip(is_alone, manifest.group.tolist()))

@@ -54,7 +54,7 @@ class Source(Protocol):
         folder `cache`, and read again with `reread`."""
 
     def state(self) -> str:
-        """A hash that differs once a scan would find something else, as far as can be told without opening images."""
+        """A hash that changes when files are added, removed or changed, as far as that shows without opening images."""
 
 
 def open_source(config: DatasetConfig, levels: Levels | None = None) -> Source:
@@ -145,7 +145,7 @@ class Files:
         contents: lists the files.
         config: names the dataset; its `group_by`, `min_per_class` and `max_per_class` apply.
         levels: the range of files of more than 8 bits; None before a scan.
-        state: a hash of what a look from outside tells of all files below the root; None for those that are listed.
+        state: a hash of all files' paths, sizes and times below the root; None takes the listed files alone.
         group_by: regular expression for the groups, where the config gives none.
     """
 

@@ -127,8 +127,8 @@ def check_plan(manifest: Manifest, config: ExperimentConfig) -> None:
 
 
 def _check_groups(manifest: Manifest, config: SplitConfig) -> None:
-    """Refuses test and held-out images none of which could find one of its class outside its own group: retrieval would have
-    no value."""
+    """Refuses a split in which no test image, or no held-out one, has another of its class outside its own group: retrieval
+    would be undefined."""
     own = own_groups(manifest, config)
     for name in ("test", OPEN):
         rows = manifest.indices(name)

@@ -41,7 +41,7 @@ class Clock:
 
 
 def peak_memory() -> int:
-    """The most memory this process has held, in bytes; where the system does not keep that, what it holds now."""
+    """Peak memory of this process, in bytes; its memory now where the system keeps no peak."""
     try:
         import resource
     except ImportError:  # Windows

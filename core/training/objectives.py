@@ -91,7 +91,7 @@ class Proxies(Objective):
         self.lr_factor = config.lr_factor
 
     def read_out(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The cosines to the proxies stand for logits."""
+        """The logits are the cosines to the proxies."""
         proxies = self.proxies.proxies if isinstance(self.proxies, losses.ProxyAnchorLoss) else self.proxies.W.T  # (K, D)
         return {"logits": F.normalize(features) @ F.normalize(proxies).T}
 
@@ -127,8 +127,8 @@ class Triplet(Objective):
         if self._config.normalize:
             features = F.normalize(features)
         mined = self._miner(features, label_id) if self._miner else None
-        if mined is not None and len(mined[0]) == 0:  # no semi-hard triplet: all are learnt, or collapsed. Every triplet tells
-            mined = None                              # which; the library alone would answer 0.0 to both
+        if mined is not None and len(mined[0]) == 0:  # no semi-hard triplet: all are learnt, or the space collapsed.
+            mined = None                              # The loss of all triplets differs; the library alone would return 0.0
         values = self._values(features, label_id, mined)
         with torch.no_grad():
             looked_at = self._values(features, label_id, None) if self._config.mining == "semi_hard" else values
