@@ -40,8 +40,8 @@ def of_kmeans(clusters: np.ndarray, label_id: np.ndarray, n_classes: int, seed: 
     generator = np.random.default_rng([seed, 6])
 
     def accuracy(labels: np.ndarray) -> float:
-        found = [clustering.match(cluster, labels, n_classes)[cluster] == labels for cluster in clusters]
-        return float(np.mean(found))
+        is_right = [clustering.match(cluster, labels, n_classes)[cluster] == labels for cluster in clusters]
+        return float(np.mean(is_right))
 
     permuted = [accuracy(labels) for labels in permuted_labels(label_id, group, _PERMUTATIONS, generator)]
     is_at_chance = accuracy(label_id) <= np.quantile(permuted, 0.975)
@@ -109,6 +109,6 @@ def of_retrieval(values: dict[str, np.ndarray], label_id: np.ndarray, n_draws: i
         level = np.where(relevant > 0, level, np.nan)[is_drawn]
         column[:, is_drawn] = values[name][:, is_drawn] - contributions(level[None])
         columns.append(column)
-    found = bootstrap(columns, n_draws, 0, group)
-    return {name: Chance(float(level[relevant > 0].mean()), bool(found.low[place] <= 0))
-            for place, (name, level) in enumerate(expected.items())}
+    differences = bootstrap(columns, n_draws, 0, group)
+    return {name: Chance(float(level[relevant > 0].mean()), bool(differences.low[column_index] <= 0))
+            for column_index, (name, level) in enumerate(expected.items())}

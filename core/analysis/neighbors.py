@@ -40,8 +40,8 @@ class OwnGroups:
     def leave_out(self, similarity: np.ndarray, rows: np.ndarray) -> None:
         """Puts −∞ for them into the products of some queries with all known samples, shape (len(rows), m)."""
         size = self.size[rows]
-        place = np.arange(size.sum()) + np.repeat(self.start[rows] - (np.cumsum(size) - size), size)
-        similarity[np.repeat(np.arange(len(rows)), size), self.members[place]] = -np.inf
+        member = np.arange(size.sum()) + np.repeat(self.start[rows] - (np.cumsum(size) - size), size)
+        similarity[np.repeat(np.arange(len(rows)), size), self.members[member]] = -np.inf
 
 
 def own_groups(group: np.ndarray, known: np.ndarray | None = None) -> OwnGroups:
@@ -196,10 +196,10 @@ def _rounded(vectors: np.ndarray, change: Callable[[np.ndarray], np.ndarray], fi
 def largest(similarity: np.ndarray, k: int) -> np.ndarray:
     """Columns of the k largest values of each row, largest first, equal ones by column; shape (n, k), int64."""
     k = min(k, similarity.shape[1])
-    found = np.empty((len(similarity), k), np.int64)
+    columns = np.empty((len(similarity), k), np.int64)
     for row, values in enumerate(similarity):
-        found[row] = _largest(values, k)
-    return found
+        columns[row] = _largest(values, k)
+    return columns
 
 
 def _largest(values: np.ndarray, k: int) -> np.ndarray:

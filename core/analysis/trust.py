@@ -88,17 +88,17 @@ def measure(vectors: np.ndarray, layout: np.ndarray, k: int = NEIGHBORS, most: i
     return Trust(trustworthiness, continuity, rows, near_layout, near_space)
 
 
-def touches(found: Trust, label_id: np.ndarray, n_classes: int) -> list[Touch]:
+def touches(trust: Trust, label_id: np.ndarray, n_classes: int) -> list[Touch]:
     """Pairs of classes that touch in the layout and not in the full dimension, the most misleading first.
 
     Two classes touch where at least a tenth of the smaller one's neighbours are of the other.
 
     Args:
-        found: what was measured of the layout.
+        trust: what was measured of the layout.
         label_id: shape (n,).
         n_classes: number of classes.
     """
-    here, there = (_links(near, found.rows, label_id, n_classes) for near in (found.near_layout, found.near_space))
+    here, there = (_links(near, trust.rows, label_id, n_classes) for near in (trust.near_layout, trust.near_space))
     is_false = (here >= _TOUCHING) & (there <= _APART * here)
     pairs = [Touch(int(i), int(j), float(here[i, j]), float(there[i, j])) for i, j in np.argwhere(np.triu(is_false, 1))]
     return sorted(pairs, key=lambda pair: pair.there - pair.here)

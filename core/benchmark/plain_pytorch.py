@@ -43,12 +43,12 @@ def process(case: Case) -> Iterator[Subject]:
     environment = {name: value for name, value in os.environ.items() if name not in tasks.ENVIRONMENT}
     with subprocess.Popen([sys.executable, "-m", __name__, *arguments], cwd=tasks.PROJECT, env=environment, bufsize=0,
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        asked, answers = child.stdin, child.stdout
-        assert asked and answers, "both are pipes"
+        requests, answers = child.stdin, child.stdout
+        assert requests and answers, "both are pipes"
 
         def steps(n: int) -> None:
             try:
-                asked.write(b"%d\n" % n)
+                requests.write(b"%d\n" % n)
                 answer = answers.readline()
             except BrokenPipeError:
                 answer = b""

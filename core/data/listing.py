@@ -161,8 +161,8 @@ def _walk(root: Path, trouble: list[Unreadable], folders: list[str],
             seen[key] = inside
         folder, inside, is_hidden = pending.pop()
         try:
-            with os.scandir(folder) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+            with os.scandir(folder) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
             if not inside:
                 raise

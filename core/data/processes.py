@@ -129,11 +129,11 @@ def _close(helpers: list[_Helper]) -> None:
 def main() -> None:
     """A helper's whole life: takes (function, chunk), gives (True, result) or (False, the exception it raised)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    asked, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
     while True:
         try:
-            work, chunk = pickle.load(asked)
+            work, chunk = pickle.load(requests)
         except (EOFError, pickle.UnpicklingError):
             os._exit(0)  # at once: nothing is left to tidy up, and somebody waits
         try:

@@ -148,9 +148,9 @@ def _bytes(path: str | Path) -> bytes:
         return file.readall()
 
 
-def _write(file: int, content: bytes, place: int) -> None:
+def _write(file: int, content: bytes, offset: int) -> None:
     """Writes all of it: one call may write less, and says that the disk is full only at the next."""
     rest = memoryview(content)
     while len(rest):
-        written = files.write_at(file, rest, place)
-        rest, place = rest[written:], place + written
+        written = files.write_at(file, rest, offset)
+        rest, offset = rest[written:], offset + written

@@ -68,13 +68,13 @@ def advice(manifest: Manifest) -> str:
     """How the user can say which images belong together, where no group is known; '' where groups are known."""
     if has_groups(manifest):
         return ""
-    found = suggestion(manifest)
-    if found is None:
+    grouping = suggestion(manifest)
+    if grouping is None:
         return ("If several images show one photograph, video or patient, say so: dataset.group_by, a regular expression over "
                 "the path, or a column group in a table.")
-    across = f", of which {found.n_across:,} are on two sides of this split" if found.n_across else ""
-    return (f"Names look like a photograph and the number of its crop: dataset.group_by={found.group_by} would make "
-            f"{found.n_groups:,} groups{across}.")
+    across = f", of which {grouping.n_across:,} are on two sides of this split" if grouping.n_across else ""
+    return (f"Names look like a photograph and the number of its crop: dataset.group_by={grouping.group_by} would make "
+            f"{grouping.n_groups:,} groups{across}.")
 
 
 def suggestion(manifest: Manifest) -> Suggestion | None:

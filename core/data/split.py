@@ -277,7 +277,7 @@ def _deal(blocks: list[str], members: dict[str, list[int]], share: dict[str, flo
     """Largest blocks first, each to the split that lacks most; then no split is left without a block."""
     total = sum(len(members[block]) for block in blocks)
     lacking = {name: part * total for name, part in share.items()}
-    order = [blocks[place] for place in generator.permutation(len(blocks))]
+    order = [blocks[index] for index in generator.permutation(len(blocks))]
     order.sort(key=lambda block: -len(members[block]))
     dealt: dict[str, str] = {}
     for block in order:

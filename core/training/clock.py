@@ -47,7 +47,7 @@ def peak_memory() -> int:
     except ImportError:  # Windows
         import psutil
 
-        found = psutil.Process().memory_info()
-        return getattr(found, "peak_wset", found.rss)
+        memory = psutil.Process().memory_info()
+        return getattr(memory, "peak_wset", memory.rss)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB, macOS in bytes

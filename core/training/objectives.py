@@ -169,9 +169,9 @@ class MultiSimilarity(Objective):
         self._pairs = losses.MultiSimilarityLoss(config.alpha, config.beta, config.base)
 
     def _loss(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
-        kept = self._miner(features, label_id)
+        mined = self._miner(features, label_id)
         # Not through the loss's own call, which answers 0.0 where one positive and one negative are kept.
-        return self._pairs.mat_based_loss(self._pairs.distance(features), kept)["loss"]["losses"].mean()
+        return self._pairs.mat_based_loss(self._pairs.distance(features), mined)["loss"]["losses"].mean()
 
 
 def _by_thirds(features: torch.Tensor, label_id: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
