@@ -6,15 +6,23 @@ from typing import Literal, get_args, get_origin
 import streamlit as st
 from pydantic.fields import FieldInfo
 
-from core import bounded_yaml, encoders, experiment_file
 from core import config as configuration
-from core.config import BatchConfig, BudgetConfig, EncoderConfig, ExperimentConfig, TrainingConfig
+from core.config import (
+    BatchConfig,
+    BudgetConfig,
+    EncoderConfig,
+    ExperimentConfig,
+    TrainingConfig,
+    bounded_yaml,
+    encoder_names,
+    experiment_file,
+)
+from core.config.objectives import OBJECTIVES, Objective
 from core.data import census, separation, split
 from core.data.manifest import OPEN
 from core.errors import InputError
 from core.experiments import directory, planning, preflight
 from core.jobs import launch
-from core.objectives import OBJECTIVES, Objective
 from core.quantities import duration
 from pages.parts import address, dataset_form, roots, run_words, screen
 from pages.parts.text import plain
@@ -185,7 +193,7 @@ def _form() -> dict | None:
     images = third.number_input("Images seen, each run", *_range(_BUDGET["images"]), example.budget.images,
                                 step=1000, help=BUDGET_HELP, key=f"budget-{is_digits}")
     curve = st.container(horizontal=True, vertical_alignment="center")
-    names = sorted(encoders.names())
+    names = sorted(encoder_names.names())
     fourth, fifth, sixth = st.columns(3)
     encoder = fourth.selectbox("Encoder (timm)", names, index=names.index(example.encoder.name), key=f"encoder-{is_digits}")
     weights = fifth.selectbox("Weights", ["random", "hub", "file"], help="'hub' downloads timm's pretrained weights.")

@@ -11,8 +11,8 @@ from collections import Counter
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
-PACKAGES = ("files and settings", "analysis", "data", "training", "experiments", "results", "report", "jobs", "inference",
-            "benchmark", "cli")  # the first is `core` itself: what lies in no package
+PACKAGES = ("files and wording", "config", "analysis", "data", "training", "experiments", "results", "report", "jobs",
+            "inference", "benchmark", "cli")  # the first is `core` itself: what lies in no package
 
 
 def main() -> int:

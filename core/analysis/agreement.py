@@ -24,7 +24,7 @@ def neighborhood_overlap(a: np.ndarray, b: np.ndarray, k: int, group: np.ndarray
         names: sample_id, in whose order equally near ones stand, shape (n,); None: in that of the rows.
 
     Returns:
-        Shape (n,), float64, 0 to 1; nan where nobody is left. Spaces that know nothing of each other share about k / (n − 1).
+        Shape (n,), float64, 0 to 1; nan where no neighbour is left. Unrelated spaces share about k / (n − 1).
 
     Raises:
         ValueError: if they differ in their number of samples, or there are fewer than two.

@@ -16,8 +16,8 @@ _PERMUTATIONS = 200
 
 @dataclass(frozen=True)
 class Chance:
-    """`level` is the metric's mean over permuted labels, in its own unit; `is_at_chance` that the space cannot be told from
-    that: its value is not above what 39 of 40 permutations reach, or its 95 % interval's lower end is not above the level."""
+    """`level` is the metric's mean over permuted labels, in its own unit; `is_at_chance` that the space does not differ
+    from it: its value is not above what 39 of 40 permutations reach, or its 95 % interval's lower end not above the level."""
 
     level: float
     is_at_chance: bool
@@ -25,10 +25,10 @@ class Chance:
 
 def of_kmeans(clusters: np.ndarray, label_id: np.ndarray, n_classes: int, seed: int = 0,
               group: np.ndarray | None = None) -> Chance:
-    """Chance of K-means accuracy: the clusterings are kept, the labels permuted and the clusters matched to them anew.
+    """Chance of K-means accuracy: the clusterings are kept, the labels permuted and the clusters matched to them again.
 
     Labels are permuted as `permuted_labels` does, photograph by photograph: a space that knows the photograph and nothing of
-    the class puts the crops of one into one cluster, and where they bear one label by chance, they do so together.
+    the class puts all crops of one into one cluster, and all of them have the label of their photograph.
 
     Args:
         clusters: clusterings of the same samples, shape (clusterings, n), int.
@@ -40,8 +40,8 @@ def of_kmeans(clusters: np.ndarray, label_id: np.ndarray, n_classes: int, seed: 
     generator = np.random.default_rng([seed, 6])
 
     def accuracy(labels: np.ndarray) -> float:
-        found = [clustering.match(cluster, labels, n_classes)[cluster] == labels for cluster in clusters]
-        return float(np.mean(found))
+        is_right = [clustering.match(cluster, labels, n_classes)[cluster] == labels for cluster in clusters]
+        return float(np.mean(is_right))
 
     permuted = [accuracy(labels) for labels in permuted_labels(label_id, group, _PERMUTATIONS, generator)]
     is_at_chance = accuracy(label_id) <= np.quantile(permuted, 0.975)
@@ -50,14 +50,13 @@ def of_kmeans(clusters: np.ndarray, label_id: np.ndarray, n_classes: int, seed: 
 
 def permuted_labels(label_id: np.ndarray, group: np.ndarray | None, n_permutations: int,
                     generator: np.random.Generator) -> Iterator[np.ndarray]:
-    """Labels as they might have fallen, had the space nothing to do with them.
+    """Permuted labels, as if the space had nothing to do with them.
 
-    What a group holds of one class keeps one label and receives that of another such part, whatever their sizes. A label was
-    given to a photograph, not to each of its crops; where labels mean nothing to a space, photographs can be exchanged, and
-    the crops of one cannot (the exchangeable units of a nested design: Anderson & ter Braak, 2003,
-    doi:10.1080/00949650215733). As many photographs bear each label as before; as many samples only about, since photographs
-    are of different sizes. To exchange only those of one size would keep that too, and would leave in its place the label of
-    each that is the only one of its size.
+    The samples of one group and class are permuted as one unit: all of them receive the label of another unit, whatever its
+    size. A photograph is labelled once, not crop by crop, so photographs can be exchanged and crops of one photograph cannot
+    (exchangeable units of a nested design: Anderson & ter Braak, 2003, doi:10.1080/00949650215733). Each label keeps its
+    number of units; its number of samples varies a little, since units differ in size. Exchanging only units of one size
+    would keep both numbers, but a unit of a size of its own would always keep its label.
 
     Args:
         label_id: shape (n,), int.
@@ -110,6 +109,6 @@ def of_retrieval(values: dict[str, np.ndarray], label_id: np.ndarray, n_draws: i
         level = np.where(relevant > 0, level, np.nan)[is_drawn]
         column[:, is_drawn] = values[name][:, is_drawn] - contributions(level[None])
         columns.append(column)
-    found = bootstrap(columns, n_draws, 0, group)
-    return {name: Chance(float(level[relevant > 0].mean()), bool(found.low[place] <= 0))
-            for place, (name, level) in enumerate(expected.items())}
+    differences = bootstrap(columns, n_draws, 0, group)
+    return {name: Chance(float(level[relevant > 0].mean()), bool(differences.low[column_index] <= 0))
+            for column_index, (name, level) in enumerate(expected.items())}

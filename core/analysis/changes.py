@@ -52,7 +52,7 @@ def quadrants(right_a: np.ndarray, right_b: np.ndarray) -> Quadrants:
     if not np.isin(np.concatenate([right_a[judged], right_b[judged]]), (0, 1)).all():
         raise ValueError("right or wrong must be 1 or 0 for each sample, got something between")
     a, b = right_a == 1, right_b == 1
-    return Quadrants(*(np.flatnonzero(judged & found) for found in (a & b, a & ~b, ~a & b, ~a & ~b)))
+    return Quadrants(*(np.flatnonzero(judged & is_in) for is_in in (a & b, a & ~b, ~a & b, ~a & ~b)))
 
 
 def cell(cluster: np.ndarray, label_id: np.ndarray, label: int, matched: int) -> np.ndarray:

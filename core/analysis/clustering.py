@@ -151,10 +151,10 @@ def mutual_information(cluster: np.ndarray, label_id: np.ndarray, n_classes: int
     """
     table = confusion(cluster, label_id, n_classes) / len(cluster)
     rows, columns = table.sum(axis=1), table.sum(axis=0)
-    told = np.log(table[label_id, cluster] / (rows[label_id] * columns[cluster]))
+    pointwise = np.log(table[label_id, cluster] / (rows[label_id] * columns[cluster]))
     most = (-np.log(rows[label_id]) - np.log(columns[cluster])) / 2
-    information, entropy = told.mean(), most.mean()
+    information, entropy = pointwise.mean(), most.mean()
     if entropy - information < 1e-12 or adjusted >= 1 - 1e-12:
         return np.full(len(cluster), adjusted)
     chance = (information - adjusted * entropy) / (1 - adjusted)
-    return adjusted + ((told - information) - adjusted * (most - entropy)) / (entropy - chance)
+    return adjusted + ((pointwise - information) - adjusted * (most - entropy)) / (entropy - chance)

@@ -143,13 +143,13 @@ def interval(values: np.ndarray, n_bootstrap: int, seed: int = 0, group: np.ndar
 def intervals(values: Values, bounds: dict[str, tuple[float, float]], n_bootstrap: int, seed: int = 0,
               group: np.ndarray | None = None) -> dict[str, Interval]:
     """`interval` of several metrics of the same samples, which costs little more than one."""
-    found = bootstrap(list(values.values()), n_bootstrap, seed, group)
+    drawn = bootstrap(list(values.values()), n_bootstrap, seed, group)
     result = {}
-    for place, (name, column) in enumerate(values.items()):
+    for index, (name, column) in enumerate(values.items()):
         over_seeds = _defined(column).mean(axis=1)
         sd = float(over_seeds.std(ddof=1)) if len(over_seeds) > 1 else 0.0
-        low, high = np.clip([found.low[place], found.high[place]], *bounds[name])
-        result[name] = Interval(mean=float(found.mean[place]), low=float(low), high=float(high), sd=sd)
+        low, high = np.clip([drawn.low[index], drawn.high[index]], *bounds[name])
+        result[name] = Interval(mean=float(drawn.mean[index]), low=float(low), high=float(high), sd=sd)
     return result
 
 
@@ -178,13 +178,13 @@ def _paired(a: Values, b: Values, n_bootstrap: int, seed: int, group: np.ndarray
     for name, column in a.items():
         if column.shape != b[name].shape:
             raise InputError(f"A and B must have the same seeds and samples, got {column.shape} and {b[name].shape}")
-    found = bootstrap([b[name] - column for name, column in a.items()], n_bootstrap, seed, group,
+    drawn = bootstrap([b[name] - column for name, column in a.items()], n_bootstrap, seed, group,
                       arms=[(column, b[name]) for name, column in a.items()])
     result = []
-    for place, (name, column) in enumerate(a.items()):
+    for index, (name, column) in enumerate(a.items()):
         keep = ~np.isnan(b[name] - column).any(axis=0)
-        judged = _judge(name, float(column[:, keep].mean()), float(b[name][:, keep].mean()), float(found.mean[place]),
-                        found, place, (len(column), (n_samples or {}).get(name, int(keep.sum()))))
+        judged = _judge(name, float(column[:, keep].mean()), float(b[name][:, keep].mean()), float(drawn.mean[index]),
+                        drawn, index, (len(column), (n_samples or {}).get(name, int(keep.sum()))))
         result.append(replace(judged, sd_a=_sd(column[:, keep]), sd_b=_sd(b[name][:, keep])))
     return result
 
@@ -216,29 +216,29 @@ def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: 
     spread_a, spread_b = of_a.draws.var(), of_b.draws.var()
     total = spread_a + spread_b
     share = (of_a.seed_share * spread_a + of_b.seed_share * spread_b) / total if total > 0 else np.zeros(1)
-    found = Bootstrap(of_b.mean - of_a.mean, of_b.draws - of_a.draws, share)
+    drawn = Bootstrap(of_b.mean - of_a.mean, of_b.draws - of_a.draws, share)
     if n_samples is None:
         n_samples = min(_defined(a).shape[1], _defined(b).shape[1])
     shape = (min(len(a), len(b)), n_samples)
-    judged = _judge(metric, float(of_a.mean[0]), float(of_b.mean[0]), float(found.mean[0]), found, 0, shape)
+    judged = _judge(metric, float(of_a.mean[0]), float(of_b.mean[0]), float(drawn.mean[0]), drawn, 0, shape)
     return replace(judged, sd_a=_sd(_defined(a)), sd_b=_sd(_defined(b)))
 
 
-def _judge(metric: str, a: float, b: float, gap: float, found: Bootstrap, place: int, shape: tuple[int, int]) -> Difference:
-    low, high = float(found.low[place]), float(found.high[place])
+def _judge(metric: str, a: float, b: float, gap: float, drawn: Bootstrap, index: int, shape: tuple[int, int]) -> Difference:
+    low, high = float(drawn.low[index]), float(drawn.high[index])
     verdict: Answer = "better" if low > 0 else "worse" if high < 0 else "cannot tell"
     n_seeds, n_samples = shape
     settles_at, seeds_decide = None, False
     if verdict == "cannot tell" and abs(gap) > 1e-9:
         reach = (gap - low if gap > 0 else high - gap) / abs(gap)  # the side of the interval that crosses zero, in gaps
-        of_seeds = float(found.seed_share[place]) * reach ** 2
+        of_seeds = float(drawn.seed_share[index]) * reach ** 2
         seeds_decide = of_seeds >= 1  # the images' part shrinks with √n, the seeds' stays
         settles_at = None if seeds_decide else math.ceil(n_samples * (reach ** 2 - of_seeds) / (1 - of_seeds))
     bounds = (METRICS | SPACE_METRICS)[metric].bounds
     low, high = (float(np.clip(end, bounds[0] - bounds[1], bounds[1] - bounds[0])) for end in (low, high))
     return Difference(metric=metric, a=a, b=b, difference=gap, low=low, high=high, verdict=verdict, n_seeds=n_seeds,
-                      n_samples=n_samples, settles_at=settles_at, p_value=float(found.p_value[place]),
-                      p_holm=float(found.p_value[place]), seeds_decide=seeds_decide)
+                      n_samples=n_samples, settles_at=settles_at, p_value=float(drawn.p_value[index]),
+                      p_holm=float(drawn.p_value[index]), seeds_decide=seeds_decide)
 
 
 def compare(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = None,
@@ -266,16 +266,16 @@ def compare_classes(classes: dict[str, tuple[Values, Values, np.ndarray]], n_boo
     Returns:
         Class by class, metric by metric; without the metrics that are undefined of a class.
     """
-    found: dict[str, list[tuple[str, Difference]]] = {metric: [] for metric in SHORT}
+    differences: dict[str, list[tuple[str, Difference]]] = {metric: [] for metric in SHORT}
     for label, (a, b, group) in classes.items():
         defined = [metric for metric in SHORT if metric in a and _defined(b[metric] - a[metric]).shape[1]]
         if defined:
             for item in _paired({metric: a[metric] for metric in defined}, {metric: b[metric] for metric in defined},
                                 n_bootstrap, 0, group):
-                found[item.metric].append((label, item))
-    held = [ClassDifference(label=label, **vars(corrected)) for items in found.values()
+                differences[item.metric].append((label, item))
+    held = [ClassDifference(label=label, **vars(corrected)) for items in differences.values()
             for (label, _), corrected in zip(items, correct([item for _, item in items]))]
-    order = {label: place for place, label in enumerate(classes)}
+    order = {label: index for index, label in enumerate(classes)}
     return sorted(held, key=lambda item: (order[item.label], SHORT.index(item.metric)))
 
 
@@ -344,7 +344,7 @@ def unfair_words(confounders: tuple[str, ...]) -> str:
 
 
 def first_up(text: str) -> str:
-    """A sentence's first letter large, the others as they are."""
+    """A sentence with its first letter in upper case; `str.capitalize` would change the others."""
     return text[:1].upper() + text[1:]
 
 
@@ -366,7 +366,7 @@ def _seeds(result: Difference) -> str:
 
 
 def _of_one_seed(result: Difference) -> str:
-    """Of one seed the interval covers images alone: of encoders that differ by nothing else, most are told apart."""
+    """A caveat where there is one seed: the interval then covers images alone, so two seeds of one objective mostly differ."""
     return "; another seed may well say otherwise" if result.n_seeds == 1 else ""
 
 

@@ -71,19 +71,19 @@ def differences(a: Settings, b: Settings) -> tuple[SettingDifference, ...]:
         b: settings of B.
     """
     flat_a, flat_b = flatten(a), flatten(b)
-    found = []
+    settings = []
     for field in [*flat_a, *(field for field in flat_b if field not in flat_a)]:
         if flat_a.get(field, _ABSENT) != flat_b.get(field, _ABSENT):
             kind, why = _judge(field, flat_a, flat_b)
-            found.append(SettingDifference(field, name_of(field), _shown(flat_a.get(field)), _shown(flat_b.get(field)), kind,
-                                           why))
+            settings.append(SettingDifference(field, name_of(field), _shown(flat_a.get(field)), _shown(flat_b.get(field)),
+                                              kind, why))
     order = ("confounder", "under test", "harmless")
-    return tuple(sorted(found, key=lambda item: order.index(item.kind)))
+    return tuple(sorted(settings, key=lambda item: order.index(item.kind)))
 
 
-def confounders(found: tuple[SettingDifference, ...]) -> tuple[str, ...]:
+def confounders(settings: tuple[SettingDifference, ...]) -> tuple[str, ...]:
     """What people call the confounders among the differences, each once."""
-    return tuple(dict.fromkeys(item.name for item in found if item.kind == "confounder"))
+    return tuple(dict.fromkeys(item.name for item in settings if item.kind == "confounder"))
 
 
 def name_of(field: str) -> str:
@@ -129,9 +129,9 @@ def _judge(field: str, a: dict[str, object], b: dict[str, object]) -> tuple[Kind
 
 def _are_whole_triplets(a: dict[str, object], b: dict[str, object]) -> bool:
     """Whether the same batch was asked for, and one of the two draws triplets one by one."""
-    asked = ("training.batch.classes", "training.batch.samples", "training.views")
-    return all(a.get(field) == b.get(field) for field in asked) and "drawn" in (a.get("objective.mining"),
-                                                                              b.get("objective.mining"))
+    fields = ("training.batch.classes", "training.batch.samples", "training.views")
+    return all(a.get(field) == b.get(field) for field in fields) and "drawn" in (a.get("objective.mining"),
+                                                                               b.get("objective.mining"))
 
 
 def _shown(value: object) -> str:

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from core.analysis import neighbors
 
-_ROUNDING = 1e-6  # float32 tells no smaller distance from none
+_ROUNDING = 1e-6  # a smaller distance is rounding of float32
 _ROWS = 8192  # rows in float64 at a time: 50 MB of 768 dimensions
 
 
@@ -152,7 +152,7 @@ def uniformity(kernel: np.ndarray) -> np.ndarray:
 def effective_rank(vectors: np.ndarray) -> np.ndarray:
     """How many directions a space really uses: the exponential of the entropy of its singular values' shares.
 
-    Roy & Vetterli (2007), EUSIPCO. Of the vectors as they are, not centred: 1 if all point the same way. The same vectors give
+    Roy & Vetterli (2007), EUSIPCO. The vectors are not centred: 1 if all point the same way. The same vectors give
     the same bits on one machine, on any number of threads; between processors they are the same to about 10⁻⁹, as LAPACK is.
 
     Args:

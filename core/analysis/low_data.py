@@ -140,7 +140,7 @@ def floor_sentence(found: Curve, titles: dict[str, str]) -> str:
     """From how many images per class on each objective is above the untrained encoder; nothing without one."""
     parts = []
     for label, verdicts in found.above_floor.items():
-        n_last = next((place for place, verdict in enumerate(reversed(verdicts)) if verdict != "better"), len(verdicts))
+        n_last = next((index for index, verdict in enumerate(reversed(verdicts)) if verdict != "better"), len(verdicts))
         name = titles.get(label, label)
         if n_last == len(verdicts):
             parts.append(f"{name} is above the untrained encoder at every count")
@@ -160,20 +160,20 @@ def _crossings(means: np.ndarray, drawn: np.ndarray, log_x: np.ndarray) -> tuple
         drawn: the same in each draw, shape (counts, draws).
         log_x: logarithm of images per class, increasing, shape (counts,).
     """
-    found = []
-    for place in range(len(means) - 1):
-        if means[place] * means[place + 1] >= 0:
+    crossings = []
+    for index in range(len(means) - 1):
+        if means[index] * means[index + 1] >= 0:
             continue
-        rises = means[place + 1] > means[place]
-        at = _zero(means[place], means[place + 1], log_x[place], log_x[place + 1])
-        earliest, latest = _drawn_crossings(drawn if rises else -drawn, log_x, at, place)
+        rises = means[index + 1] > means[index]
+        at = _zero(means[index], means[index + 1], log_x[index], log_x[index + 1])
+        earliest, latest = _drawn_crossings(drawn if rises else -drawn, log_x, at, index)
         low, high = np.quantile(earliest, 0.025, method="lower"), np.quantile(latest, 0.975, method="higher")
-        found.append(Crossing(at=math.exp(at), low=math.exp(low) if math.isfinite(low) else None,
-                              high=math.exp(high) if math.isfinite(high) else None, to_better="b" if rises else "a"))
-    return tuple(found)
+        crossings.append(Crossing(at=math.exp(at), low=math.exp(low) if math.isfinite(low) else None,
+                                  high=math.exp(high) if math.isfinite(high) else None, to_better="b" if rises else "a"))
+    return tuple(crossings)
 
 
-def _drawn_crossings(drawn: np.ndarray, log_x: np.ndarray, at: float, place: int) -> tuple[np.ndarray, np.ndarray]:
+def _drawn_crossings(drawn: np.ndarray, log_x: np.ndarray, at: float, index: int) -> tuple[np.ndarray, np.ndarray]:
     """In each draw the rise through zero nearest to `at`, as the earliest and the latest it may be; both (draws,).
 
     A draw without one lies beyond the curve: left of it if B is ahead around `at` already, right of it if it is not yet;
@@ -185,7 +185,7 @@ def _drawn_crossings(drawn: np.ndarray, log_x: np.ndarray, at: float, place: int
         zeros = np.where(has, log_x[:-1, None] + steps * before / (before - after), np.inf)
     nearest = np.take_along_axis(zeros, np.abs(zeros - at).argmin(axis=0)[None], axis=0)[0]
     is_missing = ~has.any(axis=0)
-    is_ahead, is_behind = drawn[place] >= 0, drawn[place + 1] < 0
+    is_ahead, is_behind = drawn[index] >= 0, drawn[index + 1] < 0
     earliest = np.where(is_missing & is_ahead, -np.inf, np.where(is_missing, np.inf, nearest))
     latest = np.where(is_missing & is_behind, np.inf, np.where(is_missing, -np.inf, nearest))
     return earliest, latest
@@ -206,10 +206,10 @@ def _sentence(differences: tuple[Difference, ...], counts: tuple[Count, ...], im
               name_b: str) -> str:
     """One clause for each stretch of counts with one verdict, each with its intervals."""
     title = METRICS[differences[0].metric].title
-    stretches = [list(stretch) for _, stretch in groupby(range(len(counts)), lambda place: differences[place].verdict)]
+    stretches = [list(stretch) for _, stretch in groupby(range(len(counts)), lambda index: differences[index].verdict)]
     clauses = []
     for number, places in enumerate(stretches):
-        mine = [differences[place] for place in places]
+        mine = [differences[index] for index in places]
         where = _where(places, counts, images)
         if mine[0].verdict == "cannot tell":
             low, high = min(item.low for item in mine), max(item.high for item in mine)

@@ -133,27 +133,27 @@ def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, re
         InputError: if there are fewer than two test samples, or fewer than classes.
     """
     with threadpool_limits(1):  # sums in one order, whatever the process
-        clusters = np.stack([found for found, _ in parts.at_once([
+        clusters = np.stack([cluster for cluster, _ in parts.at_once([
             partial(clustering.matched_kmeans, vectors, label_id, n_classes, seed) for seed in range(kmeans_seeds)])])
-        found = retrieval.measure(vectors, label_id, group)
+        retrieved = retrieval.measure(vectors, label_id, group)
         ks = (neighbors, *_VOTERS)
         votes = _vote(*nearby.sides(vectors, reference, "cosine"), label_id, reference_label_id, ks)
         distances = geometry.by_class(vectors, label_id, group)
-        values = {**found.values, "silhouette": distances["silhouette"],
+        values = {**retrieved.values, "silhouette": distances["silhouette"],
                   **{name: votes[k] for name, k in zip(("knn_accuracy", "knn_1", "knn_20"), ks)},
                   "probe_accuracy": probe_correct(vectors, label_id, reference, reference_label_id),
                   "kmeans_accuracy": (clusters == label_id).mean(axis=0)}
-        gallery = {**found.gallery, "silhouette": distances["gallery silhouette"]}
+        gallery = {**retrieved.gallery, "silhouette": distances["gallery silhouette"]}
         for name, pull in gallery.items():
             is_defined = ~np.isnan(values[name])
             pull -= pull[is_defined].mean() if is_defined.any() else 0.0
         space = {"ari": _mean_over(clusters, lambda cluster: clustering.rand_index(cluster, label_id, n_classes)),
                  "ami": _mean_over(clusters, lambda cluster: clustering.mutual_information(
                      cluster, label_id, n_classes, adjusted_mutual_info_score(label_id, cluster))),
-                 "effective_rank": geometry.effective_rank(vectors), "uniformity": geometry.uniformity(found.kernel),
+                 "effective_rank": geometry.effective_rank(vectors), "uniformity": geometry.uniformity(retrieved.kernel),
                  **distances}
     return Measures({name: values[name] for name in METRICS}, gallery, {name: space[name] for name in SPACE_METRICS}, clusters,
-                    found.neighbors, found.with_own_group)
+                    retrieved.neighbors, retrieved.with_own_group)
 
 
 def knn_correct(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, reference_label_id: np.ndarray,

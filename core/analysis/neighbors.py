@@ -25,7 +25,7 @@ _ROWS = 8192  # rounded at a time: 50 MB of 768 dimensions
 
 @dataclass(frozen=True, eq=False)
 class OwnGroups:
-    """Which known samples are of each query's own group, and so none that it may find.
+    """The known samples of each query's own group, which it must not find.
 
     Attributes:
         members: rows of known samples, those of one group together.
@@ -40,8 +40,8 @@ class OwnGroups:
     def leave_out(self, similarity: np.ndarray, rows: np.ndarray) -> None:
         """Puts −∞ for them into the products of some queries with all known samples, shape (len(rows), m)."""
         size = self.size[rows]
-        place = np.arange(size.sum()) + np.repeat(self.start[rows] - (np.cumsum(size) - size), size)
-        similarity[np.repeat(np.arange(len(rows)), size), self.members[place]] = -np.inf
+        member = np.arange(size.sum()) + np.repeat(self.start[rows] - (np.cumsum(size) - size), size)
+        similarity[np.repeat(np.arange(len(rows)), size), self.members[member]] = -np.inf
 
 
 def own_groups(group: np.ndarray, known: np.ndarray | None = None) -> OwnGroups:
@@ -85,7 +85,7 @@ def nearest(queries: np.ndarray, reference: np.ndarray, k: int, is_same: bool = 
     Args:
         queries: shape (n, D), float32.
         reference: shape (m, D), float32.
-        k: how many; all there are if fewer.
+        k: how many; all if there are fewer.
         is_same: whether both are the same samples, of which none is its own neighbour.
         group: where both are the same, samples of which none is another's neighbour, shape (n,); None: each alone.
         names: the reference's sample_id, in whose order equally near ones stand, shape (m,); None: in that of the rows.
@@ -95,7 +95,7 @@ def nearest(queries: np.ndarray, reference: np.ndarray, k: int, is_same: bool = 
         than k are left.
 
     Raises:
-        ValueError: if there is nobody to be near to.
+        ValueError: if there is no reference sample.
     """
     k = min(k, len(reference) - is_same)
     if k < 1:
@@ -119,16 +119,16 @@ def nearest(queries: np.ndarray, reference: np.ndarray, k: int, is_same: bool = 
 
 
 def vote(labels: np.ndarray, n_classes: int, is_voter: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """What neighbours call a sample, and how many of them do; ties go to the nearer class, as in `metrics.knn_correct`.
+    """The class that most neighbours of a sample have, and its share; ties go to the nearer, as in `metrics.knn_correct`.
 
     Args:
         labels: the neighbours' labels, nearest first, shape (n, k), int.
         n_classes: number of classes.
-        is_voter: which of them there are, shape (n, k); None: all.
+        is_voter: which neighbours count, bool, shape (n, k); None: all.
 
     Returns:
         The class with most votes, shape (n,), int64, and its share of them, shape (n,), float64, 0 to 1; -1 and nan where
-        nobody votes.
+        no neighbour counts.
     """
     rows = np.arange(len(labels))[:, None]
     is_voter = np.ones(labels.shape, bool) if is_voter is None else is_voter
@@ -196,10 +196,10 @@ def _rounded(vectors: np.ndarray, change: Callable[[np.ndarray], np.ndarray], fi
 def largest(similarity: np.ndarray, k: int) -> np.ndarray:
     """Columns of the k largest values of each row, largest first, equal ones by column; shape (n, k), int64."""
     k = min(k, similarity.shape[1])
-    found = np.empty((len(similarity), k), np.int64)
+    columns = np.empty((len(similarity), k), np.int64)
     for row, values in enumerate(similarity):
-        found[row] = _largest(values, k)
-    return found
+        columns[row] = _largest(values, k)
+    return columns
 
 
 def _largest(values: np.ndarray, k: int) -> np.ndarray:

@@ -69,7 +69,8 @@ class CountedGap:
 
 def compare_counts(gaps: list[tuple[int, int, int, int]]) -> list[CountedGap]:
     """Which gaps of a published table are real: Fisher's exact test of each, Holm over all (Fisher, 1922,
-    doi:10.2307/2340521). Which image was whose is not known, so they are taken as different images; pairing would tell more.
+    doi:10.2307/2340521). A and B are treated as tested on different images, since a table does not pair them; a paired test
+    would find more.
 
     Args:
         gaps: for each, images right and images tested of A, then of B.

@@ -223,10 +223,10 @@ def _heard(progress: Callable[[float], None] | None, method: Method, has_start: 
 def _share_printed(method: Method, printed: str, has_start: bool) -> float | None:
     """The share that is done, 0 to 1, by the last iteration that was printed; None if none was."""
     if method == "tsne":
-        found = re.findall(r"\[t-SNE\] Iteration (\d+):", printed)
-        return min(1.0, int(found[-1]) / _iterations(has_start)) if found else None
-    found = re.findall(r"(\d+)/(\d+) \[", printed)  # tqdm's: epochs done of all
-    return min(1.0, int(found[-1][0]) / int(found[-1][1])) if found else None
+        iterations = re.findall(r"\[t-SNE\] Iteration (\d+):", printed)
+        return min(1.0, int(iterations[-1]) / _iterations(has_start)) if iterations else None
+    iterations = re.findall(r"(\d+)/(\d+) \[", printed)  # tqdm's: epochs done of all
+    return min(1.0, int(iterations[-1][0]) / int(iterations[-1][1])) if iterations else None
 
 
 def _iterations(has_start: bool) -> int:

@@ -90,18 +90,18 @@ def bootstrap(columns: list[np.ndarray], n_draws: int, seed: int, group: np.ndar
     seed_share = np.zeros(len(columns))
     if n_seeds > 1:
         order = np.random.default_rng([seed, 5]).permutation(n_draws)
-        for place, (totals, sizes) in enumerate(parts):
+        for index, (totals, sizes) in enumerate(parts):
             images, both = _variances(totals, sizes)
-            of_arms = [np.nanmean(np.where(np.isnan(columns[place]), np.nan, arm), axis=1).var(ddof=1) / n_seeds
-                       for arm in (arms[place] if arms else (columns[place],))]
+            of_arms = [np.nanmean(np.where(np.isnan(columns[index]), np.nan, arm), axis=1).var(ddof=1) / n_seeds
+                       for arm in (arms[index] if arms else (columns[index],))]
             seeds = sum(of_arms)
-            kept = max(images - both, 0.0)
-            draws[:, place] *= np.sqrt(kept / images) if images > 0 else 0.0
+            of_images = max(images - both, 0.0)
+            draws[:, index] *= np.sqrt(of_images / images) if images > 0 else 0.0
             if seeds > 0:
                 freedom = (n_seeds - 1) * seeds ** 2 / sum(variance ** 2 for variance in of_arms)
                 chance = t.ppf((order + 0.5) / n_draws, freedom)  # evenly: heavy tails drawn at random would jump
-                draws[:, place] += np.sqrt(seeds) * chance
-                seed_share[place] = max(seeds - both, 0.0) / (seeds + kept)
+                draws[:, index] += np.sqrt(seeds) * chance
+                seed_share[index] = max(seeds - both, 0.0) / (seeds + of_images)
     return Bootstrap(mean, mean + draws, seed_share)
 
 

@@ -40,7 +40,7 @@ class Retrieval:
 
 
 def measure(vectors: np.ndarray, label_id: np.ndarray, group: np.ndarray | None = None) -> Retrieval:
-    """All there is to retrieval by cosine; arguments and `Raises` as of `retrieve`. The same bits on any number of cores,
+    """Every retrieval metric, by cosine; arguments and `Raises` as of `retrieve`. The same bits on any number of cores,
     but for the kernel, which exp rounds: between processors it is the same to 10⁻¹⁴."""
     with threadpool_limits(1):  # `parts` has a block for each core
         unit = neighbors.unit(vectors)
@@ -95,7 +95,7 @@ def _search(queries: np.ndarray, known: np.ndarray, label_id: np.ndarray, group:
     n_kept = min(N_NEIGHBORS, n - 1)
     deepest = min(n - 1, max(n_kept, 16 * has_all, int(relevant.max()) + has_all))
     values, with_own_group = ({name: np.full(n, np.nan) for name in NAMES} for _ in range(2))
-    kernel, kept = np.full(n, np.nan), np.empty((n, n_kept), np.int64)
+    kernel, nearest = np.full(n, np.nan), np.empty((n, n_kept), np.int64)
 
     def score(near: np.ndarray, is_left: np.ndarray, rows: np.ndarray, r: np.ndarray, into: dict[str, np.ndarray],
               has_pulls: bool) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -115,7 +115,7 @@ def _search(queries: np.ndarray, known: np.ndarray, label_id: np.ndarray, group:
         near = neighbors.largest(similarity, deepest)
         is_left = np.arange(deepest) < n_left[rows, None]
         pulls = score(near, is_left, rows, relevant[rows], values, has_all)
-        kept[rows] = np.where(is_left, near, neighbors.NOBODY)[:, :n_kept]
+        nearest[rows] = np.where(is_left, near, neighbors.NOBODY)[:, :n_kept]
         if has_all:
             similarity -= 1  # exp(−2 |x − y|²) = exp(4 cos − 4); what is left out is exp(−∞) = 0
             similarity *= 4
@@ -128,14 +128,14 @@ def _search(queries: np.ndarray, known: np.ndarray, label_id: np.ndarray, group:
     # Query by query in their order, whatever the blocks: a class's members lose the second, but for those of the query's own
     # group, who are none of its gallery.
     _, cell = neighbors.cells(label_id, group)
-    found, of_class, of_cell = (np.zeros((len(NAMES), size)) for size in (n, int(label_id.max()) + 1, n))
+    of_near, of_class, of_cell = (np.zeros((len(NAMES), size)) for size in (n, int(label_id.max()) + 1, n))
     for rows, near, pulls in parts.at_once([partial(work, rows) for rows in parts.of_rows(n, n)]):
-        for place, (of_found, of_missed) in enumerate(pulls):
-            np.add.at(found[place], near.reshape(-1), of_found.reshape(-1))
-            np.add.at(of_class[place], label_id[rows], of_missed)
-            np.add.at(of_cell[place], cell[rows], of_missed)
-    gallery = {name: of_class[place, label_id] - of_cell[place, cell] + found[place] for place, name in enumerate(NAMES)}
-    return Retrieval(values, gallery if has_all else {}, kernel, kept, with_own_group if has_groups else values)
+        for metric, (of_found, of_missed) in enumerate(pulls):
+            np.add.at(of_near[metric], near.reshape(-1), of_found.reshape(-1))
+            np.add.at(of_class[metric], label_id[rows], of_missed)
+            np.add.at(of_cell[metric], cell[rows], of_missed)
+    gallery = {name: of_class[metric, label_id] - of_cell[metric, cell] + of_near[metric] for metric, name in enumerate(NAMES)}
+    return Retrieval(values, gallery if has_all else {}, kernel, nearest, with_own_group if has_groups else values)
 
 
 def _query(hit: np.ndarray, is_left: np.ndarray, r: np.ndarray,
@@ -165,7 +165,7 @@ def _query(hit: np.ndarray, is_left: np.ndarray, r: np.ndarray,
     if not has_all:
         return [first, precision, mean], []
     # Without a sample, those behind it move up one. Without one of the class there is one less to find: r − 1. A query whose
-    # only other sample goes is no query any more; it is left as it is.
+    # only other sample goes is no query any more; its value is not changed.
     behind, fewer = np.minimum(size + 1, depth) - 1, np.maximum(size - 1, 1)
     before = total - term
     moved = np.cumsum(np.where(rank > 1, hit * n_hits / np.maximum(rank - 1, 1), 0), axis=1)
@@ -206,8 +206,8 @@ def _pull_of_first(hit: np.ndarray, is_left: np.ndarray) -> np.ndarray:
     looked_at = min(hit.shape[1], 16)  # the chance that no quarter holds any of them: 1 in 100
     n_there = np.maximum(is_left[:, :looked_at].sum(axis=1), 1)
     following = hit[:, :looked_at].sum(axis=1) / n_there  # what is nearest if none of the nearer ones is there
-    for place in range(looked_at - 1, -1, -1):
-        there = is_left[:, place]
-        result[there, place] = (0.25 * 0.75 ** place * (hit[:, place] - following))[there]
-        following = np.where(there, 0.25 * hit[:, place] + 0.75 * following, following)
+    for column in range(looked_at - 1, -1, -1):
+        there = is_left[:, column]
+        result[there, column] = (0.25 * 0.75 ** column * (hit[:, column] - following))[there]
+        following = np.where(there, 0.25 * hit[:, column] + 0.75 * following, following)
     return result

@@ -78,11 +78,11 @@ def shared_rows(tables: list[EmbeddingTable]) -> list[EmbeddingTable]:
     shared = set.intersection(*(set(table.sample_id.tolist()) for table in tables))
     order = [sample_id for sample_id in tables[0].sample_id.tolist() if sample_id in shared]
     places = [{sample_id: row for row, sample_id in enumerate(table.sample_id.tolist())} for table in tables]
-    found = [table.rows(np.array([place[sample_id] for sample_id in order], dtype=np.int64))
-             for table, place in zip(tables, places)]
-    for other in found[1:]:
-        check_labels(found[0].sample_id, found[0].label, other.label)
-    return found
+    shared_tables = [table.rows(np.array([row_of[sample_id] for sample_id in order], dtype=np.int64))
+                     for table, row_of in zip(tables, places)]
+    for other in shared_tables[1:]:
+        check_labels(shared_tables[0].sample_id, shared_tables[0].label, other.label)
+    return shared_tables
 
 
 def check_labels(sample_id: np.ndarray, label_a: np.ndarray, label_b: np.ndarray) -> None:

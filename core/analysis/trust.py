@@ -88,25 +88,25 @@ def measure(vectors: np.ndarray, layout: np.ndarray, k: int = NEIGHBORS, most: i
     return Trust(trustworthiness, continuity, rows, near_layout, near_space)
 
 
-def touches(found: Trust, label_id: np.ndarray, n_classes: int) -> list[Touch]:
+def touches(trust: Trust, label_id: np.ndarray, n_classes: int) -> list[Touch]:
     """Pairs of classes that touch in the layout and not in the full dimension, the most misleading first.
 
     Two classes touch where at least a tenth of the smaller one's neighbours are of the other.
 
     Args:
-        found: what was measured of the layout.
+        trust: what was measured of the layout.
         label_id: shape (n,).
         n_classes: number of classes.
     """
-    here, there = (_links(near, found.rows, label_id, n_classes) for near in (found.near_layout, found.near_space))
+    here, there = (_links(near, trust.rows, label_id, n_classes) for near in (trust.near_layout, trust.near_space))
     is_false = (here >= _TOUCHING) & (there <= _APART * here)
     pairs = [Touch(int(i), int(j), float(here[i, j]), float(there[i, j])) for i, j in np.argwhere(np.triu(is_false, 1))]
     return sorted(pairs, key=lambda pair: pair.there - pair.here)
 
 
 def displacement(layout: np.ndarray, before: np.ndarray) -> float:
-    """How far points lie from where they lay, on average, as a share of the radius: the points' root mean square distance
-    from their middle, before; 0 if both are the same."""
+    """Mean distance that points moved, as a share of the radius of the layout before: its points' root mean square distance
+    from their middle. 0 if nothing moved."""
     radius = float(np.sqrt(((before - before.mean(axis=0)) ** 2).sum(axis=1).mean()))
     moved = float(np.linalg.norm(layout - before, axis=1).mean())
     return moved / radius if radius else 0.0

@@ -60,14 +60,14 @@ def measure(case: Case, n_rounds: int, seconds: float, progress: Callable[[str],
             progress(f"warming up: {', '.join(TITLES[name] for name in subjects)}")
             speeds = _speeds(subjects, dict.fromkeys(subjects, 2), 1, case.device)
             plans.append(_turns(speeds, subjects, case.device, seconds))
-        found: dict[str, list[float]] = {name: [] for subjects in together for name in subjects}
+        speeds_of: dict[str, list[float]] = {name: [] for subjects in together for name in subjects}
         for number in range(1, n_rounds + 1):
             for subjects, plan in list(zip(together, plans))[::1 if number % 2 else -1]:  # there and back: no drift is favour
                 progress(f"round {number} of {n_rounds}: {', '.join(TITLES[name] for name in subjects)}")
                 for name, speed in _speeds(subjects, *plan, case.device).items():
-                    found[name].append(speed)
-    return {"images_per_second": {name: statistics.median(speeds) for name, speeds in found.items()},
-            "ratios": ratios(found, case.device.type), "left_out": left_out}
+                    speeds_of[name].append(speed)
+    return {"images_per_second": {name: statistics.median(speeds) for name, speeds in speeds_of.items()},
+            "ratios": ratios(speeds_of, case.device.type), "left_out": left_out}
 
 
 def ratios(speeds: dict[str, list[float]], kind: str) -> dict[str, dict]:
@@ -81,13 +81,13 @@ def ratios(speeds: dict[str, list[float]], kind: str) -> dict[str, dict]:
         By name: what is divided (`of`) by what (`to`), the `median` over rounds, `low`, `high` and the `goal`; only of what
         was timed.
     """
-    found: dict[str, Json] = {}
+    ratio_of: dict[str, Json] = {}
     for name, (above, below) in _RATIOS.items():
         if above in speeds and below in speeds:
             each = [a / b for a, b in zip(speeds[above], speeds[below])]
-            found[name] = {"of": above, "to": below, "median": statistics.median(each), "low": min(each), "high": max(each),
-                           "goal": _GOALS[kind][name]}
-    return found
+            ratio_of[name] = {"of": above, "to": below, "median": statistics.median(each), "low": min(each), "high": max(each),
+                              "goal": _GOALS[kind][name]}
+    return ratio_of
 
 
 def trace(case: Case, path: Path) -> list[dict]:
@@ -178,15 +178,15 @@ def time_experiment(arguments: dict, report: Report) -> dict:
     try:
         case = workloads.prepare(configuration.parse(arguments["experiment"]), Path(arguments["data"]),
                                  resolve_device(arguments["device"]))
-        found = {**describe(case), "rounds": arguments["rounds"],
-                 **measure(case, arguments["rounds"], arguments["seconds"], lambda text: report(0, 0, text))}
+        result = {**describe(case), "rounds": arguments["rounds"],
+                  **measure(case, arguments["rounds"], arguments["seconds"], lambda text: report(0, 0, text))}
         if arguments["trace"]:
-            found["trace"] = {"file": arguments["trace"], "operators": trace(case, Path(arguments["trace"]))}
+            result["trace"] = {"file": arguments["trace"], "operators": trace(case, Path(arguments["trace"]))}
     except InputError:
         raise
     except (OSError, MemoryError, torch.OutOfMemoryError) as error:
         return {"failure": failure(error)}
-    return found
+    return result
 
 
 if __name__ == "__main__":

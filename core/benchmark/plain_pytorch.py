@@ -23,9 +23,9 @@ from torchvision import transforms
 from core import config as configuration
 from core.benchmark import workloads
 from core.benchmark.workloads import Case, Subject
+from core.config.objectives import is_drawn
 from core.data import decoding, sources
 from core.jobs import tasks
-from core.objectives import is_drawn
 from core.training import normalization
 from core.training.batches import BatchSampler, TripletSampler
 
@@ -43,12 +43,12 @@ def process(case: Case) -> Iterator[Subject]:
     environment = {name: value for name, value in os.environ.items() if name not in tasks.ENVIRONMENT}
     with subprocess.Popen([sys.executable, "-m", __name__, *arguments], cwd=tasks.PROJECT, env=environment, bufsize=0,
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        asked, answers = child.stdin, child.stdout
-        assert asked and answers, "both are pipes"
+        requests, answers = child.stdin, child.stdout
+        assert requests and answers, "both are pipes"
 
         def steps(n: int) -> None:
             try:
-                asked.write(b"%d\n" % n)
+                requests.write(b"%d\n" % n)
                 answer = answers.readline()
             except BrokenPipeError:
                 answer = b""

@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from core.config import BudgetConfig, ExperimentConfig, RunConfig
+from core.config.objectives import is_drawn
 from core.data import pixels as pixel_store
 from core.data import sources
 from core.data.manifest import Manifest
 from core.experiments import planning
-from core.objectives import is_drawn
 from core.training import embed, encoder, normalization, objectives
 from core.training.device import placed
 from core.training.encoder import DataConfig

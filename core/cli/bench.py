@@ -5,10 +5,10 @@ import json
 import sys
 from pathlib import Path
 
-from core import experiment_file
 from core.benchmark import printing
 from core.cli.output import check_output, say
 from core.cli.planning import plan
+from core.config import experiment_file
 from core.errors import InputError
 from core.jobs import checks, tasks
 from core.jobs.tasks import Progress

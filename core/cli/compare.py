@@ -5,8 +5,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from core import experiment_file
 from core.cli.output import aligned, check_output, say
+from core.config import experiment_file
 
 HELP = "compare two spaces"
 SHARED = ("json",)

@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 
 from core import config as configuration
-from core import experiment_file
 from core.cli.follow import conclude, follow
 from core.cli.output import say
 from core.cli.planning import plan
-from core.config import ExperimentConfig
+from core.config import ExperimentConfig, experiment_file
 from core.data import separation
 from core.errors import InputError
 from core.experiments import directory

@@ -157,12 +157,12 @@ def _text(value: object, name: str, role: str, number: int, path: Path) -> str:
 
 
 def _splits(texts: list[str], name: str, path: Path) -> list[str]:
-    found = []
+    splits = []
     for text in texts:
         if text and text.casefold() not in SPLIT_WORDS:
             raise InputError(f"column {name} must say train, validation, test or nothing, got {cut(text)!r} in {path}")
-        found.append(SPLIT_WORDS.get(text.casefold(), ""))
-    return found
+        splits.append(SPLIT_WORDS.get(text.casefold(), ""))
+    return splits
 
 
 def _check_once(paths: list[str], name: str, table: Path) -> None:
@@ -177,7 +177,7 @@ def _check_once(paths: list[str], name: str, table: Path) -> None:
 
 def _check_unused(table: Table, names: list[str], of_role: dict[str, str], texts: dict[str, list[str]],
                   is_group_chosen: bool) -> None:
-    """Refuses a column that looks like what the table does not say by its usual name, and nobody has chosen."""
+    """Refuses a column that looks like a label, group or split under another name, until the user says whether it is one."""
     groups = [text or f"\0{number}" for number, text in enumerate(texts["group"])]
     for name in names:
         values = ["" if value is None else str(value).strip() for value in table.columns[name]]
@@ -206,8 +206,8 @@ def _is_group(values: list[str], labels: list[str]) -> bool:
             rows.setdefault(value, []).append(label)
     n_values = len(rows)
     return (len(set(labels)) < n_values <= len(values) / 2
-            and sum(len(found) > 1 for found in rows.values()) >= _FEW_VALUES * n_values
-            and sum(len(set(found)) == 1 for found in rows.values()) >= _IN_ONE_CLASS * n_values)
+            and sum(len(classes) > 1 for classes in rows.values()) >= _FEW_VALUES * n_values
+            and sum(len(set(classes)) == 1 for classes in rows.values()) >= _IN_ONE_CLASS * n_values)
 
 
 def _keeps_whole(groups: list[str], values: list[str]) -> bool:
@@ -250,15 +250,15 @@ def _why_missing(text: str, table: Path) -> str:
         return "no such file; paths use / between folders"
     if text.startswith(("/", "~")):
         return "no such file; name files from the table's folder"
-    place = table.parent / text
+    file = table.parent / text
     try:
-        beside = sorted(os.listdir(place.parent))
+        beside = sorted(os.listdir(file.parent))
     except OSError:
         return f"no such folder below {table.parent}; paths start there"
     for name in beside:
-        if name.casefold() == place.name.casefold():
+        if name.casefold() == file.name.casefold():
             return f"no such file, but {name} is there"
-        if os.path.splitext(name)[0] == place.name:
+        if os.path.splitext(name)[0] == file.name:
             return f"no such file, but {name} is there: names must have their ending"
     return f"no such file; paths start from {table.parent}"
 

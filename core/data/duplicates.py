@@ -20,7 +20,7 @@ from core.data.scan import Seen
 LEAST_CORRELATION = 0.94
 MOST_DIFFERENCE = 3.0       # grey levels, root mean square; JPEG noise on a nearly flat image
 MOST_RELATIVE = 0.1         # or this share of the image's own contrast
-LEAST_CONTRAST = 0.5        # grey levels, standard deviation: a blank image tells nothing
+LEAST_CONTRAST = 0.5        # grey levels, standard deviation: blank images all look alike
 _SEARCHED, _COMPARED = 4096, 65_536  # looks searched for at a time, pairs compared at a time
 
 
@@ -79,20 +79,20 @@ def near(looks: np.ndarray) -> list[tuple[int, int]]:
     side = LOOK_SIDE // 4
     blocks = levels.reshape(-1, side, 4, side, 4).mean(axis=(2, 4)).reshape(len(rows), -1)
     tree = cKDTree(blocks, leafsize=64)  # twice as fast as with 16, in as many dimensions
-    found: list[tuple[int, int]] = []
+    pairs: list[tuple[int, int]] = []
     for start in range(0, len(rows), _SEARCHED):
         searched = np.arange(start, min(start + _SEARCHED, len(rows)))
         candidates = tree.query_ball_point(blocks[searched], limit[searched] * side, workers=-1)
         a = np.repeat(searched, [len(places) for places in candidates])
         b = np.fromiter(itertools.chain.from_iterable(candidates), np.int64, len(a))
         a, b = a[a < b], b[a < b]
-        for place in range(0, len(a), _COMPARED):
-            one, other = a[place:place + _COMPARED], b[place:place + _COMPARED]
+        for first in range(0, len(a), _COMPARED):
+            one, other = a[first:first + _COMPARED], b[first:first + _COMPARED]
             difference = np.sqrt(((levels[one] - levels[other]) ** 2).mean(axis=1))
             correlation = (centred[one] * centred[other]).mean(axis=1)
             same = (difference <= np.minimum(limit[one], limit[other])) & (correlation >= LEAST_CORRELATION)
-            found += zip(rows[one[same]].tolist(), rows[other[same]].tolist())
-    return sorted(found)
+            pairs += zip(rows[one[same]].tolist(), rows[other[same]].tolist())
+    return sorted(pairs)
 
 
 def joined(names: Sequence[str], links: Iterable[tuple[Hashable, Hashable]]) -> list[str]:

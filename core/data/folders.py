@@ -53,7 +53,7 @@ def read(root: Path, classes: Literal["top", "leaf"] | None = None) -> Contents:
         classes: whether the outermost or the innermost folders are the classes, where they differ.
 
     Raises:
-        InputError: if no classes can be told, with what would work.
+        InputError: if the folder has no recognisable classes; says what would work.
     """
     listing = list_files(root)
     loose = [path for path in listing.images if "/" not in path]
@@ -163,8 +163,8 @@ def _refuse_wrapper(root: Path, paths: list[str]) -> None:
 
 def _has_splits_inside(inner: dict[str, str]) -> bool:
     """Whether each class folder holds split folders and nothing else."""
-    found = {split_name(rest.split("/")[1]) if rest.count("/") == 2 else "" for rest in inner.values()}
-    return len(found) > 1 and "" not in found
+    splits = {split_name(rest.split("/")[1]) if rest.count("/") == 2 else "" for rest in inner.values()}
+    return len(splits) > 1 and "" not in splits
 
 
 def _labels(root: Path, inner: dict[str, str], classes: Literal["top", "leaf"] | None) -> tuple[dict[str, str], str]:

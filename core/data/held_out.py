@@ -22,15 +22,15 @@ def choose(manifest: Manifest, config: SplitConfig) -> list[str]:
         InputError: if a class is not there, fewer than two would be left to train on, or the images of the held-out ones
             are too few to find one another.
     """
-    asked, classes = config.held_out_classes, manifest.classes
-    if not asked:
+    wanted, classes = config.held_out_classes, manifest.classes
+    if not wanted:
         return []
-    if isinstance(asked, int):
+    if isinstance(wanted, int):
         order = np.random.default_rng([config.seed, 6]).permutation(len(classes)).tolist()
-        names = sorted(classes[place] for place in order[:asked])
-        count = asked
+        names = sorted(classes[index] for index in order[:wanted])
+        count = wanted
     else:
-        names, count = sorted(asked), len(asked)
+        names, count = sorted(wanted), len(wanted)
         for name in names:
             if name not in classes:
                 raise InputError(f"split.held_out_classes must be among the dataset's {len(classes)} classes "

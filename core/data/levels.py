@@ -104,7 +104,7 @@ def stated(image: Image.Image) -> tuple[int, int] | None:
 
 
 def is_inverted(image: Image.Image) -> bool:
-    """Whether 0 is white; Pillow turns 8 bits round itself, and leaves 16 as they are."""
+    """Whether 0 is white; Pillow inverts such images of 8 bits itself, but not those of 16."""
     tags = getattr(image, "tag_v2", None)
     return image.mode.startswith("I") and tags is not None and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
 
@@ -115,11 +115,11 @@ def sentences(levels: Levels, reaches: Iterable[Reach], setting: Setting = "auto
     for reach in reaches:
         ends.setdefault(reach.kind, []).append(reach)
     said = []
-    for kind, found in sorted(ends.items()):
+    for kind, of_kind in sorted(ends.items()):
         low, high = levels.ranges[kind]
-        lowest, highest = min(reach.low for reach in found), max(reach.high for reach in found)
+        lowest, highest = min(reach.low for reach in of_kind), max(reach.high for reach in of_kind)
         why = "as dataset.levels says" if setting != "auto" else "the bits that hold them; dataset.levels can say others"
-        files = f"{len(found):,} {kind} {'image' if len(found) == 1 else 'images'}"
+        files = f"{len(of_kind):,} {kind} {'image' if len(of_kind) == 1 else 'images'}"
         said.append(f"Levels of {files} reach from {lowest:,} to {highest:,}: {low:,} is taken for black and {high:,} for "
                     f"white, {why}.")
     return tuple(said)
@@ -128,5 +128,5 @@ def sentences(levels: Levels, reaches: Iterable[Reach], setting: Setting = "auto
 def _bits(image: Image.Image) -> int:
     """Bits a sample of a TIFF; 0 for others."""
     tags = getattr(image, "tag_v2", None)
-    found = tags.get(_BITS_PER_SAMPLE, 0) if tags is not None else 0
-    return int(found[0] if isinstance(found, tuple) else found)
+    bits = tags.get(_BITS_PER_SAMPLE, 0) if tags is not None else 0
+    return int(bits[0] if isinstance(bits, tuple) else bits)

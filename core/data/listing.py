@@ -45,7 +45,7 @@ class Listing:
     Attributes:
         images: files to be read as images, relative and POSIX, in order.
         left_out: files and folders that are not read, and why.
-        other_files: ending -> how many files with it are no images; '' stands for none, `HIDDEN` for hidden files.
+        other_files: ending -> how many files with it are no images; '' for files without one, `HIDDEN` for hidden files.
         without_images: folders in which no image lies, nor in any folder inside; of those inside each other the outermost.
     """
 
@@ -99,7 +99,7 @@ def list_files(root: Path) -> Listing:
 
 
 def state(root: Path) -> str:
-    """A hash of what a look from outside tells of every file below a folder: path, size, times of change, inode.
+    """A hash of every file's path, size, times of change and inode below a folder.
 
     Opens no file: 3,695 files take 0.06 s.
     """
@@ -161,8 +161,8 @@ def _walk(root: Path, trouble: list[Unreadable], folders: list[str],
             seen[key] = inside
         folder, inside, is_hidden = pending.pop()
         try:
-            with os.scandir(folder) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+            with os.scandir(folder) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
             if not inside:
                 raise

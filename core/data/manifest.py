@@ -87,8 +87,8 @@ class Manifest:
     @cached_property
     def label_id(self) -> np.ndarray:
         """Index of each sample's label in `classes`; shape (n,), int32."""
-        place = {name: index for index, name in enumerate(self.classes)}
-        return np.array([place[name] for name in self.label.tolist()], dtype=np.int32)
+        index_of = {name: index for index, name in enumerate(self.classes)}
+        return np.array([index_of[name] for name in self.label.tolist()], dtype=np.int32)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -135,14 +135,14 @@ class Manifest:
 
     def closed_counts(self, rows: np.ndarray) -> dict[str, int]:
         """Samples per class among the rows given, every class listed that is not held out."""
-        found = self.counts(rows)
-        return {name: found[name] for name in self.closed_classes}
+        counts = self.counts(rows)
+        return {name: counts[name] for name in self.closed_classes}
 
     def counts(self, rows: np.ndarray | None = None) -> dict[str, int]:
         """Samples per class, every class listed, over all rows or those given."""
         labels = self.label if rows is None else self.label[rows]
-        found = Counter(labels.tolist())
-        return {name: found.get(name, 0) for name in self.classes}
+        n_samples = Counter(labels.tolist())
+        return {name: n_samples.get(name, 0) for name in self.classes}
 
     def write(self, path: Path) -> None:
         """Writes the manifest as Parquet, whole or not at all."""

@@ -59,7 +59,7 @@ def one_image() -> Iterator[None]:
 
 
 def reserve(n_bytes: int) -> None:
-    """Waits until the image at hand may take so many bytes. It waits once: what it asks for later belongs to it.
+    """Waits until the image being decoded may take so many bytes. Only the first call for an image waits.
 
     Raises:
         RuntimeError: outside of `one_image`.

@@ -1,7 +1,7 @@
 """Each image decoded once: a memory-mapped uint8 array that every run and page shares.
 
-Images are resized and cropped as `core.preprocessing` says, which is the start of timm's own evaluation transform; the last
-crop to the encoder's input size happens on the device.
+Images are resized and cropped as `core.data.preprocessing` says, which is the start of timm's own evaluation transform; the
+last crop to the encoder's input size happens on the device.
 """
 
 import errno
@@ -19,22 +19,22 @@ from PIL import Image
 from core import files
 from core.data import processes, reading
 from core.data.manifest import Manifest
+from core.data.preprocessing import AnyGeometry, RoundedGeometry
 from core.data.scan import Progress
 from core.data.sources import Source
-from core.preprocessing import AnyGeometry, RoundedGeometry
 
 _CHUNK = 32  # images handed over at a time
 _SYNC_SECONDS = 0.3  # between writings to the disk itself
 
 
 def cache_path(cache: Path, manifest: Manifest, geometry: AnyGeometry | int) -> Path:
-    """Where the decoded pixels of a dataset in one geometry lie; a changed image changes the fingerprint and so the name."""
+    """Path of a dataset's decoded pixels in one geometry; other images, another order or other levels have another path."""
     return cache / f"{manifest.row_key}{manifest.levels.key}-{_geometry(geometry).key}.npy"
 
 
 def load(manifest: Manifest, source: Source, geometry: AnyGeometry | int, cache: Path,
          progress: Progress | None = None) -> np.ndarray:
-    """Opens the decoded images, decoding them first if no one has.
+    """Opens the decoded images; decodes them first if that has not been done.
 
     Args:
         manifest: the samples; row i of the result is its sample i.
@@ -65,9 +65,7 @@ def _decode(manifest: Manifest, source: Source, geometry: AnyGeometry, path: Pat
     files.sweep(path.parent)  # what a kill left, as large as this
     with files.replacing(path) as temporary, temporary.open("w+b") as file:
         try:
-            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            file.flush()
-            start = file.tell()
+            start = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape).offset
             files.reserve_space(file.fileno(), start + math.prod(shape))  # a disk too full is noticed before the work
             synced = time.monotonic()
             for done in _filled(manifest, source, geometry, file.name, start):
@@ -104,7 +102,7 @@ def _check_space(folder: Path, needed: int) -> None:
 
 
 def square(image: Image.Image, geometry: AnyGeometry | int) -> np.ndarray:
-    """An image as it is stored; shape (S, S, 3), uint8. A number for the geometry as in `load`."""
+    """The square that is stored of an image; shape (S, S, 3), uint8. A number for the geometry as in `load`."""
     return np.asarray(_geometry(geometry).square(image))
 
 

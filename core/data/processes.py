@@ -1,7 +1,7 @@
 """Work on many small files spread over processes beside this one: threads would wait for each other.
 
 Most of what opening a small image takes is Python's own work, which one thread of a process does at a time. A helper is
-`python -m core.data.processes`; it works until its standard input ends, so it never outlives whom it works for.
+`python -m core.data.processes`; it works until its standard input ends, so it never outlives the process that started it.
 """
 
 import os
@@ -27,18 +27,18 @@ _PROJECT = Path(__file__).resolve().parents[2]
 
 def in_parallel(work: Callable[[Chunk], Result], chunks: list[Chunk], in_processes: bool,
                 lost: Callable[[object], object] | None = None) -> Generator[Result]:
-    """What `work` makes of each chunk, in order, on every core. When whoever asks has had enough, chunks that were begun are
-    finished, the others left.
+    """The results of `work` on each chunk, in order, computed on every core. If the caller closes the generator early, chunks
+    in work are finished and the others are dropped.
 
     Args:
         work: a function; in processes, of a module that imports little, or `functools.partial` of one.
         chunks: what to work on.
         in_processes: else in threads.
-        lost: what stands for the result of one part of a chunk at which a helper ends, given that part. Chunks and results
-            are then lists: the chunk's parts are worked on again, one by one, in other helpers.
+        lost: makes the result of an item at which a helper process ends, given the item. Chunks and results are then lists:
+            the items of such a chunk are worked on again, one by one, in other helpers.
 
     Raises:
-        ChildProcessError: if a helper ends before its work does, and nothing stands for what is lost.
+        ChildProcessError: if a helper ends before its work is done and `lost` is not given.
         Exception: what `work` raises.
     """
     n = min(os.cpu_count() or 1, len(chunks))
@@ -91,7 +91,7 @@ def in_parallel(work: Callable[[Chunk], Result], chunks: list[Chunk], in_process
 
 
 class _Helper:
-    """A process that does what it is told, one thing at a time."""
+    """A process that works on one chunk at a time."""
 
     def __init__(self) -> None:
         path = os.pathsep.join([str(_PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -129,11 +129,11 @@ def _close(helpers: list[_Helper]) -> None:
 def main() -> None:
     """A helper's whole life: takes (function, chunk), gives (True, result) or (False, the exception it raised)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    asked, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
     while True:
         try:
-            work, chunk = pickle.load(asked)
+            work, chunk = pickle.load(requests)
         except (EOFError, pickle.UnpicklingError):
             os._exit(0)  # at once: nothing is left to tidy up, and somebody waits
         try:

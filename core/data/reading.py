@@ -14,8 +14,8 @@ from core import files
 from core.data import memory
 from core.data.decoding import MAX_BYTES, UNREADABLE, decode, grey_square, reason
 from core.data.levels import Levels, Reach, fitting
+from core.data.preprocessing import AnyGeometry
 from core.errors import ChangedFile, InputError
-from core.preprocessing import AnyGeometry
 
 LOOK_SIDE = 16
 
@@ -148,9 +148,9 @@ def _bytes(path: str | Path) -> bytes:
         return file.readall()
 
 
-def _write(file: int, content: bytes, place: int) -> None:
+def _write(file: int, content: bytes, offset: int) -> None:
     """Writes all of it: one call may write less, and says that the disk is full only at the next."""
     rest = memoryview(content)
     while len(rest):
-        written = files.write_at(file, rest, place)
-        rest, place = rest[written:], place + written
+        written = files.write_at(file, rest, offset)
+        rest, offset = rest[written:], offset + written

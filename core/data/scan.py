@@ -73,51 +73,51 @@ def scan(root: Path, paths: list[str], cache: Path | None = None, progress: Prog
     Raises:
         OSError: if the cache cannot be written.
     """
-    found: dict[str, Seen] = {}
+    seen_of: dict[str, Seen] = {}
     missing: list[tuple[str, int, int, int, int]] = []
-    with _opened(cache, root) as kept:
-        known = {row[0]: (row[1:5], Seen(*row[5:])) for row in kept.execute("SELECT * FROM file")}
+    with _opened(cache, root) as database:
+        known = {row[0]: (row[1:5], Seen(*row[5:])) for row in database.execute("SELECT * FROM file")}
         for path in paths:
             try:
                 path.encode()  # a name that is no text could not be written down
                 status = os.stat(os.path.join(root, path))
             except (OSError, ValueError) as error:
-                found[path] = Seen(reason=reading.why_not(error))
+                seen_of[path] = Seen(reason=reading.why_not(error))
                 continue
             if not stat.S_ISREG(status.st_mode):
-                found[path] = Seen(reason="not a regular file")
+                seen_of[path] = Seen(reason="not a regular file")
                 continue
             state = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, _signed(status.st_ino))
             then, seen = known.get(path, ((), Seen()))
             if then == state and not reread:
-                found[path] = seen
+                seen_of[path] = seen
             else:
                 missing.append((path, *state))
         if progress:
-            progress(len(found), len(paths))
-        for (path, *_), (digest, look, *others) in _read(missing, partial(reading.looks, root, None), kept, _INSERT,
+            progress(len(seen_of), len(paths))
+        for (path, *_), (digest, look, *others) in _read(missing, partial(reading.looks, root, None), database, _INSERT,
                                                          reading.LOST):
-            found[path] = Seen(digest, look, "", *others)
+            seen_of[path] = Seen(digest, look, "", *others)
             if progress:
-                progress(len(found), len(paths))
-        ranges = measured(reaches(found), levels)
-        otherwise = [(path,) for path, seen in found.items()
+                progress(len(seen_of), len(paths))
+        ranges = measured(reaches(seen_of), levels)
+        otherwise = [(path,) for path, seen in seen_of.items()
                      if seen.reach and seen.scaled != reading.range_words(Reach.read(seen.reach), ranges)]
-        for (path,), (digest, look, *others) in _read(otherwise, partial(reading.looks, root, ranges), kept, _RESCALE):
-            found[path] = Seen(digest, look, "", *others)
-        alike = _alike(found)
-        unsure = [(path,) for path, seen in found.items() if seen.digest in alike and not seen.content]
-        for (path,), (content,) in _read(unsure, partial(reading.contents, root, ranges), kept, _UPDATE):
-            found[path] = replace(found[path], content=content)
-        gone = [(path,) for path in known.keys() - found.keys()]
-        kept.executemany("DELETE FROM file WHERE path = ?", gone)
-        kept.commit()
-    return {path: found[path] for path in paths}
+        for (path,), (digest, look, *others) in _read(otherwise, partial(reading.looks, root, ranges), database, _RESCALE):
+            seen_of[path] = Seen(digest, look, "", *others)
+        alike = _alike(seen_of)
+        unsure = [(path,) for path, seen in seen_of.items() if seen.digest in alike and not seen.content]
+        for (path,), (content,) in _read(unsure, partial(reading.contents, root, ranges), database, _UPDATE):
+            seen_of[path] = replace(seen_of[path], content=content)
+        gone = [(path,) for path in known.keys() - seen_of.keys()]
+        database.executemany("DELETE FROM file WHERE path = ?", gone)
+        database.commit()
+    return {path: seen_of[path] for path in paths}
 
 
-def reaches(found: dict[str, Seen]) -> list[Reach]:
+def reaches(seen_of: dict[str, Seen]) -> list[Reach]:
     """What the levels of files reach whose format does not say."""
-    return [Reach.read(seen.reach) for seen in found.values() if seen.reach]
+    return [Reach.read(seen.reach) for seen in seen_of.values() if seen.reach]
 
 
 _INSERT = ("INSERT OR REPLACE INTO file (path, size, modified, changed, inode, digest, look, reason, reach, scaled) "
@@ -134,20 +134,20 @@ def _opened(cache: Path | None, root: Path) -> Iterator[sqlite3.Connection]:
         cache.mkdir(parents=True, exist_ok=True)
         name = str(cache / f"{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.sqlite")
     try:
-        with closing(sqlite3.connect(name, timeout=30)) as kept:
-            if kept.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-                kept.execute("DROP TABLE IF EXISTS file")
-                kept.execute(f"PRAGMA user_version = {_VERSION}")
-            kept.execute("CREATE TABLE IF NOT EXISTS file (path TEXT PRIMARY KEY, size INTEGER, modified INTEGER, "
+        with closing(sqlite3.connect(name, timeout=30)) as database:
+            if database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+                database.execute("DROP TABLE IF EXISTS file")
+                database.execute(f"PRAGMA user_version = {_VERSION}")
+            database.execute("CREATE TABLE IF NOT EXISTS file (path TEXT PRIMARY KEY, size INTEGER, modified INTEGER, "
                          "changed INTEGER, inode INTEGER, digest TEXT, look BLOB, content TEXT DEFAULT '', reason TEXT, "
                          "reach TEXT, scaled TEXT)")
-            kept.commit()
-            yield kept
+            database.commit()
+            yield database
     except sqlite3.Error as error:
         raise OSError(f"what a scan finds must be kept in {name}, got: {error}; free some space, or delete it") from None
 
 
-def _read(items: list[tuple], work: Callable[[list[str]], list[tuple]], kept: sqlite3.Connection,
+def _read(items: list[tuple], work: Callable[[list[str]], list[tuple]], database: sqlite3.Connection,
           sql: str, lost: tuple | None = None) -> Iterator[tuple[tuple, tuple]]:
     """Each item, which begins with a path, with what `work` makes of it; in order, and written down as it comes. `lost` stands
     for one at which the process ends."""
@@ -156,15 +156,15 @@ def _read(items: list[tuple], work: Callable[[list[str]], list[tuple]], kept: sq
     results = processes.in_parallel(work, [[item[0] for item in chunk] for chunk in chunks],
                                     in_processes=len(items) >= processes.MANY, lost=(lambda _: lost) if lost else None)
     try:
-        for chunk, found in zip(chunks, results):
-            kept.executemany(sql, [(*item, *values) for item, values in zip(chunk, found)])
+        for chunk, results_of_chunk in zip(chunks, results):
+            database.executemany(sql, [(*item, *values) for item, values in zip(chunk, results_of_chunk)])
             if time.monotonic() > written + _COMMIT_SECONDS:
-                kept.commit()
+                database.commit()
                 written = time.monotonic()
-            yield from zip(chunk, found)
+            yield from zip(chunk, results_of_chunk)
     finally:
         results.close()
-        kept.commit()
+        database.commit()
 
 
 def _signed(inode: int) -> int:
@@ -184,21 +184,21 @@ def _chunks(items: list[tuple]) -> list[list[tuple]]:
     return chunks
 
 
-def _alike(found: dict[str, Seen]) -> set[str]:
-    """Digests of files whose pixels may be those of a file with other bytes; `found` maps path to what is known of it.
+def _alike(seen_of: dict[str, Seen]) -> set[str]:
+    """Digests of files whose pixels may be those of a file with other bytes; `seen_of` maps path to what is known of it.
 
     Those have the very same look, unless just one of them is a JPEG: its look was made before its colours were rounded and
     cut off.
     """
-    looks = {seen.digest: (seen.look, path.lower().endswith((".jpg", ".jpeg"))) for path, seen in found.items() if seen.look}
+    looks = {seen.digest: (seen.look, path.lower().endswith((".jpg", ".jpeg"))) for path, seen in seen_of.items() if seen.look}
     n_files = Counter(look for look, _ in looks.values())
     alike = {digest for digest, (look, _) in looks.items() if n_files[look] > 1}
-    jpegs, others = ([digest for digest, (_, is_jpeg) in looks.items() if is_jpeg == asked] for asked in (True, False))
+    jpegs, others = ([digest for digest, (_, is_jpeg) in looks.items() if is_jpeg == of_jpegs] for of_jpegs in (True, False))
     if jpegs and others:
         near = _tree(looks[digest][0] for digest in jpegs).query_ball_tree(
             _tree(looks[digest][0] for digest in others), _CUT_OFF, p=np.inf)
         alike |= {digest for digest, places in zip(jpegs, near) if places}
-        alike |= {others[place] for place in set().union(*near)}
+        alike |= {others[index] for index in set().union(*near)}
     return alike
 
 

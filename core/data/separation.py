@@ -65,20 +65,20 @@ def has_groups(manifest: Manifest) -> bool:
 
 
 def advice(manifest: Manifest) -> str:
-    """What would tell which images belong together, where it is not known; '' where it is."""
+    """How the user can say which images belong together, where no group is known; '' where groups are known."""
     if has_groups(manifest):
         return ""
-    found = suggestion(manifest)
-    if found is None:
+    grouping = suggestion(manifest)
+    if grouping is None:
         return ("If several images show one photograph, video or patient, say so: dataset.group_by, a regular expression over "
                 "the path, or a column group in a table.")
-    across = f", of which {found.n_across:,} are on two sides of this split" if found.n_across else ""
-    return (f"Names look like a photograph and the number of its crop: dataset.group_by={found.group_by} would make "
-            f"{found.n_groups:,} groups{across}.")
+    across = f", of which {grouping.n_across:,} are on two sides of this split" if grouping.n_across else ""
+    return (f"Names look like a photograph and the number of its crop: dataset.group_by={grouping.group_by} would make "
+            f"{grouping.n_groups:,} groups{across}.")
 
 
 def suggestion(manifest: Manifest) -> Suggestion | None:
-    """A regular expression that tells photographs by the names, if names look like CLASS_PHOTO_CROP; else None.
+    """A regular expression that captures the photograph from a name like CLASS_PHOTO_CROP; None if names do not look so.
 
     They do if every name matches, some images share what it captures, and every class has several groups: a class whose images
     are merely numbered would be one.
@@ -102,7 +102,7 @@ def suggestion(manifest: Manifest) -> Suggestion | None:
 
 
 def _n_without_group(manifest: Manifest) -> int:
-    """Images whose group is none but their own name, and that is no one else's: nobody gave them one."""
+    """How many images form a group of their own under their own name: none was given to them."""
     sizes = Counter(manifest.group.tolist())
     is_alone = manifest.group == manifest.sample_id
     return sum(bool(alone) and sizes[group] == 1 for alone, group in zip(is_alone, manifest.group.tolist()))

@@ -54,7 +54,7 @@ class Source(Protocol):
         folder `cache`, and read again with `reread`."""
 
     def state(self) -> str:
-        """A hash that differs once a scan would find something else, as far as can be told without opening images."""
+        """A hash that changes when files are added, removed or changed, as far as that shows without opening images."""
 
 
 def open_source(config: DatasetConfig, levels: Levels | None = None) -> Source:
@@ -145,7 +145,7 @@ class Files:
         contents: lists the files.
         config: names the dataset; its `group_by`, `min_per_class` and `max_per_class` apply.
         levels: the range of files of more than 8 bits; None before a scan.
-        state: a hash of what a look from outside tells of all files below the root; None for those that are listed.
+        state: a hash of all files' paths, sizes and times below the root; None takes the listed files alone.
         group_by: regular expression for the groups, where the config gives none.
     """
 
@@ -201,9 +201,9 @@ class Files:
             readable = [replace(entry, group=_group(self._group_by, entry.path)) for entry in readable]
         if self._max_per_class:
             readable = _at_most(readable, self._max_per_class)
-        kept = {entry.path: seen[entry.path] for entry in readable}
-        manifest = _manifest(readable, [item.digest for item in kept.values()], (*unreadable, *contents.left_out),
-                             duplicates.find(kept))
+        seen_of = {entry.path: seen[entry.path] for entry in readable}
+        manifest = _manifest(readable, [item.digest for item in seen_of.values()], (*unreadable, *contents.left_out),
+                             duplicates.find(seen_of))
         remarks = (*contents.remarks, *level_ranges.sentences(ranges, reaches, self._setting))
         return replace(manifest, remarks=remarks, levels=ranges, other_files=contents.other_files,
                        without_images=contents.without_images, small_classes=small)
@@ -277,16 +277,16 @@ def _large_enough(entries: list[Entry], least: int | None) -> tuple[list[Entry],
 def _at_most(entries: list[Entry], limit: int) -> list[Entry]:
     """Whole groups of each class by chance, always the same, until it has `limit` images; the last may be cut."""
     generator = np.random.default_rng([0, 5])
-    kept: set[str] = set()
+    chosen: set[str] = set()
     for label in sorted({entry.label for entry in entries}):
         members: dict[str, list[str]] = {}
         for entry in entries:
             if entry.label == label:
                 members.setdefault(entry.group, []).append(entry.path)
         groups = sorted(members)
-        in_order = [path for place in generator.permutation(len(groups)) for path in members[groups[place]]]
-        kept.update(in_order[:limit])
-    return [entry for entry in entries if entry.path in kept]
+        in_order = [path for index in generator.permutation(len(groups)) for path in members[groups[index]]]
+        chosen.update(in_order[:limit])
+    return [entry for entry in entries if entry.path in chosen]
 
 
 def _manifest(entries: list[Entry], digests: list[str], unreadable: tuple[Unreadable, ...],

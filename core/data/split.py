@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from core.config import BatchConfig, ExperimentConfig, SplitConfig
+from core.config.objectives import is_drawn
 from core.data import held_out
 from core.data.duplicates import joined
 from core.data.manifest import LEFT_OUT, OPEN, SPLITS, Manifest
 from core.errors import InputError
-from core.objectives import is_drawn
 
 LEAST_SCORED = 5  # fewer points cannot be laid out in 2D
 WITHIN_GROUPS = ("holds one group of each class, so that its images are found by others of their own group: epochs would be "
@@ -127,8 +127,8 @@ def check_plan(manifest: Manifest, config: ExperimentConfig) -> None:
 
 
 def _check_groups(manifest: Manifest, config: SplitConfig) -> None:
-    """Refuses test and held-out images none of which could find one of its class outside its own group: retrieval would have
-    no value."""
+    """Refuses a split in which no test image, or no held-out one, has another of its class outside its own group: retrieval
+    would be undefined."""
     own = own_groups(manifest, config)
     for name in ("test", OPEN):
         rows = manifest.indices(name)
@@ -277,7 +277,7 @@ def _deal(blocks: list[str], members: dict[str, list[int]], share: dict[str, flo
     """Largest blocks first, each to the split that lacks most; then no split is left without a block."""
     total = sum(len(members[block]) for block in blocks)
     lacking = {name: part * total for name, part in share.items()}
-    order = [blocks[place] for place in generator.permutation(len(blocks))]
+    order = [blocks[index] for index in generator.permutation(len(blocks))]
     order.sort(key=lambda block: -len(members[block]))
     dealt: dict[str, str] = {}
     for block in order:

@@ -152,11 +152,11 @@ def _json(text: str, path: Path) -> tuple[list[str], list[list[object]]]:
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    values = dict(pairs)
+    if len(values) < len(pairs):
         twice = next(name for name, _ in pairs if [key for key, _ in pairs].count(name) > 1)
         raise InputError(f"key {twice!r} must stand once, got it twice")
-    return found
+    return values
 
 
 def _named(names: list[str], cells: list[list[object]], path: Path) -> dict[str, list[object]]:

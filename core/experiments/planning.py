@@ -7,11 +7,11 @@ from pathlib import Path
 from core import config as configuration
 from core import weights_file
 from core.config import DatasetConfig, ExperimentConfig
+from core.config.objectives import is_drawn
 from core.data import sources, split
 from core.data.manifest import Manifest
 from core.errors import InputError
 from core.experiments import board
-from core.objectives import is_drawn
 
 CURVE = (1, 2, 5, 15, 50)  # images per class of a low-data curve, before all of them
 

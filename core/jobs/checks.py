@@ -9,8 +9,7 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
-from core import encoders
-from core.config import EncoderConfig
+from core.config import EncoderConfig, encoder_names
 from core.errors import InputError
 from core.jobs import tasks
 from core.jobs.tasks import Report, TaskFailed
@@ -28,7 +27,7 @@ def check_encoder(config: EncoderConfig) -> None:
     Raises:
         InputError: what the encoder's own check said.
     """
-    if config.weights == "random" and not config.options and encoders.is_known_to_take(config.name, config.image_size):
+    if config.weights == "random" and not config.options and encoder_names.is_known_to_take(config.name, config.image_size):
         return
     file = Path(config.weights)
     stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file.is_file() else None

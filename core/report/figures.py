@@ -147,7 +147,7 @@ def low_data_curve(curve: "Curve", colors: dict[str, str], title: str, height: i
             figure.add_vrect(x0=crossing.low or min(x), x1=crossing.high or max(x), line_width=0,
                              fillcolor=palette.UNTRAINED, opacity=0.12)
             figure.add_vline(x=crossing.at, line={"color": palette.UNTRAINED, "width": 1.5, "dash": "dot"})
-    text = [f"all ({place:,.0f})" if count == "all" else str(count) for count, place in zip(curve.counts, x)]
+    text = [f"all ({n_images:,.0f})" if count == "all" else str(count) for count, n_images in zip(curve.counts, x)]
     figure.update_layout(
         height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8}, hovermode="x unified", font={"size": 13},
         xaxis={"title": "training images per class", "type": "log", "tickvals": x, "ticktext": text, "hoverformat": ".0f"},
@@ -157,7 +157,7 @@ def low_data_curve(curve: "Curve", colors: dict[str, str], title: str, height: i
 
 
 def _translucent(color: str) -> str:
-    red, green, blue = (int(color[place:place + 2], 16) for place in (1, 3, 5))
+    red, green, blue = (int(color[start:start + 2], 16) for start in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.18)"
 
 
@@ -178,7 +178,7 @@ def confusion(counts: np.ndarray, classes: tuple[str, ...], as_share: bool = Tru
 
     Classes that neither a sample nor a cluster has, such as held-out ones, are left away.
     """
-    (counts,), classes, kept = _present((counts,), classes)
+    (counts,), classes, present = _present((counts,), classes)
     sizes = counts.sum(axis=1, keepdims=True)
     shares = 100 * counts / np.maximum(sizes, 1)
     values = shares if as_share else counts
@@ -186,7 +186,7 @@ def confusion(counts: np.ndarray, classes: tuple[str, ...], as_share: bool = Tru
     hover = [[f"<b>{counts[i, j]}</b> of {int(sizes[i, 0])} {text_of(classes[i])} ({shares[i, j]:.0f} %)<br>in the cluster "
               f"matched to {text_of(classes[j])}" for j in range(len(classes))] for i in range(len(classes))]
     scale = [[0, _EMPTY], [1, color]]
-    return _matrix(shares, text, hover, counts.sum(axis=1), counts.sum(axis=0), classes, kept, scale, (0, 100), height,
+    return _matrix(shares, text, hover, counts.sum(axis=1), counts.sum(axis=0), classes, present, scale, (0, 100), height,
                    chosen, ink)
 
 
@@ -205,7 +205,7 @@ def difference(counts_a: np.ndarray, counts_b: np.ndarray, classes: tuple[str, .
         chosen: a cell to frame; None for none.
         ink: of numbers on faint cells; None for the theme's.
     """
-    (counts_a, counts_b), classes, kept = _present((counts_a, counts_b), classes)
+    (counts_a, counts_b), classes, present = _present((counts_a, counts_b), classes)
     change = counts_b - counts_a
     sizes = counts_a.sum(axis=1)
     values = 100 * change / np.maximum(sizes[:, None], 1)
@@ -216,7 +216,7 @@ def difference(counts_a: np.ndarray, counts_b: np.ndarray, classes: tuple[str, .
               for j in range(len(classes))] for i in range(len(classes))]
     scale = [[0, palette.ARM_A], [0.5, _EMPTY], [1, palette.ARM_B]]
     most = max(float(np.abs(values).max()), 1.0)
-    return _matrix(values, text, hover, sizes, counts_b.sum(axis=0) - counts_a.sum(axis=0), classes, kept, scale,
+    return _matrix(values, text, hover, sizes, counts_b.sum(axis=0) - counts_a.sum(axis=0), classes, present, scale,
                    (-most, most), height, chosen, ink, is_change=True)
 
 
@@ -224,12 +224,12 @@ def _present(matrices: tuple[np.ndarray, ...],
              classes: tuple[str, ...]) -> tuple[list[np.ndarray], tuple[str, ...], np.ndarray]:
     """The classes that some sample or cluster has: their part of each matrix, their names, and their places among all."""
     total = np.sum(matrices, axis=0)
-    kept = np.flatnonzero(total.sum(axis=0) + total.sum(axis=1))
-    return [counts[np.ix_(kept, kept)] for counts in matrices], tuple(classes[place] for place in kept), kept
+    present = np.flatnonzero(total.sum(axis=0) + total.sum(axis=1))
+    return [counts[np.ix_(present, present)] for counts in matrices], tuple(classes[index] for index in present), present
 
 
 def _matrix(values: np.ndarray, text: np.ndarray, hover: list[list[str]], row_sizes: np.ndarray, column_sizes: np.ndarray,
-            classes: tuple[str, ...], kept: np.ndarray, scale: list[list], limits: tuple[float, float], height: int,
+            classes: tuple[str, ...], present: np.ndarray, scale: list[list], limits: tuple[float, float], height: int,
             chosen: tuple[int, int] | None, ink: str | None, is_change: bool = False) -> go.Figure:
     n = len(classes)
     longest = max(len(name) for name in classes)
@@ -248,12 +248,13 @@ def _matrix(values: np.ndarray, text: np.ndarray, hover: list[list[str]], row_si
                                     textfont={"size": max(7, min(12, int(side / (0.6 * max(widest, 1))))), "color": color}))
     rows, columns = np.indices((n, n)).reshape(2, -1)
     figure.add_trace(go.Scatter(  # heat maps cannot be clicked in Streamlit: markers can
-        x=columns, y=rows, mode="markers", customdata=[f"{row} {column}" for row, column in zip(kept[rows], kept[columns])],
+        x=columns, y=rows, mode="markers",
+        customdata=[f"{row} {column}" for row, column in zip(present[rows], present[columns])],
         text=[hover[i][j] for i, j in zip(rows, columns)], hovertemplate="%{text}<extra></extra>", showlegend=False,
         marker={"symbol": "square", "size": side, "opacity": 0, "color": palette.UNTRAINED},
         selected={"marker": {"opacity": 0}}, unselected={"marker": {"opacity": 0}}))
     if chosen is not None:
-        i, j = np.searchsorted(kept, chosen)
+        i, j = np.searchsorted(present, chosen)
         figure.add_shape(type="rect", x0=j - 0.5, x1=j + 0.5, y0=i - 0.5, y1=i + 0.5, line={"color": "#CC79A7", "width": 3})
     sign = "%+d" if is_change else "%d"
     ticks = {"showgrid": False, "zeroline": False, "tickmode": "array", "tickvals": places, "constrain": "domain",

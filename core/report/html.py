@@ -11,7 +11,6 @@ from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
 from core.quantities import percent
 from core.report import figures, page
-from core.report.page import markup
 
 
 def write_comparison(comparison: Comparison, tables: list[EmbeddingTable], path: Path) -> None:
@@ -22,22 +21,15 @@ def write_comparison(comparison: Comparison, tables: list[EmbeddingTable], path:
         tables: the two spaces, A first; of an arm, one seed's.
         path: the .html file.
     """
-    rows = "".join(
-        f"<tr><td title='{markup(METRICS[item.metric].meaning)}'>{'</td><td>'.join(row(item).cells)}</td></tr>"
-        for item in comparison.differences)
-    unfair = "".join(_leaks(table, f"{place}: ") for place, table in zip("AB", tables))
+    unfair = [f"{side}: {sentence}" for side, table in zip("AB", tables) if (sentence := _leaks(table))]
     if comparison.confounders:
-        unfair += f"<p class='unfair'>{markup(first_up(unfair_words(comparison.confounders)))}.</p>"
-    unfair = unfair or "<p>Fair: only what is under test differs.</p>"
+        unfair.append(f"{first_up(unfair_words(comparison.confounders))}.")
     spaces = [table.of_split("test") for table in tables]
-    names = (f"A · {markup(comparison.name_a)}", f"B · {markup(comparison.name_b)}")
-    body = (f"<h1>{markup(comparison.sentence)}.</h1>{unfair}"
-            f"<h2>Every metric</h2><table><tr><th>percent</th><th>{'</th><th>'.join((*names, *HEAD[3:]))}</th></tr>"
-            f"{rows}</table>"
-            f"<h2>Both spaces, test images</h2>{page.pair(names, (_layout(spaces[0]), _layout(spaces[1])))}"
-            f"<h2>K-means clusters against classes, percent of the class</h2>"
-            f"{page.pair(names, (_confusion(spaces[0]), _confusion(spaces[1])))}")
-    page.write("Comparison of two embeddings", body, path)
+    names = [f"A · {comparison.name_a}", f"B · {comparison.name_b}"]
+    page.write("comparison.html", {
+        "comparison": comparison, "unfair": unfair, "names": names, "head": ["percent", *names, *HEAD[3:]],
+        "row": row, "metrics": METRICS,
+        "layouts": [_layout(space) for space in spaces], "confusions": [_confusion(space) for space in spaces]}, path)
 
 
 def write_space(table: EmbeddingTable, name: str, path: Path) -> None:
@@ -48,20 +40,18 @@ def write_space(table: EmbeddingTable, name: str, path: Path) -> None:
         name: what to call it.
         path: the .html file.
     """
-    test = table.of_split("test")
-    rows = "".join(f"<tr><td>{METRICS[key].title}</td><td>{percent(item['mean'])}</td><td>{percent(item['low'])} to "
-                   f"{percent(item['high'])}</td></tr>" for key, item in table.metadata["evaluation"]["metrics"].items())
-    earlier = "" if scored_by.is_current(table.metadata["evaluation"]) else f"<p>These numbers were {scored_by.EARLIER}.</p>"
-    body = (f"<h1>{markup(name)}</h1>{_leaks(table)}{earlier}<p>{len(test):,} test images of {len(table):,}; "
-            f"{table.embedding.shape[1]} dimensions; dataset <code>{markup(table.metadata['fingerprint'])}</code>.</p>"
-            f"<table><tr><th>percent</th><th>mean</th><th>95 % interval</th></tr>{rows}</table>"
-            f"<h2>Layout and K-means confusion</h2>{page.pair(('', ''), (_layout(test), _confusion(test)))}")
-    page.write(name, body, path)
+    test, evaluation = table.of_split("test"), table.metadata["evaluation"]
+    rows = [[METRICS[key].title, percent(item["mean"]), f"{percent(item['low'])} to {percent(item['high'])}"]
+            for key, item in evaluation["metrics"].items()]
+    page.write("space.html", {
+        "name": name, "space": table, "n_test": len(test), "rows": rows, "leaks": _leaks(table),
+        "earlier": "" if scored_by.is_current(evaluation) else scored_by.EARLIER,
+        "figures": [_layout(test), _confusion(test)]}, path)
 
 
-def _leaks(table: EmbeddingTable, place: str = "") -> str:
+def _leaks(table: EmbeddingTable) -> str:
     leaks = table.metadata.get("leaks", [])
-    return f"<p class='unfair'>{place}leaks: {markup(' and '.join(leaks))}; its numbers are too good.</p>" if leaks else ""
+    return f"leaks: {' and '.join(leaks)}; its numbers are too good." if leaks else ""
 
 
 def _layout(table: EmbeddingTable) -> go.Figure:

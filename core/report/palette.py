@@ -37,12 +37,12 @@ def classes(n: int) -> list[str]:
 
 def ramp(n: int) -> list[str]:
     """n colours from dark blue to yellow, for numbers from low to high."""
-    ends = [[int(color[place:place + 2], 16) for place in (1, 3, 5)] for color in _RAMP]
+    ends = [[int(color[position:position + 2], 16) for position in (1, 3, 5)] for color in _RAMP]
     steps = []
     for index in range(n):
-        place = 2 * index / max(1, n - 1)
-        low, high = ends[min(int(place), 1):][:2]
-        share = place - min(int(place), 1)
+        position = 2 * index / max(1, n - 1)
+        low, high = ends[min(int(position), 1):][:2]
+        share = position - min(int(position), 1)
         steps.append("#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in zip(low, high)))
     return steps
 

@@ -14,8 +14,8 @@ from core.analysis import low_data
 from core.analysis.comparison import Values
 from core.analysis.metrics import HEADLINE
 from core.config import ExperimentConfig, RunConfig, arm_label, arm_title
+from core.config.objectives import UntrainedConfig
 from core.experiments import directory
-from core.objectives import UntrainedConfig
 from core.results.result import Curve
 from core.results.scoring import has_scores
 

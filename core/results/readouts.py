@@ -15,10 +15,10 @@ from core.analysis import metrics, retrieval
 from core.analysis.metrics import METRICS
 from core.analysis.neighbors import Distance
 from core.config import ExperimentConfig, arm_label
+from core.config.objectives import UntrainedConfig
 from core.errors import Damaged
 from core.experiments import directory, filenames
 from core.files import Json
-from core.objectives import UntrainedConfig
 from core.quantities import percent
 
 PLACES = ("pooled", "projection", "logits")  # from the encoder towards the loss

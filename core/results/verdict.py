@@ -17,10 +17,10 @@ from core.analysis.low_data import Count
 from core.analysis.metrics import HEADLINE
 from core.analysis.neighbors import NOBODY
 from core.config import ExperimentConfig, arm_label
+from core.config.objectives import Objective, UntrainedConfig
 from core.errors import Damaged, InputError
 from core.experiments import best, directory, filenames
 from core.files import Json
-from core.objectives import Objective, UntrainedConfig
 from core.results import curve, result, scoring
 from core.results.result import Agreement, Arm, Pair, Verdict
 from core.results.scoring import Scores, chance_levels, summarize, summarize_space

@@ -33,10 +33,10 @@ class Drawn:
     contrast: torch.Tensor | None = None
     saturation: torch.Tensor | None = None
 
-    def part(self, place: slice) -> "Drawn":
+    def part(self, views: slice) -> "Drawn":
         """What was decided for some of the views."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Drawn(**{name: None if value is None else value[place] for name, value in values.items()})
+        return Drawn(**{name: None if value is None else value[views] for name, value in values.items()})
 
 
 def draw(n: int, config: AugmentationConfig, generator: torch.Generator) -> Drawn:

@@ -41,13 +41,13 @@ class Clock:
 
 
 def peak_memory() -> int:
-    """The most memory this process has held, in bytes; where the system does not keep that, what it holds now."""
+    """Peak memory of this process, in bytes; its memory now where the system keeps no peak."""
     try:
         import resource
     except ImportError:  # Windows
         import psutil
 
-        found = psutil.Process().memory_info()
-        return getattr(found, "peak_wset", found.rss)
+        memory = psutil.Process().memory_info()
+        return getattr(memory, "peak_wset", memory.rss)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB, macOS in bytes

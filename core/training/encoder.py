@@ -15,8 +15,9 @@ import torch
 from torch import nn
 
 from core.config import EncoderConfig
+from core.config.encoder import GeometryName
+from core.data.preprocessing import AnyGeometry, rounded_geometry, timm_geometry
 from core.errors import InputError, Unreachable
-from core.preprocessing import AnyGeometry, GeometryName, rounded_geometry, timm_geometry
 from core.training import weights
 from core.wording import failure, one_line
 
@@ -150,10 +151,10 @@ def feature_width(module: nn.Module, data: DataConfig) -> int:
 
 
 def check(config: EncoderConfig) -> None:
-    """Builds an encoder and shows it an image, so that what no run could do is refused before there is one.
+    """Builds an encoder and embeds one image, so that an encoder no run could use is refused before any run starts.
 
-    Random weights are checked without memory for them, on torch's meta device; anew with it if that refuses them, as some
-    encoders cannot be built so.
+    Random weights are built on torch's meta device, which takes no memory for them; encoders that cannot be built there are
+    built as usual.
 
     Raises:
         InputError, NotFound, Unreachable: as `build` and `feature_width`; InputError if features are no numbers.

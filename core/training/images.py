@@ -32,8 +32,8 @@ class Images:
     def take(self, rows: np.ndarray) -> torch.Tensor:
         """The images of some rows, in order; shape (b, S, S, 3), uint8, on the device."""
         if self._resident is not None:
-            place = torch.from_numpy(self._place[rows]).to(self._device, non_blocking=True)
-            return self._resident.index_select(0, place)
+            index = torch.from_numpy(self._place[rows]).to(self._device, non_blocking=True)
+            return self._resident.index_select(0, index)
         batch = torch.from_numpy(np.ascontiguousarray(self._pixels[rows]))
         return batch.pin_memory().to(self._device, non_blocking=True) if self._device.type == "cuda" else batch
 

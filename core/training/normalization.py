@@ -16,16 +16,16 @@ _STATISTICS = ("running_mean", "running_var")
 
 
 def layers(module: nn.Module) -> list[nn.Module]:
-    """Every layer that keeps running statistics, whatever its class; one that keeps none normalises alike in either mode."""
+    """All layers with running statistics, whatever their class; a layer without them works the same in either mode."""
     return [layer for layer in module.modules()
             if any(layer._buffers.get(name) is not None for name in _STATISTICS)]
 
 
 def train(module: nn.Module, norm: Norm) -> None:
-    """Puts a module into training mode, with `frozen` all but its layers with running statistics.
+    """Puts a module into training mode; with `frozen`, its layers with running statistics stay in evaluation mode.
 
-    Those normalise by the statistics they have and leave them as they are; their weight and bias are trained all the same.
-    What else stands inside such a layer, dropout for one, is in training mode.
+    Such a layer normalises by its stored statistics and does not update them; its weight and bias are still trained. Modules
+    inside such a layer, such as dropout, are in training mode.
     """
     module.train()
     if norm == "frozen":

@@ -1,4 +1,4 @@
-"""The losses on offer, and what each needs on top of the encoder; formulas, papers and ranges stand in `core.objectives`.
+"""The losses on offer, and what each needs on top of the encoder; `core.config.objectives` has formulas, papers and ranges.
 
 An objective is a module `(features, labels) -> scalar`; pytorch-metric-learning computes all but cross-entropy. A batch that
 cannot teach is refused: the library would answer 0.0.
@@ -12,8 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from core.config import BatchConfig
-from core.errors import InputError
-from core.objectives import (
+from core.config.objectives import (
     AnyObjective,
     ArcFaceConfig,
     ClassificationConfig,
@@ -23,6 +22,7 @@ from core.objectives import (
     SupConConfig,
     TripletConfig,
 )
+from core.errors import InputError
 
 
 class Objective(nn.Module):
@@ -91,7 +91,7 @@ class Proxies(Objective):
         self.lr_factor = config.lr_factor
 
     def read_out(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The cosines to the proxies stand for logits."""
+        """The logits are the cosines to the proxies."""
         proxies = self.proxies.proxies if isinstance(self.proxies, losses.ProxyAnchorLoss) else self.proxies.W.T  # (K, D)
         return {"logits": F.normalize(features) @ F.normalize(proxies).T}
 
@@ -127,8 +127,8 @@ class Triplet(Objective):
         if self._config.normalize:
             features = F.normalize(features)
         mined = self._miner(features, label_id) if self._miner else None
-        if mined is not None and len(mined[0]) == 0:  # no semi-hard triplet: all are learnt, or collapsed. Every triplet tells
-            mined = None                              # which; the library alone would answer 0.0 to both
+        if mined is not None and len(mined[0]) == 0:  # no semi-hard triplet: all are learnt, or the space collapsed.
+            mined = None                              # The loss of all triplets differs; the library alone would return 0.0
         values = self._values(features, label_id, mined)
         with torch.no_grad():
             looked_at = self._values(features, label_id, None) if self._config.mining == "semi_hard" else values
@@ -169,9 +169,9 @@ class MultiSimilarity(Objective):
         self._pairs = losses.MultiSimilarityLoss(config.alpha, config.beta, config.base)
 
     def _loss(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
-        kept = self._miner(features, label_id)
+        mined = self._miner(features, label_id)
         # Not through the loss's own call, which answers 0.0 where one positive and one negative are kept.
-        return self._pairs.mat_based_loss(self._pairs.distance(features), kept)["loss"]["losses"].mean()
+        return self._pairs.mat_based_loss(self._pairs.distance(features), mined)["loss"]["losses"].mean()
 
 
 def _by_thirds(features: torch.Tensor, label_id: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

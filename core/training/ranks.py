@@ -63,19 +63,19 @@ class Ranks:
         """Replaces each gradient by its sum over the processes."""
 
     def decide(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
-        """What `work` returns in the first process, to all; what it raises there, all raise.
+        """Runs `work` in the first process alone; every process returns its result or raises its error.
 
         The others wait meanwhile: only the first scores, writes, and reads what may change. Between decisions every process
-        takes the same branches, by what was decided; where one does not, all raise.
+        takes the same branches, as they depend on results alone; where one does not, all raise.
 
         Args:
-            work: calls nothing that all processes share, such as a training step; what it returns is small: it is sent.
+            work: calls nothing that all processes share, such as a training step; its result is small, since it is sent.
             arguments: of `work`.
         """
         return work(*arguments)
 
     def together(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
-        """What `work` returns in this process, once it has returned in all; what it raises in one, all raise.
+        """Runs `work` in every process; each returns its own result, or all raise the error of one.
 
         Args:
             work: as that of `decide`.
@@ -167,7 +167,7 @@ def _connected() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What came of the work of one process.
+    """Result or error of one process's work.
 
     Attributes:
         at: where in the code it was called for.
@@ -194,7 +194,7 @@ def _caller() -> str:
 
 
 def _portable(error: Exception | None) -> Exception | None:
-    """An error as another process can raise it; one of a library that cannot be sent is told in words."""
+    """An error that can be sent to another process: itself, or one with its message where it cannot be pickled."""
     try:
         pickle.loads(pickle.dumps(error))
         return error
@@ -219,6 +219,6 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     try:  # the others wait while the first one decodes, scores or lays out: hence the hours
         ranks = _Several()
         yield ranks
-        ranks.together(lambda: None)  # no one hangs up while another still listens
+        ranks.together(lambda: None)  # none closes its connections while another still reads from them
     finally:
         dist.destroy_process_group()

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from core.config import RunConfig
-from core.objectives import is_drawn
+from core.config.objectives import is_drawn
 from core.training import augmentation, normalization
 from core.training.augmentation import Drawn
 from core.training.batches import BatchSampler, TripletSampler
@@ -30,7 +30,7 @@ from core.training.objectives import Objective
 from core.training.ranks import Ranks
 from core.wording import is_out_of_memory
 
-_SEEDS = 2**64  # that torch tells apart
+_SEEDS = 2**64  # torch takes seeds below
 MACHINE_FIELDS = ("seconds", "images_per_second", "compute_share", "memory")  # of a record: no two trainings agree on them
 
 
@@ -88,7 +88,7 @@ class _Batch:
         seed: of the step's random numbers.
         rows: of the whole batch, shape (b,), int64.
         pixels: this process's part of their images, shape (m, S, S, 3), uint8, on the device.
-        drawn: what chance decided for that part.
+        drawn: random parameters of that part's views.
     """
 
     seed: int
@@ -134,7 +134,7 @@ class Trainer:
         self._optimizer = _optimizer(self.encoder, self.objective, config)
         self._micro_batch = config.training.micro_batch
         self._clock = Clock(device)
-        self._coming: np.ndarray | None = None  # rows of the next step, once the one before it has begun
+        self._coming: np.ndarray | None = None  # rows of the next step, drawn while the one before it trains
         self._step = 0
         self._running = _Running()
         self._sums = torch.zeros(4, dtype=torch.float64, device=device)  # loss, gradient norm, mean cosine, active triplets
@@ -233,7 +233,7 @@ class Trainer:
         self._take_in(loss, features, norm)
 
     def _next_batch(self) -> _Batch:
-        """What this step trains on; the disk is told what the next will need."""
+        """This step's batch; starts reading the next one's images."""
         training = self._config.training
         rows = self._draw_rows() if self._coming is None else self._coming
         if self._step + 1 < self._config.n_steps:
@@ -290,7 +290,7 @@ class Trainer:
         return features.detach(), loss.detach()
 
     def _set_seed(self, seed: int) -> None:
-        """As `torch.manual_seed`, which on a machine without a GPU takes half a millisecond to tell the GPUs."""
+        """As `torch.manual_seed`, which seeds GPUs too and takes half a millisecond for it even where there is none."""
         (torch.default_generator if self._device.type == "cpu" else torch).manual_seed(seed % _SEEDS)
 
     def _halve_micro_batch(self, n: int, error: RuntimeError) -> None:
@@ -335,7 +335,7 @@ class Trainer:
 
 @contextmanager
 def _statistics_kept(module: nn.Module) -> Iterator[None]:
-    """Batch normalisation works as in training, but its running statistics stay as they are."""
+    """Batch normalisation works as in training, but does not update its running statistics."""
     layers: list[Any] = [layer for layer in normalization.layers(module) if hasattr(layer, "momentum")]
     momenta = [layer.momentum for layer in layers]
     for layer in layers:

@@ -153,7 +153,7 @@ def _states(content: object, wrappers: tuple[str, ...] = ()) -> Iterator[tuple[t
 
 
 def _candidates(wrappers: tuple[str, ...], state: State, expected: State) -> Iterator[_Candidate]:
-    """The tensors as they are named, and without each prefix under which more than half of the encoder stands."""
+    """The tensors under their own names, and without each prefix that more than half of the encoder's tensors have."""
     yield _Candidate(wrappers, "", state, (), _count_fitting(state, expected))
     keys = list(expected)
     anchors = {keys[0], keys[len(keys) // 2], keys[-1]}

@@ -16,7 +16,7 @@ def demo_button() -> None:
     """Starts the demo and goes to watch it."""
     if st.button("Run the demo", type="primary", icon=":material/play_arrow:",
                  help="Classification against SupCon on 1,797 handwritten digits: about two minutes on two cores."):
-        from core import experiment_file
+        from core.config import experiment_file
         from core.experiments import directory, planning
         from core.jobs import launch
 

@@ -8,9 +8,9 @@ from typing import get_args
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core import bounded_yaml, files
 from core import config as configuration
-from core.config import DatasetConfig
+from core import files
+from core.config import DatasetConfig, bounded_yaml
 from core.data import sources
 from core.data.manifest import Manifest
 from core.errors import InputError

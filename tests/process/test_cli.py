@@ -17,9 +17,9 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 import main
-from core import experiment_file
 from core.analysis.metrics import SHORT
 from core.cli import output
+from core.config import experiment_file
 from core.experiments import directory
 from tests import PROJECT
 from tests.conftest import TINY

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from core import bounded_yaml, experiment_file
+from core.config import bounded_yaml, experiment_file
 from core.experiments import directory, planning
 from core.experiments.directory import RunStatus
 from core.jobs import control, failures, launch

@@ -17,9 +17,9 @@ from filelock import FileLock
 from PIL import Image, features
 
 from core.data import decoding, memory, reading
+from core.data.preprocessing import Geometry
 from core.data.scan import scan
 from core.jobs import failures
-from core.preprocessing import Geometry
 from tests.images import encoded, noise, png_header
 
 PROJECT = Path(decoding.__file__).resolve().parents[2]

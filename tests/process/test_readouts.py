@@ -10,8 +10,8 @@ from torch import nn
 
 from core.analysis import metrics, retrieval
 from core.analysis import table as tables
+from core.config.objectives import OBJECTIVES
 from core.experiments import directory
-from core.objectives import OBJECTIVES
 from core.results import readouts, scoring
 from core.training import checkpoint, objectives
 from tests.conftest import run_in_process, tiny

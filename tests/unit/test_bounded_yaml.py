@@ -7,8 +7,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from core import bounded_yaml, experiment_file
-from core.config import parse
+from core.config import bounded_yaml, experiment_file, parse
 from core.errors import ConfigError
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from core import config, experiment_file
-from core.config import ExperimentConfig
+from core import config
+from core.config import ExperimentConfig, experiment_file
 from core.errors import ConfigError
 
 MINIMAL = {"name": "x", "dataset": {"source": "digits"}}

@@ -1,11 +1,10 @@
 """Experiment files: what YAML and overrides become, what is refused by its path, and the files that ship."""
 
-from pathlib import Path
-
 import pytest
 
-from core import experiment_file
+from core.config import experiment_file
 from core.errors import ConfigError
+from tests import PROJECT
 
 
 def write(folder, text):
@@ -81,7 +80,7 @@ def test_a_missing_file_is_named(tmp_path):
         experiment_file.load(tmp_path)
 
 
-STUDY = sorted((Path(experiment_file.__file__).parents[1] / "configs").glob("*_config.yaml"))
+STUDY = sorted((PROJECT / "configs").glob("*_config.yaml"))
 
 
 @pytest.mark.parametrize("path", STUDY, ids=lambda path: path.stem)

@@ -7,10 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import config as configuration
-from core import experiment_file
 from core.analysis import fairness
 from core.analysis import table as tables
-from core.config import RunConfig
+from core.config import RunConfig, experiment_file
 from core.results import protocol
 from tests.conftest import PROJECT, tiny
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
 from plotly.offline import get_plotlyjs
 
 from core.analysis import comparison
 from core.analysis.comparison import Comparison, Difference
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
-from core.report import html
+from core.report import html, page
 
 CLASSES = ("amanita", "bolete", "<script>alert(1)</script>")
 
@@ -182,3 +183,9 @@ def test_page_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path: Path) ->
     html.write_space(space(), "a space", path)
     assert Page(path).text.count("a space") == 2
     assert [item.name for item in tmp_path.iterdir()] == ["space.html"]
+
+
+def test_a_template_that_lacks_a_value_writes_no_page(tmp_path: Path) -> None:
+    with pytest.raises(UndefinedError, match="'space' is undefined"):
+        page.write("space.html", {"name": "a space", "leaks": "", "earlier": ""}, tmp_path / "space.html")
+    assert list(tmp_path.iterdir()) == []

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from core import config, experiment_file
-from core.config import arm_label, arm_title
-from core.errors import ConfigError
-from core.objectives import (
+from core import config
+from core.config import arm_label, arm_title, experiment_file
+from core.config.objectives import (
     OBJECTIVES,
     ArcFaceConfig,
     Objective,
@@ -20,6 +19,7 @@ from core.objectives import (
     UntrainedConfig,
     is_drawn,
 )
+from core.errors import ConfigError
 from tests import PROJECT
 
 NAMES = "classification, normalized_softmax, arcface, triplet, supcon, multi_similarity, proxy_anchor"

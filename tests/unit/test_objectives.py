@@ -7,7 +7,7 @@ import torch
 from pytorch_metric_learning.losses import ProxyAnchorLoss
 
 from core.config import BatchConfig
-from core.objectives import (
+from core.config.objectives import (
     OBJECTIVES,
     ArcFaceConfig,
     ClassificationConfig,

@@ -9,12 +9,12 @@ from PIL import Image
 
 from core import config as configuration
 from core.analysis import fairness
+from core.data.preprocessing import RoundedGeometry
 from core.errors import ConfigError
 from core.experiments import directory, planning
 from core.experiments.directory import RunStatus
 from core.inference import embedding
 from core.jobs import control, launch
-from core.preprocessing import RoundedGeometry
 from core.results import protocol
 from core.training import encoder
 from tests.conftest import tiny

@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from core import config as configuration
-from core import experiment_file
+from core.config import experiment_file
+from core.config.objectives import OBJECTIVES, Objective
 from core.experiments import directory
 from core.jobs import control
-from core.objectives import OBJECTIVES, Objective
 from tests import PROJECT
 from tests.conftest import put_into
 from tests.waiting import DEADLINE

@@ -7,9 +7,8 @@ import torch
 from PIL import Image
 from timm.data import create_transform
 
-from core import preprocessing
 from core.config import EncoderConfig
-from core.data import pixels
+from core.data import pixels, preprocessing
 from core.training import encoder
 from core.training.augmentation import center
 from core.training.encoder import DataConfig

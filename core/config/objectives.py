@@ -7,12 +7,13 @@ here what is out of range.
 import math
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, model_validator
 
+from core.config.settings import Settings
 from core.errors import ParameterError
 
 
-class Objective(BaseModel):
+class Objective(Settings):
     """What every objective has: a label of its own, and leaks to measure the worth of, for this arm alone.
 
     Attributes:
@@ -21,8 +22,6 @@ class Objective(BaseModel):
         paper: where it comes from.
         draws_pairs: whether it learns from positives and negatives among the samples.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
     title: ClassVar[str]
     word: ClassVar[str]

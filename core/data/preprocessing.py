@@ -6,15 +6,13 @@ evaluation's view is the middle of them. Knows no files, and nothing of mean and
 """
 
 import math
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from PIL import Image, ImageOps
 
 from core.errors import InputError
 
 CROP_MODES = ("center", "squash", "border")  # what timm's data configs may say
-
-GeometryName = Literal["timm", "rounded"]
 
 _WHOLE_PIXELS = 16_000_000  # of a resized image that is held at once; a longer strip is worked out in parts
 _LONGEST = 2 ** 20  # pixels of a stretched side that are worked out; of a longer one only the window is

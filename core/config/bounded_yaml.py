@@ -108,10 +108,10 @@ def _check_size(text: str) -> None:
                              f"in line {line}")
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
     """Plain values only, each key once."""
 
-    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict:
+    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[str, object]:
         if isinstance(node, yaml.MappingNode):
             lines: dict[object, int] = {}
             for key_node, _ in node.value:
@@ -164,7 +164,7 @@ def _sentence(error: yaml.MarkedYAMLError) -> str:
     return f"{cut(words, 300)}{where}{advice}"
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
     def represent_str(self, text: str) -> yaml.ScalarNode:
         return self.represent_scalar("tag:yaml.org,2002:str", text, style='"' if _BREAKS.search(text) else None)
 

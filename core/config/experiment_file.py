@@ -5,18 +5,18 @@ Knows where values come from; what they may be is `core.config`'s.
 
 from pathlib import Path
 
-from core import bounded_yaml
-from core.config import ExperimentConfig, parse
+from core.config import ExperimentConfig, bounded_yaml, parse
 from core.errors import ConfigError, InputError, NotFound
 from core.wording import cut
 
 
 def load(path: Path, overrides: tuple[str, ...] = ()) -> ExperimentConfig:
     """Reads the one experiment of a file; as `load_all`."""
-    found = load_all(path, overrides)
-    if len(found) > 1:
-        raise ConfigError(f"{path} must hold one experiment, got {len(found)}: {', '.join(item.name for item in found)}")
-    return found[0]
+    experiments = load_all(path, overrides)
+    if len(experiments) > 1:
+        names = ", ".join(config.name for config in experiments)
+        raise ConfigError(f"{path} must hold one experiment, got {len(experiments)}: {names}")
+    return experiments[0]
 
 
 def load_all(path: Path, overrides: tuple[str, ...] = ()) -> list[ExperimentConfig]:
@@ -41,7 +41,7 @@ def load_all(path: Path, overrides: tuple[str, ...] = ()) -> list[ExperimentConf
     return [parse(values) for values in documents]
 
 
-def _override(values: dict, override: str) -> None:
+def _override(values: dict[str, object], override: str) -> None:
     """Sets one value. Groups on the way to it are copied first: a YAML alias makes one of two places the same object."""
     key, separator, text = override.partition("=")
     if not separator or not key:
@@ -51,11 +51,11 @@ def _override(values: dict, override: str) -> None:
     except InputError as error:
         raise ConfigError(f"--set {key} must be a YAML value, got {cut(text)!r} ({error})") from None
     *parents, last = key.split(".")
-    place = values
+    settings = values
     for parent in parents:
-        group = place.get(parent, {})
+        group = settings.get(parent, {})
         if not isinstance(group, dict):
             raise ConfigError(f"--set {key}: {parent!r} must be a group of settings, got {cut(repr(group))}")
-        place[parent] = dict(group)
-        place = place[parent]
-    place[last] = value
+        settings[parent] = group = dict(group)
+        settings = group
+    settings[last] = value

@@ -1,0 +1,22 @@
+"""How a space is scored."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from core.config.settings import Settings
+
+
+class EvaluationConfig(Settings):
+    """How a space is scored, and which 2D layout is stored with it.
+
+    `flip` is a fault to measure the worth of: images are mirrored by chance as they are embedded, as the study did.
+    """
+
+    kmeans_seeds: int = Field(10, ge=1, le=1000)
+    bootstrap: int = Field(2000, ge=100, le=100_000)
+    neighbors: int = Field(5, ge=1, le=1000)
+    normalize: bool = True
+    projection: Literal["pca", "umap", "tsne"] = "pca"
+    probe: int = Field(500, ge=3, le=10_000)
+    flip: bool = False

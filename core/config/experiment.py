@@ -1,0 +1,151 @@
+"""An experiment: one frozen, validated description that YAML, page and worker share.
+
+Knows nothing of files of images, folders of runs or torch.
+"""
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from core import files
+from core.config import bounded_yaml
+from core.config.dataset import DatasetConfig, SplitConfig
+from core.config.encoder import EncoderConfig
+from core.config.evaluation import EvaluationConfig
+from core.config.names import arm_label, name_fault
+from core.config.objectives import ClassificationConfig, ListedObjective, Objective, SupConConfig, UntrainedConfig, is_drawn
+from core.config.run import ImagesPerClass, RunConfig
+from core.config.settings import Seed, Settings
+from core.config.training import BudgetConfig, TrainingConfig, TuningConfig
+from core.errors import InputError, ParameterError
+from core.files import Json
+
+MOST_SEEDS, MOST_OBJECTIVES, MOST_COUNTS, MOST_RUNS = 1000, 100, 100, 10_000
+
+
+class ExperimentConfig(Settings):
+    """One YAML file: a dataset, a split, an encoder, a budget, and what to run."""
+
+    name: str
+    dataset: DatasetConfig
+    split: SplitConfig = SplitConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    objectives: tuple[ListedObjective, ...] = Field((ClassificationConfig(), SupConConfig()), max_length=MOST_OBJECTIVES)
+    images_per_class: tuple[ImagesPerClass, ...] = Field(("all",), max_length=MOST_COUNTS)
+    seeds: tuple[Seed, ...] = Field((0, 1, 2), max_length=MOST_SEEDS)
+    budget: BudgetConfig = BudgetConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    tuning: TuningConfig | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_folder_name(cls, value: str) -> str:
+        if fault := name_fault(value):
+            raise InputError(fault)
+        return value
+
+    @field_validator("objectives", "images_per_class", "seeds")
+    @classmethod
+    def _listed_once(cls, value: tuple[object, ...]) -> tuple[object, ...]:
+        if not value:
+            raise InputError("must list at least one, got none")
+        labels = [arm_label(item) if isinstance(item, Objective) else str(item) for item in value]
+        advice = " (give one a label of its own)" if isinstance(value[0], Objective) else ""
+        for label in labels:
+            if fault := name_fault(label):
+                raise InputError(f"must have labels that can be folders: a label {fault}")
+            if label == "untrained":
+                raise InputError("must not use the label 'untrained': that arm is always added")
+            if labels.count(label) > 1:
+                raise InputError(f"must be different from each other, got {label!r} twice{advice}")
+        return value
+
+    @model_validator(mode="after")
+    def _runs_are_bounded(self) -> "ExperimentConfig":
+        count = (len(self.objectives) + 1) * len(self.images_per_class) * len(self.seeds)
+        if count > MOST_RUNS:
+            raise ParameterError("objectives × images_per_class × seeds",
+                                 f"must make at most {MOST_RUNS:,} runs, the untrained "
+                                 f"encoder's among them, got {count:,}")
+        return self
+
+    @model_validator(mode="after")
+    def _drawn_triplets_have_one_view(self) -> "ExperimentConfig":
+        if self.training.views > 1 and any(is_drawn(objective) for objective in self.objectives):
+            raise ParameterError("training.views", f"must be 1 when triplets are drawn one by one (mining: drawn), got "
+                             f"{self.training.views}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_image_of_a_class_has_two_views(self) -> "ExperimentConfig":
+        if 1 in self.images_per_class:
+            if any(is_drawn(objective) for objective in self.objectives):
+                raise ParameterError("images_per_class",
+                                     "must be at least 2 when triplets are drawn one by one (mining: drawn): a "
+                                     "positive is another image; got 1")
+            if "all" in {self.training.pool, *(objective.pool for objective in self.objectives)}:
+                raise ParameterError("images_per_class",
+                                     "must be at least 2 where the sampler draws from every split (pool: all): "
+                                     "half of each class's samples come from there; got 1")
+            if self.training.views == 1:
+                raise ParameterError("images_per_class",
+                                     "must be at least 2 unless training.views is 2, where the other view of an "
+                                     "image is its positive, got 1")
+        return self
+
+    @model_validator(mode="after")
+    def _an_epoch_has_a_step(self) -> "ExperimentConfig":
+        fewest = min(self.runs(), key=lambda run: run.n_steps)
+        if self.budget.epochs > fewest.n_steps:
+            raise ParameterError("budget.epochs",
+                                 f"must be at most the {fewest.n_steps} steps that budget.images allows in batches "
+                                 f"of {fewest.training.batch.size}, got {self.budget.epochs}")
+        return self
+
+    @model_validator(mode="after")
+    def _tried_rates_end_above_the_last(self) -> "ExperimentConfig":
+        if self.tuning and min(self.tuning.learning_rates) < self.training.min_lr:
+            raise ParameterError("tuning.learning_rates", f"must be at least training.min_lr, {self.training.min_lr:g}, got "
+                             f"{min(self.tuning.learning_rates):g}")
+        return self
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Labels of the objectives in order: A, B, …"""
+        return tuple(arm_label(objective) for objective in self.objectives)
+
+    def runs(self) -> list[RunConfig]:
+        """Every run, in the order they are worked through: those that train in step stand together."""
+        shared = {key: getattr(self, key) for key in ("dataset", "encoder", "budget", "evaluation", "tuning")}
+        return [RunConfig(experiment=self.name, objective=objective, images_per_class=count, seed=seed,
+                          split=self.split_of(objective), training=self._training_of(objective, count), **shared)
+                for count in self.images_per_class for seed in self.seeds
+                for objective in (UntrainedConfig(), *self.objectives)]
+
+    def split_of(self, objective: Objective) -> SplitConfig:
+        """The split of one arm: the experiment's, unless the arm asks for a leak."""
+        return self.split if objective.group is None else self.split.model_copy(update={"group": objective.group})
+
+    def _training_of(self, objective: Objective, images_per_class: int | Literal["all"]) -> TrainingConfig:
+        changes: dict[str, object] = {"batch": self.training.batch.fitted(images_per_class)}
+        return self.training.model_copy(update=changes if objective.pool is None else {**changes, "pool": objective.pool})
+
+    def with_absolute_paths(self) -> "ExperimentConfig":
+        """The same experiment, its dataset folder and weights file found from anywhere.
+
+        Raises:
+            InputError: if one of them can be no path.
+        """
+        dataset, encoder = self.dataset, self.encoder
+        if dataset.root is not None:
+            dataset = dataset.model_copy(update={"root": str(files.absolute(dataset.root, "dataset.root"))})
+        if encoder.weights not in ("random", "hub"):
+            encoder = encoder.model_copy(update={"weights": str(files.absolute(encoder.weights, "encoder.weights"))})
+        return self.model_copy(update={"dataset": dataset, "encoder": encoder})
+
+    def to_json(self) -> Json:
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        return bounded_yaml.dump(self.to_json())
