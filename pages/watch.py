@@ -1,6 +1,5 @@
 """WATCH. Is it going well?"""
 
-
 import numpy as np
 import streamlit as st
 

@@ -60,7 +60,7 @@ def draw(folder: Path, runs: tuple[Path, ...], names: tuple[str, ...], split: st
     for number, (name, content) in enumerate(readable):
         columns = st.columns([2, *[10 // len(runs)] * len(runs)])
         with columns[0]:
-            caption = f"{scatter.mark(number)} · {plain(name, LONGEST)}"
+            caption = f"★ {scatter.mark(number)} · {plain(name, LONGEST)}"
             st.image(image_strips.square(decoding.decode(content)), caption=caption, width=image_strips.SIDE)
         for column, letter, space, (rows, cosines) in zip(columns[1:], letters, spaces, nearest):
             with column:

@@ -142,8 +142,8 @@ def a_row(n: int) -> int:
 
 
 def mark(number: int) -> str:
-    """What the star of that number, from 0, is marked with; letters are taken: A and B are the two spaces."""
-    return str(number + 1)
+    """The letter in the star of that number, from 0: classes are often called by digits."""
+    return chr(ord("A") + number)
 
 
 def cloud(layouts: list[np.ndarray], label_id: np.ndarray, classes: tuple[str, ...]) -> Cloud:

@@ -434,7 +434,7 @@ export class View {
     const { points, header } = this, side = this.hoveredSide, field = this.fields[side];
     if (points && this.hoveredStar !== null) {
       const { name, mark, x, y } = this.stars[side][this.hoveredStar];
-      return this.tip.say(`${mark} · ${name}`, header.stars.words, field, field.camera.toScreen(x, y), this.root);
+      return this.tip.say(`★ ${mark} · ${name}`, header.stars.words, field, field.camera.toScreen(x, y), this.root);
     }
     if (this.hovered === null || !points || !this.shows(field)) return this.tip.hide();
     const i = points.index(this.hovered), card = points.cards.get(this.hovered), { xy } = points.sides[side];
