@@ -80,22 +80,6 @@ def space(layout: np.ndarray, label_id: np.ndarray, classes: tuple[str, ...], sa
     return figure
 
 
-def with_landed(figure: go.Figure, places: np.ndarray, names: list[str]) -> go.Figure:
-    """The same space with samples from elsewhere as numbered stars.
-
-    Args:
-        figure: a figure of `space`.
-        places: shape (m, 2).
-        names: shown on hover.
-    """
-    figure.add_trace(go.Scatter(
-        x=places[:, 0], y=places[:, 1], mode="markers+text", text=[str(number + 1) for number in range(len(places))],
-        textposition="top center", textfont={"size": 14}, hovertext=[text_of(name) for name in names],
-        hovertemplate="%{hovertext}<extra></extra>", showlegend=False,
-        marker={"symbol": "star", "size": 17, "color": "#ffffff", "line": {"width": 2.5, "color": "#111111"}}))
-    return figure
-
-
 def curves(series: dict[str, list[dict]], colors: dict[str, str], column: str, title: str,
            height: int = 260) -> go.Figure:
     """A number against images seen, a line a run.
