@@ -145,7 +145,7 @@ st.download_button("Download the report", _report, f"{folder.name}-report.html",
 # Both spaces
 
 with screen.in_words():
-    linked_spaces.draw(folder, paths, (name_a, name_b))
+    linked_spaces.draw(folder, paths, (name_a, name_b), has_stars=st.session_state.get("view") == "query")
 
 # Closer, one view at a time: each is drawn only when asked for
 

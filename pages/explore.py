@@ -65,7 +65,8 @@ with left, st.container(border=True):
         color = coloring.color(title, [space], [folder / name], (name,),
                                trust=lambda wanted: getattr(layouts.measured([path], split, laid_out), wanted))
         space_chart.draw(folder, f"explore-{name}", laid_out.points[0], space,
-                         space.classes.index(isolated) if isolated else None, color=color, height=540)
+                         space.classes.index(isolated) if isolated else None, color=color, height=540,
+                         stars=own_images.stars(folder, [folder / name], [space], laid_out.points, settings, split))
         layouts.say([path], split, laid_out)
     st.caption(f"Layouts are for looking; neighbours are from all {space.embedding.shape[1]} dimensions.")
 

@@ -1,17 +1,14 @@
 """WATCH. Is it going well?"""
 
-from pathlib import Path
-
 import numpy as np
-import plotly.graph_objects as go
 import streamlit as st
 
 from core import scored_by
 from core.config import RunConfig, arm_label
-from core.experiments import best, directory, filenames, film, trials
+from core.experiments import best, directory, filenames, trials
 from core.jobs import control, device_queue, overview
 from core.report import figures, palette
-from pages.parts import actions, experiment_picker, file_stamp, moved_images, run_words, screen
+from pages.parts import actions, experiment_picker, film_chart, moved_images, run_words, scatter, screen
 from pages.parts.text import lines, plain
 
 screen.enter(__file__)
@@ -24,23 +21,9 @@ config = directory.read_config(folder)
 classes = tuple(directory.experiment(folder)["classes"])
 LETTERS = "ABCDEFGHIJ"
 MOST_ALARMS = 3
-MOST_IN_A_ROW = 4  # spaces side by side; more stand in rows of three
 CURVES = {"loss": "training loss", "validation_effective_rank": "effective rank of validation embeddings",
           "mean_cosine": "mean cosine between a batch's embeddings", "active_triplets": "share of triplets that teach",
           "gradient_norm": "gradient norm", "lr": "learning rate", "images_per_second": "images/s"}
-
-
-@st.cache_data(max_entries=200, show_spinner=False)
-def _frame(path: str, modified: int, size: int) -> dict[str, np.ndarray]:
-    return film.read_frame(Path(path))
-
-
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _space(frame: tuple[str, int, int], names: tuple[str, ...], extent: tuple[tuple[float, float], ...]) -> go.Figure:
-    """A frame's plot; made once, as the screen draws it again every second and each costs a tenth of one."""
-    columns = _frame(*frame)
-    return figures.space(np.stack([columns["x"], columns["y"]], axis=1), columns["label_id"], names, columns["sample_id"],
-                         height=330, extent=np.array(extent))
 
 
 def _headline(progress: control.Progress) -> str:
@@ -88,53 +71,27 @@ def _runs_of(group: tuple[int | str, int]) -> list[RunConfig]:
     return [run for run in config.runs() if run.is_trained and (run.images_per_class, run.seed) == group]
 
 
-def _frames(runs: list[RunConfig], epoch: int | None) -> dict[str, tuple[int, tuple[str, int, int]]]:
-    """Run name -> epoch and stamp of the frame to show: the one asked for, or the latest there is; none that is damaged."""
-    frames = {}
-    for run in runs:
-        paths = directory.snapshots(folder / run.name)
-        if paths:
-            shown = epoch if epoch in paths else max(paths)
-            with screen.in_words():
-                frame = file_stamp.stamp(paths[shown])
-                _frame(*frame)
-                frames[run.name] = shown, frame
-    return frames
+def _draw_films(runs: list[RunConfig]) -> None:
+    titles = tuple(f"{LETTERS[config.arms.index(arm_label(run.objective))]} · {arm_label(run.objective)}" for run in runs)
+    with st.container(border=True):
+        if any(directory.snapshots(folder / run.name) for run in runs):
+            film_chart.draw(folder, runs, titles, classes)
+        else:
+            st.container(height=430, border=False).caption("The spaces will be here in a moment.")
+        a_row = scatter.a_row(len(runs))
+        for start in range(0, len(runs), a_row):
+            for place, run in zip(st.columns(a_row), runs[start:]):
+                with place:
+                    _say_state(run)
 
 
-def _extent(frames: list[tuple[str, int, int]]) -> tuple[tuple[float, float], ...]:
-    """The two corners between which all points of some frames lie, so that their plots have one scale."""
-    columns = [_frame(*frame) for frame in frames]
-    points = [np.concatenate([column[axis] for column in columns]) for axis in "xy"] if columns else [np.zeros(1)] * 2
-    return tuple(tuple(float(edge(values)) for values in points) for edge in (np.min, np.max))
-
-
-def _draw_films(runs: list[RunConfig], epoch: int | None) -> None:
-    frames = _frames(runs, epoch)
-    extent = _extent([frame for _, frame in frames.values()])
-    a_row = len(runs) if len(runs) <= MOST_IN_A_ROW else 3
-    for start in range(0, len(runs), a_row):
-        for place, run in zip(st.columns(a_row), runs[start:start + a_row]):
-            with place.container(border=True, height=430):
-                _draw_film(run, frames.get(run.name), extent)
-
-
-def _draw_film(run: RunConfig, frame: tuple[int, tuple[str, int, int]] | None,
-               extent: tuple[tuple[float, float], ...]) -> None:
+def _say_state(run: RunConfig) -> None:
+    """What a run's film does not say: its state, its learning rate, which epoch is the best."""
     number = config.arms.index(arm_label(run.objective))
     status = control.derived_status(folder / run.name)
-    st.markdown(f"**{LETTERS[number]} · {plain(arm_label(run.objective))}**{run_words.leak_mark(run)}")
-    if frame is None:
-        st.caption(f"{run_words.state_text(status.state)} · Its space will be here in a moment. {plain(status.phase)}")
-        return
-    shown, stamp = frame
-    score = next((f" · MAP@R {100 * record['validation_map_at_r']:.1f}"
-                  for record in directory.read_records(folder / run.name)
-                  if record["epoch"] == shown and "validation_map_at_r" in record), "")
-    notes = f"{score}{_lr_note(run)}{_best_note(run)}"
-    st.caption(f"{run_words.state_text(status.state)} · epoch {shown} of {run.budget.epochs}{notes}",
-               help="MAP@R on validation images, those of the film.")
-    st.plotly_chart(_space(stamp, classes, extent), key=f"film-{number}", config={"displayModeBar": False})
+    phase = f" · {plain(status.phase)}" if status.phase and not directory.snapshots(folder / run.name) else ""
+    st.caption(f"**{LETTERS[number]} · {plain(arm_label(run.objective))}**{run_words.leak_mark(run)} · "
+               f"{run_words.state_text(status.state)}{phase}{_lr_note(run)}{_best_note(run)}")
 
 
 def _lr_note(run: RunConfig) -> str:
@@ -239,14 +196,11 @@ def _live(was_alive: bool) -> None:
     groups = _groups()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         group = st.selectbox("Runs", ["latest", *groups], format_func=_label, key=f"group-{folder.name}", width=260)
-        runs = _runs_of(_current_group(groups) if group == "latest" else group)[:len(LETTERS)]
-        latest = max((max(directory.snapshots(folder / run.name), default=0) for run in runs), default=0)
-        epoch = st.select_slider("Film: epoch", [*range(latest + 1), "now"], value="now", key=f"film-epoch-{folder.name}",
-                                 width="stretch") if latest else "now"
+        runs = _runs_of(_current_group(groups) if group == "latest" else group)[:scatter.MOST_REELS]
         _draw_actions(progress.state)
     _draw_damage()
     _draw_alarms()
-    _draw_films(runs, None if epoch == "now" else epoch)
+    _draw_films(runs)
     _draw_curves(runs)
     if was_alive and not control.is_worker_alive(folder):
         st.rerun()

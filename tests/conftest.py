@@ -1,13 +1,14 @@
 """What several tests need: a small folder of real image files, and a finished experiment made by the real worker."""
 
 import functools
+import json
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
@@ -158,6 +159,21 @@ def opened(page: str, **address: str) -> AppTest:
     for key, value in address.items():
         app.query_params[key] = value
     return (app if page == "start" else app.switch_page(f"pages/{page}.py")).run()
+
+
+def canvas_of(app: AppTest) -> dict[str, Any]:
+    """What a screen sends its canvas: the header of its message, and under `arrays` the arrays behind it."""
+    [component] = app.get("bidi_component")
+    return unpacked(component.proto.bytes)
+
+
+def unpacked(message: bytes) -> dict[str, Any]:
+    """A message to the canvas as a browser reads it."""
+    start = 4 + int.from_bytes(message[:4], "little")
+    header = json.loads(message[4:start])
+    header["arrays"] = {name: np.frombuffer(message[start + offset:start + offset + size], f"<{kind}")
+                        for name, kind, offset, size in header["parts"]}
+    return header
 
 
 @pytest.fixture

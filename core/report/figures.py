@@ -32,7 +32,7 @@ def text_of(text: object, most: int | None = None) -> str:
 
 def space(layout: np.ndarray, label_id: np.ndarray, classes: tuple[str, ...], sample_id: np.ndarray,
           selected: frozenset[str] = frozenset(), only: int | None = None, hover: np.ndarray | None = None,
-          height: int = 400, extent: np.ndarray | None = None) -> go.Figure:
+          extent: np.ndarray | None = None) -> go.Figure:
     """A 2D layout, a trace a class, its name at its middle; each point carries its sample_id as customdata.
 
     Args:
@@ -43,7 +43,6 @@ def space(layout: np.ndarray, label_id: np.ndarray, classes: tuple[str, ...], sa
         selected: samples to stand out; the rest fades. Empty: nothing fades.
         only: show this class's colour and fade the others; None shows all.
         hover: text shown for each point, shape (n,); None shows the class and sample_id.
-        height: pixels.
         extent: points that must fit too, shape (m, 2), so that two layouts have one scale; None for this layout alone.
     """
     colors = palette.classes(len(classes))
@@ -73,26 +72,10 @@ def space(layout: np.ndarray, label_id: np.ndarray, classes: tuple[str, ...], sa
     middle, half = (low + high) / 2, max(float((high - low).max()) / 2, 1e-9) * 1.06
     blank = {"visible": False, "showgrid": False, "zeroline": False, "constrain": "domain"}  # else a resize widens the range
     figure.update_layout(
-        height=height, margin={"l": 4, "r": 4, "t": 4, "b": 4}, dragmode="lasso", showlegend=False,
+        height=400, margin={"l": 4, "r": 4, "t": 4, "b": 4}, dragmode="lasso", showlegend=False,
         xaxis={**blank, "range": [middle[0] - half, middle[0] + half]},
         yaxis={**blank, "range": [middle[1] - half, middle[1] + half], "scaleanchor": "x"},
         uirevision=f"{middle} {half}")  # a zoom stays while the layout does
-    return figure
-
-
-def with_landed(figure: go.Figure, places: np.ndarray, names: list[str]) -> go.Figure:
-    """The same space with samples from elsewhere as numbered stars.
-
-    Args:
-        figure: a figure of `space`.
-        places: shape (m, 2).
-        names: shown on hover.
-    """
-    figure.add_trace(go.Scatter(
-        x=places[:, 0], y=places[:, 1], mode="markers+text", text=[str(number + 1) for number in range(len(places))],
-        textposition="top center", textfont={"size": 14}, hovertext=[text_of(name) for name in names],
-        hovertemplate="%{hovertext}<extra></extra>", showlegend=False,
-        marker={"symbol": "star", "size": 17, "color": "#ffffff", "line": {"width": 2.5, "color": "#111111"}}))
     return figure
 
 

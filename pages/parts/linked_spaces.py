@@ -12,6 +12,7 @@ from pages.parts import (
     coloring,
     file_stamp,
     layouts,
+    own_images,
     scatter,
     screen,
     selection,
@@ -19,18 +20,19 @@ from pages.parts import (
     space_chart,
     space_tables,
 )
-from pages.parts.scatter import Cloud, Color
+from pages.parts.scatter import Cloud, Color, Stars
 
 NEAREST = 5  # neighbours shown in each space
 
 
-def draw(folder: Path, paths: list[Path], names: tuple[str, str]) -> None:
+def draw(folder: Path, paths: list[Path], names: tuple[str, str], has_stars: bool = False) -> None:
     """The test images of two runs in both spaces, linked, with the images of the selection beside them.
 
     Args:
         folder: the experiment.
         paths: embedding tables of A and B.
         names: what A and B are called.
+        has_stars: whether to show where one's own images land.
     """
     stamps = tuple(file_stamp.stamp(path) for path in paths)
     spaces = space_tables.shared(paths, "test")
@@ -52,21 +54,24 @@ def draw(folder: Path, paths: list[Path], names: tuple[str, str]) -> None:
         return
     color = coloring.color(title, spaces, [path.parent for path in paths], names,
                            trust=lambda name: getattr(layouts.measured(paths, "test", laid_out), name))
+    stars = own_images.stars(folder, [path.parent for path in paths], spaces, laid_out.points, settings,
+                             "test") if has_stars else None
     with place:
-        _linked(folder, paths, names, spaces, _cloud(stamps, settings, spaces, laid_out.points), color)
+        _linked(folder, paths, names, spaces, _cloud(stamps, settings, spaces, laid_out.points), color, stars)
     layouts.say(paths, "test", laid_out)
 
 
 @screen.fragment()
 def _linked(folder: Path, paths: list[Path], names: tuple[str, str], spaces: list[EmbeddingTable], points: Cloud,
-            color: Color) -> None:
+            color: Color, stars: Stars | None) -> None:
     """Plots, panel and what a selection can be used for: picking redraws this part of the screen alone."""
     scatter.draw(
         f"pair-{folder.name}", points, color, tuple(f"{place} · {name}" for place, name in zip("AB", names)),
         selection.rows_of(folder, spaces[0]), selection.selection_stamp(folder),
         take=lambda rows, stamp: selection.select(folder, spaces[0].sample_id[rows].tolist(), stamp),
         describe=lambda row: space_chart.card(folder, spaces, row),
-        nearest=lambda row: [space_tables.neighbors(space, row, NEAREST) for space in spaces], file=folder.name)
+        nearest=lambda row: [space_tables.neighbors(space, row, NEAREST) for space in spaces], file=folder.name,
+        stars=stars)
     selection_bar.bar(folder, {f"{place} · {name}": path for place, name, path in zip("AB", names, paths)})
 
 

@@ -1,5 +1,6 @@
-"""Your own images in trained spaces: where they land, and who is nearest in each."""
+"""Your own images in trained spaces: where they land, as stars in the plots above, and who is nearest in each."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,9 @@ from core.data import decoding, memory
 from core.errors import InputError
 from core.experiments import filenames
 from core.inference import query
-from core.report import figures
+from core.jobs.layout import Settings
 from core.wording import failure
-from pages.parts import image_strips, layouts, roots, space_tables
+from pages.parts import file_stamp, image_strips, layouts, roots, scatter, space_tables
 from pages.parts.text import LONGEST, plain
 
 MOST = 8  # images at a time
@@ -32,7 +33,7 @@ def draw(folder: Path, runs: tuple[Path, ...], names: tuple[str, ...], split: st
     """
     st.subheader("Query", help="Your image is cropped and scaled as the dataset's were, and embedded by each encoder in a "
                  "process of its own on this machine. It is not kept.")
-    files = st.file_uploader("Images", accept_multiple_files=True, key=f"query-{folder.name}", label_visibility="collapsed")
+    files = st.file_uploader("Images", accept_multiple_files=True, key=_key(folder), label_visibility="collapsed")
     if not files:
         st.caption(f"Up to {MOST} images at a time. The first answer takes some seconds, as the encoders are loaded; the next "
                    "come at once.")
@@ -42,18 +43,24 @@ def draw(folder: Path, runs: tuple[Path, ...], names: tuple[str, ...], split: st
     readable = [(file.name, file.getvalue()) for file in files[:MOST] if _is_readable(file.name, file.getvalue())]
     if not readable:
         return
-    found = _vectors(runs, [content for _, content in readable])
+    images = [content for _, content in readable]
+    asked = tuple(name for name, _ in readable), query.fingerprint(images)
+    is_drawn = asked == _asked(folder) and _question(runs, asked[1]) in st.session_state.get("query-answers", {})
+    found = _vectors(runs, images)
     if found is None:
         return
+    if not is_drawn:
+        st.session_state.setdefault("query-read", {})[_brought(folder)] = asked
+        st.rerun()  # with stars in the plots above
     spaces = [space_tables.table(run / filenames.EMBEDDINGS) for run in runs]
     letters = [f"{place} · {name}" for place, name in zip("AB", names)] if len(runs) > 1 else list(names)
-    _places(runs, split, found, letters, [name for name, _ in readable])
+    _say_places(runs, split)
     nearest = [neighbors.nearest(vectors, space.embedding, NEAREST, names=space.sample_id)
                for vectors, space in zip(found, spaces)]
     for number, (name, content) in enumerate(readable):
         columns = st.columns([2, *[10 // len(runs)] * len(runs)])
         with columns[0]:
-            caption = f"{number + 1} · {plain(name, LONGEST)}"
+            caption = f"★ {scatter.mark(number)} · {plain(name, LONGEST)}"
             st.image(image_strips.square(decoding.decode(content)), caption=caption, width=image_strips.SIDE)
         for column, letter, space, (rows, cosines) in zip(columns[1:], letters, spaces, nearest):
             with column:
@@ -66,6 +73,54 @@ def _answer(folder: Path, letter: str, space: EmbeddingTable, rows: np.ndarray, 
                 f"{round(share[0] * min(_VOTERS, len(rows)))} of the "
                 f"{min(_VOTERS, len(rows))} nearest say; cosine {cosines[0]:.2f} to the nearest")
     image_strips.strip(folder, space.sample_id[rows].tolist(), space.label[rows].tolist(), width=50)
+
+
+def stars(folder: Path, runs: list[Path], spaces: list[EmbeddingTable], points: list[np.ndarray], settings: Settings,
+          split: str) -> scatter.Stars | None:
+    """Where the images that are asked about lie in some layouts; None where none is, or before their vectors are known.
+
+    Args:
+        folder: the experiment.
+        runs: folders of the runs.
+        spaces: their samples that are laid out.
+        points: the layouts, each of shape (n, 2).
+        settings: what the layouts were made with.
+        split: the images that are laid out.
+    """
+    names, images = _asked(folder)
+    vectors = st.session_state.get("query-answers", {}).get(_question(runs, images))
+    if vectors is None:
+        return None
+    stamps = tuple(file_stamp.stamp(run / filenames.EMBEDDINGS) for run in runs)
+    places, near = _landed(stamps, split, settings, images, vectors, spaces, points)
+    return scatter.Stars(places, names, near, f"your image; lines lead to the {near[0].shape[1]} nearest of those drawn")
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _landed(stamps: tuple, split: str, settings: Settings, images: str, _vectors: list[np.ndarray],
+            _spaces: list[EmbeddingTable], _points: list[np.ndarray]) -> tuple[tuple[np.ndarray, ...], ...]:
+    """Places of some images and rows of those nearest to each, one a space."""
+    drawn = list(zip(_vectors, _spaces, _points))
+    return (tuple(projection.land(vectors, space.embedding, layout, settings.method) for vectors, space, layout in drawn),
+            tuple(neighbors.nearest(vectors, space.embedding, _VOTERS)[0] for vectors, space, _ in drawn))
+
+
+def _asked(folder: Path) -> tuple[tuple[str, ...], str]:
+    """Names and fingerprint of the readable images among those brought, once they were looked at."""
+    return st.session_state.get("query-read", {}).get(_brought(folder), ((), ""))
+
+
+def _brought(folder: Path) -> tuple[str, ...]:
+    """What this session calls the images in the field."""
+    return tuple(file.file_id for file in st.session_state.get(_key(folder)) or ())
+
+
+def _key(folder: Path) -> str:
+    return f"query-{folder.name}"
+
+
+def _question(runs: Sequence[Path], images: str) -> tuple[tuple[str, ...], str]:
+    return tuple(str(run) for run in runs), images
 
 
 def _is_readable(name: str, content: bytes) -> bool:
@@ -83,7 +138,7 @@ def _is_readable(name: str, content: bytes) -> bool:
 
 def _vectors(runs: tuple[Path, ...], images: list[bytes]) -> list[np.ndarray] | None:
     """Vectors of each run, asked for once a session and question; None with the reason shown if that fails."""
-    key = (tuple(str(run) for run in runs), query.fingerprint(images))
+    key = _question(runs, query.fingerprint(images))
     kept = st.session_state.setdefault("query-answers", {})
     if key not in kept:
         place = st.empty()
@@ -101,24 +156,12 @@ def _vectors(runs: tuple[Path, ...], images: list[bytes]) -> list[np.ndarray] | 
     return kept[key]
 
 
-def _places(runs: tuple[Path, ...], split: str, found: list[np.ndarray], letters: list[str], names: list[str]) -> None:
+def _say_places(runs: tuple[Path, ...], split: str) -> None:
     settings = layouts.chosen()
-    laid_out = layouts.ready([run / filenames.EMBEDDINGS for run in runs], split, settings)
-    if laid_out is None:
+    if layouts.ready([run / filenames.EMBEDDINGS for run in runs], split, settings) is None:
         st.caption("Where they land will be here once the layout is computed.")
         return
-    drawn = space_tables.shared([run / filenames.EMBEDDINGS for run in runs], split)
-    extent = np.concatenate(laid_out.points)
-    for number, column in enumerate(st.columns(len(runs))):
-        space, points = drawn[number], laid_out.points[number]
-        places = projection.land(found[number], space.embedding, points, settings.method)
-        figure = figures.space(points, space.label_id, space.classes, space.sample_id, height=330,
-                               extent=np.concatenate([extent, places]))
-        with column, st.container(border=True):
-            st.markdown(f"**{plain(letters[number])}**")
-            st.plotly_chart(figures.with_landed(figure, places, names), key=f"landed-{number}",
-                            config={"displayModeBar": False})
-    st.caption("Stars: where your images land. " + (
+    st.caption("Stars in the plot above: where your images land. " + (
         "PCA places them exactly." if settings.method == "pca" else
         f"{layouts.NAMES[settings.method]} cannot place a new image: each star is the mean place of its 5 nearest in full "
         "dimension."))

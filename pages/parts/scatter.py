@@ -1,6 +1,6 @@
-"""One or two spaces as points, drawn by our own canvas: what is picked or hovered in one stands out in the other at once.
+"""Spaces as points, drawn by our own canvas: what is picked or hovered in one stands out in the others at once.
 
-Points travel to a browser once; every rerun after that carries only what changed.
+Points travel to a browser once, and so does each frame of a film; every rerun after that carries only what changed.
 """
 
 import base64
@@ -22,6 +22,8 @@ MOST = 1_000_000  # points drawn in a space; an even draw of more, which the plo
 MANY = 50_000  # points from which one asks whether all are drawn
 SHAPES_FROM = 9  # classes from which shape tells them apart beside colour
 _MISSING = 65535  # the category of a sample without a value
+MOST_REELS = 10  # runs whose films are shown at once
+_MOST_FRAMES = 64  # of a film, in one message
 _FILES = Path(__file__).parents[1] / "scatter"
 
 
@@ -89,6 +91,61 @@ class Color:
     is_label: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Stars:
+    """Places that are no samples', such as where one's own images land: drawn over the points, never picked.
+
+    Attributes:
+        places: one a space, each of shape (m, 2), float32.
+        names: what each is called, shown when it is hovered.
+        near: one a space, each of shape (m, k): rows of the table that lines lead to while it is hovered.
+        words: what all of them are.
+    """
+
+    places: tuple[np.ndarray, ...]
+    names: tuple[str, ...]
+    near: tuple[np.ndarray, ...]
+    words: str
+
+
+@dataclass(frozen=True, eq=False)
+class Reel:
+    """The frames of one run.
+
+    Attributes:
+        total: epochs that it has once it is done.
+        names: epoch -> a name of its frame's content, in order.
+        words: epoch -> what is said of it beside its number.
+    """
+
+    total: int
+    names: dict[int, str]
+    words: dict[int, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """Runs as they form, in step: the browser asks for the frames that it lacks.
+
+    Attributes:
+        reels: one a run.
+        read: the name of a frame -> places of its samples, shape (n, 2); None where it cannot be read, which it says.
+    """
+
+    reels: tuple[Reel, ...]
+    read: Callable[[str], np.ndarray | None]
+
+
+def a_row(n: int) -> int:
+    """How many of n runs' films stand side by side."""
+    return n if n <= 4 else 3
+
+
+def mark(number: int) -> str:
+    """The letter in the star of that number, from 0: classes are often called by digits."""
+    return chr(ord("A") + number)
+
+
 def cloud(layouts: list[np.ndarray], label_id: np.ndarray, classes: tuple[str, ...]) -> Cloud:
     """Points to draw; an even random draw of them where there are more than `MOST`.
 
@@ -106,6 +163,18 @@ def cloud(layouts: list[np.ndarray], label_id: np.ndarray, classes: tuple[str, .
     label_id = np.ascontiguousarray(label_id[keep], np.uint16)
     fingerprint = _fingerprint([*layouts, label_id], json.dumps([n, classes]))
     return Cloud(layouts, label_id, classes, drawn, n, fingerprint)
+
+
+def probe(label_id: np.ndarray, classes: tuple[str, ...], name: str) -> Cloud:
+    """The samples of a film, which lie where each frame has them.
+
+    Args:
+        label_id: shape (n,).
+        classes: names along `label_id`.
+        name: tells apart films whose samples are alike.
+    """
+    label_id = np.ascontiguousarray(label_id, np.uint16)
+    return Cloud((), label_id, classes, None, len(label_id), _fingerprint([label_id], json.dumps([name, classes])))
 
 
 def by_category(title: str, values: list[np.ndarray], names: tuple[str, ...], colors: list[str] | None = None,
@@ -141,7 +210,7 @@ def by_number(title: str, values: list[np.ndarray]) -> Color:
 def draw(key: str, points: Cloud, color: Color, titles: tuple[str, ...], selected: np.ndarray, stamp: str,
          take: Callable[[np.ndarray, str], None], describe: Callable[[int], Card],
          nearest: Callable[[int], list[list[int]]] | None = None, file: str = "space", isolated: int | None = None,
-         height: int | None = None) -> bool:
+         height: int | None = None, stars: Stars | None = None, film: Film | None = None) -> bool:
     """Draws the spaces. Call it within a fragment: each image the mouse asks for is a rerun.
 
     Args:
@@ -157,11 +226,14 @@ def draw(key: str, points: Cloud, color: Color, titles: tuple[str, ...], selecte
         file: begins the names of downloaded pictures.
         isolated: class to show alone.
         height: pixels; None for squares as wide as the page allows.
+        stars: places that are no samples'.
+        film: where the points lie, epoch by epoch, of `probe`'s points; None for points that stay.
 
     Returns:
         Whether something was just picked.
     """
-    slot = st.session_state.setdefault(f"told-{key}", {"seq": "", "cards": {}, "near": {}, "sent": set(), "picked": False})
+    slot = st.session_state.setdefault(f"told-{key}", {"seq": "", "cards": {}, "near": {}, "sent": set(), "picked": False,
+                                                      "frames": (), "unread": set()})
 
     def hear() -> None:
         message = st.session_state[key].message
@@ -169,6 +241,7 @@ def draw(key: str, points: Cloud, color: Color, titles: tuple[str, ...], selecte
             return
         slot["seq"] = message["seq"]
         slot["sent"] -= set(message.get("missing", ()))
+        slot["frames"] = tuple(map(str, message.get("frames", ())))[:_MOST_FRAMES]
         slot["cards"] = {row: describe(row) for row in message.get("ask", ()) if 0 <= row < points.n}
         slot["near"] = {}
         row = message.get("near")
@@ -182,21 +255,21 @@ def draw(key: str, points: Cloud, color: Color, titles: tuple[str, ...], selecte
             take(rows if points.drawn is None else points.drawn[rows], message["stamp"])
             slot["picked"] = True
 
-    mount = _pair if nearest is not None else _single
-    mount(key=key, data=pack(points, color, titles, selected, stamp, slot, file, isolated, height),
+    mount = _film if film is not None else _pair if nearest is not None else _single
+    mount(key=key, data=pack(points, color, titles, selected, stamp, slot, file, isolated, height, stars, film),
           on_message_change=hear, height=height or "content")
     was_picked, slot["picked"] = slot["picked"], False
     return was_picked
 
 
 def pack(points: Cloud, color: Color, titles: tuple[str, ...], selected: np.ndarray, stamp: str, slot: dict, file: str,
-         isolated: int | None, height: int | None) -> bytes:
+         isolated: int | None, height: int | None, stars: Stars | None = None, film: Film | None = None) -> bytes:
     """One message to the browser, which `pages/scatter/protocol.js` unpacks.
 
     Args:
-        points, color, titles, selected, stamp, file, isolated, height: as in `draw`.
-        slot: what this browser has said and got: `seq` of its last message, `cards` and `near` that it asked for, `sent` to
-            it; the fingerprints in `sent` grow by those of this message.
+        points, color, titles, selected, stamp, file, isolated, height, stars, film: as in `draw`.
+        slot: what this browser has said and got: `seq` of its last message, `cards`, `near` and `frames` that it asked for,
+            `sent` to it, `unread` frames that cannot be read; the fingerprints in `sent` grow by those of this message.
 
     Returns:
         Length of the header as uint32, header as JSON, arrays one after the other; numbers are little-endian.
@@ -216,6 +289,18 @@ def pack(points: Cloud, color: Color, titles: tuple[str, ...], selected: np.ndar
         flags = np.zeros(points.n, bool)
         flags[selected] = True
         arrays["selected"] = np.packbits(flags[keep], bitorder="little")
+    more: dict[str, object] = {}
+    if stars is not None:
+        arrays |= {f"star{side}": np.asarray(places, np.float32) for side, places in enumerate(stars.places)}
+        more["stars"] = {"names": [visible(name) for name in stars.names], "words": stars.words,
+                         "marks": [mark(number) for number in range(len(stars.names))],
+                         "near": [rows.tolist() for rows in stars.near]}
+    if film is not None:
+        arrays |= {f"frame-{name}": places for name, places in _frames(film, slot, points.n).items()}
+        more["columns"] = a_row(len(film.reels))
+        more["reels"] = [{"total": reel.total, "frames": [(epoch, name, reel.words.get(epoch, ""))
+                                                          for epoch, name in reel.names.items() if name not in slot["unread"]]}
+                         for reel in film.reels]
     parts, blobs, start = [], [], 0
     for name, array in arrays.items():
         content = np.ascontiguousarray(array).tobytes()
@@ -230,8 +315,24 @@ def pack(points: Cloud, color: Color, titles: tuple[str, ...], selected: np.ndar
                   "names": [visible(name) for name in color.names],
                   "colors": color.colors, "low": color.low, "high": color.high, "is_label": color.is_label},
         "selection": {"stamp": stamp, "n": len(selected)}, "isolated": isolated, "height": height,
-        "cards": slot["cards"], "near": slot["near"]}).encode()
+        "cards": slot["cards"], "near": slot["near"], **more}).encode()
     return b"".join([len(header).to_bytes(4, "little"), header, *blobs])
+
+
+def _frames(film: Film, slot: dict, n: int) -> dict[str, np.ndarray]:
+    """Frames to send: those that were asked for, and the newest of each run, which nobody has to ask for."""
+    newest = {list(reel.names.values())[-1] for reel in film.reels if reel.names}
+    known = {name for reel in film.reels for name in reel.names.values()}
+    wanted = ({*slot["frames"], *slot["unread"]} & known) | (newest - slot["sent"])
+    slot["frames"], slot["unread"], frames = (), set(), {}
+    for name in sorted(wanted):
+        places = film.read(name)
+        if places is None or len(places) != n:
+            slot["unread"].add(name)
+        else:
+            frames[name] = np.ascontiguousarray(places, np.float32)
+    slot["sent"] |= frames.keys()
+    return frames
 
 
 def _fingerprint(arrays: list[np.ndarray], text: str) -> str:
@@ -247,19 +348,22 @@ def _skeleton(kind: str, n: int) -> str:
     tools = [("lasso", "Lasso", "Draw a loop; Shift adds to the selection"), ("box", "Box", "Draw a box; Shift adds"),
              ("pan", "Pan", "Drag to move; the right button always does"), ("home", "Reset", "Show all; also a double click"),
              ("names", "Names", "Class names at the classes' centres; a click on one shows it alone")]
-    if n == 2:
+    if kind == "pair":
         tools.append(("flip", "Flip", "A large, B large, both again; also the key F"))
     pressed = {"lasso": "true", "names": "true"}
     buttons = "".join(f'<button type="button" data-tool="{name}" title="{text}" aria-pressed="{pressed.get(name, "false")}">'
                       f'{title}</button>' for name, title, text in tools)
-    plots = "".join(f"""<section class="plot" data-side="{side}"><header><span class="title"></span>
+    words = '<span class="words" title="MAP@R is on validation images, those of the film."></span>' if kind == "film" else ""
+    hidden = " hidden" if kind == "film" else ""  # until it is known of how many runs
+    plots = "".join(f"""<section class="plot" data-side="{side}"{hidden}><header><span class="title"></span>{words}
         <button type="button" class="png" title="Download this plot as PNG">PNG</button>
         <button type="button" class="svg" title="Download this plot as SVG">SVG</button></header>
         <div class="field"><canvas class="points"></canvas><canvas class="marks"></canvas><div class="labels"></div></div>
         </section>""" for side in range(n))
-    panel = '<aside class="panel"></aside>' if n == 2 else ""
+    panel = '<aside class="panel"></aside>' if kind == "pair" else ""
+    player = '<div class="player"></div>' if kind == "film" else ""
     return (f'<div class="spaces {kind}" tabindex="0"><div class="bar"><div class="tools">{buttons}</div>'
-            f'<div class="legend"></div><span class="note"></span></div><div class="grid">{plots}{panel}</div>'
+            f'<div class="legend"></div><span class="note"></span></div><div class="grid">{plots}{panel}</div>{player}'
             f'<div class="tip" hidden></div></div>')
 
 
@@ -267,3 +371,4 @@ _script = javascript.join(_FILES / "scatter.js")
 _style = (_FILES / "scatter.css").read_text(encoding="utf-8")
 _pair = st.components.v2.component("duet_pair", html=_skeleton("pair", 2), css=_style, js=_script)
 _single = st.components.v2.component("duet_space", html=_skeleton("single", 1), css=_style, js=_script)
+_film = st.components.v2.component("duet_film", html=_skeleton("film", MOST_REELS), css=_style, js=_script)

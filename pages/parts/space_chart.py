@@ -8,11 +8,11 @@ import streamlit as st
 from core.analysis.table import EmbeddingTable
 from core.visible import visible
 from pages.parts import sample_images, scatter, screen, selection
-from pages.parts.scatter import Card, Cloud, Color
+from pages.parts.scatter import Card, Cloud, Color, Stars
 
 
 def draw(folder: Path, place: str, layout: np.ndarray, space: EmbeddingTable, only: int | None, color: Color,
-         height: int) -> None:
+         height: int, stars: Stars | None = None) -> None:
     """A layout to lasso or click in; what is picked is selected on every chart of this experiment.
 
     Args:
@@ -23,18 +23,19 @@ def draw(folder: Path, place: str, layout: np.ndarray, space: EmbeddingTable, on
         only: class to show alone; None for all.
         color: what to colour by.
         height: pixels.
+        stars: places that are no samples'.
     """
-    _single(folder, place, scatter.cloud([layout], space.label_id, space.classes), space, color, only, height)
+    _single(folder, place, scatter.cloud([layout], space.label_id, space.classes), space, color, only, height, stars)
 
 
 @screen.fragment()
 def _single(folder: Path, place: str, points: Cloud, space: EmbeddingTable, color: Color, only: int | None,
-            height: int) -> None:
+            height: int, stars: Stars | None) -> None:
     was_picked = scatter.draw(
         f"chart-{folder.name}-{place}", points, color, (place.partition("-")[2] or place,), selection.rows_of(folder, space),
         selection.selection_stamp(folder),
         take=lambda rows, stamp: selection.select(folder, space.sample_id[rows].tolist(), stamp),
-        describe=lambda row: card(folder, [space], row), file=folder.name, isolated=only, height=height)
+        describe=lambda row: card(folder, [space], row), file=folder.name, isolated=only, height=height, stars=stars)
     if was_picked:
         st.rerun()  # what else the screen says of the selection
 

@@ -13,6 +13,13 @@ export class Camera {
     this.center = [...middle];
   }
 
+  // All of a space, { middle, half }, has become wider: one that showed all of it still does, any other stays where it is.
+  widen(before, after) {
+    const isHome = !before || (this.zoom === 1 && this.center.every((value, axis) => value === before.middle[axis]));
+    if (isHome) this.home(after.middle);
+    else this.zoom *= after.half / before.half;
+  }
+
   // Takes a plot's size in pixels; `half` is half of what the space spans.
   fit(width, height, half) {
     this.width = width;

@@ -11,6 +11,8 @@ export class Field {
     this.canvas = plot.querySelector(".points");
     this.marks = plot.querySelector(".marks");
     this.title = plot.querySelector(".title");
+    this.words = plot.querySelector(".words"); // of a film alone: which epoch, and its score
+    this.plot = plot;
     this.context = this.canvas.getContext("2d", { alpha: false });
     this.camera = new Camera();
     this.labels = new Labels(plot.querySelector(".labels"), isolate);

@@ -5,15 +5,17 @@ import { button } from "./elements.js";
 const LONGEST = 18; // letters of a name that is written out
 const RINGS = 20; // how far aside a name may move before it is left out
 
-// Places for names, the first come first: `names` are { label, text, x, y } with the place they belong to, in pixels.
-export function placeNames(names, width, height, fontSize, measure) {
+// Places for names, the first come first: `names` are { label, text, x, y } with the place they belong to, in pixels;
+// `taken` are boxes that none may lie on.
+export function placeNames(names, width, height, fontSize, measure, taken = []) {
   const placed = [], leaders = [], tall = fontSize + 5;
   for (const { label, text, x, y } of names) {
     if (x < 0 || y < 0 || x > width || y > height) continue;
     const wide = measure(text) + 8;
     const isInside = (left, top) => left >= 1 && top >= 1 && left + wide <= width - 1 && top + tall <= height - 1;
-    const isFree = (left, top) => !placed.some((other) => left < other.left + other.width + 1 && other.left < left + wide + 1 &&
-      top < other.top + tall + 1 && other.top < top + tall + 1);
+    const isOver = (left, top, other) => left < other.left + other.width + 1 && other.left < left + wide + 1 &&
+      top < other.top + other.height + 1 && other.top < top + tall + 1;
+    const isFree = (left, top) => ![placed, taken].some((boxes) => boxes.some((other) => isOver(left, top, other)));
     const spot = spotNear(Math.min(Math.max(x - wide / 2, 1), width - wide - 1), y - tall / 2,
       (left, top) => isInside(left, top) && isFree(left, top));
     if (!spot) continue;
@@ -49,8 +51,8 @@ export class Labels {
     this.fontSize = 11;
   }
 
-  // centers: where the classes lie, the most important first; none where names are switched off.
-  draw(centers, { classes, color }, isolated, camera, pen, fontFamily) {
+  // centers: where the classes lie, the most important first; none where names are switched off. taken: boxes to keep clear of.
+  draw(centers, { classes, color }, isolated, camera, pen, fontFamily, taken) {
     this.fontSize = classes.length > 20 ? 10 : 11;
     pen.font = `600 ${this.fontSize}px ${fontFamily}`;
     const only = isolated && isolated.by === "label" ? isolated.id : null;
@@ -60,7 +62,7 @@ export class Labels {
       return { label, text: shortened(classes[label]), x: left, y: top };
     });
     const measure = (text) => pen.measureText(text).width;
-    Object.assign(this, placeNames(names, camera.width, camera.height, this.fontSize, measure));
+    Object.assign(this, placeNames(names, camera.width, camera.height, this.fontSize, measure, taken));
     for (const spot of this.placed) {
       const { label } = spot, made = this.buttonOf(label);
       if (made.textContent !== spot.text) made.textContent = spot.text;

@@ -1,10 +1,12 @@
-// What lies over the points: lines from names to their classes, rings about samples, the loop being drawn.
+// What lies over the points: lines from names to their classes, rings about samples, stars, the loop being drawn.
 
 import { css, lineColor } from "./colors.js";
 import { trace } from "./lasso.js";
+import { drawStars } from "./stars.js";
 
-// leaders: [x, y, toX, toY]; rings: [x, y, radius, width]; corners: of the loop, or null.
-export function drawMarks(canvas, camera, theme, { leaders, rings, corners }) {
+// leaders and spokes: [x, y, toX, toY]; rings: [x, y, radius, width]; stars: as `drawStars` takes them; corners: of the loop, or
+// null.
+export function drawMarks(canvas, camera, theme, { leaders, spokes, rings, stars, corners }, fontFamily) {
   const ratio = Math.min(2, devicePixelRatio || 1);
   const width = Math.round(camera.width * ratio), height = Math.round(camera.height * ratio);
   if (canvas.width !== width || canvas.height !== height) {
@@ -16,6 +18,8 @@ export function drawMarks(canvas, camera, theme, { leaders, rings, corners }) {
   pen.clearRect(0, 0, camera.width, camera.height);
   pen.lineWidth = 1;
   drawLeaders(pen, leaders, theme);
+  pen.lineWidth = 1.5;
+  drawLeaders(pen, spokes, theme);
   for (const [x, y, radius, thick] of rings)
     for (const [color, extra] of [[theme.background, 2], [theme.text, 0]]) {
       pen.strokeStyle = css(color);
@@ -24,6 +28,7 @@ export function drawMarks(canvas, camera, theme, { leaders, rings, corners }) {
       pen.arc(x, y, radius, 0, 7);
       pen.stroke();
     }
+  drawStars(pen, stars, theme, fontFamily);
   if (corners) drawLoop(pen, corners, theme);
 }
 

@@ -24,7 +24,7 @@ export class Mouse {
 
   down(field, event) {
     const { view } = this;
-    if (!view.points) return;
+    if (!view.shows(field)) return;
     view.root.focus({ preventScroll: true });
     event.preventDefault();
     field.box.setPointerCapture(event.pointerId);
@@ -35,13 +35,13 @@ export class Mouse {
 
   move(field, event) {
     const { view, drag } = this;
-    if (!view.points) return;
+    if (!view.shows(field)) return;
     const at = field.at(event);
     if (!drag) {
-      const i = this.under(field, at);
+      const star = view.starUnder(field, at), i = star === null ? this.under(field, at) : null;
       const isOver = i !== null || field.labels.at(at) !== null;
-      field.box.style.cursor = isOver ? "pointer" : view.mode === "pan" ? "grab" : "crosshair";
-      view.hover(i === null ? null : view.points.row(i), field.side);
+      field.box.style.cursor = isOver ? "pointer" : star !== null ? "help" : view.mode === "pan" ? "grab" : "crosshair";
+      view.hover(i === null ? null : view.points.row(i), field.side, star);
       return;
     }
     if (drag.field !== field) return;
@@ -77,6 +77,7 @@ export class Mouse {
   click(field, at, isAdding) {
     const { view } = this, label = field.labels.at(at);
     if (label !== null) return view.isolate("label", label);
+    if (view.starUnder(field, at) !== null) return; // no sample, and what lies under it is not meant
     const i = this.under(field, at);
     if (i === null) return;
     if (isAdding && view.selected[i]) view.unpick(i);
@@ -85,11 +86,11 @@ export class Mouse {
 
   wheel(field, event) {
     const { view } = this, { camera } = field;
-    if (!view.points) return;
+    if (!view.shows(field)) return;
     event.preventDefault();
     const at = field.at(event), under = camera.toSpace(at);
     camera.enlarge(Math.exp(-event.deltaY * 0.0015));
-    field.measure(view.points.half);
+    field.measure(view.whole.half);
     camera.hold(under, at);
     view.repaint(true);
   }

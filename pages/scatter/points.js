@@ -1,4 +1,4 @@
-// The points of one or two spaces, as they are kept for as long as the page is open.
+// The points of one or several spaces, as they are kept for as long as the page is open.
 
 import { Grid } from "./grid.js";
 
@@ -9,16 +9,32 @@ export class Points {
     this.n = n;
     this.label = arrays.label;
     this.rows = arrays.rows || null; // of the table, in order, where not all are drawn
-    const clouds = Array.from({ length: n_sides }, (_, side) => arrays[`xy${side}`]);
-    this.sides = clouds.map((xy) => ({ xy, grid: new Grid(xy, n) }));
-    const extents = this.sides.map((item) => item.grid.extent);
-    const low = [0, 1].map((axis) => Math.min(...extents.map((extent) => extent[axis])));
-    const high = [2, 3].map((axis) => Math.max(...extents.map((extent) => extent[axis])));
-    this.middle = [(low[0] + high[0]) / 2, (low[1] + high[1]) / 2];
-    this.half = Math.max(high[0] - low[0], high[1] - low[1], 1e-9) / 2 * 1.06;
+    this.sides = new Array(n_sides).fill(null); // null of a space whose first frame is still to come
+    this.extent = null;
     this.order = shuffled(n);
     this.cards = new Map();
     this.near = new Map();
+    for (let side = 0; side < n_sides; side++) if (arrays[`xy${side}`]) this.place(side, arrays[`xy${side}`]);
+  }
+
+  // Puts the points of a space where they lie from now on.
+  place(side, xy) {
+    this.sides[side] = { xy, grid: new Grid(xy, this.n) };
+    this.extent = joined(this.extent, this.sides[side].grid.extent);
+  }
+
+  // The part of all spaces that holds every point, and other places too: their middle, and half of what they span.
+  whole(others = []) {
+    const [left, bottom, right, top] = others.reduce((extent, { x, y }) => joined(extent, [x, y, x, y]), this.extent) || [0, 0, 0, 0];
+    return { middle: [(left + right) / 2, (bottom + top) / 2], half: Math.max(right - left, top - bottom, 1e-9) / 2 * 1.06 };
+  }
+
+  get middle() {
+    return this.whole().middle;
+  }
+
+  get half() {
+    return this.whole().half;
   }
 
   row(index) {
@@ -38,6 +54,8 @@ export class Points {
     return -1;
   }
 }
+
+const joined = (a, b) => (a ? a.map((value, k) => (k < 2 ? Math.min : Math.max)(value, b[k])) : b);
 
 // A fixed shuffle: no class is painted over by the next, and any prefix is a fair sample.
 export function shuffled(n) {
@@ -65,8 +83,8 @@ export function centers(points, n_classes) {
     if (members[label].length < CENTER_OF) members[label].push(i);
   }
   const median = (values) => values.sort()[values.length >> 1];
-  return points.sides.map(({ xy }) => members.map((mine, label) => mine.length ? {
+  return points.sides.map((placed) => members.map((mine, label) => mine.length && placed ? {
     label, size: sizes[label],
-    x: median(Float32Array.from(mine, (i) => xy[2 * i])), y: median(Float32Array.from(mine, (i) => xy[2 * i + 1])),
+    x: median(Float32Array.from(mine, (i) => placed.xy[2 * i])), y: median(Float32Array.from(mine, (i) => placed.xy[2 * i + 1])),
   } : null).filter(Boolean).sort((a, b) => b.size - a.size));
 }

@@ -1,5 +1,6 @@
-// The canvas as Streamlit mounts it: one or two spaces as points, linked. What is hovered, picked or isolated in one stands
-// out in the other at once; what the page must know or tell goes through one message at a time.
+// The canvas as Streamlit mounts it: one or several spaces as points, linked, which may be frames of a film. What is hovered
+// in one, picked or isolated stands out in the others at once; what the page must know or tell goes through one message at a
+// time.
 
 import { unpack } from "./protocol.js";
 import { View } from "./view.js";

@@ -18,12 +18,27 @@ export class Tip {
 
   // Shows a row's card at a pixel of a field; `whole` is the element that all of it lies in.
   show(row, card, label, about, field, [x, y], whole) {
-    const { box } = this;
     picture(this.image, card);
+    this.image.hidden = false;
     this.name.textContent = label;
     this.text.textContent = about;
     this.id.textContent = card ? card.id : "";
-    box.dataset.row = row;
+    this.box.dataset.row = row;
+    this.stand(field, [x, y], whole);
+  }
+
+  // Says what is known of a place that is no sample's.
+  say(name, about, field, at, whole) {
+    this.image.hidden = true;
+    this.name.textContent = name;
+    this.text.textContent = about;
+    this.id.textContent = "";
+    delete this.box.dataset.row;
+    this.stand(field, at, whole);
+  }
+
+  stand(field, [x, y], whole) {
+    const { box } = this;
     box.hidden = false;
     const inner = field.box.getBoundingClientRect(), outer = whole.getBoundingClientRect();
     const left = inner.left - outer.left + x, top = inner.top - outer.top + y;

@@ -2,6 +2,7 @@
 
 import { inks, rgb } from "./colors.js";
 import { Field } from "./field.js";
+import { Film } from "./film.js";
 import { keep } from "./keeping.js";
 import { Legend } from "./legend.js";
 import { drawMarks } from "./marks.js";
@@ -9,10 +10,12 @@ import { Mouse } from "./mouse.js";
 import { Outbox } from "./outbox.js";
 import { FLUID } from "./painting.js";
 import { Panel } from "./panel.js";
+import { Player } from "./player.js";
 import { Points, centers } from "./points.js";
 import { packFlags, unpackFlags } from "./protocol.js";
 import { fileName, pictureOf, pngOf, save, svgOf } from "./saving.js";
 import { Scene } from "./scene.js";
+import { boxesOf, starUnder, starsOf } from "./stars.js";
 import { Tip, about } from "./tip.js";
 
 const kept = new Map(); // fingerprint -> points or colours; outlives the element, so that they travel once
@@ -31,8 +34,11 @@ export class View {
     this.chosen = []; // the selected points, in order
     this.stamp = null;
     this.hovered = null;
+    this.hoveredStar = null;
     this.focused = null;
     this.isolated = null;
+    this.stars = []; // of each plot
+    this.whole = null; // the part of the spaces that a plot shows before anyone moves it
     this.mode = "lasso";
     this.mouse = new Mouse(this);
     this.fields = [...root.querySelectorAll(".plot")].map((plot, side) => this.field(plot, side));
@@ -41,6 +47,9 @@ export class View {
     const panel = root.querySelector(".panel");
     this.panel = panel && new Panel(panel,
       { clear: () => this.pick([], false), focus: (row) => this.focus(row), ask: () => this.flush() });
+    const player = root.querySelector(".player");
+    this.film = player && new Film();
+    this.player = player && new Player(player, this.film, () => this.epochChanged());
     for (const tool of root.querySelectorAll(".tools button")) tool.addEventListener("click", () => this.tool(tool.dataset.tool));
     this.onKey = (event) => this.key(event);
     document.addEventListener("keydown", this.onKey);
@@ -67,6 +76,7 @@ export class View {
     this.resized.disconnect();
     clearInterval(this.clock);
     clearTimeout(this.rest);
+    if (this.player) this.player.stop();
   }
 
   // What the page says
@@ -88,6 +98,10 @@ export class View {
     }
     this.colors = kept.get(color.fingerprint);
     this.takePoints(kept.get(header.points));
+    this.stars = starsOf(header);
+    if (this.hoveredStar !== null && !(header.stars && this.hoveredStar < header.stars.names.length)) this.hoveredStar = null;
+    if (this.film) this.takeFrames(header);
+    this.widen();
     for (const [row, card] of Object.entries(header.cards)) this.points.cards.set(Number(row), card);
     for (const [row, near] of Object.entries(header.near)) this.points.near.set(Number(row), near);
     while (this.points.cards.size > CARDS_MOST) this.points.cards.delete(this.points.cards.keys().next().value);
@@ -96,7 +110,11 @@ export class View {
       this.isolated = header.isolated === null ? null : { by: "label", id: header.isolated };
     }
     this.takeSelection(header.selection.stamp, arrays.selected);
-    this.fields.forEach((field, side) => (field.title.textContent = header.titles[side]));
+    if (this.film) this.root.style.setProperty("--columns", header.columns);
+    for (const { plot, side, title } of this.fields) {
+      plot.hidden = side >= header.titles.length;
+      title.textContent = header.titles[side] ?? "";
+    }
     this.root.querySelector(".note").textContent = header.note;
     this.drawLegend();
     this.repaint();
@@ -112,9 +130,51 @@ export class View {
     this.selected = new Uint8Array(points.n);
     this.chosen = [];
     this.stamp = null;
+    this.picks = false; // what was picked among other points is known from the page alone
     this.hovered = this.focused = null;
     this.outbox.asked.clear();
-    for (const field of this.fields) field.camera.home(points.middle);
+    this.whole = null;
+  }
+
+  takeFrames({ reels, arrays }) {
+    const places = Object.entries(arrays).filter(([name]) => name.startsWith("frame-")).map(([name, xy]) => [name.slice(6), xy]);
+    this.film.tell(reels, places);
+    this.showFrames();
+  }
+
+  // Puts each run's points where they lie in the frame that is shown; while that is on its way, they stay where they are.
+  showFrames() {
+    const { film, points } = this;
+    let hasMoved = false;
+    for (const { side, canvas, words } of this.fields) {
+      const frame = film.frame(side), xy = frame && film.places.get(frame.name);
+      if (xy && !(points.sides[side] && points.sides[side].xy === xy)) {
+        points.place(side, xy);
+        hasMoved = true;
+      }
+      if (xy) words.textContent = `epoch ${frame.epoch} of ${frame.total}${frame.words}`;
+      else if (!points.sides[side]) words.textContent = "its space will be here in a moment";
+      canvas.hidden = !points.sides[side];
+    }
+    if (hasMoved) this.centers = centers(points, this.header.classes.length);
+    this.player.draw();
+  }
+
+  // Another epoch is to be shown.
+  epochChanged() {
+    if (!this.points) return;
+    this.showFrames();
+    this.widen();
+    this.repaint();
+    this.showTip();
+    this.flush();
+  }
+
+  // Shows all points and stars where a plot showed all that there was before.
+  widen() {
+    const whole = this.points.whole(this.stars.flat());
+    for (const field of this.fields) field.camera.widen(this.whole, whole);
+    this.whole = whole;
   }
 
   takeSelection(stamp, bits) {
@@ -148,6 +208,9 @@ export class View {
     const { outbox, focused } = this;
     const wanted = this.wanted(now);
     if (wanted.length) message.ask = wanted;
+    const frames = this.film && this.points ? this.film.wanted().filter((name) => outbox.isDue(`frame-${name}`, now)) : [];
+    if (frames.length) message.frames = frames;
+    for (const name of frames) outbox.note(`frame-${name}`, now);
     if (focused !== null && this.panel && this.points && !this.points.near.has(focused) && outbox.isDue(`near${focused}`, now)) {
       message.near = focused;
       outbox.note(`near${focused}`, now);
@@ -183,7 +246,7 @@ export class View {
   }
 
   home(fields) {
-    if (this.points) for (const field of fields) field.camera.home(this.points.middle);
+    if (this.points) for (const field of fields) field.camera.home(this.whole.middle);
     this.repaint();
   }
 
@@ -195,29 +258,49 @@ export class View {
     if (!this.frame) this.frame = requestAnimationFrame(() => {
       this.frame = null;
       const { fontFamily } = getComputedStyle(this.root);
-      for (const field of this.fields) if (field.box.clientWidth) {
-        field.measure(this.points.half);
+      this.fontFamily = fontFamily;
+      for (const field of this.fields) if (field.box.clientWidth && this.shows(field)) {
+        field.measure(this.whole.half);
         field.paint(this.scene(field.side), this.isPartDue ? FLUID : this.points.n);
         const named = this.isNameless ? [] : this.centers[field.side];
-        field.labels.draw(named, this.header, this.isolated, field.camera, field.context, fontFamily);
+        field.labels.draw(named, this.header, this.isolated, field.camera, field.context, fontFamily,
+          boxesOf(this.stars[field.side], field.camera));
         this.mark(field);
       }
     });
     if (isPart) this.rest = setTimeout(() => this.repaint(), 150);
   }
 
+  // Whether a plot has points: not before all of them have come, nor before a run's first frame.
+  shows({ side }) {
+    return Boolean(this.points && this.points.sides[side]);
+  }
+
+  starUnder(field, at) {
+    return starUnder(this.stars[field.side], field.camera, at);
+  }
+
   // Draws what lies over a plot's points.
   mark(field) {
-    const { xy } = this.points.sides[field.side], rings = [];
+    const { xy } = this.points.sides[field.side], { camera } = field, rings = [], spokes = [];
+    const placeOf = (i) => camera.toScreen(xy[2 * i], xy[2 * i + 1]);
     for (const [row, size, thick] of [[this.focused, 10, 2.5], [this.hovered, 8, 2]]) {
       const i = row === null ? -1 : this.points.index(row);
-      if (i >= 0) rings.push([...field.camera.toScreen(xy[2 * i], xy[2 * i + 1]), size, thick]);
+      if (i >= 0) rings.push([...placeOf(i), size, thick]);
     }
-    drawMarks(field.marks, field.camera, this.theme, { leaders: field.labels.leaders, rings, corners: this.mouse.corners(field) });
+    const stars = this.stars[field.side].map(({ x: right, y: up, mark, near }, k) => {
+      const [x, y] = camera.toScreen(right, up), isHovered = k === this.hoveredStar;
+      const around = isHovered ? near.map((row) => this.points.index(row)).filter((i) => i >= 0).map(placeOf) : [];
+      rings.push(...around.map((place) => [...place, 7, 1.5]));
+      spokes.push(...around.map((place) => [x, y, ...place]));
+      return { x, y, mark, isHovered };
+    });
+    drawMarks(field.marks, camera, this.theme,
+      { leaders: field.labels.leaders, spokes, rings, stars, corners: this.mouse.corners(field) }, this.fontFamily);
   }
 
   markAll() {
-    for (const field of this.fields) if (field.camera.width) this.mark(field);
+    for (const field of this.fields) if (field.camera.width && this.shows(field)) this.mark(field);
   }
 
   isolate(by, id) {
@@ -258,9 +341,12 @@ export class View {
     this.drawPanel();
   }
 
-  hover(row, side) {
-    if (row === this.hovered && (row === null || side === this.hoveredSide)) return;
+  // star: number of the star under the mouse, which is no sample's.
+  hover(row, side, star = null) {
+    const isNothing = row === null && star === null;
+    if (row === this.hovered && star === this.hoveredStar && (isNothing || side === this.hoveredSide)) return;
     this.hovered = row;
+    this.hoveredStar = star;
     this.hoveredSide = side;
     this.hoveredAt = performance.now();
     this.showTip();
@@ -298,7 +384,7 @@ export class View {
   }
 
   flip() {
-    if (this.fields.length < 2) return;
+    if (!this.panel) return; // of two spaces alone
     const next = { "": "a", a: "b", b: "" };
     const visible = this.fields.find((field) => field.box.clientHeight);
     if (!this.root.dataset.large) this.root.style.setProperty("--side", `${visible.box.clientHeight}px`); // nothing below moves
@@ -312,12 +398,18 @@ export class View {
     const isMine = this.root.contains(active) || (this.isOver && isFree);
     if (!isMine || event.ctrlKey || event.metaKey || event.altKey || !this.points) return;
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    if (step && this.chosen.length) this.step(step);
+    if (step && this.film) this.stepFilm(step);
+    else if (step && this.chosen.length) this.step(step);
     else if (event.key === "f" || event.key === "F") this.flip();
     else if (event.key === "Escape") this.escape();
     else return;
     event.preventDefault();
     event.stopPropagation();
+  }
+
+  stepFilm(by) {
+    this.film.step(by);
+    this.epochChanged();
   }
 
   escape() {
@@ -339,8 +431,12 @@ export class View {
   }
 
   showTip() {
-    if (this.hovered === null || !this.points) return this.tip.hide();
     const { points, header } = this, side = this.hoveredSide, field = this.fields[side];
+    if (points && this.hoveredStar !== null) {
+      const { name, mark, x, y } = this.stars[side][this.hoveredStar];
+      return this.tip.say(`★ ${mark} · ${name}`, header.stars.words, field, field.camera.toScreen(x, y), this.root);
+    }
+    if (this.hovered === null || !points || !this.shows(field)) return this.tip.hide();
     const i = points.index(this.hovered), card = points.cards.get(this.hovered), { xy } = points.sides[side];
     this.tip.show(this.hovered, card, header.classes[points.label[i]], about(card, header.color, this.colors[side][i]), field,
       field.camera.toScreen(xy[2 * i], xy[2 * i + 1]), this.root);

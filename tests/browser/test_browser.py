@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from core.experiments import directory
 from core.jobs import control, device_queue
-from tests.browsing import PAINTED, Server, ask, headline, walk, window
+from tests.browsing import PAINTED, Server, ask, headline, in_spaces, walk, window
 from tests.lasting import states, trainers
 from tests.waiting import DEADLINE, until
 
@@ -38,12 +38,11 @@ def n_charts(page: Page) -> int:
     return page.locator(".js-plotly-plot").count()
 
 
-def points(page: Page, chart: int) -> dict[str, tuple[float, float]]:
-    """Where a chart's points are drawn: sample_id -> (x, y)."""
-    return ask(page, """chart => Object.fromEntries(
-        (document.querySelectorAll('.js-plotly-plot')[chart]?.calcdata || []).flatMap(
-            drawn => drawn.filter(point => 'i' in point && drawn[0].trace?.customdata).map(
-                point => [drawn[0].trace.customdata[point.i], [point.x, point.y]])))""", chart)
+def points(page: Page, side: int) -> dict[str, tuple[float, float]]:
+    """Where the points of a film lie: row -> (x, y)."""
+    return in_spaces(page, """Object.fromEntries(Array.from({length: view.points.n}, (_, i) =>
+        [i, Array.from(view.points.sides[values[0]]?.xy.slice(2 * i, 2 * i + 2) || [])]).filter(item => item[1].length))""",
+                     side) or {}
 
 
 def curve(page: Page) -> list[int]:
@@ -79,11 +78,11 @@ def test_from_the_first_visit_to_the_parquet_file(server: Server, page: Page, tm
     # both spaces and curves move while it trains
     folder = server.checkpoints / "demo"
     with standing_still(folder, n_frames=1):
-        until(lambda: n_charts(page) == 4 and min(len(points(page, chart)) for chart in (0, 1)) > 100)
-        before = [points(page, chart) for chart in (0, 1)]
+        until(lambda: n_charts(page) == 2 and min(len(points(page, side)) for side in (0, 1)) > 100)
+        before = [points(page, side) for side in (0, 1)]
         lines = curve(page)
     with standing_still(folder, n_frames=3):
-        until(lambda: all(points(page, chart) not in ({}, before[chart]) for chart in (0, 1)))
+        until(lambda: all(points(page, side) not in ({}, before[side]) for side in (0, 1)))
         until(lambda: curve(page) not in ([], {}, lines))
 
     # the comparison, which comes by itself

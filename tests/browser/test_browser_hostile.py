@@ -18,6 +18,7 @@ from core.visible import visible
 from tests.browsing import PAINTED, Server, click_cell, in_spaces, lasso, open_spaces, place_of, window
 from tests.conftest import run_in_process
 from tests.hostile import NAMES, config, write_images
+from tests.waiting import until
 
 A_RUN = "classification-all-seed0"
 # What a name may be turned into; the screens' own words are bold, so of those only what a name would have become.
@@ -138,6 +139,18 @@ def test_what_is_clicked_saved_and_brought(server: Server, page: Page, tmp_path:
         [{"name": f"{name.replace('/', '')}.png", "mimeType": "image/png", "buffer": brought.getvalue()}
          for name in (NAMES[0], NAMES[4], NAMES[8])])
     expect(page.get_by_text(re.compile("nearest say")).last).to_be_visible()
+    until(lambda: in_spaces(page, "view.stars[0].length") == 3)
+    assert page.locator(PAINTED).count() == 1
+    for number in range(3):  # each says its file's name
+        page.locator(".panel").scroll_into_view_if_needed()
+        place = in_spaces(page, """(() => { const field = view.fields[0], box = field.box.getBoundingClientRect();
+            const star = view.stars[0][values[0]], [x, y] = field.camera.toScreen(star.x, star.y);
+            return [box.left + x, box.top + y] })()""", number)
+        page.mouse.move(*place)
+        names = in_spaces(page, "view.stars[0].map(star => star.name)")
+        over = in_spaces(page, "view.hoveredStar")  # it, or one that lies on it
+        expect(page.locator(".tip b")).to_have_text(f"★ {'ABC'[over]} · {names[over]}")
+        check(page)
     check(page)
     page.goto(f"{server.address}/explore?experiment=names&run={A_RUN}")
     expect(page.locator(PAINTED)).to_be_visible()

@@ -1,5 +1,7 @@
 """The linked spaces in a real browser: one person's path in each size and theme, the image behind each point, two windows."""
 
+import io
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +13,13 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from core.analysis import table as tables
-from core.experiments import selections
+from core.data import sources
+from core.experiments import directory, film, selections
 from tests.browsing import (
     PAINTED,
     Server,
     chosen,
+    draw_loop,
     in_spaces,
     lasso,
     open_spaces,
@@ -147,6 +151,120 @@ def test_mouse_and_keys(server: Server, browser: Browser, tmp_path: Path) -> Non
         shapes = [item for item in drawn if item.tag.endswith(("circle", "polygon"))]
         assert len(shapes) == len(table)
         assert {item.text for item in drawn if item.tag.endswith("text")} == set(table.label.tolist())
+
+
+def star_of(page: Page, side: int) -> list[float]:
+    """Where the first star lies on the window, in one of the linked spaces."""
+    return in_spaces(page, """(() => { const field = view.fields[values[0]], box = field.box.getBoundingClientRect();
+        const star = view.stars[values[0]][0], [x, y] = field.camera.toScreen(star.x, star.y);
+        return [box.left + x, box.top + y] })()""", side)
+
+
+def test_an_own_image_lands_as_a_star_in_both_linked_spaces(server: Server, browser: Browser) -> None:
+    test = [tables.read(server.checkpoints / "tiny" / run / "embeddings.parquet").of_split("test") for run in RUNS]
+    content = io.BytesIO()
+    sources.Digits().image(test[0].sample_id[7]).save(content, "PNG")
+    with window(browser) as page:
+        open_spaces(page, f"{server.address}/compare?experiment=tiny&view=query")
+        lasso(page, 0)
+        selected = chosen(page)
+        page.locator("input[type=file]").set_input_files(
+            [{"name": "my <b>own</b>.png", "mimeType": "image/png", "buffer": content.getvalue()}])
+        expect(page.get_by_text(re.compile("nearest say")).last).to_be_visible()
+        until(lambda: in_spaces(page, "view.stars.map(stars => stars.length)") == [1, 1])
+        assert page.locator(".js-plotly-plot").count() == 0, "there is no second plot of the same"
+        assert chosen(page) == selected
+
+        # it is a copy of a test image: it lands on that image's point, in each space, and its nearest is that image
+        page.locator(".panel").scroll_into_view_if_needed()
+        for side in (0, 1):
+            assert star_of(page, side) == pytest.approx(place_of(page, side, 7), abs=1)
+            assert in_spaces(page, "view.stars[values[0]][0].near[0]", side) == 7
+
+        # hovered it says its file's name; its middle is the star's, not the point's that lies under it
+        page.mouse.move(*star_of(page, 1))
+        expect(page.locator(".tip")).to_contain_text("★ A · my <b>own</b>.png")
+        assert in_spaces(page, "[view.hovered, view.hoveredStar]") == [None, 0]
+        pixel = "Array.from(view.fields[values[0]].marks.getContext('2d').getImageData(values[1], values[2], 1, 1).data)"
+        for side in (0, 1):
+            x, y = star_of(page, side)
+            box = page.locator(".spaces .field").nth(side).bounding_box()
+            at = [round(x - box["x"] + 7), round(y - box["y"])]  # in the star, beside its letter
+            assert in_spaces(page, pixel, side, *at) == [*in_spaces(page, "view.theme.background"), 255]
+
+        # a click on it picks nothing, and all that a loop about everything picks is samples
+        page.mouse.click(*star_of(page, 0))
+        assert chosen(page) == selected
+        box = page.locator(".spaces .field").first.bounding_box()
+        draw_loop(page, box, 0.005, 0.995, steps=10)
+        assert chosen(page) == list(range(len(test[0])))
+        assert say_selected(page) == len(test[0])
+
+        # another layout: the star moves with it, the selection stays
+        lasso(page, 1)
+        selected = chosen(page)
+        say_selected(page)
+        before = in_spaces(page, "view.stars[0][0].x")
+        page.get_by_test_id("stButtonGroup").get_by_text("t-SNE", exact=True).click()
+        until(lambda: in_spaces(page, "view.stars[0].length ? view.stars[0][0].x : null") not in (None, before))
+        until(lambda: chosen(page) == selected)
+
+        # taken away again, it goes
+        page.get_by_role("button", name=re.compile("Remove|Delete|my .*own")).first.click()
+        until(lambda: in_spaces(page, "view.stars.flat().length") == 0)
+
+
+def test_a_film_is_stepped_and_played_in_step(server: Server, browser: Browser) -> None:
+    folder = server.checkpoints / "tiny"
+    runs = [folder / f"{arm}-15-seed1" for arm in ("classification", "supcon")]  # those that trained last
+    places = "[0, 1].map(side => Array.from(view.points.sides[side].xy))"
+
+    def lies(page: Page, epoch: int) -> bool:
+        frames = [film.read_frame(directory.snapshots(run)[epoch]) for run in runs]
+        wanted = [np.stack([frame["x"], frame["y"]], axis=1).ravel() for frame in frames]
+        return all(np.array_equal(np.float32(shown), of) for shown, of in zip(in_spaces(page, places), wanted))
+
+    with window(browser) as page:
+        page.goto(f"{server.address}/watch?experiment=tiny")
+        expect(page.locator(PAINTED)).to_be_visible()
+        words, play = page.locator(".words:visible"), page.locator(".play")
+        slider = page.get_by_role("slider", name="Film: epoch")
+        expect(words).to_have_count(2)
+        expect(words.first).to_contain_text("epoch 2 of 2 · MAP@R")
+        assert lies(page, 2)
+        page.evaluate("window.was = document.querySelector('[data-testid=stBidiComponentIsolated]').shadowRoot"
+                      ".querySelector('canvas.points')")
+        colors = in_spaces(page, "view.colors.map(of => Array.from(of))")
+
+        # back to the encoder before training, in both
+        slider.focus()
+        for epoch in (1, 0, 0):
+            page.keyboard.press("ArrowLeft")
+            for side in (0, 1):
+                expect(words.nth(side)).to_contain_text(f"epoch {epoch} of 2")
+            assert lies(page, epoch)
+        label = page.locator(".plot[data-side='0'] .label").first  # a class alone, in every frame
+        box = label.bounding_box()
+        page.mouse.click(box["x"] + 3, box["y"] + 3)
+        isolated = in_spaces(page, "view.isolated")
+        assert isolated == {"by": "label", "id": int(label.get_attribute("data-label"))}
+
+        # played to its end, where it stops
+        play.click()
+        expect(play).to_have_text("Pause")
+        expect(play).to_have_text("Play")
+        expect(page.locator(".player output")).to_have_text("epoch 2 of 2")
+        assert lies(page, 2)
+        assert in_spaces(page, "view.isolated") == isolated
+        assert in_spaces(page, "view.colors.map(of => Array.from(of))") == colors
+        assert page.evaluate("window.was.isConnected"), "the same canvas all the time"
+
+        # its images and its samples' names, as on every canvas
+        page.mouse.move(*place_of(page, 0, 3))
+        expect(page.locator(".tip img[src]")).to_be_visible()
+        over = in_spaces(page, "view.hovered")
+        frame = film.read_frame(directory.snapshots(runs[0])[2])
+        expect(page.locator(".tip .id")).to_have_text(frame["sample_id"][over])
 
 
 def id_image(number: int) -> Image.Image:

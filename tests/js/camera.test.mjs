@@ -51,3 +51,17 @@ test("zoom has ends", () => {
   made.home([0, 0]);
   assert.equal(made.zoom, 1);
 });
+
+test("a camera that shows all goes on showing all of what has become wider; one that was moved stays where it is", () => {
+  const before = { middle: [0, 0], half: 1 }, after = { middle: [1, 0], half: 2 };
+  const home = new Camera(), moved = new Camera();
+  for (const camera of [home, moved]) camera.widen(null, before);
+  moved.enlarge(3);
+  moved.center = [0.25, 0.5];
+  moved.fit(100, 100, before.half);
+  const place = moved.toScreen(0.3, 0.4);
+  for (const camera of [home, moved]) camera.widen(before, after);
+  assert.deepEqual([home.zoom, home.center], [1, [1, 0]]);
+  moved.fit(100, 100, after.half);
+  moved.toScreen(0.3, 0.4).forEach((value, axis) => assert.ok(Math.abs(value - place[axis]) < 1e-9));
+});

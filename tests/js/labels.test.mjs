@@ -44,6 +44,13 @@ test("who comes first keeps its place; who finds none is left out", () => {
   assert.deepEqual(placeNames(names, 60, 40, 11, measure).placed.map((spot) => spot.label), [0]);
 });
 
+test("no name lies on a star", () => {
+  const names = [{ label: 0, text: "abcdef", x: 100, y: 50 }], star = { left: 90, top: 40, width: 26, height: 26 };
+  const { placed: [spot], leaders } = placeNames(names, 200, 100, 11, measure, [star]);
+  assert.ok(spot.left + spot.width <= 90 || spot.left >= 116 || spot.top + spot.height <= 40 || spot.top >= 66);
+  assert.equal(leaders.length, spot.ring > 1 ? 1 : 0);
+});
+
 test("long names are shortened", () => {
   assert.equal(shortened("eighteen letters !"), "eighteen letters !");
   assert.equal(shortened("eighteen letters !!"), "eighteen letters …");

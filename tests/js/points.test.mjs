@@ -28,6 +28,18 @@ test("both spaces are shown about one middle and at one scale", () => {
   assert.ok(Math.abs(points.half - 3 * 1.06) < 1e-9);
 });
 
+test("what a plot shows widens with frames and with places of no sample, and is the same again without those", () => {
+  const points = new Points({ label: new Uint16Array(2) }, 2, 2);
+  assert.deepEqual([points.sides, centers(points, 1)], [[null, null], [[], []]]);
+  points.place(0, Float32Array.of(0, 0, 2, 2));
+  points.place(0, Float32Array.of(0, 0, 1, 1));
+  assert.deepEqual(points.whole(), { middle: [1, 1], half: 1.06 });
+  points.place(1, Float32Array.of(0, 0, 4, 1));
+  assert.deepEqual(points.middle, [2, 1]);
+  assert.deepEqual(points.whole([{ x: 2, y: -7 }, { x: 3, y: 1 }]), { middle: [2, -2.5], half: 4.5 * 1.06 });
+  assert.deepEqual(points.whole(), { middle: [2, 1], half: 2 * 1.06 });
+});
+
 test("a class lies at the medians of its points, the largest class first", () => {
   const xy0 = Float32Array.of(0, 9, 10, 0, 100, 3, 7, 7, 5, 5), label = Uint16Array.of(1, 1, 1, 0, 9);
   const points = new Points({ xy0, label }, 5, 1);

@@ -14,6 +14,7 @@ import pytest
 
 from pages.parts import javascript, scatter
 from tests import PROJECT
+from tests.conftest import unpacked
 
 MODULES = sorted((PROJECT / "pages" / "scatter").glob("*.js"))
 NODE = Path(playwright.__file__).parent / "driver" / ("node.exe" if sys.platform == "win32" else "node")
@@ -46,6 +47,22 @@ def packed(tmp_path: Path) -> Path:
         "points": points.fingerprint, "selection": {"stamp": "stamp", "n": 5}, "rows": rows.tolist(),
         "picked": base64.b64encode(bits).decode()}))
     return tmp_path
+
+
+def test_stars_are_sent_beside_the_points_and_belong_to_none() -> None:
+    points = scatter.cloud([np.zeros((3, 2)), np.ones((3, 2))], np.zeros(3, int), ("cat",))
+    color = scatter.by_category("class", [np.zeros(3, int)], ("cat",), is_label=True)
+    slot: dict = {"seq": "", "cards": {}, "near": {}, "sent": set()}
+    places = tuple(np.array([[side, 2], [3, 4]], np.float32) for side in (0, 1))
+    near = tuple(np.array([[0, 2], [1, 2]]) for _ in (0, 1))
+    stars = scatter.Stars(places, ("own.png", "\u202egnp.nwo"), near, "your image")
+    first, second = (unpacked(scatter.pack(points, color, ("A", "B"), np.zeros(0, int), "", slot, "space", None, None, stars))
+                     for _ in range(2))
+    assert (first["n"], first["stars"]["marks"], first["stars"]["near"]) == (3, ["A", "B"], [[[0, 2], [1, 2]]] * 2)
+    assert first["stars"]["names"] == ["own.png", "\\u202egnp.nwo"]
+    assert {name: array.tolist() for name, array in second["arrays"].items()} == {"star0": [0, 2, 3, 4], "star1": [1, 2, 3, 4]}
+    without = unpacked(scatter.pack(points, color, ("A", "B"), np.zeros(0, int), "", slot, "space", None, None))
+    assert "stars" not in without and without["arrays"] == {}
 
 
 def test_the_modules_pass_their_own_tests(packed: Path) -> None:

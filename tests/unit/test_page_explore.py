@@ -10,7 +10,8 @@ from core.analysis import table as tables
 from core.data import sources
 from core.experiments import directory
 from core.jobs import tasks
-from tests.conftest import put_into
+from core.jobs.layout import Settings, lay_out
+from tests.conftest import canvas_of, put_into
 from tests.waiting import DEADLINE, until
 
 
@@ -68,6 +69,13 @@ def test_a_broken_upload_is_one_line_and_a_digit_finds_itself(screen, experiment
     answer = next(item.value for item in app.markdown if "nearest say" in item.value)
     assert "cosine 1.00 to the nearest" in answer
     assert any("PCA places them exactly" in item.value for item in app.caption)
+    sent = canvas_of(app)
+    assert (sent["stars"]["names"], sent["stars"]["marks"]) == (["digit.png"], ["A"])
+    table = tables.read(experiment / "supcon-15-seed0" / "embeddings.parquet")
+    row = table.sample_id.tolist().index(sample_id)
+    assert sent["n"] == len(table) and sent["stars"]["near"][0][0][0] == row, "a star is no point, and its nearest is itself"
+    [layout] = lay_out([table], Settings("pca")).points
+    np.testing.assert_allclose(sent["arrays"]["star0"], layout[row], atol=1e-4)
 
 
 def test_a_layout_of_a_process_is_waited_for_and_then_drawn(screen, experiment: Path) -> None:

@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
+
 from core import scored_by
-from core.experiments import directory
-from tests.conftest import put_into
+from core.experiments import directory, film
+from tests.conftest import canvas_of, put_into
 
 
 def labels(app) -> list[str]:
@@ -53,9 +55,38 @@ def test_stopped_says_how_much_is_done(screen, experiment: Path) -> None:
 
 def test_the_film_goes_back_to_the_untrained_encoder(screen, experiment: Path) -> None:
     app = screen("watch", experiment="tiny")
-    slider = next(item for item in app.select_slider if item.label == "Film: epoch")
-    slider.set_value(0).run()
-    assert "epoch 0 of 2" in " ".join(item.value for item in app.caption)
+    sent = canvas_of(app)
+    assert sent["titles"] == ["A · classification", "B · supcon"]
+    assert [(reel["total"], [epoch for epoch, *_ in reel["frames"]]) for reel in sent["reels"]] == [(2, [0, 1, 2])] * 2
+    records = [directory.read_records(experiment / f"{arm}-15-seed1") for arm in ("classification", "supcon")]
+    assert [[words for *_, words in reel["frames"]] for reel in sent["reels"]] == [
+        [f" · MAP@R {100 * record['validation_map_at_r']:.1f}" for record in of] for of in records]
+    newest, first = ([f"frame-{reel['frames'][place][1]}" for reel in sent["reels"]] for place in (-1, 0))
+    assert {name for name in sent["arrays"] if name.startswith("frame-")} == set(newest), "what nobody asked for stays here"
+    assert np.array_equal(sent["arrays"]["color0"], sent["arrays"]["label"]) and sent["color"]["is_label"]
+
+    # as the browser asks once its slider is moved: those frames come, and they alone
+    app.session_state["told-film-tiny"]["frames"] = tuple(name.removeprefix("frame-") for name in first)
+    sent = canvas_of(app.run())
+    assert set(sent["arrays"]) == set(first)
+    for name, arm in zip(first, ("classification", "supcon")):
+        frame = film.read_frame(directory.snapshots(experiment / f"{arm}-15-seed1")[0])
+        assert np.array_equal(sent["arrays"][name].reshape(-1, 2), np.stack([frame["x"], frame["y"]], axis=1))
+        assert sent["arrays"][name].nbytes == 8 * len(frame["x"])
+    assert canvas_of(app.run())["arrays"] == {}
+
+
+def test_a_frame_of_the_film_that_cannot_be_read_is_left_out_and_said(screen, experiment: Path) -> None:
+    path = directory.snapshots(experiment / "supcon-15-seed1")[1]
+    path.write_bytes(path.read_bytes()[:100])
+    app = screen("watch", experiment="tiny")
+    assert not app.error, "it is read when it is asked for"
+    [whole, damaged] = canvas_of(app)["reels"]
+    app.session_state["told-film-tiny"]["frames"] = tuple(reel["frames"][1][1] for reel in (whole, damaged))
+    for _ in range(2):  # and is said for as long as it stays so
+        sent = canvas_of(app.run())
+        assert [item.value for item in app.error if "must be a frame of the film" in item.value]
+        assert [[epoch for epoch, *_ in reel["frames"]] for reel in sent["reels"]] == [[0, 1, 2], [0, 2]]
 
 
 def test_an_alarm_stands_in_words_with_its_remedy(screen, experiment: Path) -> None:
