@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from core.errors import AlreadyExists, ConfigError, Damaged, NotFound
 from core.experiments import filenames, provenance, status
 from core.experiments.status import RunStatus
 from core.files import Json, read_json, write_json
-from core.unchanged import SETTLED, Unchanged
+from core.unchanged import SETTLED, Stamp, Unchanged, stamp
 
 if TYPE_CHECKING:  # pyarrow, 80 MB, is loaded where a manifest is: a worker that waits its turn needs none
     from core.data.manifest import Manifest
@@ -36,6 +36,9 @@ RESUME = "resume the run to make it anew, or delete the experiment"
 DECIDE = "Compare makes it anew"
 _BALLAST = 256 * 1024  # bytes: room for some forty tracebacks and states
 _MOST = 5_000  # files of each kind whose content is remembered
+_OWN = (filenames.EXPERIMENT, filenames.VERDICT, filenames.WORKER, filenames.MANIFEST)
+_OF_RUN = (filenames.RUN, filenames.STATE, filenames.RECORDS, filenames.ALARMS, filenames.TRIALS, filenames.EMBEDDINGS,
+           filenames.SCORES, filenames.BEST)
 _RECORD: json_lines.Keys = {"epoch": int}
 _ALARM: json_lines.Keys = {"kind": str, "step": int, "message": str}
 
@@ -83,13 +86,15 @@ class Experiment:
     start_lock = _Inside(filenames.LOCK)
     reserve_file = _Inside(filenames.RESERVE)
 
-    def __str__(self) -> str:
-        return str(self.folder)
-
     @property
     def name(self) -> str:
         """The experiment's name, which is its folder's."""
         return self.folder.name
+
+    @property
+    def root(self) -> Path:
+        """The folder of experiments in which it lies."""
+        return self.folder.parent
 
     @property
     def description(self) -> Json:
@@ -120,6 +125,11 @@ class Experiment:
             Damaged: as `config`.
         """
         return [self.run(config.name) for config in self.config.runs()]
+
+    @property
+    def scores_files(self) -> list[Path]:
+        """The tables of scores that runs have left; also where the experiment itself cannot be read."""
+        return list(self.folder.glob(f"*/{filenames.SCORES}"))
 
     def run(self, name: str) -> "Run":
         """The run of a name, whether there is one or not."""
@@ -167,6 +177,11 @@ class Experiment:
         found = self.verdict_json
         said: str = found["sentence"]
         return said if scored_by.is_current(found) or not said else f"{said} ({scored_by.EARLIER})"
+
+    def stamps(self, runs: Iterable[str]) -> tuple[Stamp, ...]:
+        """Stamps of every file that says how the experiment stands, its own and those of the runs of these names."""
+        own = [f"{self.folder}/{name}" for name in _OWN]
+        return tuple(stamp(path) for path in (*own, *(f"{self.folder}/{run}/{name}" for run in runs for name in _OF_RUN)))
 
     def reserve(self) -> None:
         """Keeps some space of the disk for the experiment, to be able to write down that the disk is full.
@@ -221,9 +236,6 @@ class Run:
     evaluation_file = _Inside(filenames.EVALUATION)
     readouts_file = _Inside(filenames.READOUTS)
     worker_log = _Inside(filenames.WORKER_LOG)
-
-    def __str__(self) -> str:
-        return str(self.folder)
 
     @property
     def name(self) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from core.analysis.table import EmbeddingTable
+from core.experiments.store import Experiment, Run
 from core.jobs.layout import Settings
 from pages.parts import (
     address,
@@ -24,11 +25,11 @@ from pages.parts.scatter import Cloud, Color
 NEAREST = 5  # neighbours shown in each space
 
 
-def draw(folder: Path, paths: list[Path], names: tuple[str, str]) -> None:
+def draw(experiment: Experiment, paths: list[Path], names: tuple[str, str]) -> None:
     """The test images of two runs in both spaces, linked, with the images of the selection beside them.
 
     Args:
-        folder: the experiment.
+        experiment: which one.
         paths: embedding tables of A and B.
         names: what A and B are called.
     """
@@ -50,24 +51,24 @@ def draw(folder: Path, paths: list[Path], names: tuple[str, str]) -> None:
         laid_out = layouts.compute(paths, "test", settings)
     if laid_out is None:
         return
-    color = coloring.color(title, spaces, [path.parent for path in paths], names,
+    color = coloring.color(title, spaces, [Run(path.parent) for path in paths], names,
                            trust=lambda name: getattr(layouts.measured(paths, "test", laid_out), name))
     with place:
-        _linked(folder, paths, names, spaces, _cloud(stamps, settings, spaces, laid_out.points), color)
+        _linked(experiment, paths, names, spaces, _cloud(stamps, settings, spaces, laid_out.points), color)
     layouts.say(paths, "test", laid_out)
 
 
 @screen.fragment()
-def _linked(folder: Path, paths: list[Path], names: tuple[str, str], spaces: list[EmbeddingTable], points: Cloud,
+def _linked(experiment: Experiment, paths: list[Path], names: tuple[str, str], spaces: list[EmbeddingTable], points: Cloud,
             color: Color) -> None:
     """Plots, panel and what a selection can be used for: picking redraws this part of the screen alone."""
     scatter.draw(
-        f"pair-{folder.name}", points, color, tuple(f"{place} · {name}" for place, name in zip("AB", names)),
-        selection.rows_of(folder, spaces[0]), selection.selection_stamp(folder),
-        take=lambda rows, stamp: selection.select(folder, spaces[0].sample_id[rows].tolist(), stamp),
-        describe=lambda row: space_chart.card(folder, spaces, row),
-        nearest=lambda row: [space_tables.neighbors(space, row, NEAREST) for space in spaces], file=folder.name)
-    selection_bar.bar(folder, {f"{place} · {name}": path for place, name, path in zip("AB", names, paths)})
+        f"pair-{experiment.name}", points, color, tuple(f"{place} · {name}" for place, name in zip("AB", names)),
+        selection.rows_of(experiment, spaces[0]), selection.selection_stamp(experiment),
+        take=lambda rows, stamp: selection.select(experiment, spaces[0].sample_id[rows].tolist(), stamp),
+        describe=lambda row: space_chart.card(experiment, spaces, row),
+        nearest=lambda row: [space_tables.neighbors(space, row, NEAREST) for space in spaces], file=experiment.name)
+    selection_bar.bar(experiment, {f"{place} · {name}": path for place, name, path in zip("AB", names, paths)})
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

@@ -1,6 +1,5 @@
 """Your own images in trained spaces: where they land, and who is nearest in each."""
 
-from pathlib import Path
 
 import numpy as np
 import streamlit as st
@@ -9,7 +8,7 @@ from core.analysis import neighbors, projection
 from core.analysis.table import EmbeddingTable
 from core.data import decoding, memory
 from core.errors import InputError
-from core.experiments import filenames
+from core.experiments.store import Experiment, Run
 from core.inference import query
 from core.report import figures
 from core.wording import failure
@@ -21,18 +20,19 @@ NEAREST = 8  # neighbours shown
 _VOTERS = 5
 
 
-def draw(folder: Path, runs: tuple[Path, ...], names: tuple[str, ...], split: str = "test") -> None:
+def draw(experiment: Experiment, runs: tuple[Run, ...], names: tuple[str, ...], split: str = "test") -> None:
     """Takes images, embeds them by each run's encoder, and shows their places and neighbours.
 
     Args:
-        folder: the experiment.
-        runs: folders of one or two runs.
+        experiment: which one.
+        runs: one or two.
         names: what they are called.
         split: the images that are laid out.
     """
     st.subheader("Query", help="Your image is cropped and scaled as the dataset's were, and embedded by each encoder in a "
                  "process of its own on this machine. It is not kept.")
-    files = st.file_uploader("Images", accept_multiple_files=True, key=f"query-{folder.name}", label_visibility="collapsed")
+    files = st.file_uploader("Images", accept_multiple_files=True, key=f"query-{experiment.name}",
+                             label_visibility="collapsed")
     if not files:
         st.caption(f"Up to {MOST} images at a time. The first answer takes some seconds, as the encoders are loaded; the next "
                    "come at once.")
@@ -45,7 +45,7 @@ def draw(folder: Path, runs: tuple[Path, ...], names: tuple[str, ...], split: st
     found = _vectors(runs, [content for _, content in readable])
     if found is None:
         return
-    spaces = [space_tables.table(run / filenames.EMBEDDINGS) for run in runs]
+    spaces = [space_tables.table(run.embeddings_file) for run in runs]
     letters = [f"{place} · {name}" for place, name in zip("AB", names)] if len(runs) > 1 else list(names)
     _places(runs, split, found, letters, [name for name, _ in readable])
     nearest = [neighbors.nearest(vectors, space.embedding, NEAREST, names=space.sample_id)
@@ -57,15 +57,15 @@ def draw(folder: Path, runs: tuple[Path, ...], names: tuple[str, ...], split: st
             st.image(image_strips.square(decoding.decode(content)), caption=caption, width=image_strips.SIDE)
         for column, letter, space, (rows, cosines) in zip(columns[1:], letters, spaces, nearest):
             with column:
-                _answer(folder, letter, space, rows[number], cosines[number])
+                _answer(experiment, letter, space, rows[number], cosines[number])
 
 
-def _answer(folder: Path, letter: str, space: EmbeddingTable, rows: np.ndarray, cosines: np.ndarray) -> None:
+def _answer(experiment: Experiment, letter: str, space: EmbeddingTable, rows: np.ndarray, cosines: np.ndarray) -> None:
     called, share = neighbors.vote(space.label_id[rows[:_VOTERS]][None], len(space.classes))
     st.markdown(f"**{plain(letter)}**: {plain(space.classes[called[0]], LONGEST)}, as "
                 f"{round(share[0] * min(_VOTERS, len(rows)))} of the "
                 f"{min(_VOTERS, len(rows))} nearest say; cosine {cosines[0]:.2f} to the nearest")
-    image_strips.strip(folder, space.sample_id[rows].tolist(), space.label[rows].tolist(), width=50)
+    image_strips.strip(experiment, space.sample_id[rows].tolist(), space.label[rows].tolist(), width=50)
 
 
 def _is_readable(name: str, content: bytes) -> bool:
@@ -81,9 +81,9 @@ def _is_readable(name: str, content: bytes) -> bool:
     return True
 
 
-def _vectors(runs: tuple[Path, ...], images: list[bytes]) -> list[np.ndarray] | None:
+def _vectors(runs: tuple[Run, ...], images: list[bytes]) -> list[np.ndarray] | None:
     """Vectors of each run, asked for once a session and question; None with the reason shown if that fails."""
-    key = (tuple(str(run) for run in runs), query.fingerprint(images))
+    key = (tuple(str(run.folder) for run in runs), query.fingerprint(images))
     kept = st.session_state.setdefault("query-answers", {})
     if key not in kept:
         place = st.empty()
@@ -101,13 +101,13 @@ def _vectors(runs: tuple[Path, ...], images: list[bytes]) -> list[np.ndarray] | 
     return kept[key]
 
 
-def _places(runs: tuple[Path, ...], split: str, found: list[np.ndarray], letters: list[str], names: list[str]) -> None:
+def _places(runs: tuple[Run, ...], split: str, found: list[np.ndarray], letters: list[str], names: list[str]) -> None:
     settings = layouts.chosen()
-    laid_out = layouts.ready([run / filenames.EMBEDDINGS for run in runs], split, settings)
+    laid_out = layouts.ready([run.embeddings_file for run in runs], split, settings)
     if laid_out is None:
         st.caption("Where they land will be here once the layout is computed.")
         return
-    drawn = space_tables.shared([run / filenames.EMBEDDINGS for run in runs], split)
+    drawn = space_tables.shared([run.embeddings_file for run in runs], split)
     extent = np.concatenate(laid_out.points)
     for number, column in enumerate(st.columns(len(runs))):
         space, points = drawn[number], laid_out.points[number]

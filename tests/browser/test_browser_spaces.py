@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from core.analysis import table as tables
 from core.experiments import selections
+from core.experiments.store import Experiment
 from tests.browsing import (
     PAINTED,
     Server,
@@ -82,7 +83,7 @@ def test_two_windows_have_selections_of_their_own_and_share_the_saved_ones(serve
         until(lambda: 1 < len(chosen(one)) <= n_one)  # an address holds the first samples of a selection without a name
         assert len(chosen(two)) == 1
 
-        selections.save(folder, "shared", ["0/0000"])
+        selections.save(Experiment(folder), "shared", ["0/0000"])
         two.get_by_role("button", name="Saved", exact=True).click()
         two.get_by_role("combobox", name="Selection").click()
         expect(two.get_by_role("option", name="shared (1)")).to_be_visible()

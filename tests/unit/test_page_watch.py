@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from core import scored_by
-from core.experiments import directory
+from core import files, scored_by
+from core.experiments.store import Run
 from tests.conftest import put_into
 
 
@@ -20,7 +20,7 @@ def test_empty_offers_the_demo(screen) -> None:
 
 def test_finished_says_the_sentence_and_offers_compare(screen, experiment: Path) -> None:
     app = screen("watch", experiment="tiny")
-    assert app.header[0].value == directory.read_json(experiment / "verdict.json")["sentence"] + "."
+    assert app.header[0].value == files.read_json(experiment / "verdict.json")["sentence"] + "."
     assert [item.proto.label for item in app.get("page_link")] == ["**Compare**"]
 
 
@@ -60,7 +60,7 @@ def test_the_film_goes_back_to_the_untrained_encoder(screen, experiment: Path) -
 
 def test_an_alarm_stands_in_words_with_its_remedy(screen, experiment: Path) -> None:
     run = experiment / "supcon-15-seed0"
-    directory.append_alarm(run, {"kind": "collapse", "step": 20, "message": "all embeddings draw together; lower training.lr"})
+    Run(run).append_alarm({"kind": "collapse", "step": 20, "message": "all embeddings draw together; lower training.lr"})
     [warning] = screen("watch", experiment="tiny").warning
     assert warning.value == "**supcon-15-seed0**, step 20: all embeddings draw together; lower training.lr."
 
