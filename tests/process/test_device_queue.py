@@ -127,20 +127,21 @@ CROWD = """
 import json, os, sys, time
 from pathlib import Path
 import psutil
+from core.experiments.store import Experiment
 from core.jobs import device_queue
 from core.jobs.device_queue import Ticket
 folder = Path(sys.argv[1])
 me = psutil.Process()
 with device_queue.next_number(folder.parent) as number:
     device_queue.enter(folder.parent, Ticket(number, folder.name, ("cpu",), me.pid, me.create_time()))
-with device_queue.turn(folder, ("cpu",), lambda: False):
+with device_queue.turn(Experiment(folder), ("cpu",), lambda: False):
     begun = time.time_ns()
     time.sleep(0.05)
     if folder.name == "crowd-3":
         os.kill(os.getpid(), 9)
     with (folder.parent / "log").open("a") as log:
         log.write(json.dumps([number, begun, time.time_ns()]) + chr(10))
-device_queue.leave(folder)
+device_queue.leave(Experiment(folder))
 """
 
 
