@@ -15,7 +15,7 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from core.experiments import directory
+from core.experiments import store
 from core.jobs import overview
 from tests.browsing import PROJECT
 from tests.conftest import run_experiment, tiny
@@ -74,7 +74,7 @@ def main(finished: Path | None = None) -> None:
         print(f"Start again: one experiment {1000 * one:.0f} ms, {MANY:,} {1000 * many:.0f} ms, ratio {many / one:.2f} "
               f"(medians of {ROUNDS}, in turn)")
         began = time.process_time()
-        for each in directory.experiments(roots[MANY]):
+        for each in store.experiments(roots[MANY]):
             overview.read(each)
         print(f"list of {MANY:,}: {time.process_time() - began:.2f} s")
 

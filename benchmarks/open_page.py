@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 from playwright.sync_api import CDPSession, Page, expect, sync_playwright
 
-from core.experiments import directory, planning
+from core.experiments import planning
 from core.jobs import control, launch
 from tests.browsing import Server, chromium, window
 from tests.conftest import tiny
@@ -61,11 +61,11 @@ def main() -> None:
                 for number in range(options.lines + 1):
                     time.sleep(max(0.0, started + number * 60 * options.minutes / options.lines - time.monotonic()))
                     assert control.is_worker_alive(folder), "the experiment must outlast the measurement"
-                    n_frames = sum(len(directory.snapshots(run)) for run in directory.runs(folder))
+                    n_frames = sum(len(run.snapshots) for run in folder.runs)
                     print(f"{(time.monotonic() - started) / 60:5.1f} min, {n_frames} frames so far: "
                           f"{measured(page, session, server)}", flush=True)
         finally:
-            control.stop(directory.runs(folder))
+            control.stop(folder.runs)
             control.wait(folder, 30)
             server.stop()
             browser.close()

@@ -13,9 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from core import files
 from core.analysis import table as tables
 from core.data import sources
-from core.experiments import directory
+from core.experiments.store import Experiment, Run
 from core.inference import query
 from core.jobs import control
 from tests.conftest import run_experiment, tiny
@@ -36,10 +37,10 @@ def stops(root: Path) -> None:
             if folder is None:
                 folder = lasting(root)
             else:
-                control.resume(directory.runs(folder), root / "data", "cpu")
+                control.resume(Experiment(folder).runs, root / "data", "cpu")
             trainer = hold.wait(folder)
             started = time.perf_counter()
-            control.stop(directory.runs(folder))
+            control.stop(Experiment(folder).runs)
             trainer.resume()
             until(lambda folder=folder: not processes_of(folder))
             seconds = time.perf_counter() - started
@@ -57,11 +58,11 @@ def answers(root: Path) -> None:
         images.append(content.getvalue())
     for number in range(5):
         started = time.perf_counter()
-        query.embed(runs, images, root / "query")
+        query.embed([Run(run) for run in runs], images, root / "query")
         seconds = time.perf_counter() - started
         words = "by a process that begins" if number == 0 else "warm"
         print(f"query, {words}: {seconds:.2f} s, {seconds / ANSWER:.2f} of {ANSWER:g} s", flush=True)
-    psutil.Process(directory.read_json(root / "query" / "process.json")["pid"]).kill()
+    psutil.Process(files.read_json(root / "query" / "process.json")["pid"]).kill()
 
 
 def main() -> None:

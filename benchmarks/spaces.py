@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.data.manifest import Manifest
-from core.experiments import directory, filenames
+from core.experiments import store
 from tests.browsing import PAINTED, WATCH, Server, chromium, draw_loop
 from tests.conftest import tiny
 
@@ -86,15 +86,15 @@ def build(root: Path, n: int) -> Path:
                         digest=np.resize(np.array(digests, dtype=object), n), picture=sample_id, official=nothing, split=test,
                         rank={0: np.full(n, -1, np.int32)})
     config = tiny(name="many", dataset={"source": "folder", "root": str(images)}, seeds=[0])
-    folder = directory.create(config, manifest, root / "checkpoints")
+    experiment = store.create(config, manifest, root / "checkpoints")
     for run in RUNS:
         vectors = generator.normal(0, 1, (CLASSES, WIDTH))[label_id] + 0.5 * generator.normal(0, 1, (n, WIDTH))
         vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
         tables.write(EmbeddingTable(
             sample_id=sample_id, path=sample_id, label=names[label_id], label_id=label_id, split=test, group=nothing,
             cluster=label_id, x=vectors[:, 0], y=vectors[:, 1], embedding=vectors,
-            metadata={"classes": names.tolist(), "normalization": "l2"}), folder / run / filenames.EMBEDDINGS)
-    return folder
+            metadata={"classes": names.tolist(), "normalization": "l2"}), experiment.run(run).embeddings_file)
+    return experiment.folder
 
 
 def lasso(page: Page, box: dict[str, float]) -> None:

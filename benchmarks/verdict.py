@@ -15,6 +15,7 @@ from sklearn.cluster import KMeans
 
 from core.analysis import agreement, metrics
 from core.config import parse
+from core.experiments.store import Run
 from core.results import protocol, scoring, verdict
 from core.results.scoring import Scores
 from tests.conftest import TINY
@@ -45,7 +46,7 @@ def scored(n: int, seed: int) -> tuple[Scores, np.ndarray]:
                     neighbors=found.neighbors[None].astype(np.int32), config=run.to_json(),
                     settings=protocol.of_config(run))
     with tempfile.TemporaryDirectory() as folder:
-        scoring.write_scores(Path(folder), scores)
+        scoring.write_scores(Run(Path(folder)), scores)
     scoring.evaluation(scores, DRAWS)
     return scores, vectors[:n]
 

@@ -9,7 +9,8 @@ import streamlit as st
 from core.analysis.comparison import first_up, unfair_words
 from core.config import arm_label
 from core.errors import Damaged, InputError
-from core.experiments import directory, filenames, openings, trials
+from core.experiments import openings, trials
+from core.experiments.store import Experiment
 from core.report import gathering
 from core.results import pairs, verdict
 from core.results.result import Pair, Verdict
@@ -37,23 +38,23 @@ experiment_picker.require("The verdict, and both spaces side by side,")
 headline = st.container()
 pickers = st.columns([3, 2, 2, 2, 2])
 with pickers[0]:
-    folder = experiment_picker.pick()
-config = directory.read_config(folder)
-done = {run.name: run for run in config.runs() if (folder / run.name / filenames.EMBEDDINGS).is_file()}
+    experiment = experiment_picker.pick()
+config = experiment.config
+done = {run.name: run for run in config.runs() if experiment.run(run.name).has_embeddings}
 counts = [count for count in config.images_per_class
           if sum(run.is_trained and run.images_per_class == count for run in done.values()) >= 2]
 if not counts:
-    experiment_picker.stop_until("The comparison will be here once two objectives have finished a run.", folder)
+    experiment_picker.stop_until("The comparison will be here once two objectives have finished a run.", experiment)
 
 
 @st.cache_data(max_entries=16, show_spinner="Comparing …")
-def _found(experiment: str, stamps: tuple) -> Verdict:
-    return verdict.read(Path(experiment))
+def _found(folder: str, stamps: tuple) -> Verdict:
+    return verdict.read(Experiment(Path(folder)))
 
 
-stamps = (file_stamp.stamp(folder / filenames.VERDICT), *(file_stamp.stamp(folder / name / filenames.SCORES) for name in done))
+stamps = (file_stamp.stamp(experiment.verdict_file), *(file_stamp.stamp(experiment.run(name).scores_file) for name in done))
 try:
-    found = _found(str(folder), stamps)
+    found = _found(str(experiment.folder), stamps)
 except Damaged:
     raise  # said with what can be done
 except InputError as error:
@@ -71,19 +72,20 @@ with pickers[3]:
 seeds = [seed for seed in config.seeds
          if {f"{label}-{count}-seed{seed}" for label in (name_a, name_b)} <= done.keys()]
 if not seeds:
-    experiment_picker.stop_until("A and B have no finished seed in common yet.", folder)
+    experiment_picker.stop_until("A and B have no finished seed in common yet.", experiment)
 with pickers[4]:
     seed = address.pick("Seed", seeds, "seed", help_text="Whose spaces are drawn below; the table is over all seeds.")
 
 
 @st.cache_data(max_entries=32, show_spinner="Comparing …")
-def _compared(experiment: str, a: str, b: str, images_per_class: int | str, stamps: tuple) -> Pair:
-    return pairs.said(Path(experiment), _found(experiment, stamps), a, b, images_per_class)
+def _compared(folder: str, a: str, b: str, images_per_class: int | str, stamps: tuple) -> Pair:
+    return pairs.said(Experiment(Path(folder)), _found(folder, stamps), a, b, images_per_class)
 
 
-paths = [folder / f"{name}-{count}-seed{seed}" / filenames.EMBEDDINGS for name in (name_a, name_b)]
+run_a, run_b = (experiment.run(f"{name}-{count}-seed{seed}") for name in (name_a, name_b))
+paths = [run_a.embeddings_file, run_b.embeddings_file]
 try:
-    compared = _compared(str(folder), name_a, name_b, count, stamps)
+    compared = _compared(str(experiment.folder), name_a, name_b, count, stamps)
     with suppress(Damaged):  # said where the spaces are drawn: the numbers stand without them
         space_tables.shared(paths, "test")  # refuses labels that disagree
 except Damaged:
@@ -121,31 +123,32 @@ st.caption(f"Percent of {n_test:,} test images, {over}; the interval is a bootst
            f"{n_draws:,} draws{f' ({note})' if note else ''}.")
 metric_table.chance(rows, (name_a, name_b))
 compared_runs = [done[f"{label}-{count}-seed{item}"] for label in (name_a, name_b) for item in seeds]
-st.caption(plain(" ".join(filter(None, (openings.sentence(folder), trials.sentence(folder, compared_runs))))))
+st.caption(plain(" ".join(filter(None, (openings.sentence(experiment), trials.sentence(experiment, compared_runs))))))
 
-low_data_curve.draw(folder, config, found)
+low_data_curve.draw(experiment, config, found)
 
 metric_table.open_set(found, count, name_a, name_b)
 metric_table.details(compared, [row for row in rows if row.objective in ("untrained", name_a, name_b)])
 with screen.in_words():
-    readout_table.draw(folder, config, count, name_a, name_b)
+    readout_table.draw(experiment, config, count, name_a, name_b)
 
 
 def _report() -> bytes:
     with tempfile.TemporaryDirectory() as temporary:
-        page = Path(temporary) / filenames.REPORT
-        gathering.write(folder, page, (name_a, name_b, count))
+        page = Path(temporary) / experiment.report_file.name
+        gathering.write(experiment, page, (name_a, name_b, count))
         return page.read_bytes()
 
 
-st.download_button("Download the report", _report, f"{folder.name}-report.html", "text/html", icon=":material/description:",
-                   on_click="ignore", help="The sentence, its fairness, every number, both spaces, what was won and lost, and "
-                   "how to do it again: one page of 2 MB that needs no network and prints well.")
+st.download_button("Download the report", _report, f"{experiment.name}-report.html", "text/html",
+                   icon=":material/description:", on_click="ignore", help="The sentence, its fairness, every number, both "
+                   "spaces, what was won and lost, and how to do it again: one page of 2 MB that needs no network and "
+                   "prints well.")
 
 # Both spaces
 
 with screen.in_words():
-    linked_spaces.draw(folder, paths, (name_a, name_b), has_stars=st.session_state.get("view") == "query")
+    linked_spaces.draw(experiment, paths, (name_a, name_b), has_stars=st.session_state.get("view") == "query")
 
 # Closer, one view at a time: each is drawn only when asked for
 
@@ -155,4 +158,4 @@ view = st.segmented_control("Look closer", list(VIEWS), key="view", required=Tru
                             format_func=lambda name: {"confusion": "K-means confusion"}.get(name, name.capitalize()))
 address.put("view", view)
 with screen.in_words():
-    VIEWS[view].draw(folder, tuple(path.parent for path in paths), (name_a, name_b))
+    VIEWS[view].draw(experiment, (run_a, run_b), (name_a, name_b))

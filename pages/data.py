@@ -10,7 +10,7 @@ from core.data.duplicates import Pair
 from core.data.levels import from_json
 from core.data.manifest import LEFT_OUT, OPEN, SPLITS
 from core.errors import ChangedFile, InputError
-from core.experiments import directory
+from core.experiments.store import Experiment
 from core.visible import visible
 from pages.parts import address, dataset_form, experiment_picker, moved_images, roots, run_words, sample_images, screen
 from pages.parts.text import LONGEST, plain
@@ -28,12 +28,12 @@ chosen = st.selectbox("Samples of", ["", *experiments], index=experiments.index(
                       format_func=lambda name: f"experiment {name}" if name else "a dataset not trained on yet")
 address.put("experiment", chosen)
 if chosen:
-    folder = roots.checkpoints_root() / chosen
+    experiment = Experiment(roots.checkpoints_root() / chosen)
     st.session_state["experiment"] = chosen
-    moved_images.offer_place(folder)
-    config = directory.read_config(folder)
+    moved_images.offer_place(experiment)
+    config = experiment.config
     dataset, split_config, counts_asked = config.dataset, config.split, config.images_per_class
-    manifest = directory.read_manifest(folder)
+    manifest = experiment.manifest()
 else:
     dataset = dataset_form.pick_dataset()
     scanned = dataset_form.scan(dataset, offer_again=True) if dataset else None

@@ -5,7 +5,6 @@ from collections import Counter
 import streamlit as st
 
 from core.data.manifest import OPEN
-from core.experiments import directory, filenames
 from core.visible import visible
 from pages.parts import (
     address,
@@ -31,13 +30,13 @@ experiment_picker.require("A space, its images and their neighbours")
 headline = st.container()
 pickers = st.columns([3, 3, 2, 2, 3])
 with pickers[0]:
-    folder = experiment_picker.pick()
-done = experiment_picker.finished_runs(folder, "Points, images and neighbours")
+    experiment = experiment_picker.pick()
+done = experiment_picker.finished_runs(experiment, "Points, images and neighbours")
 with pickers[1]:
     name = address.pick("Run", done, "run", default=len(done) - 1)
 with headline:
-    run_words.leak_note([directory.read_run(folder / name)])
-path = folder / name / filenames.EMBEDDINGS
+    run_words.leak_note([experiment.run(name).config])
+path = experiment.run(name).embeddings_file
 whole = space_tables.table(path)
 with pickers[2]:
     is_open = (whole.split == OPEN).any()
@@ -62,11 +61,11 @@ with left, st.container(border=True):
     settings = layouts.pick()
     laid_out = layouts.compute([path], split, settings)
     if laid_out is not None:
-        color = coloring.color(title, [space], [folder / name], (name,),
+        color = coloring.color(title, [space], [experiment.run(name)], (name,),
                                trust=lambda wanted: getattr(layouts.measured([path], split, laid_out), wanted))
-        space_chart.draw(folder, f"explore-{name}", laid_out.points[0], space,
+        space_chart.draw(experiment, f"explore-{name}", laid_out.points[0], space,
                          space.classes.index(isolated) if isolated else None, color=color, height=540,
-                         stars=own_images.stars(folder, [folder / name], [space], laid_out.points, settings, split))
+                         stars=own_images.stars(experiment, [experiment.run(name)], [space], laid_out.points, settings, split))
         layouts.say([path], split, laid_out)
     st.caption(f"Layouts are for looking; neighbours are from all {space.embedding.shape[1]} dimensions.")
 
@@ -74,7 +73,7 @@ place_of = {sample_id: row for row, sample_id in enumerate(space.sample_id.tolis
 with right:
     wanted = st.selectbox("Find an image", space.sample_id.tolist(), index=None, placeholder="type part of its name",
                           format_func=visible)
-    chosen = [wanted] if wanted else [item for item in selection.selected(folder) if item in place_of]
+    chosen = [wanted] if wanted else [item for item in selection.selected(experiment) if item in place_of]
     if not chosen:
         st.caption(":material/lasso_select: Lasso or click points, or find an image by name: it and its nearest neighbours "
                    "will be here.")
@@ -87,10 +86,10 @@ with right:
             n_same = sum(space.label[item] == space.label[row] for item in near)
             st.caption(f"{n_same} of the {len(near)} nearest are {plain(space.label[row], LONGEST)} too." if len(near) else
                        "No image of this split lies outside its own group.")
-            image_strips.strip(folder, space.sample_id[near].tolist(), space.label[near].tolist(), space.label[row])
+            image_strips.strip(experiment, space.sample_id[near].tolist(), space.label[near].tolist(), space.label[row])
             captions = [" · cluster ".join([space.label[place_of[item]], *([space.classes[space.cluster[place_of[item]]]]
                                                                             if space.cluster[place_of[item]] >= 0 else [])])
                         for item in chosen]
-            sample_images.gallery(folder, chosen, captions, columns=4, most=16)
+            sample_images.gallery(experiment, chosen, captions, columns=4, most=16)
 
-own_images.draw(folder, (folder / name,), (name,), split)
+own_images.draw(experiment, (experiment.run(name),), (name,), split)

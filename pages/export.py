@@ -5,7 +5,8 @@ from pathlib import Path
 import streamlit as st
 
 from core.errors import InputError
-from core.experiments import best, directory, filenames
+from core.experiments import best
+from core.experiments.store import Run
 from core.inference import exports, usage
 from core.results import scoring
 from pages.parts import address, experiment_picker, file_stamp, run_words, screen, selection_bar
@@ -17,35 +18,36 @@ experiment_picker.require("Embeddings to download")
 headline = st.container()
 pickers = st.columns(2)
 with pickers[0]:
-    folder = experiment_picker.pick()
-done = experiment_picker.finished_runs(folder, "Embeddings to download")
+    experiment = experiment_picker.pick()
+done = experiment_picker.finished_runs(experiment, "Embeddings to download")
 with pickers[1]:
     name = address.pick("Run", done, "run", default=len(done) - 1)
-path = folder / name / filenames.EMBEDDINGS
+run = experiment.run(name)
+path = run.embeddings_file
 
 
 @st.cache_data(max_entries=16, show_spinner="Verifying …")
 def _described(path_: str, modified: int, size: int) -> tuple[int, int, str]:
-    found = scoring.read_embeddings(path.parent)
+    found = scoring.read_embeddings(run)
     return len(found), found.embedding.shape[1], found.metadata["normalization"]
 
 
 @st.cache_data(max_entries=16, show_spinner="Verifying …")
 def _values(path_: str, modified: int, size: int) -> dict:
     """What stands in the header of weights that are what was saved."""
-    return exports.verified_weights(Path(path_).parent)[1]
+    return exports.verified_weights(Run(Path(path_).parent))[1]
 
 
 def _weights_to_take(weights: Path, file: str) -> None:
     """The encoder's weights to download, and the code that embeds with them; or why they cannot be taken."""
     try:
-        values = _values(*file_stamp.stamp(weights)) if weights.is_file() else exports.verified_weights(weights.parent)[1]
+        values = _values(*file_stamp.stamp(weights)) if weights.is_file() else exports.verified_weights(Run(weights.parent))[1]
     except InputError as error:
         st.error(f"{plain(error)}.", icon=":material/error:")
         return
     st.write(f"The encoder's best weights under timm's names, selected on validation. "
              f"{weights.stat().st_size / 1e6:.1f} MB.")
-    if best.epoch(weights.parent) == 0:
+    if best.epoch(Run(weights.parent)) == 0:
         st.markdown(":orange[No epoch of training was better on validation, so these are the weights before training.]")
     with weights.open("rb") as content:
         st.download_button("Download weights", content, file, "application/octet-stream", icon=":material/download:",
@@ -58,23 +60,23 @@ def _weights_to_take(weights: Path, file: str) -> None:
 
 n_rows, width, normalization = _described(*file_stamp.stamp(path))
 with headline:
-    run_words.leak_note([directory.read_run(folder / name)])
+    run_words.leak_note([run.config])
 headline.header(f"{n_rows:,} images × {width} dimensions, verified and ready to take along.")
 
 table_tab, weights_tab, page_tab = st.tabs(["Embeddings (Parquet)", "Encoder (safetensors, ONNX)", "One page (HTML)"])
-file = f"{folder.name}-{name}.parquet"
+file = f"{experiment.name}-{name}.parquet"
 with table_tab:
     unit = "of length 1" if normalization == "l2" else "as the encoder gives them"
     st.write(f"Every image with its class, split, group, K-means cluster, 2D place and vector ({unit}), and how it was made. "
              f"{path.stat().st_size / 1e6:.1f} MB; anything that reads Parquet opens it.")
-    chosen, word = selection_bar.pick(folder, n_rows)
+    chosen, word = selection_bar.pick(experiment, n_rows)
     with st.container(horizontal=True):
         if chosen is None:
             with path.open("rb") as content:
                 st.download_button("Download Parquet", content, file, "application/vnd.apache.parquet", type="primary",
                                    icon=":material/download:", on_click="ignore")
         else:
-            selection_bar.take_along(folder, {name: path}, chosen, word)
+            selection_bar.take_along(experiment, {name: path}, chosen, word)
     st.code(f"""import numpy as np
 import pandas as pd
 
@@ -86,13 +88,13 @@ SELECT sample_id, label,
 FROM '{file}' ORDER BY similarity DESC LIMIT 10;""", language="sql")
     st.code(f"embedding-atlas {file} --x x --y y --vector embedding", language="bash")
 with weights_tab:
-    weights = folder / name / filenames.BEST
-    if directory.read_run(folder / name).is_trained:
-        _weights_to_take(weights, f"{folder.name}-{name}.safetensors")
+    weights = run.best_checkpoint
+    if run.config.is_trained:
+        _weights_to_take(weights, f"{experiment.name}-{name}.safetensors")
         st.caption("ONNX, from the command line:")
-        st.code(f"python main.py export {folder.name}/{name} --output {name}.onnx", language="bash")
+        st.code(f"python main.py export {experiment.name}/{name} --output {name}.onnx", language="bash")
         st.caption("Any folder of images through this encoder:")
-        st.code(f"python main.py embed {folder.name}/{name} FOLDER --output FILE.parquet", language="bash")
+        st.code(f"python main.py embed {experiment.name}/{name} FOLDER --output FILE.parquet", language="bash")
     else:
         st.write("The untrained encoder has no weights of its own to take along.")
 with page_tab:
@@ -104,7 +106,7 @@ with page_tab:
 
         with st.spinner("Drawing …"), tempfile.TemporaryDirectory() as temporary:
             page = Path(temporary) / "page.html"
-            html.write_space(scoring.read_embeddings(path.parent), f"{folder.name}/{name}", page)
+            html.write_space(scoring.read_embeddings(run), f"{experiment.name}/{name}", page)
             content = page.read_bytes()
-        st.download_button("Download HTML", content, f"{folder.name}-{name}.html", "text/html",
+        st.download_button("Download HTML", content, f"{experiment.name}-{name}.html", "text/html",
                            icon=":material/download:", on_click="ignore")

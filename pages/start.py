@@ -1,6 +1,5 @@
 """START. What have I learnt so far?"""
 
-from pathlib import Path
 
 import streamlit as st
 
@@ -20,7 +19,8 @@ with st.container(horizontal=True):
 if not experiment_picker.has_experiments():
     st.stop()
 
-from core.experiments import directory, filenames  # noqa: E402 - after the first screen has been drawn
+from core.experiments import store  # noqa: E402 - after the first screen has been drawn
+from core.experiments.store import Experiment  # noqa: E402
 from core.jobs import control, device_queue, overview  # noqa: E402 - after the first screen has been drawn
 from core.jobs.overview import Overview  # noqa: E402
 from core.visible import printable, visible  # noqa: E402
@@ -63,27 +63,27 @@ def _say(found: Overview) -> None:
 
 
 def _act(found: Overview) -> None:
-    key = printable(found.folder.name)
+    key = printable(found.experiment.name)
     if found.state in control.UNFINISHED:
         if st.button("Stop", key=f"stop-{key}", icon=":material/stop:"):
-            control.stop(directory.runs(found.folder))
+            control.stop(found.experiment.runs)
             st.rerun()
         return
     if found.is_readable and (found.state != "completed" or found.damage) and st.button(
             "Resume", key=f"resume-{key}", icon=":material/replay:"):
-        actions.resume(directory.runs(found.folder))
-    actions.delete_button(found.folder, key)
+        actions.resume(found.experiment.runs)
+    actions.delete_button(found.experiment, key)
 
 
-def _listed(folders: list[Path]) -> list[Path]:
+def _listed(experiments: list[Experiment]) -> list[Experiment]:
     """Many experiments as one table, a page of them at a time; the one that is chosen in it is drawn in full below."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         word = st.text_input("Find", key="find-experiment", placeholder="part of a name", width=260).strip().lower()
-        matching = [folder for folder in folders if word in folder.name.lower()] if word else folders
+        matching = [experiment for experiment in experiments if word in experiment.name.lower()] if word else experiments
         last = max(1, -(-len(matching) // A_PAGE))
         page = st.number_input(f"Page of {last:,}", 1, last, key=f"page-of-{last}", width=160)
         st.caption(f"{len(matching):,} experiments, the newest first. Choose a line to open, resume or delete it.")
-    found = [overview.read(folder) for folder in matching[(page - 1) * A_PAGE:page * A_PAGE]]
+    found = [overview.read(experiment) for experiment in matching[(page - 1) * A_PAGE:page * A_PAGE]]
     if not found:
         return []
     lines = [{"experiment": visible(item.name), "state": run_words.STATE_WORDS.get(item.state, item.state),
@@ -92,27 +92,27 @@ def _listed(folders: list[Path]) -> list[Path]:
                           key=f"experiments-{page}-{word}",
                           column_config={"finding": st.column_config.TextColumn(width="large")})
     rows = [row for row in chosen.selection.rows if row < len(found)] or [0]
-    return [found[rows[0]].folder]
+    return [found[rows[0]].experiment]
 
 
-def _is_busy(folders: list[Path]) -> bool:
-    return any((folder / filenames.WORKER).exists() and control.is_worker_alive(folder) for folder in folders)
+def _is_busy(experiments: list[Experiment]) -> bool:
+    return any(experiment.worker_file.exists() and control.is_worker_alive(experiment) for experiment in experiments)
 
 
-folders = directory.experiments(roots.checkpoints_root())
-is_busy = _is_busy(folders)
+experiments = store.experiments(roots.checkpoints_root())
+is_busy = _is_busy(experiments)
 
 
 @screen.fragment(run_every=2 if is_busy else None)
-def _experiments(was_busy: bool, known: list[list[Path]]) -> None:
-    folders = known.pop() if known else directory.experiments(roots.checkpoints_root())  # known when drawn with the screen
+def _experiments(was_busy: bool, known: list[list[Experiment]]) -> None:
+    experiments = known.pop() if known else store.experiments(roots.checkpoints_root())  # known when drawn with the screen
     for error in device_queue.damaged(roots.checkpoints_root()):
         st.caption(f":material/report: {plain(str(error))}")
-    for folder in folders if len(folders) <= A_PAGE else _listed(folders):
-        _row(overview.read(folder))
-    if was_busy and not _is_busy(folders):
+    for experiment in experiments if len(experiments) <= A_PAGE else _listed(experiments):
+        _row(overview.read(experiment))
+    if was_busy and not _is_busy(experiments):
         st.rerun()
 
 
 st.subheader("Experiments")
-_experiments(is_busy, [folders])
+_experiments(is_busy, [experiments])

@@ -21,7 +21,7 @@ from core.config.objectives import OBJECTIVES, Objective
 from core.data import census, separation, split
 from core.data.manifest import OPEN
 from core.errors import InputError
-from core.experiments import directory, planning, preflight
+from core.experiments import planning, preflight, store
 from core.jobs import launch
 from core.quantities import duration
 from pages.parts import address, dataset_form, roots, run_words, screen
@@ -93,7 +93,7 @@ def _base() -> ExperimentConfig | None:
     """The experiment whose settings this one takes, if the address names one."""
     name = address.get("from")
     try:
-        return directory.read_config(directory.find(roots.checkpoints_root(), name)) if name else None
+        return store.find(roots.checkpoints_root(), name).config if name else None
     except (InputError, OSError) as error:
         st.error(plain(error), icon=":material/error:")
         return None
@@ -115,7 +115,7 @@ def _form_like(base: ExperimentConfig) -> dict | None:
         except InputError as error:
             st.error(f"Cannot work: {plain(error)}.", icon=":material/error:")
             return None
-    name = st.text_input("Name", directory.free_name(roots.checkpoints_root(), f"{base.name[:57]}-curve"), key="like-name")
+    name = st.text_input("Name", store.free_name(roots.checkpoints_root(), f"{base.name[:57]}-curve"), key="like-name")
     first, second, third = st.columns(3)
     counts = first.text_input("Images per class", ", ".join(map(str, base.images_per_class)), help=COUNTS_HELP)
     seeds = second.text_input("Seeds", ", ".join(map(str, base.seeds)), help=SEEDS_HELP)
@@ -178,7 +178,7 @@ def _classes(text: str) -> int | list[str]:
 
 
 def _form() -> dict | None:
-    name = st.text_input("Name", directory.free_name(roots.checkpoints_root(), "experiment"), key="train-name")
+    name = st.text_input("Name", store.free_name(roots.checkpoints_root(), "experiment"), key="train-name")
     dataset = dataset_form.pick_dataset()
     is_digits = dataset is None or dataset.source == "digits"
     example = _example(is_digits)
@@ -347,11 +347,11 @@ with plan:
         if st.button("Start", type="primary", icon=":material/play_arrow:", width="stretch"):
             try:
                 with st.spinner("Checking the encoder …"):
-                    folder = launch.start(checked, roots.checkpoints_root(), roots.data_root())
+                    experiment = launch.start(checked, roots.checkpoints_root(), roots.data_root())
             except (InputError, OSError) as error:
                 st.error(plain(error), icon=":material/error:")
             else:
-                st.switch_page("pages/watch.py", query_params={"experiment": folder.name})
+                st.switch_page("pages/watch.py", query_params={"experiment": experiment.name})
         with st.expander("As a file (YAML)"):
             st.code(checked.config.to_yaml(), language="yaml")
 headline.header("Ready to start." if checked is not None else "What will run?")

@@ -5,7 +5,7 @@ import streamlit as st
 
 from core import scored_by
 from core.config import RunConfig, arm_label
-from core.experiments import best, directory, filenames, trials
+from core.experiments import best, trials
 from core.jobs import control, device_queue, overview
 from core.report import figures, palette
 from pages.parts import actions, experiment_picker, film_chart, moved_images, run_words, scatter, screen
@@ -16,9 +16,9 @@ screen.enter(__file__)
 experiment_picker.require("Curves, and both spaces as they form,")
 live = st.container()
 with st.container(width=320):
-    folder = experiment_picker.pick()
-config = directory.read_config(folder)
-classes = tuple(directory.experiment(folder)["classes"])
+    experiment = experiment_picker.pick()
+config = experiment.config
+classes = tuple(experiment.description["classes"])
 LETTERS = "ABCDEFGHIJ"
 MOST_ALARMS = 3
 CURVES = {"loss": "training loss", "validation_effective_rank": "effective rank of validation embeddings",
@@ -31,10 +31,10 @@ def _headline(progress: control.Progress) -> str:
         case "running":
             return f"Training: {run_words.progress_text(progress)}"
         case "queued":
-            position = device_queue.position(folder)
+            position = device_queue.position(experiment)
             return "Starting" if position is None else f"Waiting for the device: number {position} in the queue"
         case "completed":
-            verdict = overview.read(folder).sentence
+            verdict = overview.read(experiment).sentence
             return f"{plain(verdict)}." if verdict else "Finished."
         case "failed":
             return f"Failed: {plain(progress.message)}"
@@ -53,9 +53,9 @@ def _current_group(groups: list[tuple[int | str, int]]) -> tuple[int | str, int]
     """The images-per-class and seed that train now, or the last that have records."""
     current = groups[0]
     for run in config.runs():
-        if run.is_trained and directory.read_records(folder / run.name):
+        if run.is_trained and experiment.run(run.name).records:
             current = (run.images_per_class, run.seed)
-            if control.derived_status(folder / run.name).state == "running":
+            if control.derived_status(experiment.run(run.name)).state == "running":
                 return current
     return current
 
@@ -74,8 +74,8 @@ def _runs_of(group: tuple[int | str, int]) -> list[RunConfig]:
 def _draw_films(runs: list[RunConfig]) -> None:
     titles = tuple(f"{LETTERS[config.arms.index(arm_label(run.objective))]} · {arm_label(run.objective)}" for run in runs)
     with st.container(border=True):
-        if any(directory.snapshots(folder / run.name) for run in runs):
-            film_chart.draw(folder, runs, titles, classes)
+        if any(experiment.run(run.name).snapshots for run in runs):
+            film_chart.draw(experiment, runs, titles, classes)
         else:
             st.container(height=430, border=False).caption("The spaces will be here in a moment.")
         a_row = scatter.a_row(len(runs))
@@ -88,51 +88,52 @@ def _draw_films(runs: list[RunConfig]) -> None:
 def _say_state(run: RunConfig) -> None:
     """What a run's film does not say: its state, its learning rate, which epoch is the best."""
     number = config.arms.index(arm_label(run.objective))
-    status = control.derived_status(folder / run.name)
-    phase = f" · {plain(status.phase)}" if status.phase and not directory.snapshots(folder / run.name) else ""
+    status = control.derived_status(experiment.run(run.name))
+    phase = f" · {plain(status.phase)}" if status.phase and not experiment.run(run.name).snapshots else ""
     st.caption(f"**{LETTERS[number]} · {plain(arm_label(run.objective))}**{run_words.leak_mark(run)} · "
                f"{run_words.state_text(status.state)}{phase}{_lr_note(run)}{_best_note(run)}")
 
 
 def _lr_note(run: RunConfig) -> str:
     """The learning rate that a tuned run chose; nothing without tuning."""
-    found = trials.summary(folder / run.name, run.n_trials)
+    found = trials.summary(experiment.run(run.name), run.n_trials)
     return f" · learning rate {found['lr']:g}, best of {run.n_trials} on validation" if found else ""
 
 
 def _best_note(run: RunConfig) -> str:
     """Which epoch is the best on validation so far; a warning where a finished run's is the encoder before training."""
-    words = best.words(folder / run.name)
-    if best.epoch(folder / run.name) == 0 and control.derived_status(folder / run.name).state == "completed":
+    words = best.words(experiment.run(run.name))
+    if best.epoch(experiment.run(run.name)) == 0 and control.derived_status(experiment.run(run.name)).state == "completed":
         return f" · :orange[{words}: no epoch was better on validation, so this run exports it unchanged]"
     return f" · {words}" if words else ""
 
 
 def _draw_damage() -> None:
     """What cannot be used, but does not keep the rest from being shown."""
-    for sentence in overview.read(folder).damage:
+    for sentence in overview.read(experiment).damage:
         st.error(plain(f"Damaged: {sentence}"), icon=":material/report:")
 
 
 def _draw_alarms() -> None:
-    alarms = [(run.name, alarm) for run in config.runs() for alarm in directory.read_alarms(folder / run.name)]
+    alarms = [(run.name, alarm) for run in config.runs() for alarm in experiment.run(run.name).alarms]
     for name, alarm in alarms[-MOST_ALARMS:]:
         st.warning(f"**{plain(name)}**, step {alarm['step']}: {plain(alarm['message'])}.", icon=":material/warning:")
     if len(alarms) > MOST_ALARMS:
-        st.caption(f"{MOST_ALARMS} of {len(alarms)} alarms shown; each run's {filenames.ALARMS} has its own.")
+        st.caption(f"{MOST_ALARMS} of {len(alarms)} alarms shown; each run's {experiment.runs[0].alarms_file.name} has its "
+                   "own.")
 
 
 def _draw_curves(runs: list[RunConfig]) -> None:
     arms = dict(zip(config.arms, palette.arms(len(config.arms))))
     left, right = st.columns(2)
-    all_seeds = left.toggle("Every seed", False, key=f"every-seed-{folder.name}",
+    all_seeds = left.toggle("Every seed", False, key=f"every-seed-{experiment.name}",
                             help="All seeds over each other, an arm's in one colour.")
-    column = right.selectbox("Also", list(CURVES), format_func=CURVES.get, key=f"curve-{folder.name}",
+    column = right.selectbox("Also", list(CURVES), format_func=CURVES.get, key=f"curve-{experiment.name}",
                              label_visibility="collapsed")
     if all_seeds:
         runs = [run for run in config.runs() if run.is_trained and run.images_per_class == runs[0].images_per_class]
     names = {run.name: f"{arm_label(run.objective)}{f', seed {run.seed}' if all_seeds else ''}" for run in runs}
-    series = {names[run.name]: directory.read_records(folder / run.name) for run in runs}
+    series = {names[run.name]: experiment.run(run.name).records for run in runs}
     colors = {names[run.name]: arms[arm_label(run.objective)] for run in runs}
     left.plotly_chart(figures.curves(series, colors, "validation_map_at_r", "validation MAP@R"), key="curve-map",
                       config={"displayModeBar": False})
@@ -151,23 +152,24 @@ def _draw_curves(runs: list[RunConfig]) -> None:
 
 def _draw_runs() -> None:
     for run in config.runs():
-        status = control.derived_status(folder / run.name)
+        status = control.derived_status(experiment.run(run.name))
         text, act = st.columns([8, 2], vertical_alignment="center")
         name = f"{plain(run.name)}{run_words.leak_mark(run)}"
         text.markdown(" · ".join(filter(None, (run_words.state_text(status.state), name, plain(status.message or status.phase),
-                                               best.words(folder / run.name)))))
+                                               best.words(experiment.run(run.name))))))
         with act:
             if status.state in ("queued", "running") and run.is_trained:
                 if st.button("Stop", key=f"stop-{run.name}", icon=":material/stop:"):
-                    control.stop([folder / run.name])
+                    control.stop([experiment.run(run.name)])
             elif status.state in control.RESUMABLE and st.button("Resume", key=f"resume-{run.name}", icon=":material/replay:"):
-                actions.resume([folder / run.name])
+                actions.resume([experiment.run(run.name)])
 
 
 def _draw_log() -> None:
-    for path in (folder / filenames.WORKER_LOG, *(folder / run.name / filenames.WORKER_LOG for run in config.runs())):
-        if path.is_file() and (path.parent == folder or control.derived_status(path.parent).state == "failed"):
-            st.caption(plain(path.relative_to(folder.parent).as_posix()))
+    failed = [run for run in experiment.runs if run.worker_log.is_file() and control.derived_status(run).state == "failed"]
+    for path in (experiment.worker_log, *(run.worker_log for run in failed)):
+        if path.is_file():
+            st.caption(plain(path.relative_to(experiment.root).as_posix()))
             st.code(lines("\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-30:])), language=None)
 
 
@@ -175,39 +177,39 @@ def _draw_actions(state: str) -> None:
     halt, compare = st.empty(), st.empty()  # each button keeps its place, so that none is on the page twice as states change
     if state in ("running", "queued"):
         if halt.button("Stop all", icon=":material/stop:"):
-            control.stop(directory.runs(folder))
+            control.stop(experiment.runs)
             st.toast("Stopping after the step in hand; what is done is kept.")
     elif state != "completed" and halt.button("Resume all", icon=":material/replay:", type="primary"):
-        actions.resume(directory.runs(folder))
-    has_results = any((folder / run.name / filenames.SCORES).is_file() for run in config.runs() if run.is_trained)
+        actions.resume(experiment.runs)
+    has_results = any(experiment.run(run.name).scores_file.is_file() for run in config.runs() if run.is_trained)
     if has_results:  # a link: a page that a fragment switches to is left empty where the fragment was just drawn anew
         compare.page_link("pages/compare.py", label="**Compare**" if state == "completed" else "Compare",
-                          icon=":material/compare:", query_params={"experiment": folder.name})
+                          icon=":material/compare:", query_params={"experiment": experiment.name})
 
 
-is_alive = control.is_worker_alive(folder)
+is_alive = control.is_worker_alive(experiment)
 
 
 @screen.fragment(run_every=1.0 if is_alive else None)
 def _live(was_alive: bool) -> None:
-    progress = control.progress(folder)
+    progress = control.progress(experiment)
     st.header(_headline(progress))
     st.progress(progress.share)
     groups = _groups()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        group = st.selectbox("Runs", ["latest", *groups], format_func=_label, key=f"group-{folder.name}", width=260)
+        group = st.selectbox("Runs", ["latest", *groups], format_func=_label, key=f"group-{experiment.name}", width=260)
         runs = _runs_of(_current_group(groups) if group == "latest" else group)[:scatter.MOST_REELS]
         _draw_actions(progress.state)
     _draw_damage()
     _draw_alarms()
     _draw_films(runs)
     _draw_curves(runs)
-    if was_alive and not control.is_worker_alive(folder):
+    if was_alive and not control.is_worker_alive(experiment):
         st.rerun()
 
 
 with live:
-    moved_images.offer_place(folder)
+    moved_images.offer_place(experiment)
     _live(is_alive)
 with st.expander("Every run"):
     _draw_runs()

@@ -20,6 +20,7 @@ from core.analysis import clustering
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.experiments import selections
+from core.experiments.store import Experiment
 from tests import PROJECT
 from tests.waiting import DEADLINE, DEADLINE_MS, until
 
@@ -281,7 +282,7 @@ def walk(page: Page, folder: Path, runs: tuple[str, str], downloads: Path, name:
     page.get_by_role("button", name="Save selection").click()
     expect(page.get_by_text(f"saved as {name}")).to_be_visible()
     sample_ids = test[0].sample_id[rows].tolist()
-    assert selections.read(folder)[name] == sample_ids
+    assert selections.read(Experiment(folder))[name] == sample_ids
 
     # taken along from here
     page.keyboard.press("Escape")

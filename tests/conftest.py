@@ -18,9 +18,11 @@ from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from core import config as configuration
+from core import files
 from core.config import ExperimentConfig
-from core.experiments import directory, planning
-from core.experiments.directory import RunStatus
+from core.experiments import planning, store
+from core.experiments.status import RunStatus
+from core.experiments.store import Experiment
 from core.jobs import control, launch
 from tests import PROJECT
 from tests.waiting import DEADLINE
@@ -96,9 +98,9 @@ def tiny(**changes: object) -> ExperimentConfig:
 
 def run_experiment(config: ExperimentConfig, root: Path, seconds: float = DEADLINE) -> Path:
     """Runs an experiment through the real worker process and waits for its end; returns its folder."""
-    folder = launch.start(planning.plan(config), root / "checkpoints", root / "data", device="cpu")
-    assert control.wait(folder, seconds), "the worker did not end in time"
-    return folder
+    experiment = launch.start(planning.plan(config), root / "checkpoints", root / "data", device="cpu")
+    assert control.wait(experiment, seconds), "the worker did not end in time"
+    return experiment.folder
 
 
 def run_in_process(config: ExperimentConfig, root: Path) -> Path:
@@ -108,16 +110,16 @@ def run_in_process(config: ExperimentConfig, root: Path) -> Path:
     from core.training.ranks import Ranks
 
     checked = planning.plan(config)
-    folder = directory.create(checked.config, checked.manifest, root / "checkpoints", checked.random_split)
-    series.work_through(folder, root / "data", "cpu", Ranks())
-    return folder
+    experiment = store.create(checked.config, checked.manifest, root / "checkpoints", checked.random_split)
+    series.work_through(experiment, root / "data", "cpu", Ranks())
+    return experiment.folder
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a finished experiment: two objectives, two seeds, 15 digits per class. Read only."""
     folder = run_experiment(tiny(), tmp_path_factory.mktemp("finished"))
-    states = {run.name: directory.read_status(run) for run in directory.runs(folder)}
+    states = {run.name: run.status for run in Experiment(folder).runs}
     assert {item.state for item in states.values()} == {"completed"}, states
     return folder
 
@@ -197,11 +199,11 @@ def screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., App
 def put_into(experiment: Path, state: str, **details: object) -> None:
     """Puts the second half of an experiment's runs into a state, as a worker would have left it; 'running' makes this test's
     process that worker, 'lost' is the same without one."""
-    for run in directory.runs(experiment)[3:]:
-        directory.write_status(run, RunStatus("running" if state == "lost" else state, **details))
+    for run in Experiment(experiment).runs[3:]:
+        run.write_status(RunStatus("running" if state == "lost" else state, **details))
         for name in ("scores.parquet", "embeddings.parquet", "evaluation.json"):
-            (run / name).unlink(missing_ok=True)
+            (run.folder / name).unlink(missing_ok=True)
     (experiment / "verdict.json").unlink()
     if state == "running":
         me = psutil.Process()
-        directory.write_json(experiment / "worker.json", {"pid": me.pid, "pid_created": me.create_time(), "device": "cpu"})
+        files.write_json(experiment / "worker.json", {"pid": me.pid, "pid_created": me.create_time(), "device": "cpu"})

@@ -20,8 +20,9 @@ import timm  # noqa: F401 - what each life would have to load
 import main as command_line
 from core.config import ExperimentConfig
 from core.data import pixels, sources
-from core.experiments import directory, leftovers, planning
-from core.experiments.directory import RunStatus
+from core.experiments import leftovers, planning, store
+from core.experiments.status import RunStatus
+from core.experiments.store import Experiment
 from core.jobs import control, series
 from tests.conftest import tiny
 from tests.images import three_classes
@@ -60,21 +61,21 @@ def export(root: Path, folder: Path) -> None:
 def whole(root: Path) -> Path:
     """The experiment without any interruption."""
     config = config_of(root)
-    folder = directory.create(config, planning.plan(config, root / "data").manifest, root / "checkpoints")
-    work(root, folder)
-    export(root, folder)
-    return folder
+    experiment = store.create(config, planning.plan(config, root / "data").manifest, root / "checkpoints")
+    work(root, experiment.folder)
+    export(root, experiment.folder)
+    return experiment.folder
 
 
 def main(root: Path, seed: int, n_kills: int) -> None:
     """Prints each kill as a line of JSON: the stage and how it was aimed."""
     chance = random.Random(seed)
     config, data, checkpoints = config_of(root), root / "data", root / "checkpoints"
-    folder = directory.create(config, planning.plan(config, data).manifest, checkpoints)
+    experiment = store.create(config, planning.plan(config, data).manifest, checkpoints)
     seconds: dict[str, float] = {}
     for number in range(n_kills):
         stage = STAGES[number % len(STAGES)]
-        life = _life(stage, root, folder, config, number)
+        life = _life(stage, root, experiment.folder, config, number)
         if stage not in seconds and stage not in PHASES:  # how long it takes, to aim within
             began = time.monotonic()
             _wait(_fork(life))
@@ -84,17 +85,18 @@ def main(root: Path, seed: int, n_kills: int) -> None:
             aim = "file" if chance.random() < 0.5 and stage in TOUCHES else "moment"
             child = _fork(life, root, chance.randint(1, TOUCHES[stage]) if aim == "file" else 0)
             if aim == "moment":
-                _kill(child, folder, stage, chance.uniform(0, 0.8), seconds.get(stage, 0.0))
+                _kill(child, experiment.folder, stage, chance.uniform(0, 0.8), seconds.get(stage, 0.0))
             is_killed = os.WIFSIGNALED(_wait(child))
             leftovers.sweep(checkpoints, data)
-            _check(root, folder, config)
+            _check(root, experiment.folder, config)
             _clear(root, stage)
             if is_killed:  # else the work was done before the moment came: aimed again
                 break
         print(json.dumps({"stage": stage, "aim": aim, "is_killed": is_killed}), flush=True)
-    assert os.WEXITSTATUS(_wait(_fork(lambda: (_queue(folder), work(root, folder), export(root, folder))))) == 0
+    ended = _wait(_fork(lambda: (_queue(experiment.folder), work(root, experiment.folder), export(root, experiment.folder))))
+    assert os.WEXITSTATUS(ended) == 0
     leftovers.sweep(checkpoints, data)
-    _check(root, folder, config)
+    _check(root, experiment.folder, config)
     assert sorted(os.listdir(root / "out")) == sorted(f"run{suffix}" for suffix in SUFFIXES)
 
 
@@ -114,24 +116,24 @@ def _life(stage: str, root: Path, folder: Path, config: ExperimentConfig, number
     other = config.model_copy(update={"name": f"made-{number}"})
     source = sources.open_source(config.dataset)
     return {"scan": lambda: planning.scan(config.dataset, data),
-            "decode": lambda: pixels.load(directory.read_manifest(folder), source, 48, data / ".pixels"),
-            "create": lambda: directory.create(other, planning.plan(other, data).manifest, folder.parent),
+            "decode": lambda: pixels.load(Experiment(folder).manifest(), source, 48, data / ".pixels"),
+            "create": lambda: store.create(other, planning.plan(other, data).manifest, folder.parent),
             "export": lambda: (_queue(folder), work(root, folder), export(root, folder)),
             }.get(stage, lambda: (_queue(folder, is_anew=stage == "train"), work(root, folder)))
 
 
 def _queue(folder: Path, is_anew: bool = False) -> None:
     """Queues what a kill left; once all is done, begins a run again, at its end or anew, so that there is work to kill."""
-    runs = directory.runs(folder)
-    if all(directory.read_status(run).state == "completed" for run in runs):
-        for path in runs[-1].glob("*.safetensors") if is_anew else ():
+    runs = Experiment(folder).runs
+    if all(run.status.state == "completed" for run in runs):
+        for path in runs[-1].folder.glob("*.safetensors") if is_anew else ():
             path.unlink()
         for name in ("embeddings.parquet", "scores.parquet"):
-            (runs[-1] / name).unlink(missing_ok=True)
-        directory.write_status(runs[-1], RunStatus("queued"))
+            (runs[-1].folder / name).unlink(missing_ok=True)
+        runs[-1].write_status(RunStatus("queued"))
     for run in runs:
         if control.derived_status(run).state in control.RESUMABLE:
-            directory.write_status(run, RunStatus("queued"))
+            run.write_status(RunStatus("queued"))
 
 
 def _check(root: Path, folder: Path, config: ExperimentConfig) -> None:
@@ -139,10 +141,10 @@ def _check(root: Path, folder: Path, config: ExperimentConfig) -> None:
     left = [path for path in root.rglob("*")
             if path.name.endswith(".tmp") or path.name.startswith((".new-", ".deleted-", "tmp"))]
     assert not [path for path in left if root / "out" not in path.parents], left  # there, the next export sweeps its own
-    for experiment in directory.experiments(folder.parent):
-        assert [directory.read_run(run) for run in directory.runs(experiment)] == list(
-            directory.read_config(experiment).runs())
-        assert directory.read_manifest(experiment).fingerprint == directory.read_manifest(folder).fingerprint
+    for experiment in store.experiments(folder.parent):
+        assert [run.config for run in experiment.runs] == list(
+            experiment.config.runs())
+        assert experiment.manifest().fingerprint == Experiment(folder).manifest().fingerprint
 
 
 def _clear(root: Path, stage: str) -> None:
@@ -151,7 +153,7 @@ def _clear(root: Path, stage: str) -> None:
                  }.get(stage, ()):
         path.unlink()
     for experiment in (root / "checkpoints").glob("made-*"):
-        control.delete(experiment)
+        control.delete(Experiment(experiment))
 
 
 def _fork(life: Callable[[], object], root: Path | None = None, touches: int = 0) -> int:
@@ -185,7 +187,7 @@ def _die_at_file(root: Path, number: int) -> None:
 
 def _is_in(folder: Path, phase: str) -> bool:
     return any(status.state == "running" and status.phase.startswith(phase)
-               for status in map(directory.read_status, directory.runs(folder)))
+               for status in (run.status for run in Experiment(folder).runs))
 
 
 def _is_running(child: int) -> bool:

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import timm  # noqa: F401 - what each life would have to load
 
-from core.experiments import directory
-from core.experiments.directory import RunStatus
+from core import files
+from core.experiments.status import RunStatus
+from core.experiments.store import Experiment
 from core.jobs import control, series
 from tests.lasting import PHASES, phase
 
@@ -38,16 +39,17 @@ def main(folder: Path, data: Path, seed: int, hold: Path) -> None:
     chance = random.Random(seed)
     n_kills = n_blind = n_late = 0
     while not is_completed(folder):
-        for run in directory.runs(folder):
+        for run in Experiment(folder).runs:
             if control.derived_status(run).state in control.RESUMABLE:
-                directory.write_status(run, RunStatus("queued"))
+                run.write_status(RunStatus("queued"))
         aim, amount = "none", 0.0
-        if n_blind < N_BLIND and control.progress(folder).share < 0.7:  # a fast machine must not be done before the late ones
+        # a fast machine must not be done before the late ones
+        if n_blind < N_BLIND and control.progress(Experiment(folder)).share < 0.7:
             aim, amount = (("moment", chance.uniform(0, 1)), ("file", chance.randint(1, 60)))[n_blind % 2]
             n_blind += 1
         elif n_late < 2 * len(LATE):
             aim, amount = LATE[n_late // 2], n_late % 2 * chance.uniform(0, 0.05)
-            directory.write_json(hold, ["", "state.json", f'"phase": "{aim}'])
+            files.write_json(hold, ["", "state.json", f'"phase": "{aim}'])
             n_late += 1
         elif n_kills < N_KILLS:
             aim, amount = "file", chance.randint(1, 3)
@@ -71,9 +73,9 @@ def main(folder: Path, data: Path, seed: int, hold: Path) -> None:
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status):
             n_kills += 1
-            phases = [phase(run) for run in directory.runs(folder)]
+            phases = [phase(run.folder) for run in Experiment(folder).runs]
             print(json.dumps({"aim": aim, "amount": amount, "phases": phases}), flush=True)
-        elif os.WEXITSTATUS(status) or any(directory.read_status(run).state == "failed" for run in directory.runs(folder)):
+        elif os.WEXITSTATUS(status) or any(run.status.state == "failed" for run in Experiment(folder).runs):
             sys.exit("a life ended in a failure; the log has the details")
 
 
@@ -94,7 +96,7 @@ def die_at_file(folder: Path, number: int) -> None:
 
 def is_completed(folder: Path) -> bool:
     """Whether every run of an experiment is completed."""
-    return all(directory.read_status(run).state == "completed" for run in directory.runs(folder))
+    return all(run.status.state == "completed" for run in Experiment(folder).runs)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
+from core import files
 from core.config import ExperimentConfig
-from core.experiments import directory, planning
+from core.experiments import planning
+from core.experiments.store import Experiment, Run
 from core.jobs import control, launch
 from tests.conftest import TINY, tiny
 from tests.images import few_digits
@@ -33,7 +35,7 @@ def lasting_config(**changes: object) -> ExperimentConfig:
 
 def lasting(root: Path, **changes: object) -> Path:
     """Starts the experiment of `lasting_config`; its root is `root`/checkpoints."""
-    return launch.start(planning.plan(lasting_config(**changes)), root / "checkpoints", root / "data", device="cpu")
+    return launch.start(planning.plan(lasting_config(**changes)), root / "checkpoints", root / "data", device="cpu").folder
 
 
 class Hold:
@@ -52,7 +54,7 @@ class Hold:
 
     def at(self, pattern: str, run: str = "", name: str = "state.json") -> None:
         """Names the moment: a run whose name begins so has put a file in place that holds the pattern."""
-        directory.write_json(self._path, [run, name, pattern])
+        files.write_json(self._path, [run, name, pattern])
 
     def at_phase(self, phase: str, run: str = "") -> None:
         """Names the moment at which a run begins a phase."""
@@ -82,36 +84,36 @@ def _is_still(process: psutil.Process) -> bool:
 
 def states(folder: Path) -> dict[str, str]:
     """What each run of an experiment is at, in words: what a test that waited in vain shows."""
-    found = {run.name: control.derived_status(run) for run in directory.runs(folder)}
+    found = {run.name: control.derived_status(run) for run in Experiment(folder).runs}
     return {name: f"{status.state} {status.phase} {status.message}".strip() for name, status in found.items()}
 
 
 def phase(run: Path) -> str:
     """What a run is doing, in words; nothing unless it is running."""
-    status = directory.read_status(run)
+    status = Run(run).status
     return status.phase if status.state == "running" else ""
 
 
 def resume_and_finish(folder: Path, data: Path) -> None:
     """Resumes whatever can be and waits until all is completed."""
-    assert control.resume(directory.runs(folder), data, "cpu"), "nothing could be resumed"
-    assert control.wait(folder, DEADLINE)
-    states = {run.name: control.derived_status(run) for run in directory.runs(folder)}
+    assert control.resume(Experiment(folder).runs, data, "cpu"), "nothing could be resumed"
+    assert control.wait(Experiment(folder), DEADLINE)
+    states = {run.name: control.derived_status(run) for run in Experiment(folder).runs}
     assert {status.state for status in states.values()} == {"completed"}, states
 
 
 def assert_same_numbers(folder: Path, other: Path) -> None:
     """Bit for bit, but for what depends on the clock: records, films, weights, embeddings, scores, readouts, verdict."""
-    for run in directory.runs(folder):
-        assert_same_run(run, other / run.name)
-    assert directory.read_json(folder / "verdict.json") == directory.read_json(other / "verdict.json")
+    for run in Experiment(folder).runs:
+        assert_same_run(run.folder, other / run.name)
+    assert files.read_json(folder / "verdict.json") == files.read_json(other / "verdict.json")
 
 
 def assert_same_run(run: Path, other: Path) -> None:
     """As `assert_same_numbers`, of one run."""
     assert _records(run) == _records(other), run.name
     for name in ("evaluation.json", "readouts.json"):
-        assert directory.read_json(run / name) == directory.read_json(other / name), f"{run.name}/{name}"
+        assert files.read_json(run / name) == files.read_json(other / name), f"{run.name}/{name}"
     tables = [path.relative_to(run) for path in sorted(run.rglob("*.parquet"))]
     assert tables == [path.relative_to(other) for path in sorted(other.rglob("*.parquet"))]
     for name in tables:
@@ -120,7 +122,7 @@ def assert_same_run(run: Path, other: Path) -> None:
     assert (run / "head.safetensors").is_file() == (other / "head.safetensors").is_file(), run.name
     for name in ("last.safetensors", "best.safetensors", "head.safetensors"):
         if not (run / name).is_file():  # of the untrained encoder, and of a loss without parameters
-            assert name == "head.safetensors" or not directory.read_run(run).is_trained, f"{run.name}/{name}"
+            assert name == "head.safetensors" or not Run(run).config.is_trained, f"{run.name}/{name}"
             continue
         mine, its = load_file(run / name), load_file(other / name)
         assert mine.keys() == its.keys()
@@ -128,4 +130,4 @@ def assert_same_run(run: Path, other: Path) -> None:
 
 
 def _records(run: Path) -> list[dict]:
-    return [{key: value for key, value in record.items() if key not in TIMES} for record in directory.read_records(run)]
+    return [{key: value for key, value in record.items() if key not in TIMES} for record in Run(run).records]

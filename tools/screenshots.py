@@ -10,6 +10,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect, sync_playwright
 
+from core.experiments.store import Experiment
 from core.jobs import control
 from tests.browsing import Server, chromium, lasso, open_spaces, say_selected, window
 from tests.waiting import until
@@ -37,10 +38,10 @@ def take(server: Server, browser, output: Path) -> None:
         expect(page.get_by_text("Nothing trained yet.")).to_be_visible()
         page.get_by_role("button", name="Run the demo").click()
         page.wait_for_url("**/watch?experiment=demo")
-        until(lambda: control.progress(folder).share > 0.4)
+        until(lambda: control.progress(Experiment(folder)).share > 0.4)
         shoot(page, output / "watch.png", 3)
         page.goto("about:blank")  # who watches takes time from who works
-        until(lambda: not control.is_worker_alive(folder))
+        until(lambda: not control.is_worker_alive(Experiment(folder)))
         page.goto(server.address)
         expect(page.get_by_text("MAP@R")).to_be_visible()
         shoot(page, output / "start.png")

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from core.cli.output import check_output, on_bar, say
 from core.errors import NotFound
-from core.experiments import directory
+from core.experiments import store
 
 HELP = "embed any folder of images with a trained encoder"
 SHARED = ("device",)
@@ -25,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Runs the command; returns the exit code."""
-    run = directory.find(options.checkpoints, options.run)
+    run = store.find_run(options.checkpoints, options.run)
     check_output(options.output, (".parquet",))
     if not options.folder.is_dir():
         raise NotFound(f"folder must hold images, found none at {options.folder}")

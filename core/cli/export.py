@@ -5,7 +5,7 @@ from pathlib import Path
 
 from core.cli import named_runs
 from core.cli.output import check_output, say
-from core.experiments import directory
+from core.experiments import store
 
 HELP = "take a run's embeddings or encoder with you, or an experiment's report (html)"
 SHARED = ()
@@ -23,12 +23,12 @@ def main(options: argparse.Namespace) -> int:
         check_output(options.output, (".html",))
         from core.report import gathering
 
-        gathering.write(directory.find(options.checkpoints, options.run), options.output)
+        gathering.write(store.find(options.checkpoints, options.run), options.output)
         say(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB")
         return 0
     from core.inference import exports
 
     check_output(options.output, exports.SUFFIXES)
-    exports.write(directory.find(options.checkpoints, options.run), options.output)
+    exports.write(store.find_run(options.checkpoints, options.run), options.output)
     say(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB")
     return 0

@@ -3,14 +3,14 @@
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from core.cli.output import aligned, say
 from core.errors import Damaged
-from core.experiments import best, directory
+from core.experiments import best
+from core.experiments.store import Experiment, Run
 from core.jobs import control, device_queue
 from core.quantities import duration, percent
 
@@ -18,32 +18,32 @@ if TYPE_CHECKING:
     from core.results.result import Arm
 
 
-def follow(folder: Path, options: argparse.Namespace) -> int:
+def follow(experiment: Experiment, options: argparse.Namespace) -> int:
     """Shows an experiment's progress until it has ended, then what it found; Ctrl-C stops it. Returns the exit code."""
     try:
-        _show_progress(folder)
+        _show_progress(experiment)
     except KeyboardInterrupt:
         say("stopping after the step in hand …", file=sys.stderr)
-        control.stop(directory.runs(folder))
-        control.wait(folder, seconds=30)
-        say(f"stopped; go on with: python main.py resume {folder.name}", file=sys.stderr)
+        control.stop(experiment.runs)
+        control.wait(experiment, seconds=30)
+        say(f"stopped; go on with: python main.py resume {experiment.name}", file=sys.stderr)
         return 1
-    return conclude(folder, options)
+    return conclude(experiment, options)
 
 
-def conclude(folder: Path, options: argparse.Namespace) -> int:
+def conclude(experiment: Experiment, options: argparse.Namespace) -> int:
     """Prints what an experiment that has ended found, and how its runs did; returns the exit code."""
     from core.results import result  # scikit-learn takes a second to import: only here
 
-    statuses = {run.name: control.derived_status(run) for run in directory.runs(folder)}
+    statuses = {run.name: control.derived_status(run) for run in experiment.runs}
     verdict = None
     try:
-        verdict = result.read(folder)
+        verdict = result.read(experiment)
     except (FileNotFoundError, Damaged) as error:
         if isinstance(error, Damaged):
             say(str(error), file=sys.stderr)
     if options.json:
-        print(json.dumps({"experiment": folder.name, "states": {name: item.state for name, item in statuses.items()},
+        print(json.dumps({"experiment": experiment.name, "states": {name: item.state for name, item in statuses.items()},
                           **(result.to_json(verdict) if verdict else {})}))
     elif verdict:
         for rows, comparisons, of in ((verdict.rows, verdict.comparisons, "test images"), (
@@ -55,46 +55,46 @@ def conclude(folder: Path, options: argparse.Namespace) -> int:
                 say(f"{'All images' if count == 'all' else f'{count} images per class'}: {said}.")
         for pair in verdict.curve.pairs if verdict.curve else ():
             say(f"{pair.sentence}. {pair.crossing_sentence}.")
-        say(f"Look closer: streamlit run streamlit_app.py, then open {folder.name}.")
+        say(f"Look closer: streamlit run streamlit_app.py, then open {experiment.name}.")
     failed = {name: item for name, item in statuses.items() if item.state != "completed"}
     for name, item in failed.items():
         say(f"{name} {item.state}{f': {item.message}' if item.message else ''}", file=sys.stderr)
     if failed:
-        say(f"go on with: python main.py resume {folder.name}", file=sys.stderr)
+        say(f"go on with: python main.py resume {experiment.name}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _show_progress(folder: Path) -> None:
-    names = [run.name for run in directory.runs(folder)]
+def _show_progress(experiment: Experiment) -> None:
+    names = [run.name for run in experiment.runs]
     announced: set[str] = set()
     is_terminal = sys.stderr.isatty()
-    with tqdm(total=100, desc=folder.name, disable=None, bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}") as bar:
+    with tqdm(total=100, desc=experiment.name, disable=None, bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}") as bar:
         while True:
-            has_ended = control.wait(folder, seconds=0.5)
-            progress = control.progress(folder)
-            statuses = {name: control.derived_status(folder / name) for name in names}
+            has_ended = control.wait(experiment, seconds=0.5)
+            progress = control.progress(experiment)
+            statuses = {name: control.derived_status(experiment.run(name)) for name in names}
             current = next((f"{name} {status.phase}" for name, status in statuses.items() if status.state == "running"),
-                           _queued(folder))
+                           _queued(experiment))
             left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
             bar.n = round(100 * progress.share)
             bar.set_postfix_str(f"run {progress.n_done} of {progress.n_runs}{left}, {current}")
             for name, status in statuses.items():
                 if not is_terminal and status.state in ("completed", "failed", "stopped") and name not in announced:
                     announced.add(name)
-                    say(f"{folder.name} {100 * progress.share:3.0f}% run {progress.n_done} of {progress.n_runs}{left}: "
-                        f"{name} {status.state}{last_score(folder / name)}", file=sys.stderr)
+                    say(f"{experiment.name} {100 * progress.share:3.0f}% run {progress.n_done} of {progress.n_runs}{left}: "
+                        f"{name} {status.state}{last_score(experiment.run(name))}", file=sys.stderr)
             if has_ended:
                 return
 
 
-def _queued(folder: Path) -> str:
-    position = device_queue.position(folder)
+def _queued(experiment: Experiment) -> str:
+    position = device_queue.position(experiment)
     return "" if position is None else f"number {position} in the queue"
 
 
-def last_score(run: Path) -> str:
+def last_score(run: Run) -> str:
     """The last validation score of a run and its best epoch, to stand behind its state; nothing before the first."""
-    records = directory.read_records(run)
+    records = run.records
     if not records or "validation_map_at_r" not in records[-1]:
         return ""
     return f", validation MAP@R {100 * records[-1]['validation_map_at_r']:.1f}; {best.words(run)}".rstrip("; ")

@@ -4,7 +4,7 @@ import argparse
 import json
 
 from core.cli.output import say
-from core.experiments import directory
+from core.experiments import store
 from core.jobs import device_queue, overview
 
 HELP = "list experiments, their runs and states"
@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Runs the command; returns the exit code."""
-    overviews = [overview.read(folder) for folder in directory.experiments(options.checkpoints)]
+    overviews = [overview.read(experiment) for experiment in store.experiments(options.checkpoints)]
     tickets = [str(error) for error in device_queue.damaged(options.checkpoints)]
     if options.json:
         print(json.dumps({"experiments": [

@@ -1,9 +1,9 @@
 """RUN, by which commands are told which run, or all runs of which experiment."""
 
 import argparse
-from pathlib import Path
 
-from core.experiments import directory
+from core.experiments import store
+from core.experiments.store import Run
 
 
 def add_argument(parser: argparse.ArgumentParser) -> None:
@@ -11,11 +11,12 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="experiment/run, or experiment")
 
 
-def find(options: argparse.Namespace) -> list[Path]:
-    """Folders of the run that RUN names, or of all runs of the experiment that it names.
+def find(options: argparse.Namespace) -> list[Run]:
+    """The run that RUN names, or all runs of the experiment that it names.
 
     Raises:
         NotFound: if there is none of that name.
     """
-    folder = directory.find(options.checkpoints, options.run)
-    return [folder] if "/" in options.run else directory.runs(folder)
+    if "/" in options.run:
+        return [store.find_run(options.checkpoints, options.run)]
+    return store.find(options.checkpoints, options.run).runs

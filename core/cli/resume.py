@@ -28,15 +28,15 @@ def main(options: argparse.Namespace) -> int:
     checks.check_device(options.device)
     root = relocation.wanted_root(options.overrides)
     if root is not None:
-        folder = runs[0].parent
+        experiment = runs[0].experiment
         with tqdm(desc="comparing images", unit=" images", disable=None, leave=False) as bar:
-            relocation.move(folder, root, on_bar(bar))
-        say(f"{folder.name}: dataset.root is now {root}; every file is the one that was scanned", file=sys.stderr)
+            relocation.move(experiment, root, on_bar(bar))
+        say(f"{experiment.name}: dataset.root is now {root}; every file is the one that was scanned", file=sys.stderr)
         if all(control.derived_status(run).state == "completed" for run in runs):
             return 0
     if not control.resume(runs, options.data, options.device, options.queue):
         raise InputError(f"a run to resume must be {', '.join(control.RESUMABLE)}, "
                          f"got {control.derived_status(runs[0]).state} for {options.run!r}")
-    folder = runs[0].parent
+    experiment = runs[0].experiment
     options.json = False
-    return follow(folder, options)
+    return follow(experiment, options)

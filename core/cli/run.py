@@ -13,8 +13,9 @@ from core.cli.planning import plan
 from core.config import ExperimentConfig, experiment_file
 from core.data import separation
 from core.errors import InputError
-from core.experiments import directory
+from core.experiments import store
 from core.experiments.planning import Plan
+from core.experiments.store import Experiment
 from core.jobs import checks, control, launch
 
 
@@ -38,7 +39,7 @@ def main(options: argparse.Namespace) -> int:
         raise InputError(f"--name and --json must be left out for a file of several experiments, got {options.config} with "
                          f"{len(configs)}")
     if options.name is None:  # the same file may be run again; a name that was asked for is taken as it is
-        configs = [config.model_copy(update={"name": directory.free_name(options.checkpoints, config.name)})
+        configs = [config.model_copy(update={"name": store.free_name(options.checkpoints, config.name)})
                    for config in configs]
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return _run_as_one_of_several(configs, options)
@@ -47,12 +48,12 @@ def main(options: argparse.Namespace) -> int:
     return max(follow(_launch(checked, options), options) for checked in plans)
 
 
-def _launch(checked: Plan, options: argparse.Namespace) -> Path:
+def _launch(checked: Plan, options: argparse.Namespace) -> Experiment:
     """Starts an experiment, and says what is known of its split."""
-    folder = launch.start(checked, options.checkpoints, options.data, options.device, options.queue)
+    experiment = launch.start(checked, options.checkpoints, options.data, options.device, options.queue)
     known = separation.sentence(checked.manifest)
     say(f"{known[0].upper()}{known[1:]}. {separation.advice(checked.manifest)}".rstrip(), file=sys.stderr)
-    return folder
+    return experiment
 
 
 def _run_as_one_of_several(configs: list[ExperimentConfig], options: argparse.Namespace) -> int:
@@ -64,13 +65,13 @@ def _run_as_one_of_several(configs: list[ExperimentConfig], options: argparse.Na
 
     code = 0
     for config in configs:
-        def lay_out(config: ExperimentConfig = config) -> Path:
+        def lay_out(config: ExperimentConfig = config) -> Experiment:
             training = config.training.model_copy(update={"devices": int(os.environ["WORLD_SIZE"])})
-            folder = launch.lay_out(plan(config.model_copy(update={"training": training}), options), options.checkpoints)
-            control.claim(folder, options.device)
-            return folder
+            experiment = launch.lay_out(plan(config.model_copy(update={"training": training}), options), options.checkpoints)
+            control.claim(experiment, options.device)
+            return experiment
 
-        folder = series.take_part(lay_out, options.data.resolve(), options.device)
+        experiment = series.take_part(lay_out, options.data.resolve(), options.device)
         if os.environ["RANK"] == "0":
-            code = max(code, conclude(folder, options))
+            code = max(code, conclude(experiment, options))
     return code

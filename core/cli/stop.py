@@ -23,5 +23,5 @@ def main(options: argparse.Namespace) -> int:
         raise InputError(f"a run to stop must be queued or running, got none in {options.run!r}")
     control.stop(runs)
     for run in runs:
-        say(f"{run.parent.name}/{run.name}: asked to stop")
+        say(f"{run.full_name}: asked to stop")
     return 0

@@ -3,21 +3,21 @@
 The encoder as it begins, epoch 0, is a candidate: a run that only harms it exports it unchanged. Reads what training wrote.
 """
 
-from pathlib import Path
 
+from core import files
 from core.config import RunConfig, arm_title
-from core.experiments import directory, filenames
+from core.experiments.store import Experiment, Run
 
 
-def epoch(run: Path) -> int | None:
+def epoch(run: Run) -> int | None:
     """The epoch of a run's best checkpoint so far, 0 for the encoder as it began; None where there is none to read."""
     try:
-        return directory.read_json(run / filenames.BEST_VALUES).get("epoch")
+        return files.read_json(run.best_values_file).get("epoch")
     except (OSError, ValueError, AttributeError):  # not trained, or damaged: whoever needs the weights says so
         return None
 
 
-def words(run: Path) -> str:
+def words(run: Run) -> str:
     """The epoch of a run's best checkpoint, in words; nothing where there is none to read."""
     number = epoch(run)
     if number is None:
@@ -25,14 +25,14 @@ def words(run: Path) -> str:
     return f"best: epoch {number}" if number else "best: epoch 0, the encoder before training"
 
 
-def unchanged(folder: Path, runs: list[RunConfig]) -> str:
+def unchanged(experiment: Experiment, runs: list[RunConfig]) -> str:
     """Which of an arm's finished runs export the encoder as it began, as a sentence; nothing where training helped in all.
 
     Args:
-        folder: the experiment's.
+        experiment: which one.
         runs: the arm's finished runs, a seed each.
     """
-    seeds = [run.seed for run in runs if run.is_trained and epoch(folder / run.name) == 0]
+    seeds = [run.seed for run in runs if run.is_trained and epoch(experiment.run(run.name)) == 0]
     if not seeds:
         return ""
     which = "" if len(runs) == 1 else (f" in seed {seeds[0]}" if len(seeds) == 1 else

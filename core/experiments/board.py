@@ -1,10 +1,9 @@
 """TensorBoard event files of a run, for who wants them: the numbers of its records against images seen."""
 
 import importlib.util
-from pathlib import Path
 
 from core.errors import InputError
-from core.experiments import filenames
+from core.experiments.store import Run
 
 
 def check() -> None:
@@ -22,15 +21,15 @@ class Board:
     """Writes to a run's `tensorboard/`.
 
     Args:
-        run: the run's folder.
+        run: which one.
         images_seen: so far; what was written of later ones is hidden.
 
     """
 
-    def __init__(self, run: Path, images_seen: int) -> None:
+    def __init__(self, run: Run, images_seen: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(run / filenames.TENSORBOARD), purge_step=images_seen + 1 if images_seen else None)
+        self._writer = SummaryWriter(str(run.tensorboard_folder), purge_step=images_seen + 1 if images_seen else None)
 
     def write(self, images_seen: int, numbers: dict[str, float | int | None]) -> None:
         """Adds the numbers of one record."""

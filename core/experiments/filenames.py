@@ -1,4 +1,9 @@
-"""Every file of an experiment's folder and of a run's, each named once. Beside a `.safetensors` lie its values as `.json`."""
+"""Every file of an experiment's folder and of a run's, each named once. Beside a `.safetensors` lie its values as `.json`.
+
+Imports nothing of Duet: a screen asks here before it has loaded the rest. Paths are the handles' (`store`).
+"""
+
+import os
 
 # of an experiment
 EXPERIMENT = "experiment.json"  # its config
@@ -36,3 +41,8 @@ SCORES = "scores.parquet"  # every metric of every test image
 OPEN_SCORES = "open_scores.parquet"  # of every image of the held-out classes
 EVALUATION = "evaluation.json"
 READOUTS = "readouts.json"
+
+
+def is_experiment(folder: str) -> bool:
+    """Whether a folder is an experiment, whole or damaged, by what lies in it."""
+    return any(os.path.lexists(f"{folder}/{name}") for name in TRACES)

@@ -15,7 +15,7 @@ from core import files
 from core.analysis import clustering, projection
 from core.data.manifest import Manifest
 from core.errors import Damaged
-from core.experiments import directory, filenames
+from core.experiments.store import Run
 
 _SHOWN = ("sample_id", "label_id", "cluster", "x", "y")
 
@@ -37,14 +37,14 @@ class Film:
     """Writes one frame an epoch to a run's `snapshots/`.
 
     Args:
-        run: the run's folder.
+        run: which one.
         manifest: the samples.
         rows: which of them are filmed, shape (m,).
     """
 
-    def __init__(self, run: Path, manifest: Manifest, rows: np.ndarray) -> None:
-        self._folder = run / filenames.SNAPSHOTS
-        self._folder.mkdir(exist_ok=True)
+    def __init__(self, run: Run, manifest: Manifest, rows: np.ndarray) -> None:
+        self._run = run
+        run.snapshots_folder.mkdir(exist_ok=True)
         self._sample_id = manifest.sample_id[rows]
         self._label_id = manifest.label_id[rows]
         self._classes = np.flatnonzero(np.isin(manifest.classes, manifest.closed_classes))  # of the others, none is filmed
@@ -69,13 +69,13 @@ class Film:
             "label_id": pa.array(self._label_id, pa.int32()), "cluster": pa.array(cluster, pa.int32()),
             "x": pa.array(self._layout[:, 0], pa.float32()), "y": pa.array(self._layout[:, 1], pa.float32()),
             "embedding": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])})
-        path = self._folder / f"epoch_{epoch:04d}.parquet"
+        path = self._run.snapshots_folder / f"epoch_{epoch:04d}.parquet"
         with files.replacing(path) as temporary:
             pq.write_table(frame, temporary)
 
     def rewind(self, epoch: int) -> None:
         """Drops frames later than an epoch and goes on from its layout."""
-        for later, path in directory.snapshots(self._folder.parent).items():
+        for later, path in self._run.snapshots.items():
             if later > epoch:
                 path.unlink()
             elif later == epoch:

@@ -9,10 +9,9 @@ report and `compare` do.
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from core import json_lines
-from core.experiments import filenames
+from core.experiments.store import Experiment, Run
 
 _KEYS: json_lines.Keys = {"run": str, "why": str, "when": (int, float)}
 END_OF_RUN = "end of the run"
@@ -34,18 +33,18 @@ class Opening:
     when: float
 
 
-def openings(folder: Path) -> list[Opening]:
+def openings(experiment: Experiment) -> list[Opening]:
     """Every opening in an experiment, in order; one a trained run unless a run's end was interrupted or repeated."""
-    lines = json_lines.read(folder / filenames.OPENINGS, _KEYS).good
+    lines = json_lines.read(experiment.openings_file, _KEYS).good
     return [Opening(line["run"], line["why"], line["when"]) for line in lines]
 
 
-def sentence(folder: Path) -> str:
+def sentence(experiment: Experiment) -> str:
     """How often the test set was opened, and by how many runs more than once."""
-    times = Counter(opening.run for opening in openings(folder))
+    times = Counter(opening.run for opening in openings(experiment))
     n, repeated = times.total(), sum(count > 1 for count in times.values())
-    n_bad = json_lines.read(folder / filenames.OPENINGS, _KEYS).n_bad
-    lines = f"line{'s' if n_bad > 1 else ''} of {filenames.OPENINGS}"
+    n_bad = json_lines.read(experiment.openings_file, _KEYS).n_bad
+    lines = f"line{'s' if n_bad > 1 else ''} of {experiment.openings_file.name}"
     lost = f" {n_bad} {lines} cannot be read and may be an opening each." if n_bad else ""
     if not n:
         return lost.strip()
@@ -55,8 +54,8 @@ def sentence(folder: Path) -> str:
     return f"The test set was opened {often}, {by}{each}.{lost}"
 
 
-def add(run: Path) -> None:
+def add(run: Run) -> None:
     """Counts an opening by a run; call it before the test samples are scored."""
-    is_first = all(opening.run != run.name for opening in openings(run.parent))
+    is_first = all(opening.run != run.name for opening in openings(run.experiment))
     opening = Opening(run.name, END_OF_RUN if is_first else AGAIN, time.time())
-    json_lines.append(run.parent / filenames.OPENINGS, asdict(opening))
+    json_lines.append(run.experiment.openings_file, asdict(opening))

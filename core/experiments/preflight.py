@@ -9,7 +9,7 @@ from pathlib import Path
 from core.config import BatchConfig, RunConfig
 from core.data import split
 from core.errors import Damaged
-from core.experiments import directory
+from core.experiments import store
 from core.experiments.planning import Plan
 
 
@@ -97,15 +97,15 @@ def look_ahead(checked: Plan, root: Path) -> Preflight:
 
 def _earlier(config: RunConfig, root: Path) -> tuple[float | None, int | None, str]:
     """Images a second and bytes of the newest experiment with this encoder at this size; bytes if its steps were as large."""
-    for folder in directory.experiments(root):
+    for experiment in store.experiments(root):
         try:
-            earlier = directory.read_config(folder)
+            earlier = experiment.config
         except Damaged:
             continue
         if (earlier.encoder.name, earlier.encoder.image_size) != (config.encoder.name, config.encoder.image_size):
             continue
         for run in reversed(earlier.runs()):
-            records = [record for record in directory.read_records(folder / run.name)
+            records = [record for record in experiment.run(run.name).records
                        if record["epoch"] > 0 and {"images_seen", "total_seconds"} <= record.keys()]
             if records:
                 speed = records[-1]["images_seen"] / sum(record["total_seconds"] for record in records)

@@ -19,19 +19,19 @@ from core import files
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.errors import Damaged, InputError
-from core.experiments import directory, filenames
+from core.experiments.store import Experiment
 
 
-def read(folder: Path) -> dict[str, list[str]]:
+def read(experiment: Experiment) -> dict[str, list[str]]:
     """Name -> sample_ids, in the order they were saved; empty where nothing was.
 
     Raises:
         Damaged: if the file cannot be read.
     """
-    path = folder / filenames.SELECTIONS
+    path = experiment.selections_file
     remedy = "delete this file to save selections again"
     try:
-        found = files.read_or_damaged(path, directory.read_json, remedy, may_be_missing=True)
+        found = files.read_or_damaged(path, files.read_json, remedy, may_be_missing=True)
     except FileNotFoundError:
         return {}
     if not all(isinstance(ids, list) and all(isinstance(item, str) for item in ids) for ids in found.values()):
@@ -39,7 +39,7 @@ def read(folder: Path) -> dict[str, list[str]]:
     return found
 
 
-def save(folder: Path, name: str, sample_ids: list[str]) -> None:
+def save(experiment: Experiment, name: str, sample_ids: list[str]) -> None:
     """Keeps a selection under a name; replaces that of the same name.
 
     Raises:
@@ -49,11 +49,11 @@ def save(folder: Path, name: str, sample_ids: list[str]) -> None:
     configuration.check_name(name)
     if not sample_ids:
         raise InputError("a selection to save must hold at least one sample, got none")
-    with _changing(folder) as found:
+    with _changing(experiment) as found:
         found[name] = list(sample_ids)
 
 
-def rename(folder: Path, old: str, new: str) -> None:
+def rename(experiment: Experiment, old: str, new: str) -> None:
     """Gives a saved selection another name.
 
     Raises:
@@ -61,7 +61,7 @@ def rename(folder: Path, old: str, new: str) -> None:
         InputError: if there is none of the old name, or one of the new.
     """
     configuration.check_name(new)
-    with _changing(folder) as found:
+    with _changing(experiment) as found:
         if old not in found:
             raise InputError(f"a selection to rename must be one of {', '.join(found) or 'none yet'}, got {old!r}")
         if new in found and new != old:
@@ -71,9 +71,9 @@ def rename(folder: Path, old: str, new: str) -> None:
         found.update(renamed)
 
 
-def delete(folder: Path, name: str) -> None:
+def delete(experiment: Experiment, name: str) -> None:
     """Forgets a saved selection; one that is gone already is no error."""
-    with _changing(folder) as found:
+    with _changing(experiment) as found:
         found.pop(name, None)
 
 
@@ -119,9 +119,9 @@ def _cell(text: str) -> str:
 
 
 @contextmanager
-def _changing(folder: Path) -> Iterator[dict[str, list[str]]]:
+def _changing(experiment: Experiment) -> Iterator[dict[str, list[str]]]:
     """The selections to change; written back whole, one window at a time."""
-    with FileLock(folder / filenames.SELECTIONS_LOCK):
-        found = read(folder)
+    with FileLock(experiment.selections_lock):
+        found = read(experiment)
         yield found
-        directory.write_json(folder / filenames.SELECTIONS, found)
+        files.write_json(experiment.selections_file, found)

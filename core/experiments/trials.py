@@ -10,7 +10,7 @@ from pathlib import Path
 from core import files, scored_by
 from core.config import RunConfig, arm_label
 from core.errors import Damaged
-from core.experiments import directory, filenames
+from core.experiments.store import Experiment, Run
 from core.files import Json
 
 SELECTED_ON = "validation MAP@R"
@@ -33,7 +33,7 @@ class Trial:
     seconds: float
 
 
-def read(run: Path) -> list[Trial]:
+def read(run: Run) -> list[Trial]:
     """A run's finished trials, in the order they were tried; none where nothing is tuned, none is finished, or the file cannot
     be read: then `damage` says why, and they are tried again."""
     try:
@@ -42,7 +42,7 @@ def read(run: Path) -> list[Trial]:
         return []
 
 
-def damage(run: Path) -> Damaged | None:
+def damage(run: Run) -> Damaged | None:
     """What is wrong with a run's trials, if anything."""
     try:
         _read(run)
@@ -51,19 +51,19 @@ def damage(run: Path) -> Damaged | None:
     return None
 
 
-def are_of_earlier_version(run: Path) -> bool:
+def are_of_earlier_version(run: Run) -> bool:
     """Whether a run has trials that were scored by rules that are no longer today's."""
-    return bool(read(run)) and not scored_by.is_current(files.read_json(run / filenames.TRIALS))
+    return bool(read(run)) and not scored_by.is_current(files.read_json(run.trials_file))
 
 
-def discard(run: Path) -> None:
+def discard(run: Run) -> None:
     """Removes a run's trials, so that all of them are made again."""
-    (run / filenames.TRIALS).unlink(missing_ok=True)
+    run.trials_file.unlink(missing_ok=True)
 
 
-def _read(run: Path) -> list[Trial]:
+def _read(run: Run) -> list[Trial]:
     try:
-        return files.read(run / filenames.TRIALS, _parse, "a run's trials")
+        return files.read(run.trials_file, _parse, "a run's trials")
     except FileNotFoundError:
         return []
 
@@ -76,10 +76,10 @@ def _parse(path: Path) -> list[Trial]:
     return found
 
 
-def add(run: Path, trial: Trial) -> None:
+def add(run: Run, trial: Trial) -> None:
     """Keeps a finished trial; the file is replaced whole, so a trial is there or has to be tried again."""
-    directory.write_json(run / filenames.TRIALS, {scored_by.KEY: scored_by.VERSION, "selected_on": SELECTED_ON,
-                                                  "trials": [asdict(item) for item in (*read(run), trial)]})
+    files.write_json(run.trials_file, {scored_by.KEY: scored_by.VERSION, "selected_on": SELECTED_ON,
+                                      "trials": [asdict(item) for item in (*read(run), trial)]})
 
 
 def best(trials: list[Trial]) -> float:
@@ -96,7 +96,7 @@ def best(trials: list[Trial]) -> float:
     return max(finite, key=itemgetter(0))[1].lr
 
 
-def summary(run: Path, n_trials: int) -> Json | None:
+def summary(run: Run, n_trials: int) -> Json | None:
     """What a tuned run's evaluation and table hold: the learning rate taken, the trials, and on what it was chosen.
 
     Returns:
@@ -110,11 +110,11 @@ def summary(run: Path, n_trials: int) -> Json | None:
             "trials": [{name: getattr(trial, name) for name in shown} for trial in found]}
 
 
-def sentence(folder: Path, runs: list[RunConfig]) -> str:
+def sentence(experiment: Experiment, runs: list[RunConfig]) -> str:
     """How the learning rates of some runs were chosen, arm by arm; nothing without tuning."""
     chosen: dict[str, list[str]] = {}
     for run in runs:
-        if found := summary(folder / run.name, run.n_trials):
+        if found := summary(experiment.run(run.name), run.n_trials):
             chosen.setdefault(arm_label(run.objective), []).append(f"{found['lr']:g}")
     if not chosen:
         return ""

@@ -19,37 +19,38 @@ from core.data.levels import Levels
 from core.data.listing import list_files, shown
 from core.data.manifest import read_levels
 from core.errors import InputError, NotFound
-from core.experiments import directory, filenames, provenance
+from core.experiments import provenance
+from core.experiments.store import Run
 from core.inference import exports
 from core.training import checkpoint, embed, encoder
 from core.training.encoder import DataConfig
 
 
-def load_encoder(run: Path, allow_unfinished: bool = False) -> tuple[nn.Module, DataConfig, RunConfig, str | None]:
+def load_encoder(run: Run, allow_unfinished: bool = False) -> tuple[nn.Module, DataConfig, RunConfig, str | None]:
     """A run's encoder with its best weights, its input, its config and the weights' checksum.
 
     Args:
-        run: its folder.
+        run: which one.
         allow_unfinished: take the best weights so far of a run that is not completed.
 
     Raises:
         InputError: if the run has not been trained yet, or not to its end and that was not allowed.
         Damaged: if its weights are not what was saved.
     """
-    config = directory.read_run(run)
+    config = run.config
     if config.is_trained:
-        name, state = f"{run.parent.name}/{run.name}", directory.read_status(run).state
-        if not (run / filenames.BEST).is_file():
+        name, state = run.full_name, run.status.state
+        if not run.best_checkpoint.is_file():
             raise InputError(f"{name} must be trained first, got {state}")
         if state != "completed" and not allow_unfinished:
             raise InputError(f"{name} must be completed, got {state}: its best weights so far are taken by embed "
                              f"--allow-unfinished alone")
-        if (run / filenames.EMBEDDINGS).is_file() and state == "completed":
+        if run.has_embeddings and state == "completed":
             exports.verified_weights(run)
     module, data = encoder.build(config.encoder, config.seed)
     if not config.is_trained:
         return module, data, config, None
-    tensors, values = checkpoint.load(run / filenames.BEST)
+    tensors, values = checkpoint.load(run.best_checkpoint)
     module.load_state_dict(tensors)
     return module, data, config, values["sha256"]
 
@@ -71,7 +72,7 @@ def embed_images(module: nn.Module, data: DataConfig, config: RunConfig, images:
                        is_half=False)
 
 
-def embed_folder(run: Path, folder: Path, device: torch.device,
+def embed_folder(run: Run, folder: Path, device: torch.device,
                  progress: Callable[[int, int], None] | None = None,
                  allow_unfinished: bool = False) -> tuple[EmbeddingTable, list[tuple[str, str]]]:
     """Embeds every readable image below a folder; class folders, where there are some, give the labels.
@@ -94,7 +95,7 @@ def embed_folder(run: Path, folder: Path, device: torch.device,
     if not folder.is_dir():
         raise NotFound(f"folder must hold images, found none at {folder}")
     module, data, config, digest = load_encoder(run, allow_unfinished)
-    levels = read_levels(run.parent / filenames.MANIFEST)
+    levels = read_levels(run.experiment.manifest_file)
     listing = list_files(folder)
     paths = listing.images
     names, squares, left_out, content = [], [], [(item.path, item.reason) for item in listing.left_out], hashlib.sha256()
@@ -119,7 +120,7 @@ def embed_folder(run: Path, folder: Path, device: torch.device,
     ids = np.array(names, dtype=object)
     label = np.array([name.partition("/")[0] if "/" in name else "" for name in names], dtype=object)
     classes, label_id = np.unique(label.astype(str), return_inverse=True)
-    state = directory.read_status(run).state
+    state = run.status.state
     table = EmbeddingTable(
         sample_id=ids, path=ids, label=label, label_id=label_id.astype(np.int32),
         split=np.full(len(ids), "none", dtype=object), group=ids, cluster=np.full(len(ids), -1, np.int32),
@@ -134,15 +135,15 @@ def embed_folder(run: Path, folder: Path, device: torch.device,
     return table, left_out
 
 
-def _progress(run: Path, state: str) -> dict[str, object]:
+def _progress(run: Run, state: str) -> dict[str, object]:
     """How far the training of a run has come that is not completed; JSON values."""
-    if not directory.read_run(run).is_trained:
+    if not run.config.is_trained:
         return {"state": state}
-    values = checkpoint.load(run / filenames.BEST)[1]
+    values = checkpoint.load(run.best_checkpoint)[1]
     return {"state": state, **{key: values[key] for key in ("epoch", "validation_map_at_r")}}
 
 
-def export_onnx(run: Path, output: Path) -> None:
+def export_onnx(run: Run, output: Path) -> None:
     """Writes the encoder as ONNX: normalised images (batch, 3, s, s) float32 -> pooled features (batch, D).
 
     The model's metadata says under 'duet', as JSON, how images become its input and what is done with the features.

@@ -8,29 +8,30 @@ from pathlib import Path
 from core import files, seal
 from core.analysis import table as tables
 from core.errors import Damaged, InputError
-from core.experiments import directory, filenames
+from core.experiments import store
+from core.experiments.store import Run
 from core.results import scoring
 
 SUFFIXES = (".parquet", ".html", ".onnx", ".safetensors")
 
 
-def write(run: Path, output: Path) -> None:
+def write(run: Run, output: Path) -> None:
     """Writes what the output's ending asks for.
 
     Args:
-        run: a completed run's folder.
+        run: one that is completed.
         output: file that ends in one of `SUFFIXES`.
 
     Raises:
         InputError: if the run is not completed, or has no weights of its own.
         Damaged: if what is to be taken along is not what was saved.
     """
-    if not (run / filenames.EMBEDDINGS).is_file():
-        raise InputError(f"a run to export must be completed, got {directory.read_status(run).state} for {_name(run)}")
+    if not run.has_embeddings:
+        raise InputError(f"a run to export must be completed, got {run.status.state} for {_name(run)}")
     match output.suffix:
         case ".parquet":
             scoring.read_embeddings(run)  # verifies; the file itself is copied, byte for byte
-            files.write_bytes(output, (run / filenames.EMBEDDINGS).read_bytes())
+            files.write_bytes(output, run.embeddings_file.read_bytes())
         case ".html":
             from core.report import html
 
@@ -38,33 +39,33 @@ def write(run: Path, output: Path) -> None:
         case ".safetensors":
             files.write_bytes(output, verified_weights(run)[0])
         case ".onnx":
-            if directory.read_run(run).is_trained:
+            if run.config.is_trained:
                 verified_weights(run)  # first: whatever else is lacking, damage is said
             from core.inference import embedding
 
             embedding.export_onnx(run, output)
 
 
-def verified_weights(run: Path) -> tuple[bytes, dict]:
+def verified_weights(run: Run) -> tuple[bytes, dict]:
     """The bytes of a run's best weights and the values in their header.
 
     Raises:
         InputError: if the run is the untrained encoder.
         Damaged: if they are gone, cut, changed, or not those that gave its embeddings.
     """
-    if not directory.read_run(run).is_trained:
+    if not run.config.is_trained:
         raise InputError(f"weights to export must have been trained, got the untrained run {_name(run)}")
-    path = run / filenames.BEST
+    path = run.best_checkpoint
     try:
         content, values = seal.values(path)
     except FileNotFoundError:
-        raise Damaged(path, "must exist, it is missing", directory.RESUME) from None
-    recorded = tables.read_header(run / filenames.EMBEDDINGS)[0].get("checkpoint_sha256")
+        raise Damaged(path, "must exist, it is missing", store.RESUME) from None
+    recorded = tables.read_header(run.embeddings_file)[0].get("checkpoint_sha256")
     if recorded != values["sha256"]:
         raise Damaged(path, f"must be the weights that gave the run's embeddings, {str(recorded)[:12]}…, got "
                             f"{values['sha256'][:12]}…: another run's, or another epoch's")
     return content, values
 
 
-def _name(run: Path) -> str:
-    return f"{run.parent.name}/{run.name}"
+def _name(run: Run) -> str:
+    return run.full_name

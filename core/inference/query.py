@@ -19,7 +19,7 @@ import numpy as np
 
 from core import files, identity
 from core.errors import InputError
-from core.experiments import directory, filenames
+from core.experiments.store import Run
 from core.jobs import tasks
 from core.jobs.tasks import Report
 
@@ -31,12 +31,12 @@ _MOST_STARTS = 3
 _MOST_ENCODERS = 4
 
 
-def embed(runs: list[Path], images: list[bytes], cache: Path, wait: Callable[[float, bool], None] | None = None,
+def embed(runs: list[Run], images: list[bytes], cache: Path, wait: Callable[[float, bool], None] | None = None,
           seconds: float = 120.0) -> list[np.ndarray]:
     """Image files through the encoders of runs.
 
     Args:
-        runs: run folders.
+        runs: whose encoders.
         images: the files' bytes.
         cache: folder that sessions and process share.
         wait: called while waiting with the seconds passed and whether the process is only just starting; may raise.
@@ -75,7 +75,7 @@ def embed(runs: list[Path], images: list[bytes], cache: Path, wait: Callable[[fl
         answer.unlink(missing_ok=True)
 
 
-def _ask(runs: list[Path], images: list[bytes], cache: Path) -> Path:
+def _ask(runs: list[Run], images: list[bytes], cache: Path) -> Path:
     """Lays out a question, whole or not at all."""
     for name in ("questions", "answers"):
         (cache / name).mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def _ask(runs: list[Path], images: list[bytes], cache: Path) -> Path:
     staging.mkdir()
     for number, content in enumerate(images):
         (staging / f"{number}.image").write_bytes(content)
-    directory.write_json(staging / "question.json", {"runs": [str(run.resolve()) for run in runs], "images": len(images)})
+    files.write_json(staging / "question.json", {"runs": [str(run.folder.resolve()) for run in runs], "images": len(images)})
     os.rename(staging, question)
     return question
 
@@ -95,7 +95,7 @@ class Encoders:
     def __init__(self) -> None:
         self._kept: dict[tuple[str, int], tuple] = {}
 
-    def vectors(self, run: Path, images: list[bytes]) -> np.ndarray:
+    def vectors(self, run: Run, images: list[bytes]) -> np.ndarray:
         """Images through a run's encoder, as its own dataset's were; shape (n, D), float32.
 
         Raises:
@@ -104,26 +104,26 @@ class Encoders:
         from core.data.manifest import read_levels
         from core.inference import embedding
 
-        path = run / filenames.BEST
-        key = (str(run), path.stat().st_mtime_ns if path.is_file() else 0)
+        path = run.best_checkpoint
+        key = (str(run.folder), path.stat().st_mtime_ns if path.is_file() else 0)
         if key not in self._kept:
             while len(self._kept) >= _MOST_ENCODERS:
                 self._kept.pop(next(iter(self._kept)))
             self._kept[key] = embedding.load_encoder(run)
         self._kept[key] = self._kept.pop(key)  # the last used is thrown out last
         module, data, config, _ = self._kept[key]
-        return embedding.embed_images(module, data, config, images, read_levels(run.parent / filenames.MANIFEST))
+        return embedding.embed_images(module, data, config, images, read_levels(run.experiment.manifest_file))
 
 
 def answer(question: Path, encoders: Encoders, answers: Path) -> None:
     """Answers one question: vectors, or why not, in one line."""
     from core.wording import failure
 
-    asked = directory.read_json(question / "question.json")
+    asked = files.read_json(question / "question.json")
     images = [(question / f"{number}.image").read_bytes() for number in range(asked["images"])]
     found: dict[str, Any]
     try:
-        found = {f"run_{number}": encoders.vectors(Path(run), images) for number, run in enumerate(asked["runs"])}
+        found = {f"run_{number}": encoders.vectors(Run(Path(run)), images) for number, run in enumerate(asked["runs"])}
     except tasks.REFUSALS as error:
         found = {"refused": np.array(failure(error))}
     with files.replacing(answers / f"{question.name}.npz") as temporary, temporary.open("wb") as file:

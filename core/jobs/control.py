@@ -16,8 +16,9 @@ from filelock import FileLock, Timeout
 from core import files, identity
 from core.config import ExperimentConfig
 from core.errors import Damaged, InputError
-from core.experiments import directory, filenames, trials
-from core.experiments.directory import RunStatus
+from core.experiments import trials
+from core.experiments.status import RunStatus
+from core.experiments.store import Experiment, Run
 from core.identity import is_alive
 from core.jobs import device_queue, tasks
 from core.jobs.device_queue import Ticket
@@ -50,105 +51,105 @@ class Progress:
     message: str
 
 
-def start(folder: Path, data: Path, device: str = "auto", queue: bool = True) -> None:
+def start(experiment: Experiment, data: Path, device: str = "auto", queue: bool = True) -> None:
     """Starts a worker for an experiment's queued runs, unless one is at it already.
 
     Args:
-        folder: the experiment.
+        experiment: which one.
         data: root of datasets and decoded images.
         device: 'auto', 'cpu', 'cuda' or the number of a CUDA device.
         queue: wait until the experiments that asked before are done with the device; else share it with them.
     """
-    wanted = device_queue.devices(device, directory.read_config(folder).training.devices)
-    arguments = [str(folder.resolve()), "--data", str(data.resolve()), "--device", device]
-    with _lock(folder):
-        if is_worker_alive(folder):
+    wanted = device_queue.devices(device, experiment.config.training.devices)
+    arguments = [str(experiment.folder.resolve()), "--data", str(data.resolve()), "--device", device]
+    with _lock(experiment):
+        if is_worker_alive(experiment):
             return
-        with device_queue.next_number(folder.parent) if queue else nullcontext() as number, \
-                (folder / filenames.WORKER_LOG).open("ab") as log:
+        with device_queue.next_number(experiment.root) if queue else nullcontext() as number, \
+                experiment.worker_log.open("ab") as log:
             ticket = [] if number is None else ["--ticket", str(number)]
             process = tasks.start_module("core.jobs.worker", [*arguments, *ticket], log)
             if number is not None:
-                device_queue.enter(folder.parent, Ticket(number, folder.name, wanted, **process))
-        directory.write_json(folder / filenames.WORKER, {**process, "device": device})
+                device_queue.enter(experiment.root, Ticket(number, experiment.name, wanted, **process))
+        files.write_json(experiment.worker_file, {**process, "device": device})
 
 
-def claim(folder: Path, device: str) -> bool:
+def claim(experiment: Experiment, device: str) -> bool:
     """Called by a worker when it begins: false if another is at the experiment; else it is known as its worker.
 
     Whoever started it may have died before writing that down.
     """
-    with _lock(folder):
-        if _worker(folder) != os.getpid() and is_worker_alive(folder):
+    with _lock(experiment):
+        if _worker(experiment) != os.getpid() and is_worker_alive(experiment):
             return False
-        if folder.resolve() not in _held:
-            lock = FileLock(folder / filenames.WORKER_LOCK)
+        if experiment.folder.resolve() not in _held:
+            lock = FileLock(experiment.worker_lock)
             try:
                 lock.acquire(timeout=_GRACE)
             except Timeout:
                 return False
-            _held[folder.resolve()] = lock
-        directory.write_json(folder / filenames.WORKER, {**identity.of(os.getpid()), "device": device})
-    files.sweep(folder, depth=2)
+            _held[experiment.folder.resolve()] = lock
+        files.write_json(experiment.worker_file, {**identity.of(os.getpid()), "device": device})
+    files.sweep(experiment.folder, depth=2)
     return True
 
 
-def leave(folder: Path) -> bool:
+def leave(experiment: Experiment) -> bool:
     """Called by a worker with nothing left to do: true if it may end, false if runs were queued meanwhile."""
-    with _lock(folder):
-        if has_queued(folder):
+    with _lock(experiment):
+        if has_queued(experiment):
             return False
-        device_queue.leave(folder)
-        (folder / filenames.WORKER).unlink(missing_ok=True)
-        if lock := _held.pop(folder.resolve(), None):
+        device_queue.leave(experiment)
+        experiment.worker_file.unlink(missing_ok=True)
+        if lock := _held.pop(experiment.folder.resolve(), None):
             lock.release()
         return True
 
 
 @contextmanager
-def at_rest(folder: Path) -> Iterator[None]:
+def at_rest(experiment: Experiment) -> Iterator[None]:
     """An experiment on which no process works, nor begins to before the block ends.
 
     Raises:
         InputError: if one is at work.
     """
-    with _lock(folder):
-        if is_worker_alive(folder) or _is_held(folder / filenames.SERIES_LOCK):
-            raise InputError(f"{folder.name!r} must have no worker before its images can be moved, got one; stop it first")
+    with _lock(experiment):
+        if is_worker_alive(experiment) or _is_held(experiment.series_lock):
+            raise InputError(f"{experiment.name!r} must have no worker before its images can be moved, got one; stop it first")
         yield
 
 
-def delete(folder: Path) -> None:
+def delete(experiment: Experiment) -> None:
     """Removes an experiment with all its runs, however damaged it is.
 
     Raises:
         InputError: if a process is at it, as the locks say that it holds.
         OSError: if it cannot be removed.
     """
-    locks = [folder / name for name in (filenames.WORKER_LOCK, filenames.SERIES_LOCK)]
-    if os.path.isdir(folder) and (is_worker_alive(folder) or any(_is_held(lock) for lock in locks)):
-        raise InputError(f"an experiment to delete must have no process at work on it, got {folder.name!r}, which has one; "
-                         "stop it first")
-    device_queue.leave(folder)
-    directory.delete(folder)
+    locks = [experiment.worker_lock, experiment.series_lock]
+    if os.path.isdir(experiment.folder) and (is_worker_alive(experiment) or any(_is_held(lock) for lock in locks)):
+        raise InputError(f"an experiment to delete must have no process at work on it, got {experiment.name!r}, which has "
+                         "one; stop it first")
+    device_queue.leave(experiment)
+    experiment.delete()
 
 
-def has_queued(folder: Path) -> bool:
+def has_queued(experiment: Experiment) -> bool:
     """Whether a run of an experiment waits to be worked on."""
-    return any(last_state(run) == "queued" and not is_stop_requested(run) for run in directory.runs(folder))
+    return any(last_state(run) == "queued" and not is_stop_requested(run) for run in experiment.runs)
 
 
-def stop(runs: list[Path]) -> None:
+def stop(runs: list[Run]) -> None:
     """Asks the worker to stop runs; those that no worker has begun are stopped at once."""
     for run in runs:
         state = derived_status(run).state
         if state in UNFINISHED:
-            (run / filenames.STOP).touch()
+            run.stop_file.touch()
         if state == "queued":
-            directory.write_status(run, RunStatus("stopped", message="stopped before it began"))
+            run.write_status(RunStatus("stopped", message="stopped before it began"))
 
 
-def resume(runs: list[Path], data: Path, device: str = "auto", queue: bool = True) -> list[Path]:
+def resume(runs: list[Run], data: Path, device: str = "auto", queue: bool = True) -> list[Run]:
     """Queues stopped, failed, lost and damaged runs again and starts a worker; returns those that were queued.
 
     A run that is completed but whose results are damaged or gone counts as damaged: it makes them anew from its last
@@ -156,53 +157,53 @@ def resume(runs: list[Path], data: Path, device: str = "auto", queue: bool = Tru
     """
     again = [run for run in runs if derived_status(run).state in RESUMABLE or has_damaged_results(run)]
     for run in again:
-        directory.restore_run(run)
-        (run / filenames.STOP).unlink(missing_ok=True)
-        directory.write_status(run, RunStatus("queued"))
-    for folder in {run.parent for run in again}:
-        start(folder, data, device, queue)
+        run.restore()
+        run.stop_file.unlink(missing_ok=True)
+        run.write_status(RunStatus("queued"))
+    for experiment in {run.experiment for run in again}:
+        start(experiment, data, device, queue)
     return again
 
 
-def has_damaged_results(run: Path) -> bool:
+def has_damaged_results(run: Run) -> bool:
     """Whether what a completed run left behind cannot be read; reads all of it."""
     from core.results import examination
 
     return last_state(run) == "completed" and bool(examination.results(run))
 
 
-def is_stop_requested(run: Path) -> bool:
+def is_stop_requested(run: Run) -> bool:
     """Whether someone asked for this run to stop."""
-    return (run / filenames.STOP).exists()
+    return run.stop_file.exists()
 
 
-def is_worker_alive(folder: Path) -> bool:
+def is_worker_alive(experiment: Experiment) -> bool:
     """Whether a worker is at this experiment: the process that is written down lives, or one holds the worker's lock."""
     try:
-        worker = directory.read_json(folder / filenames.WORKER)
+        worker = files.read_json(experiment.worker_file)
         if is_alive(worker["pid"], worker["pid_created"], worker.get("pid_started", "")):
             return True
     except (FileNotFoundError, NotADirectoryError, Damaged, KeyError, TypeError):
         pass  # none is written down, or not so that anyone can tell: the lock can
-    return _is_held(folder / filenames.WORKER_LOCK)
+    return _is_held(experiment.worker_lock)
 
 
-def last_state(run: Path) -> DerivedState:
+def last_state(run: Run) -> DerivedState:
     """The state that a run's worker last wrote; 'damaged' if it cannot be read."""
     try:
-        return directory.read_status(run).state
+        return run.status.state
     except Damaged:
         return "damaged"
 
 
-def derived_status(run: Path) -> RunStatus:
+def derived_status(run: Run) -> RunStatus:
     """A run's status as it really is: 'lost' if it says running, or queued, and no worker lives; 'damaged' if its own files
     cannot be read, with what is wrong as the message."""
     try:
-        status = directory.read_status(run)
-        if status.state not in UNFINISHED or is_worker_alive(run.parent):
+        status = run.status
+        if status.state not in UNFINISHED or is_worker_alive(run.experiment):
             return status
-        status = directory.read_status(run)  # again: it may have ended between the two looks
+        status = run.status  # again: it may have ended between the two looks
     except Damaged as error:
         return RunStatus("damaged", message=f"{error.path.name} {error.what}")
     if status.state not in UNFINISHED:
@@ -210,20 +211,21 @@ def derived_status(run: Path) -> RunStatus:
     return replace(status, state="lost", message="its process is gone; resume it from its last checkpoint, or delete it")
 
 
-def progress(folder: Path, config: ExperimentConfig | None = None) -> Progress:
+def progress(experiment: Experiment, config: ExperimentConfig | None = None) -> Progress:
     """Where an experiment stands, from what lies on disk; `config` is its own, if it was read before."""
     trained = seen = rate_images = rate_seconds = 0.0
     states: list[str] = []
     messages: list[str] = []
-    for run in (config or directory.read_config(folder)).runs():
-        status = derived_status(folder / run.name)
+    for run in (config or experiment.config).runs():
+        handle = experiment.run(run.name)
+        status = derived_status(handle)
         states.append(status.state)
         if status.state in ("failed", "damaged"):
             messages.append(status.message if status.state == "failed" else f"{run.name}: {status.message}")
         if not run.is_trained:
             continue
-        records = directory.read_records(folder / run.name)
-        tried = trials.read(folder / run.name)
+        records = handle.records
+        tried = trials.read(handle)
         done = (records[-1].get("images_seen", 0) if records else 0) + sum(trial.images_seen for trial in tried)
         trained += run.n_images
         seen += run.n_images if status.state == "completed" else done
@@ -243,20 +245,20 @@ def progress(folder: Path, config: ExperimentConfig | None = None) -> Progress:
                     message=messages[0] if messages else "")
 
 
-def wait(folder: Path, seconds: float) -> bool:
+def wait(experiment: Experiment, seconds: float) -> bool:
     """Waits until no worker is at an experiment, at most so long; true if none is."""
     deadline = time.monotonic() + seconds
-    while is_worker_alive(folder):
+    while is_worker_alive(experiment):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.1)
     return True
 
 
-def _worker(folder: Path) -> int | None:
+def _worker(experiment: Experiment) -> int | None:
     """The pid that is written down as the worker's."""
     try:
-        return directory.read_json(folder / filenames.WORKER).get("pid")
+        return files.read_json(experiment.worker_file).get("pid")
     except (FileNotFoundError, Damaged):
         return None
 
@@ -289,5 +291,5 @@ def _is_taken(lock: Path) -> bool:
         return True
 
 
-def _lock(folder: Path) -> FileLock:
-    return FileLock(folder / filenames.LOCK)
+def _lock(experiment: Experiment) -> FileLock:
+    return FileLock(experiment.start_lock)

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from core import files
 from core.errors import Damaged
+from core.experiments.store import Experiment
 from core.identity import is_alive
 
 _POLL = 0.3  # seconds between two looks at the queue
@@ -79,24 +80,24 @@ def enter(root: Path, ticket: Ticket) -> None:
     files.write_json(folder / f"{ticket.experiment}.json", asdict(ticket))
 
 
-def leave(folder: Path) -> None:
+def leave(experiment: Experiment) -> None:
     """Takes an experiment's ticket out of the queue."""
-    (_folder(folder.parent) / f"{folder.name}.json").unlink(missing_ok=True)
+    (_folder(experiment.root) / f"{experiment.name}.json").unlink(missing_ok=True)
 
 
-def position(folder: Path) -> int | None:
+def position(experiment: Experiment) -> int | None:
     """How many experiments an experiment waits for, counting the one that works; None if it does not wait."""
-    tickets = _tickets(folder.parent)
-    mine = next((ticket for ticket in tickets if ticket.experiment == folder.name), None)
+    tickets = _tickets(experiment.root)
+    mine = next((ticket for ticket in tickets if ticket.experiment == experiment.name), None)
     return len(_before(mine, tickets)) or None if mine is not None else None
 
 
 @contextmanager
-def turn(folder: Path, wanted: tuple[str, ...], give_up: Callable[[], bool]) -> Iterator[bool]:
+def turn(experiment: Experiment, wanted: tuple[str, ...], give_up: Callable[[], bool]) -> Iterator[bool]:
     """Waits until all who asked before for any of the same devices are done, then holds them.
 
     Args:
-        folder: the experiment, which has a ticket.
+        experiment: which one; it has a ticket.
         wanted: the devices, as on its ticket.
         give_up: asked while waiting.
 
@@ -105,7 +106,7 @@ def turn(folder: Path, wanted: tuple[str, ...], give_up: Callable[[], bool]) -> 
     """
     with ExitStack() as held:
         # without a ticket, as after a lost file, the lock alone decides
-        while position(folder) is not None or not _hold(folder.parent, wanted, held):
+        while position(experiment) is not None or not _hold(experiment.root, wanted, held):
             if give_up():
                 yield False
                 return

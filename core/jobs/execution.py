@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from core import scored_by
+from core import files, scored_by
 from core.analysis import projection
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
@@ -22,7 +21,8 @@ from core.config import LEAKY_SAMPLER, EvaluationConfig, RunConfig
 from core.data import split
 from core.data.manifest import Manifest
 from core.errors import InputError
-from core.experiments import directory, filenames, openings, provenance, trials
+from core.experiments import openings, provenance, trials
+from core.experiments.store import Run
 from core.experiments.trials import Trial
 from core.files import Json
 from core.jobs.recorder import Recorder
@@ -37,13 +37,13 @@ from core.training.trainer import EpochRecord, Trainer
 log = logging.getLogger("duet")
 
 
-def execute(run: Path, config: RunConfig, place: Workplace, should_stop: Callable[[], bool], say: Say) -> Generator[None]:
+def execute(run: Run, config: RunConfig, place: Workplace, should_stop: Callable[[], bool], say: Say) -> Generator[None]:
     """Works on a run, from its last checkpoint if there is one; yields after each trial and each epoch, epoch 0 too.
 
     Every process of `place.ranks` executes the run; the first alone calls `should_stop` and `say`, and writes.
 
     Args:
-        run: its folder.
+        run: which one.
         config: its config.
         place: samples, images and device.
         should_stop: asked after every step.
@@ -83,7 +83,7 @@ def _trainer(module: nn.Module, config: RunConfig, place: Workplace) -> Trainer:
                    place.ranks)
 
 
-def _try_learning_rates(run: Path, config: RunConfig, place: Workplace, should_stop: Callable[[], bool],
+def _try_learning_rates(run: Run, config: RunConfig, place: Workplace, should_stop: Callable[[], bool],
                         say: Say) -> Generator[None]:
     """Trains briefly with each learning rate that has not been tried yet, from the run's own beginning; yields after each.
 
@@ -103,7 +103,7 @@ def _try_learning_rates(run: Path, config: RunConfig, place: Workplace, should_s
         yield
 
 
-def _try(run: Path, config: RunConfig, number: int, own: np.ndarray | None, place: Workplace,
+def _try(run: Run, config: RunConfig, number: int, own: np.ndarray | None, place: Workplace,
          should_stop: Callable[[], bool], say: Say) -> None:
     """Trains briefly with one of the learning rates, scores what came of it, and writes the trial down."""
     ranks, lr = place.ranks, config.learning_rates[number]
@@ -135,7 +135,7 @@ def _try(run: Path, config: RunConfig, number: int, own: np.ndarray | None, plac
         ranks.decide(write, validation_map_at_r)
 
 
-def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, should_stop: Callable[[], bool],
+def _train(run: Run, config: RunConfig, trainer: Trainer, place: Workplace, should_stop: Callable[[], bool],
            say: Say) -> Generator[None]:
     """Trains from the newest checkpoint on and keeps the best epoch on validation; yields after each epoch, epoch 0 too."""
     ranks = place.ranks
@@ -162,7 +162,7 @@ def _train(run: Path, config: RunConfig, trainer: Trainer, place: Workplace, sho
         raise Stopped
 
 
-def _load_newest(run: Path, trainer: Trainer, ranks: Ranks) -> tuple[Json, str]:
+def _load_newest(run: Run, trainer: Trainer, ranks: Ranks) -> tuple[Json, str]:
     """Puts a run's newest checkpoint that is whole into the trainer of every process.
 
     Returns:
@@ -187,29 +187,30 @@ def _load_newest(run: Path, trainer: Trainer, ranks: Ranks) -> tuple[Json, str]:
     return values, refused
 
 
-def _tensors(run: Path, values: Json) -> dict[str, torch.Tensor]:
+def _tensors(run: Run, values: Json) -> dict[str, torch.Tensor]:
     """Those of the checkpoint that another process has read.
 
     Raises:
         InputError: if there is no such checkpoint here.
     """
-    for path in (run / filenames.LAST, run / filenames.PREVIOUS):
+    for path in (run.last_checkpoint, run.previous_checkpoint):
         with suppress(InputError):
             tensors, its_values = checkpoint.load(path)
             if its_values["sha256"] == values["sha256"]:
                 return tensors
-    raise InputError(f"checkpoint of step {values['step']} must be readable by every process, found none in {run}")
+    raise InputError(f"checkpoint of step {values['step']} must be readable by every process, found none in "
+                     f"{run.folder}")
 
 
-def _newest(run: Path, has_head: bool) -> tuple[dict[str, torch.Tensor], dict, str]:
+def _newest(run: Run, has_head: bool) -> tuple[dict[str, torch.Tensor], dict, str]:
     """The run's last checkpoint that is whole, without tensors where it has to begin anew; and what was refused, if any."""
     beginning: tuple[dict[str, torch.Tensor], dict] = ({}, {"epoch": -1, "best": -1.0, "unscored": None})  # MAP@R is >= 0
     try:
-        found = checkpoint.load_newest([run / filenames.LAST, run / filenames.PREVIOUS])
+        found = checkpoint.load_newest([run.last_checkpoint, run.previous_checkpoint])
         if found is None:
             return *beginning, ""
         if found[1]["best"] >= 0:
-            for path in (run / filenames.BEST, *([run / filenames.HEAD] if has_head else [])):
+            for path in (run.best_checkpoint, *([run.head_checkpoint] if has_head else [])):
                 checkpoint.load(path)  # needed at the end: better refused now than then
     except InputError as error:
         refused = f"{error}; training began anew"
@@ -222,24 +223,24 @@ def _newest(run: Path, has_head: bool) -> tuple[dict[str, torch.Tensor], dict, s
     return tensors, values, refused
 
 
-def _has_checkpoint(run: Path) -> bool:
-    return any((run / name).is_file() for name in (filenames.LAST, filenames.PREVIOUS))
+def _has_checkpoint(run: Run) -> bool:
+    return run.last_checkpoint.is_file() or run.previous_checkpoint.is_file()
 
 
-def _load_best(run: Path, module: nn.Module, objective: Objective) -> str:
+def _load_best(run: Run, module: nn.Module, objective: Objective) -> str:
     """Puts the best weights into an encoder and what its loss had on top; returns the encoder's checksum."""
-    tensors, values = checkpoint.load(run / filenames.BEST)
+    tensors, values = checkpoint.load(run.best_checkpoint)
     module.load_state_dict(tensors)
     if objective.state_dict():
-        head, of_head = checkpoint.load(run / filenames.HEAD)
+        head, of_head = checkpoint.load(run.head_checkpoint)
         if of_head["epoch"] != values["epoch"]:
-            raise InputError(f"{run / filenames.HEAD} must be of the same epoch as {filenames.BEST}, {values['epoch']}, "
-                             f"got {of_head['epoch']}")
+            raise InputError(f"{run.head_checkpoint} must be of the same epoch as {run.best_checkpoint.name}, "
+                             f"{values['epoch']}, got {of_head['epoch']}")
         objective.load_state_dict(head)
     return values["sha256"]
 
 
-def _finish(run: Path, config: RunConfig, module: nn.Module, objective: Objective | None, place: Workplace, ask: Ask,
+def _finish(run: Run, config: RunConfig, module: nn.Module, objective: Objective | None, place: Workplace, ask: Ask,
             say: Say) -> None:
     """Embeds every image with the best weights, and writes what they are worth; `objective` is None without training."""
     manifest, evaluation = place.manifest, config.evaluation
@@ -281,9 +282,9 @@ def _finish(run: Path, config: RunConfig, module: nn.Module, objective: Objectiv
     scoring.write_scores(run, scores)
     if (among_held_out := scoring.score_open(space)) is not None:
         space.metadata["evaluation"]["open_set"] = scoring.open_evaluation(among_held_out, evaluation.bootstrap)
-        scoring.write_scores(run, among_held_out, filenames.OPEN_SCORES)
-    directory.write_json(run / filenames.EVALUATION, space.metadata["evaluation"])
-    tables.write(space, run / filenames.EMBEDDINGS)
+        scoring.write_scores(run, among_held_out)
+    files.write_json(run.evaluation_file, space.metadata["evaluation"])
+    tables.write(space, run.embeddings_file)
 
 
 def _readouts(raw: np.ndarray, objective: Objective | None, manifest: Manifest, rows: np.ndarray, own: np.ndarray,

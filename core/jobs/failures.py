@@ -3,11 +3,10 @@
 import errno
 import logging
 import signal
-from pathlib import Path
 
 from core.errors import DataError, InputError
-from core.experiments import directory
-from core.experiments.directory import RunStatus
+from core.experiments.status import RunStatus
+from core.experiments.store import Run
 from core.wording import failure, is_out_of_memory
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -34,18 +33,18 @@ def diagnose(error: BaseException) -> tuple[str, str]:
     return kind, f"{failure(error)}{advice}"
 
 
-def record(run: Path, error: BaseException, log: logging.Logger) -> None:
+def record(run: Run, error: BaseException, log: logging.Logger) -> None:
     """Writes a failure's line into a run's state and its traceback into the log."""
     kind, message = diagnose(error)
     if kind == "disk":
-        directory.release(run.parent)
+        run.experiment.release()
     log.error("%s failed: %s", run.name, message, exc_info=error)
     status = RunStatus("failed", kind=kind, message=message)
     try:
-        directory.write_status(run, status)
+        run.write_status(status)
     except OSError:  # full since
-        directory.release(run.parent)
-        directory.write_status(run, status)
+        run.experiment.release()
+        run.write_status(status)
 
 
 def _kind(error: BaseException) -> tuple[str, str]:

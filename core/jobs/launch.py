@@ -3,23 +3,24 @@
 from pathlib import Path
 
 from core.errors import AlreadyExists
-from core.experiments import directory
+from core.experiments import store
 from core.experiments.planning import Plan
+from core.experiments.store import Experiment
 from core.jobs import checks, control
 
 
-def start(checked: Plan, root: Path, data: Path, device: str = "auto", queue: bool = True) -> Path:
+def start(checked: Plan, root: Path, data: Path, device: str = "auto", queue: bool = True) -> Experiment:
     """Lays out the experiment's folder and starts its worker; `queue` as in `control.start`.
 
     Raises:
         InputError, AlreadyExists: as `lay_out`.
     """
-    folder = lay_out(checked, root)
-    control.start(folder, data, device, queue)
-    return folder
+    experiment = lay_out(checked, root)
+    control.start(experiment, data, device, queue)
+    return experiment
 
 
-def lay_out(checked: Plan, root: Path) -> Path:
+def lay_out(checked: Plan, root: Path) -> Experiment:
     """Checks the encoder and lays out the experiment's folder.
 
     Raises:
@@ -29,4 +30,4 @@ def lay_out(checked: Plan, root: Path) -> Path:
     if (root / checked.config.name).exists():
         raise AlreadyExists(f"name must be new, got {checked.config.name!r}, which exists in {root}")
     checks.check_encoder(checked.config.encoder)
-    return directory.create(checked.config, checked.manifest, root, checked.random_split)
+    return store.create(checked.config, checked.manifest, root, checked.random_split)

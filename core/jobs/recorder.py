@@ -7,16 +7,15 @@ import copy
 import logging
 import time
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 
 from core import scored_by
 from core.analysis import geometry, retrieval
 from core.config import RunConfig
-from core.experiments import directory, filenames
 from core.experiments.board import Board
 from core.experiments.film import Film, probe_rows
+from core.experiments.store import Run
 from core.files import Json
 from core.jobs.workplace import Ask, Say, Stopped, Workplace
 from core.training import checkpoint, encoder
@@ -29,7 +28,7 @@ class Recorder:
     """Scores each epoch of a run on validation, and keeps what is worth keeping.
 
     Args:
-        run: the run's folder.
+        run: which one.
         config: its config.
         trainer: which trains it.
         place: samples, images and device.
@@ -37,7 +36,7 @@ class Recorder:
         say: told what is being done, in words.
     """
 
-    def __init__(self, run: Path, config: RunConfig, trainer: Trainer, place: Workplace, ask: Ask, say: Say) -> None:
+    def __init__(self, run: Run, config: RunConfig, trainer: Trainer, place: Workplace, ask: Ask, say: Say) -> None:
         self._run, self._config, self._trainer, self._place, self._ask, self._say = run, config, trainer, place, ask, say
         batch, manifest = config.training.batch, place.manifest
         self._validation = manifest.indices("validation")
@@ -68,9 +67,9 @@ class Recorder:
         if self._best >= 0 and not scored_by.is_current(values):  # later epochs are compared with it by today's rules
             self._say(f"scoring the best epoch so far anew{self._mark}")
             self._best = self._rescored_best()
-        directory.keep_records(self._run, self._epoch)
-        directory.keep_alarms(self._run, self._trainer.step)
-        self._raised = {alarm["kind"] for alarm in directory.read_alarms(self._run)}
+        self._run.keep_records(self._epoch)
+        self._run.keep_alarms(self._trainer.step)
+        self._raised = {alarm["kind"] for alarm in self._run.alarms}
         self._film.rewind(self._epoch)
         if self._config.training.tensorboard:
             self._board = Board(self._run, self._trainer.step * self._config.images_per_step)
@@ -84,7 +83,7 @@ class Recorder:
             if alarm.kind not in self._raised:
                 self._raised.add(alarm.kind)
                 log.warning("%s step %d: %s", self._run.name, alarm.step, alarm.message)
-                directory.append_alarm(self._run, asdict(alarm))
+                self._run.append_alarm(asdict(alarm))
         if time.monotonic() - self._saved > 60 * self._config.training.save_minutes:
             self.save()
 
@@ -130,7 +129,7 @@ class Recorder:
         tensors, values = self._trainer.state()
         values |= {scored_by.KEY: scored_by.VERSION, "epoch": self._epoch, "best": self._best,
                    "unscored": asdict(unscored) if unscored else None}
-        checkpoint.save(self._run / filenames.LAST, tensors, values, keep=self._run / filenames.PREVIOUS)
+        checkpoint.save(self._run.last_checkpoint, tensors, values, keep=self._run.previous_checkpoint)
         self._saved = time.monotonic()
 
     def _say_training(self) -> None:
@@ -147,20 +146,20 @@ class Recorder:
                 "validation_effective_rank": float(geometry.effective_rank(vectors).mean())}
 
     def _write(self, record: EpochRecord, scores: dict[str, float], seconds: float) -> None:
-        directory.append_record(self._run, {**asdict(record), **scores, "total_seconds": seconds, **self._note})
+        self._run.append_record({**asdict(record), **scores, "total_seconds": seconds, **self._note})
         if self._board:
             self._board.write(record.images_seen, {**asdict(record), **scores})
 
     def _rescored_best(self) -> float:
         """MAP@R on validation of the best weights so far, by today's rules; the encoder in training stays as it is."""
-        tensors, values = checkpoint.load(self._run / filenames.BEST)
+        tensors, values = checkpoint.load(self._run.best_checkpoint)
         best = copy.deepcopy(self._trainer.encoder)
         best.load_state_dict(tensors)
         score = self._place.map_at_r(best, self._own, self._config, self._ask)
         if score != values["validation_map_at_r"]:
             log.warning("%s: the best epoch so far, %d, was %s: validation MAP@R %.4f; now %.4f", self._run.name,
                         values["epoch"], scored_by.EARLIER, values["validation_map_at_r"], score)
-            checkpoint.save(self._run / filenames.BEST, tensors, {**values, "validation_map_at_r": score})
+            checkpoint.save(self._run.best_checkpoint, tensors, {**values, "validation_map_at_r": score})
         return score
 
     def _save_best(self, epoch: int) -> None:
@@ -168,8 +167,8 @@ class Recorder:
         config, place, trainer = self._config, self._place, self._trainer
         head = trainer.objective.state_dict()
         if head:  # before the encoder's, so that a crash between the two leaves no encoder without its head
-            checkpoint.save(self._run / filenames.HEAD, head, {"epoch": epoch})
-        checkpoint.save(self._run / filenames.BEST, trainer.encoder.state_dict(), {
+            checkpoint.save(self._run.head_checkpoint, head, {"epoch": epoch})
+        checkpoint.save(self._run.best_checkpoint, trainer.encoder.state_dict(), {
             "timm_name": config.encoder.name, "timm_options": encoder.timm_options(config.encoder),
             **encoder.describe(config.encoder, place.data_config, config.evaluation.normalize),
             "classes": list(place.manifest.closed_classes), "epoch": epoch, "validation_map_at_r": self._best})

@@ -16,7 +16,7 @@ from core import files
 from core.config import DatasetConfig
 from core.data import sources
 from core.errors import ConfigError, Damaged, DataError, InputError
-from core.experiments import directory, filenames
+from core.experiments.store import Experiment
 from core.jobs import control
 
 _MOST_NAMED = 3
@@ -48,24 +48,24 @@ def command(experiment: str) -> str:
     return f"python main.py resume {experiment} --set dataset.root=PLACE"
 
 
-def open_images(folder: Path) -> sources.Source:
+def open_images(experiment: Experiment) -> sources.Source:
     """The source of an experiment's images.
 
     Raises:
         DataError: if nothing lies where they were, with what to do.
     """
     try:
-        return sources.open_source(directory.read_config(folder).dataset)
+        return sources.open_source(experiment.config.dataset)
     except FileNotFoundError as error:
-        raise DataError(f"{error}; if the images were moved, run {command(folder.name)}; otherwise put them back and "
+        raise DataError(f"{error}; if the images were moved, run {command(experiment.name)}; otherwise put them back and "
                         f"resume") from error
 
 
-def move(folder: Path, root: Path, progress: Callable[[int, int], None] | None = None) -> None:
+def move(experiment: Experiment, root: Path, progress: Callable[[int, int], None] | None = None) -> None:
     """Takes a new place for an experiment's dataset, for good: every screen and every run finds it there.
 
     Args:
-        folder: the experiment.
+        experiment: which one.
         root: where its folder or table is now.
         progress: called with (done, total) as files are compared.
 
@@ -74,25 +74,25 @@ def move(folder: Path, root: Path, progress: Callable[[int, int], None] | None =
         InputError: if files are missing or differ from the manifest's, or a process is at work on the experiment.
         OSError: if the new place cannot be written down.
     """
-    config = directory.read_config(folder)
+    config = experiment.config
     if config.dataset.source == "digits":
         raise InputError(f"dataset.root must be absent when source is 'digits', got {root}")
-    with control.at_rest(folder):
+    with control.at_rest(experiment):
         pass  # said before the files are compared, which takes long
     dataset = config.dataset.model_copy(update={"root": str(root)})
     base = sources.open_source(dataset).root
     assert base is not None, "a dataset of files has a folder"
-    _compare(folder, base, root, progress)
-    with control.at_rest(folder):  # a worker that began meanwhile has read the old place
+    _compare(experiment, base, root, progress)
+    with control.at_rest(experiment):  # a worker that began meanwhile has read the old place
         for run in config.runs():
             with suppress(Damaged):  # a run that resumes lays a damaged `run.json` out anew, as the experiment says
-                directory.read_run(folder / run.name)
-                _replace(folder / run.name / filenames.RUN, str(root))
-        _replace(folder / filenames.EXPERIMENT, str(root), moved={"from": config.dataset.root, "at": time.time()})
+                _ = experiment.run(run.name).config
+                _replace(experiment.run(run.name).config_file, str(root))
+        _replace(experiment.description_file, str(root), moved={"from": config.dataset.root, "at": time.time()})
 
 
-def _compare(folder: Path, base: Path, root: Path, progress: Callable[[int, int], None] | None) -> None:
-    manifest = directory.read_manifest(folder)
+def _compare(experiment: Experiment, base: Path, root: Path, progress: Callable[[int, int], None] | None) -> None:
+    manifest = experiment.manifest()
     absent: list[str] = []
     changed: list[str] = []
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -119,8 +119,8 @@ def _digest(base: Path, sample_id: str) -> str:
 
 
 def _replace(path: Path, root: str, moved: dict | None = None) -> None:
-    values = directory.read_json(path)
+    values = files.read_json(path)
     values["config"]["dataset"]["root"] = root
     if moved:
         values["moved"] = [*values.get("moved", []), moved]
-    directory.write_json(path, values)
+    files.write_json(path, values)

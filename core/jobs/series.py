@@ -28,8 +28,8 @@ from core.config import RunConfig
 from core.data import pixels as pixel_store
 from core.data.scan import Progress
 from core.errors import DataError, InputError
-from core.experiments import directory, filenames
-from core.experiments.directory import RunStatus
+from core.experiments.status import RunStatus, State
+from core.experiments.store import Experiment, Run
 from core.jobs import control, failures, relocation
 from core.jobs.execution import execute
 from core.jobs.workplace import Stopped, Workplace
@@ -51,19 +51,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
-    take_part(lambda: options.folder, options.data, options.device)
+    take_part(lambda: Experiment(options.folder), options.data, options.device)
 
 
-def take_part(folder_of: Callable[[], Path], data: Path, device: str) -> Path:
+def take_part(experiment_of: Callable[[], Experiment], data: Path, device: str) -> Experiment:
     """Works through an experiment: alone, or under torch's launcher as one of the processes that share each batch.
 
     Args:
-        folder_of: gives the experiment's folder; the first process alone is asked.
+        experiment_of: gives the experiment; the first process alone is asked.
         data: root of datasets and decoded images.
         device: as the worker's.
 
     Returns:
-        The experiment's folder.
+        The experiment.
     """
     torch.set_float32_matmul_precision("high")
     own = torch.device("cpu")
@@ -72,10 +72,10 @@ def take_part(folder_of: Callable[[], Path], data: Path, device: str) -> Path:
     with joined(own) as ranks:
         if not ranks.is_first:
             log.setLevel(logging.ERROR)  # what it would say, the first says
-        folder = Path(ranks.decide(lambda: str(folder_of())))
-        with FileLock(folder / filenames.SERIES_LOCK) if ranks.is_first else nullcontext():  # a killed worker's may be dying
-            work_through(folder, data, device, ranks)
-    return folder
+        experiment = ranks.decide(experiment_of)
+        with FileLock(experiment.series_lock) if ranks.is_first else nullcontext():  # a killed worker's may be dying
+            work_through(experiment, data, device, ranks)
+    return experiment
 
 
 def end_with_parent() -> None:
@@ -90,36 +90,36 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def work_through(folder: Path, data: Path, device: str, ranks: Ranks) -> None:
+def work_through(experiment: Experiment, data: Path, device: str, ranks: Ranks) -> None:
     """Runs everything queued in an experiment, then writes down what the finished runs allow one to say."""
-    waiting = ranks.decide(_queued, folder)
+    waiting = ranks.decide(_queued, experiment)
     try:
-        ranks.decide(directory.reserve, folder)
+        ranks.decide(experiment.reserve)
         if waiting:
-            place = _prepare(folder, data, device, ranks, waiting)
+            place = _prepare(experiment, data, device, ranks, waiting)
             for _, group in groupby(waiting, key=lambda run: (run.images_per_class, run.seed)):
-                _train_in_step(folder, list(group), place)
-        ranks.decide(_conclude, folder)
+                _train_in_step(experiment, list(group), place)
+        ranks.decide(_conclude, experiment)
     except Stopped:
         pass
     except Exception as error:  # what strikes all runs alike: device, data, encoder, a full disk
-        _record(partial(_fail, folder, waiting, error), error, folder, ranks)
+        _record(partial(_fail, experiment, waiting, error), error, experiment, ranks)
 
 
-def _conclude(folder: Path) -> None:
+def _conclude(experiment: Experiment) -> None:
     """Writes the verdict where not every run is completed: else the last one to complete has."""
-    if any(control.last_state(run) != "completed" for run in directory.runs(folder)):
-        _write_verdict(folder)
+    if any(control.last_state(run) != "completed" for run in experiment.runs):
+        _write_verdict(experiment)
 
 
-def _fail(folder: Path, waiting: list[RunConfig], error: Exception) -> None:
+def _fail(experiment: Experiment, waiting: list[RunConfig], error: Exception) -> None:
     log.error("could not go on", exc_info=error)
     for run in waiting:
-        if control.last_state(folder / run.name) in control.UNFINISHED:
-            failures.record(folder / run.name, error, log)
+        if control.last_state(experiment.run(run.name)) in control.UNFINISHED:
+            failures.record(experiment.run(run.name), error, log)
 
 
-def _record(write: Callable[[], None], error: Exception, folder: Path, ranks: Ranks) -> None:
+def _record(write: Callable[[], None], error: Exception, experiment: Experiment, ranks: Ranks) -> None:
     """Has the first process write an error down. Where it is not every process's, the launch ends: the others may wait for a
     step that never comes. All begin anew then, with what else is queued."""
     if ranks.is_shared(error):
@@ -127,28 +127,28 @@ def _record(write: Callable[[], None], error: Exception, folder: Path, ranks: Ra
         return
     if ranks.is_first:
         write()
-        for run in directory.runs(folder):
+        for run in experiment.runs:
             if control.last_state(run) == "running":
-                directory.write_status(run, RunStatus("queued"))
+                run.write_status(RunStatus("queued"))
     else:
         log.error("this process could not go on", exc_info=error)
         time.sleep(1)  # if the first has failed too, it has the time to say so
     os._exit(1)
 
 
-def _queued(folder: Path) -> list[RunConfig]:
+def _queued(experiment: Experiment) -> list[RunConfig]:
     """Runs that wait to be worked on; one that was asked to stop meanwhile is marked stopped."""
     waiting = []
-    for run in directory.read_config(folder).runs():
-        if control.last_state(folder / run.name) == "queued":
-            if control.is_stop_requested(folder / run.name):
-                _say(folder / run.name, "stopped")
+    for run in experiment.config.runs():
+        if control.last_state(experiment.run(run.name)) == "queued":
+            if control.is_stop_requested(experiment.run(run.name)):
+                _say(experiment.run(run.name), "stopped")
             else:
                 waiting.append(run)
     return waiting
 
 
-def _prepare(folder: Path, data: Path, device: str, ranks: Ranks, waiting: list[RunConfig]) -> Workplace:
+def _prepare(experiment: Experiment, data: Path, device: str, ranks: Ranks, waiting: list[RunConfig]) -> Workplace:
     """Reads the manifest and the decoded images, and learns from the encoder what input it wants.
 
     Raises:
@@ -156,7 +156,7 @@ def _prepare(folder: Path, data: Path, device: str, ranks: Ranks, waiting: list[
     """
     def say(phase: str) -> None:
         """Tells it of the first run that still waits; those asked to stop end here."""
-        for run in (folder / config.name for config in waiting):
+        for run in (experiment.run(config.name) for config in waiting):
             if control.last_state(run) not in control.UNFINISHED:
                 continue
             if not control.is_stop_requested(run):
@@ -171,7 +171,8 @@ def _prepare(folder: Path, data: Path, device: str, ranks: Ranks, waiting: list[
 
     def load(progress: Progress | None = None) -> np.ndarray:
         try:
-            return pixel_store.load(manifest, relocation.open_images(folder), data_config.stored, data / ".pixels", progress)
+            source = relocation.open_images(experiment)
+            return pixel_store.load(manifest, source, data_config.stored, data / ".pixels", progress)
         except InputError as error:
             raise DataError(str(error)) from error
 
@@ -179,8 +180,8 @@ def _prepare(folder: Path, data: Path, device: str, ranks: Ranks, waiting: list[
         load(progress)
 
     own = ranks.together(own_device, device)
-    config = ranks.together(directory.read_config, folder)
-    manifest = ranks.together(directory.read_manifest, folder)
+    config = ranks.together(lambda: experiment.config)
+    manifest = ranks.together(experiment.manifest)
     ranks.decide(say, "building the encoder")
     _, data_config = ranks.together(encoder.build, config.encoder, 0)
     ranks.decide(say, "opening the images")
@@ -200,17 +201,17 @@ def own_device(name: str) -> torch.device:
     return device
 
 
-def _train_in_step(folder: Path, group: list[RunConfig], place: Workplace) -> None:
+def _train_in_step(experiment: Experiment, group: list[RunConfig], place: Workplace) -> None:
     """Works on runs of one images-per-class and seed, an epoch of each in turn, until all have ended."""
     ranks = place.ranks
-    configs = {folder / config.name: config for config in group}
-    working: dict[Path, Generator[None]] = {}
-    stopped: set[Path] = set()  # while another was at work; the first process's alone
+    configs = {experiment.run(config.name): config for config in group}
+    working: dict[Run, Generator[None]] = {}
+    stopped: set[Run] = set()  # while another was at work; the first process's alone
 
-    def unfinished() -> list[Path]:
+    def unfinished() -> list[Run]:
         return [run for run in configs if control.last_state(run) in control.UNFINISHED]
 
-    def should_stop(run: Path) -> bool:
+    def should_stop(run: Run) -> bool:
         """Asked by the run at work; the others, which are at rest, are stopped on the way. One that has scored epoch 0 alone
         scores it again when it is resumed."""
         for other in working:
@@ -221,7 +222,7 @@ def _train_in_step(folder: Path, group: list[RunConfig], place: Workplace) -> No
         return control.is_stop_requested(run)
 
     for run in ranks.decide(unfinished):
-        manifest = ranks.together(directory.read_manifest, folder, configs[run].split)
+        manifest = ranks.together(experiment.manifest, configs[run].split)
         working[run] = execute(run, configs[run], replace(place, manifest=manifest), should_stop=partial(should_stop, run),
                                say=partial(_say, run, "running"))
     while working:
@@ -229,12 +230,12 @@ def _train_in_step(folder: Path, group: list[RunConfig], place: Workplace) -> No
             if ranks.decide(stopped.__contains__, run):
                 del working[run]
                 continue
-            with _logging_to(run / filenames.WORKER_LOG) if ranks.is_first else nullcontext():
+            with _logging_to(run.worker_log) if ranks.is_first else nullcontext():
                 if not _go_on(run, working[run], ranks):
                     del working[run]
 
 
-def _go_on(run: Path, work: Iterator[None], ranks: Ranks) -> bool:
+def _go_on(run: Run, work: Iterator[None], ranks: Ranks) -> bool:
     """One epoch more; false once the run has ended, whichever way."""
     try:
         try:
@@ -245,42 +246,42 @@ def _go_on(run: Path, work: Iterator[None], ranks: Ranks) -> bool:
     except Stopped:
         ranks.decide(_end, run, "stopped")
     except Exception as error:
-        _record(partial(_fail_alone, run, error), error, run.parent, ranks)
+        _record(partial(_fail_alone, run, error), error, run.experiment, ranks)
     return False
 
 
-def _fail_alone(run: Path, error: Exception) -> None:
+def _fail_alone(run: Run, error: Exception) -> None:
     failures.record(run, error, log)
-    (run / filenames.STOP).unlink(missing_ok=True)
+    run.stop_file.unlink(missing_ok=True)
 
 
-def _complete(run: Path) -> None:
-    if all(control.last_state(other) == "completed" for other in directory.runs(run.parent) if other != run):
-        _write_verdict(run.parent)  # first: a completed experiment always has one
+def _complete(run: Run) -> None:
+    if all(control.last_state(other) == "completed" for other in run.experiment.runs if other != run):
+        _write_verdict(run.experiment)  # first: a completed experiment always has one
     _end(run, "completed")
 
 
-def _write_verdict(folder: Path) -> None:
+def _write_verdict(experiment: Experiment) -> None:
     try:
-        found = verdict.decide(folder)
+        found = verdict.decide(experiment)
     except InputError as error:  # another run's files are damaged: no fault of the run that has just ended
         log.warning("no verdict: %s", error)
         return
-    result.write(folder, found)
+    result.write(experiment, found)
     try:
-        gathering.write(folder, folder / filenames.REPORT, found=found)
+        gathering.write(experiment, experiment.report_file, found=found)
     except (OSError, InputError) as error:  # nothing to compare yet, or images that have gone: the numbers stand without it
         log.warning("no report: %s", error)
 
 
-def _say(run: Path, state: directory.State, phase: str = "") -> None:
+def _say(run: Run, state: State, phase: str = "") -> None:
     log.info("%s %s %s", run.name, state, phase)
-    directory.write_status(run, RunStatus(state, phase=phase, **identity.of(os.getpid())))
+    run.write_status(RunStatus(state, phase=phase, **identity.of(os.getpid())))
 
 
-def _end(run: Path, state: directory.State) -> None:
+def _end(run: Run, state: State) -> None:
     _say(run, state)
-    (run / filenames.STOP).unlink(missing_ok=True)
+    run.stop_file.unlink(missing_ok=True)
 
 
 @contextmanager

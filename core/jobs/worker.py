@@ -18,8 +18,8 @@ from pathlib import Path
 import psutil
 
 from core import identity
-from core.experiments import directory, filenames
-from core.experiments.directory import RunStatus
+from core.experiments.status import RunStatus
+from core.experiments.store import Experiment, Run
 from core.jobs import control, device_queue, failures
 from core.jobs.device_queue import Ticket
 from core.jobs.failures import ProcessEnded
@@ -38,44 +38,46 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--ticket", type=int, help="place in the queue; without one, nobody is waited for")
     options = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
-    if not control.claim(options.folder, options.device):
+    experiment = Experiment(options.folder)
+    if not control.claim(experiment, options.device):
         return
     ticket = options.ticket
     while True:
-        _work(options.folder, options.data, options.device, ticket)
-        if control.leave(options.folder):
+        _work(experiment, options.data, options.device, ticket)
+        if control.leave(experiment):
             return
         if ticket is not None:  # what was queued meanwhile waits like anyone else
-            with device_queue.next_number(options.folder.parent) as ticket:
-                _enter(options.folder, options.device, ticket)
+            with device_queue.next_number(experiment.root) as ticket:
+                _enter(experiment, options.device, ticket)
 
 
-def _work(folder: Path, data: Path, device: str, ticket: int | None) -> None:
+def _work(experiment: Experiment, data: Path, device: str, ticket: int | None) -> None:
     """Waits for the device and has everything worked on that is queued by then."""
     if ticket is None:
-        _watch_over(folder, data, device)
+        _watch_over(experiment, data, device)
         return
-    wanted = _enter(folder, device, ticket)
-    with device_queue.turn(folder, wanted, give_up=lambda: not control.has_queued(folder)) as is_mine:
-        if is_mine and control.has_queued(folder):
-            _watch_over(folder, data, device)
+    wanted = _enter(experiment, device, ticket)
+    with device_queue.turn(experiment, wanted, give_up=lambda: not control.has_queued(experiment)) as is_mine:
+        if is_mine and control.has_queued(experiment):
+            _watch_over(experiment, data, device)
 
 
-def _enter(folder: Path, device: str, number: int) -> tuple[str, ...]:
+def _enter(experiment: Experiment, device: str, number: int) -> tuple[str, ...]:
     """Makes sure of the ticket: whoever started this process may have died before writing it."""
-    wanted = device_queue.devices(device, directory.read_config(folder).training.devices)
-    device_queue.enter(folder.parent, Ticket(number, folder.name, wanted, **identity.of(os.getpid())))
+    wanted = device_queue.devices(device, experiment.config.training.devices)
+    device_queue.enter(experiment.root, Ticket(number, experiment.name, wanted, **identity.of(os.getpid())))
     return wanted
 
 
-def _watch_over(folder: Path, data: Path, device: str) -> None:
+def _watch_over(experiment: Experiment, data: Path, device: str) -> None:
     """Has the queued runs worked on by a process; ends it where a stop takes too long, and starts another for the rest."""
-    runs = directory.runs(folder)
+    runs = experiment.runs
     while True:
         before = _unfinished(runs)
-        process = subprocess.Popen([sys.executable, *_launcher(folder), "-m", "core.jobs.series", str(folder), "--data",
-                                    str(data), "--device", device], stdin=subprocess.PIPE)  # closes when this process ends
-        asked: dict[Path, float] = {}
+        process = subprocess.Popen([sys.executable, *_launcher(experiment), "-m", "core.jobs.series",
+                                    str(experiment.folder), "--data", str(data), "--device", device],
+                                   stdin=subprocess.PIPE)  # closes when this process ends
+        asked: dict[Run, float] = {}
         while process.poll() is None:
             time.sleep(_POLL)
             if _is_overdue(runs, asked):
@@ -84,17 +86,17 @@ def _watch_over(folder: Path, data: Path, device: str) -> None:
         if process.wait() == 0:
             return
         _clear_up(runs, None if asked else ProcessEnded(process.returncode), has_begun=not before <= _unfinished(runs))
-        if not control.has_queued(folder):
+        if not control.has_queued(experiment):
             return
 
 
-def _launcher(folder: Path) -> list[str]:
+def _launcher(experiment: Experiment) -> list[str]:
     """torch's own, where several devices share each batch."""
-    n_devices = directory.read_config(folder).training.devices
+    n_devices = experiment.config.training.devices
     return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_devices}"] if n_devices > 1 else []
 
 
-def _is_overdue(runs: list[Path], asked: dict[Path, float]) -> bool:
+def _is_overdue(runs: list[Run], asked: dict[Run, float]) -> bool:
     """Whether a run works on although it was asked to stop long ago; `asked` keeps since when."""
     now = time.monotonic()
     for run in runs:
@@ -114,11 +116,11 @@ def _kill(pid: int) -> None:
                 each.kill()
 
 
-def _unfinished(runs: list[Path]) -> set[Path]:
+def _unfinished(runs: list[Run]) -> set[Run]:
     return {run for run in runs if control.last_state(run) in control.UNFINISHED}
 
 
-def _clear_up(runs: list[Path], error: ProcessEnded | None, has_begun: bool) -> None:
+def _clear_up(runs: list[Run], error: ProcessEnded | None, has_begun: bool) -> None:
     """Says of each run how the process that is gone left it.
 
     Args:
@@ -131,12 +133,12 @@ def _clear_up(runs: list[Path], error: ProcessEnded | None, has_begun: bool) -> 
         running = [run for run in runs if control.last_state(run) == "queued"]
     for run in running:
         if control.is_stop_requested(run):
-            directory.write_status(run, RunStatus("stopped"))
-            (run / filenames.STOP).unlink(missing_ok=True)
+            run.write_status(RunStatus("stopped"))
+            run.stop_file.unlink(missing_ok=True)
         elif error:
             failures.record(run, error, log)
         else:
-            directory.write_status(run, RunStatus("queued"))
+            run.write_status(RunStatus("queued"))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Gathers what the report of an experiment says, from what its runs left behind, and writes it.
 
-Reads folders and images; the page itself is `core.report.experiment`'s.
+Reads experiments and images; the page itself is `core.report.experiment`'s.
 """
 
 import io
@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from core import files
 from core.analysis import projection
 from core.analysis import table as tables
 from core.config import ExperimentConfig, arm_title
 from core.data import separation, sources, split
 from core.errors import InputError
-from core.experiments import directory, filenames, openings, trials
+from core.experiments import openings, trials
+from core.experiments.store import Experiment, Run
 from core.results import pairs, readouts, scoring, verdict
 from core.results.result import Pair, Verdict
 
@@ -23,12 +25,12 @@ MOST_EXAMPLES = 12
 _THUMBNAIL = 128  # pixels
 
 
-def write(folder: Path, output: Path, pair: tuple[str, str, int | str] | None = None, found: Verdict | None = None,
+def write(experiment: Experiment, output: Path, pair: tuple[str, str, int | str] | None = None, found: Verdict | None = None,
           ) -> None:
     """Writes an experiment's report: one self-contained page.
 
     Args:
-        folder: the experiment's.
+        experiment: which one.
         output: the .html file.
         pair: labels of A and B and their images per class; None for the pair of the experiment's own sentence.
         found: what `verdict.decide` says of the experiment; None to read it.
@@ -37,39 +39,39 @@ def write(folder: Path, output: Path, pair: tuple[str, str, int | str] | None = 
         InputError: if that pair, or any, has not finished yet.
         NotFound: if the experiment's dataset is missing.
     """
-    from core.report import experiment  # plotly takes half a second to import: only here
+    from core.report import experiment as report  # plotly takes half a second to import: only here
 
-    config, found = directory.read_config(folder), found or verdict.read(folder)
-    told = _told(folder, found, pair)
+    config, found = experiment.config, found or verdict.read(experiment)
+    told = _told(experiment, found, pair)
     count, open_pair = told.images_per_class, found.open_pair(told.label_a, told.label_b, told.images_per_class)
-    runs = dict(zip("ab", pairs.common_seeds(folder, told.label_a, told.label_b, count)))
-    a, b = tables.shared_rows([tables.read(runs[side][0] / filenames.EMBEDDINGS).of_split("test") for side in "ab"])
+    runs = dict(zip("ab", pairs.common_seeds(experiment, told.label_a, told.label_b, count)))
+    a, b = tables.shared_rows([tables.read(runs[side][0].embeddings_file).of_split("test") for side in "ab"])
     layouts = (a.layout, projection.align(b.layout, a.layout).astype(np.float32))
     won, lost = _examples(config, told, runs)
-    experiment.write(experiment.Report(
-        name=folder.name, title_a=told.name_a, title_b=told.name_b, arms=config.arms, images_per_class=count,
-        seed=directory.read_run(runs["a"][0]).seed, comparison=told,
+    report.write(report.Report(
+        name=experiment.name, title_a=told.name_a, title_b=told.name_b, arms=config.arms, images_per_class=count,
+        seed=runs["a"][0].config.seed, comparison=told,
         others=tuple(item for item in found.comparisons if item.sentence != told.sentence), rows=found.arms(count),
         curve=found.curve, open_pair=open_pair, open_rows=found.open_arms(count),
-        readouts=readouts.rows(folder, config, count), spaces=(a, b), layouts=layouts, won=won, lost=lost,
-        protocol=_protocol(folder, config), openings=openings.sentence(folder),
-        trials=trials.sentence(folder, [directory.read_run(run) for side in "ab" for run in runs[side]]),
-        limits=_limits(folder, config, told), command=_command(folder), config=config.to_yaml(),
-        versions=_versions(folder)), output)
+        readouts=readouts.rows(experiment, config, count), spaces=(a, b), layouts=layouts, won=won, lost=lost,
+        protocol=_protocol(experiment, config), openings=openings.sentence(experiment),
+        trials=trials.sentence(experiment, [run.config for side in "ab" for run in runs[side]]),
+        limits=_limits(experiment, config, told), command=_command(experiment), config=config.to_yaml(),
+        versions=_versions(experiment)), output)
 
 
-def _told(folder: Path, found: Verdict, pair: tuple[str, str, int | str] | None) -> Pair:
+def _told(experiment: Experiment, found: Verdict, pair: tuple[str, str, int | str] | None) -> Pair:
     """The entry of the pair to tell of in full; compared here if the experiment's verdict has none of it."""
     if pair is None:
         entry = next((item for item in found.comparisons if item.sentence == found.sentence), None)
         if entry is None:
             raise InputError(f"an experiment to report must have two finished objectives to compare, got none in "
-                             f"{folder.name!r}")
+                             f"{experiment.name!r}")
         return entry
-    return pairs.said(folder, found, *pair)
+    return pairs.said(experiment, found, *pair)
 
 
-def _examples(config: ExperimentConfig, told: Pair, runs: dict[str, list[Path]]) -> tuple[list, list]:
+def _examples(config: ExperimentConfig, told: Pair, runs: dict[str, list[Run]]) -> tuple[list, list]:
     """Test images that k-NN gets right in B alone, and in A alone, in the most seeds first."""
     from core.report.experiment import Example
 
@@ -78,7 +80,7 @@ def _examples(config: ExperimentConfig, told: Pair, runs: dict[str, list[Path]])
                                               return_indices=True)
     right_a, right_b = (scores[side].values["knn_accuracy"][:, places] for side, places in (("a", place_a), ("b", place_b)))
     gained = right_b.mean(axis=0) - right_a.mean(axis=0)
-    manifest = directory.read_manifest(runs["a"][0].parent)
+    manifest = runs["a"][0].experiment.manifest()
     label = dict(zip(manifest.sample_id.tolist(), manifest.label.tolist()))
     digest = dict(zip(manifest.sample_id.tolist(), manifest.digest.tolist()))
     source = None
@@ -114,8 +116,8 @@ def _jpeg(source: sources.Source | None, sample_id: str, digest: str) -> bytes:
     return file.getvalue()
 
 
-def _protocol(folder: Path, config: ExperimentConfig) -> dict[str, str]:
-    manifest, training = directory.read_manifest(folder), config.training
+def _protocol(experiment: Experiment, config: ExperimentConfig) -> dict[str, str]:
+    manifest, training = experiment.manifest(), config.training
     proof = split.prove(manifest)
     sizes = [f"{len(manifest.indices(name)):,} {name}" for name in ("train", "validation", "test")]
     weights = config.encoder.weights if config.encoder.weights in ("random", "hub") else Path(config.encoder.weights).name
@@ -145,7 +147,7 @@ def _parameters(values: dict) -> str:
     return ", ".join(given) or "no parameter"
 
 
-def _limits(folder: Path, config: ExperimentConfig, told: Pair) -> list[str]:
+def _limits(experiment: Experiment, config: ExperimentConfig, told: Pair) -> list[str]:
     """What a reader might take the report for, and should not."""
     first = told.differences[0]
     limits = [
@@ -156,7 +158,7 @@ def _limits(folder: Path, config: ExperimentConfig, told: Pair) -> list[str]:
     if first.n_seeds < 3:
         limits.insert(0, f"What luck of the seed does: with {first.n_seeds} "
                          f"{'seed' if first.n_seeds == 1 else 'seeds'} it can hardly be told.")
-    if not separation.has_groups(directory.read_manifest(folder)):
+    if not separation.has_groups(experiment.manifest()):
         limits.append("Whether images belong together in a way that nobody named: each was taken for a group of its own.")
     if config.split.held_out_classes:
         limits.append("Other held-out classes: the open-set interval is over seeds and images of these classes alone.")
@@ -167,12 +169,12 @@ def _limits(folder: Path, config: ExperimentConfig, told: Pair) -> list[str]:
     return limits
 
 
-def _command(folder: Path) -> str:
-    return f"python main.py --config {shlex.quote(folder.name + '.yaml')}    # the file below"
+def _command(experiment: Experiment) -> str:
+    return f"python main.py --config {shlex.quote(experiment.name + '.yaml')}    # the file below"
 
 
-def _versions(folder: Path) -> dict[str, str]:
-    kept = directory.read_json(folder / filenames.EXPERIMENT)
+def _versions(experiment: Experiment) -> dict[str, str]:
+    kept = files.read_json(experiment.description_file)
     return {**kept["versions"], **({"commit": kept["git_commit"][:12]} if kept["git_commit"] else {}),
             "dataset": kept["fingerprint"]}
 

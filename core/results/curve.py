@@ -5,7 +5,6 @@ Reads what finished runs left behind; the analysis itself is `core.analysis.low_
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +14,7 @@ from core.analysis.comparison import Values
 from core.analysis.metrics import HEADLINE
 from core.config import ExperimentConfig, RunConfig, arm_label, arm_title
 from core.config.objectives import UntrainedConfig
-from core.experiments import directory
+from core.experiments.store import Experiment, Run
 from core.results.result import Curve
 from core.results.scoring import has_scores
 
@@ -31,7 +30,7 @@ class ArmScores(Protocol):
     def defined(self, rows: np.ndarray | None = None) -> dict[str, np.ndarray]: ...
 
 
-def draw(folder: Path, scores_of: Callable[[list[Path], str], ArmScores]) -> Curve | None:
+def draw(experiment: Experiment, scores_of: Callable[[list[Run], str], ArmScores]) -> Curve | None:
     """The curve of an experiment over its images per class.
 
     A point needs every arm at its images per class, and as many seeds as the fullest point has: while an experiment runs,
@@ -39,27 +38,27 @@ def draw(folder: Path, scores_of: Callable[[list[Path], str], ArmScores]) -> Cur
     sentences say so first.
 
     Args:
-        folder: the experiment.
+        experiment: which one.
         scores_of: reads the scores of runs that are completed.
 
     Returns:
         The curve; None before there are two points.
     """
-    config = directory.read_config(folder)
+    config = experiment.config
     shown = [UntrainedConfig(), *(item for item in config.objectives if not (item.group or item.pool))]
     titles = {arm_label(item): arm_title(item) for item in shown}
-    seeds = {count: _finished_seeds(folder, config, count, set(titles)) for count in config.images_per_class}
+    seeds = {count: _finished_seeds(experiment, config, count, set(titles)) for count in config.images_per_class}
     most = max((len(found) for found in seeds.values()), default=0)
     complete = [count for count, found in seeds.items() if most and len(found) == most]
     if len(complete) < 2 or len(titles) < 2:
         return None
-    by_name = {(arm_label(run.objective), run.images_per_class, run.seed): folder / run.name for run in config.runs()}
+    by_name = {(arm_label(run.objective), run.images_per_class, run.seed): experiment.run(run.name) for run in config.runs()}
     scores = {label: {count: scores_of([by_name[label, count, seed] for seed in seeds[count]], label) for count in complete}
               for label in titles}
     first = next(iter(scores.values()))[complete[0]]
     found = low_data.curve(
         HEADLINE, {label: {count: item.drawn()[HEADLINE] for count, item in arm.items()} for label, arm in scores.items()},
-        _images(folder, config, complete), config.evaluation.bootstrap, first.group, titles,
+        _images(experiment, config, complete), config.evaluation.bootstrap, first.group, titles,
         floor=arm_label(UntrainedConfig()), n_defined=int(first.defined()[HEADLINE].sum()))
     leaks = sorted({leak for run in config.runs() if arm_label(run.objective) in titles for leak in run.leaks})
     if leaks:
@@ -69,19 +68,19 @@ def draw(folder: Path, scores_of: Callable[[list[Path], str], ArmScores]) -> Cur
                  left_out=tuple(count for count in config.images_per_class if count not in complete))
 
 
-def _finished_seeds(folder: Path, config: ExperimentConfig, count: int | str, labels: set[str]) -> list[int]:
+def _finished_seeds(experiment: Experiment, config: ExperimentConfig, count: int | str, labels: set[str]) -> list[int]:
     """Seeds whose runs at this images-per-class are all completed."""
     def is_finished(run: RunConfig) -> bool:
-        return has_scores(folder / run.name)
+        return has_scores(experiment.run(run.name))
 
     runs = [run for run in config.runs() if run.images_per_class == count and arm_label(run.objective) in labels]
     return [seed for seed in config.seeds if all(is_finished(run) for run in runs if run.seed == seed)]
 
 
-def _images(folder: Path, config: ExperimentConfig, counts: Sequence[int | str]) -> dict[int | str, float]:
+def _images(experiment: Experiment, config: ExperimentConfig, counts: Sequence[int | str]) -> dict[int | str, float]:
     """Images per class as numbers; 'all' is the mean over classes."""
     images = {count: float(count) for count in counts if count != "all"}
     if "all" in counts:
-        manifest = directory.read_manifest(folder)
+        manifest = experiment.manifest()
         images["all"] = len(manifest.training_indices("all", config.seeds[0])) / len(manifest.closed_classes)
     return images

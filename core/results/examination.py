@@ -8,53 +8,56 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from core import files
 from core.errors import Damaged
-from core.experiments import directory, filenames, film, selections, trials
-from core.experiments.directory import RESUME
+from core.experiments import film, selections, trials
+from core.experiments.store import RESUME, Experiment, Run
 from core.results import readouts, result
 
+Where = TypeVar("Where")
 
-def examine(folder: Path) -> list[Damaged]:
+
+def examine(experiment: Experiment) -> list[Damaged]:
     """Everything in an experiment's folder that cannot be used, the experiment's own files first."""
     try:
-        config = directory.read_config(folder)
+        config = experiment.config
     except Damaged as error:
         return [error]
-    found = _raised(lambda: directory.read_manifest(folder), lambda: _if_there(result.read, folder),
-                    lambda: selections.read(folder), lambda: _if_there(files.read_json, folder / filenames.WORKER))
+    found = _raised(lambda: experiment.manifest(), lambda: _if_there(result.read, experiment),
+                    lambda: selections.read(experiment), lambda: _if_there(files.read_json, experiment.worker_file))
     for run in config.runs():
-        found += run_files(folder / run.name)
+        found += run_files(experiment.run(run.name))
     return found
 
 
-def run_files(run: Path) -> list[Damaged]:
+def run_files(run: Run) -> list[Damaged]:
     """Everything in a run's folder that cannot be used."""
-    found = _raised(lambda: directory.read_run(run), lambda: directory.read_status(run))
+    found = _raised(lambda: run.config, lambda: run.status)
     if found:
         return found
-    found += [_lines(run / name, count) for name, count in directory.bad_lines(run).items()]
+    found += [_lines(run.folder / name, count) for name, count in run.bad_lines.items()]
     found += filter(None, [trials.damage(run)])
-    for path in directory.snapshots(run).values():
+    for path in run.snapshots.values():
         found += _raised(partial(film.read_frame, path))
-    if directory.read_status(run).state == "completed":
+    if run.status.state == "completed":
         found += results(run)
     return found
 
 
-def results(run: Path) -> list[Damaged]:
+def results(run: Run) -> list[Damaged]:
     """What a completed run left behind and cannot be used: embeddings, scores, numbers, weights."""
     from core.results import scoring
 
     def scores(path: Path) -> None:
-        scoring.parse_scores(run, path.name)
+        scoring.parse_scores(run)
 
     found = _raised(lambda: scoring.read_embeddings(run),
-                    lambda: files.read(run / filenames.SCORES, scores, "a table of scores"),
-                    lambda: files.read_json(run / filenames.EVALUATION), lambda: readouts.read(run))
-    if directory.read_run(run).is_trained:
-        found += _raised(lambda: files.read(run / filenames.BEST, _weights, "a file of weights"))
+                    lambda: files.read(run.scores_file, scores, "a table of scores"),
+                    lambda: files.read_json(run.evaluation_file), lambda: readouts.read(run))
+    if run.config.is_trained:
+        found += _raised(lambda: files.read(run.best_checkpoint, _weights, "a file of weights"))
     return [Damaged(error.path, error.what, RESUME) for error in found]
 
 
@@ -75,9 +78,9 @@ def _lines(path: Path, count: int) -> Damaged:
     return Damaged(path, f"must hold a JSON object in each line, got {count} that cannot be used", "the others are used")
 
 
-def _if_there(reader: Callable[[Path], object], path: Path) -> None:
+def _if_there(reader: Callable[[Where], object], where: Where) -> None:
     try:
-        reader(path)
+        reader(where)
     except FileNotFoundError:
         return
 

@@ -10,28 +10,30 @@ from pathlib import Path
 from core import config as configuration
 from core.config import arm_label, arm_title
 from core.errors import InputError
-from core.experiments import directory, filenames
+from core.experiments import store
+from core.experiments.store import Experiment, Run
 from core.results import scoring, verdict
 from core.results.result import Pair, Verdict
 from core.results.scoring import Scores
 
 
-def common_seeds(folder: Path, label_a: str, label_b: str, images_per_class: int | str) -> tuple[list[Path], list[Path]]:
+def common_seeds(experiment: Experiment, label_a: str, label_b: str, images_per_class: int | str,
+                 ) -> tuple[list[Run], list[Run]]:
     """The runs of two arms of an experiment, a seed each, at the seeds that both have finished."""
-    runs: dict[str, dict[int, Path]] = {label_a: {}, label_b: {}}
-    for run in directory.read_config(folder).runs():
+    runs: dict[str, dict[int, Run]] = {label_a: {}, label_b: {}}
+    for run in experiment.config.runs():
         label = arm_label(run.objective)
-        if label in runs and run.images_per_class == images_per_class and scoring.has_scores(folder / run.name):
-            runs[label][run.seed] = folder / run.name
+        if label in runs and run.images_per_class == images_per_class and scoring.has_scores(experiment.run(run.name)):
+            runs[label][run.seed] = experiment.run(run.name)
     seeds = [seed for seed in runs[label_a] if seed in runs[label_b]]
     return [runs[label_a][seed] for seed in seeds], [runs[label_b][seed] for seed in seeds]
 
 
-def said(folder: Path, found: Verdict, label_a: str, label_b: str, images_per_class: int | str) -> Pair:
+def said(experiment: Experiment, found: Verdict, label_a: str, label_b: str, images_per_class: int | str) -> Pair:
     """A pair of an experiment's arms as its verdict has it; compared now if the verdict lacks it.
 
     Args:
-        folder: the experiment's.
+        experiment: which one.
         found: its verdict, as `verdict.read` gives it.
         label_a, label_b: the arms.
         images_per_class: of both.
@@ -39,10 +41,10 @@ def said(folder: Path, found: Verdict, label_a: str, label_b: str, images_per_cl
     Raises:
         InputError: if the two have no finished seed in common.
     """
-    runs_a, runs_b = common_seeds(folder, label_a, label_b, images_per_class)
+    runs_a, runs_b = common_seeds(experiment, label_a, label_b, images_per_class)
     if not runs_a:
         raise InputError(f"arms to report must have finished, got {label_a} and {label_b} at {images_per_class} images per "
-                         f"class in {folder.name!r} with no finished seed in common")
+                         f"class in {experiment.name!r} with no finished seed in common")
     known = found.pair(label_a, label_b, images_per_class)
     if known is not None and known.differences[0].n_seeds == len(runs_a):
         return known
@@ -63,8 +65,8 @@ def find(root: Path, name_a: str, name_b: str) -> tuple[Scores, Scores]:
     """
     arm_a, arm_b = _arm(root, name_a), _arm(root, name_b)
     if arm_a and arm_b and arm_a[0] == arm_b[0] and arm_a[2] == arm_b[2]:
-        folder, label_a, count = arm_a
-        runs = common_seeds(folder, label_a, arm_b[1], count)
+        experiment, label_a, count = arm_a
+        runs = common_seeds(experiment, label_a, arm_b[1], count)
         if runs[0]:
             return named_apart(*(scoring.scores_of_runs(side, "") for side in runs))
     return named_apart(scoring.find_scores(root, name_a), scoring.find_scores(root, name_b))
@@ -90,8 +92,8 @@ class _Side:
         run = configuration.parse_run(scores.config)
         self.title = arm_title(run.objective)
         self.images = " at all images" if run.images_per_class == "all" else f" at {run.images_per_class} images per class"
-        folder = scores.files[0].parent
-        self.experiment = f" of {folder.parent.name}" if (folder / filenames.SCORES).is_file() else ""
+        file_of = Run(scores.files[0].parent)
+        self.experiment = f" of {file_of.experiment.name}" if file_of.scores_file.is_file() else ""
         seeds = scores.settings["seeds"]
         self.seeds = f", seed{'s' if len(seeds) > 1 else ''} {', '.join(str(seed) for seed in seeds)}"
 
@@ -105,11 +107,11 @@ def _apart(a: Path, b: Path) -> tuple[str, str]:
     return str(a), str(b)
 
 
-def _arm(root: Path, name: str) -> tuple[Path, str, int | str] | None:
+def _arm(root: Path, name: str) -> tuple[Experiment, str, int | str] | None:
     """Experiment, label and images per class of a name that stands for all seeds of an arm; None for any other name."""
-    experiment, _, rest = name.partition("/")
+    first, _, rest = name.partition("/")
     if name.endswith(".parquet") or not rest:
         return None
-    folder = directory.find(root, experiment)
-    return next(((folder, arm_label(run.objective), run.images_per_class) for run in directory.read_config(folder).runs()
+    experiment = store.find(root, first)
+    return next(((experiment, arm_label(run.objective), run.images_per_class) for run in experiment.config.runs()
                  if run.name.rpartition("-seed")[0] == rest), None)

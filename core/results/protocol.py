@@ -3,13 +3,13 @@
 Gathers only; `core.analysis.fairness` judges what differs.
 """
 
-from pathlib import Path
 
 from core import config as configuration
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.config import RunConfig
-from core.experiments import directory, filenames, trials
+from core.experiments import trials
+from core.experiments.store import Run
 from core.files import Json
 
 
@@ -33,15 +33,15 @@ def of_config(config: RunConfig, seeds: tuple[int, ...] | None = None) -> dict[s
     return values
 
 
-def of_runs(runs: list[Path]) -> dict[str, object]:
+def of_runs(runs: list[Run]) -> dict[str, object]:
     """The settings of an arm's finished runs, a seed each: those of the first, and all seeds.
 
     Raises:
         NotFound, InputError: as `table.read_header`.
     """
-    configs = [directory.read_run(run) for run in runs]
+    configs = [run.config for run in runs]
     values = of_config(configs[0], tuple(config.seed for config in configs))
-    return _with_used(values, *tables.read_header(runs[0] / filenames.EMBEDDINGS))
+    return _with_used(values, *tables.read_header(runs[0].embeddings_file))
 
 
 def of_table(table: EmbeddingTable) -> dict[str, object]:

@@ -17,7 +17,8 @@ from core.analysis.neighbors import Distance
 from core.config import ExperimentConfig, arm_label
 from core.config.objectives import UntrainedConfig
 from core.errors import Damaged
-from core.experiments import directory, filenames
+from core.experiments import store
+from core.experiments.store import Experiment, Run
 from core.files import Json
 from core.quantities import percent
 
@@ -70,13 +71,13 @@ def score(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, refe
     return Readout(place, is_unit, {name: float(np.nanmean(values[name])) for name in CELLS})
 
 
-def write(run: Path, found: list[Readout]) -> None:
+def write(run: Run, found: list[Readout]) -> None:
     """Keeps a run's readouts."""
-    directory.write_json(run / filenames.READOUTS, {scored_by.KEY: scored_by.VERSION, "kmeans_seeds": KMEANS_SEEDS,
-                                                    "readouts": [asdict(item) for item in found]})
+    files.write_json(run.readouts_file, {scored_by.KEY: scored_by.VERSION, "kmeans_seeds": KMEANS_SEEDS,
+                                         "readouts": [asdict(item) for item in found]})
 
 
-def read(run: Path) -> list[Readout]:
+def read(run: Run) -> list[Readout]:
     """A run's readouts; none of one that is not completed, or that an earlier version scored: what a projection or the logits
     would give today cannot be told from its embeddings.
 
@@ -91,20 +92,20 @@ def read(run: Path) -> list[Readout]:
         return found if scored_by.is_current(values) else []
 
     try:
-        return files.read(run / filenames.READOUTS, parse, "a run's readouts")
+        return files.read(run.readouts_file, parse, "a run's readouts")
     except FileNotFoundError:
         return []
     except Damaged as error:
-        raise Damaged(error.path, error.what, directory.RESUME) from None
+        raise Damaged(error.path, error.what, store.RESUME) from None
 
 
-def is_of_earlier_version(run: Path) -> bool:
+def is_of_earlier_version(run: Run) -> bool:
     """Whether a run's readouts were scored by rules that are no longer today's, and are not shown."""
-    path = run / filenames.READOUTS
+    path = run.readouts_file
     return path.is_file() and not scored_by.is_current(files.read_json(path))
 
 
-def rows(folder: Path, config: ExperimentConfig, images_per_class: int | str) -> list[Json]:
+def rows(experiment: Experiment, config: ExperimentConfig, images_per_class: int | str) -> list[Json]:
     """Every arm's readouts at one images-per-class, over its completed seeds.
 
     Returns:
@@ -114,7 +115,7 @@ def rows(folder: Path, config: ExperimentConfig, images_per_class: int | str) ->
     found = []
     for label in (arm_label(UntrainedConfig()), *config.arms):
         seeds = [readouts for run in config.runs() if arm_label(run.objective) == label
-                 and run.images_per_class == images_per_class and (readouts := read(folder / run.name))]
+                 and run.images_per_class == images_per_class and (readouts := read(experiment.run(run.name)))]
         if seeds:
             found.append({"objective": label, "n_seeds": len(seeds), "readouts": [
                 {"place": item.place, "is_unit": item.is_unit,

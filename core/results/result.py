@@ -5,18 +5,18 @@ fields. Computes nothing. What an earlier version did not write has a default he
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from core import scored_by
+from core import files, scored_by
 from core.analysis import low_data
 from core.analysis.chance import Chance
 from core.analysis.comparison import Comparison, Difference, Interval
 from core.analysis.low_data import Count
 from core.errors import Damaged
-from core.experiments import directory, filenames
+from core.experiments import store
+from core.experiments.store import Experiment
 from core.files import Json
 
 
@@ -130,7 +130,7 @@ class Verdict:
         open_rows, open_comparisons: the same among held-out classes; empty where none is held out.
     """
 
-    schema: int = directory.VERDICT_SCHEMA
+    schema: int = store.VERDICT_SCHEMA
     scored_by: int = 1
     rows: tuple[Arm, ...]
     comparisons: tuple[Pair, ...]
@@ -176,22 +176,22 @@ def to_json(value: Verdict | Comparison) -> Json:
     return values
 
 
-def read(folder: Path) -> Verdict:
+def read(experiment: Experiment) -> Verdict:
     """What an experiment's last run wrote down, by whichever rules.
 
     Raises:
-        NotFound, Damaged: as `directory.read_verdict`.
+        NotFound, Damaged: as `Experiment.verdict_json`.
     """
-    values = directory.read_verdict(folder)
+    values = experiment.verdict_json
     try:
         return _VERDICT.validate_python(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise Damaged(folder / filenames.VERDICT, f"must hold a verdict, got under {place}: {first['msg']}",
-                      directory.DECIDE) from None
+        raise Damaged(experiment.verdict_file, f"must hold a verdict, got under {place}: {first['msg']}",
+                      store.DECIDE) from None
 
 
-def write(folder: Path, verdict: Verdict) -> None:
+def write(experiment: Experiment, verdict: Verdict) -> None:
     """Replaces an experiment's `verdict.json`."""
-    directory.write_json(folder / filenames.VERDICT, to_json(verdict))
+    files.write_json(experiment.verdict_file, to_json(verdict))

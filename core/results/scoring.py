@@ -26,7 +26,8 @@ from core.config import RunConfig, arm_label, arm_title
 from core.data import split
 from core.data.manifest import OPEN
 from core.errors import Damaged, InputError
-from core.experiments import directory, filenames
+from core.experiments import store
+from core.experiments.store import Experiment, Run
 from core.files import Json
 from core.results import protocol
 from core.results.result import OwnGroup
@@ -173,7 +174,7 @@ _LISTS = ("clusters", "neighbors")
 _OWN = "with_own_group_"
 
 
-def write_scores(run: Path, scores: Scores, file: str = filenames.SCORES) -> None:
+def write_scores(run: Run, scores: Scores) -> None:
     """Keeps every metric of every sample, so that comparing runs computes nothing twice."""
     lists = {"clusters": scores.clusters[0].T, "neighbors": scores.neighbors[0]}
     arrow = pa.table({**{name: pa.array(getattr(scores, name).tolist(), pa.string()) for name in _TEXT},
@@ -184,45 +185,50 @@ def write_scores(run: Path, scores: Scores, file: str = filenames.SCORES) -> Non
                       **{name: pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1), pa.int32()), rows.shape[1])
                          for name, rows in lists.items()}})
     arrow = arrow.replace_schema_metadata({"duet": json.dumps({scored_by.KEY: scored_by.VERSION})})
-    with files.replacing(run / file) as temporary:
+    with files.replacing(_file(run, scores.is_open)) as temporary:
         pq.write_table(arrow, temporary, compression="zstd")
 
 
-def read_scores(run: Path, file: str = filenames.SCORES) -> Scores:
+def _file(run: Run, is_open: bool) -> Path:
+    return run.open_scores_file if is_open else run.scores_file
+
+
+def read_scores(run: Run, is_open: bool = False) -> Scores:
     """The scores of one completed run; damaged, gone or an earlier version's, they are computed anew from its embeddings.
 
     Args:
-        run: its folder.
-        file: `filenames.SCORES`, or `filenames.OPEN_SCORES` for those among the held-out classes.
+        run: which one.
+        is_open: those among the held-out classes.
 
     Raises:
         InputError: if the run is not completed.
         Damaged: if neither its scores nor its embeddings can be read; or an earlier version scored it and it cannot be anew.
     """
-    if not (run / file).is_file() and not (run / filenames.EMBEDDINGS).is_file():
-        raise InputError(f"{run.parent.name}/{run.name} must be completed to be compared, got "
-                         f"{directory.read_status(run).state}")
+    path = _file(run, is_open)
+    if not path.is_file() and not run.embeddings_file.is_file():
+        raise InputError(f"{run.full_name} must be completed to be compared, got "
+                         f"{run.status.state}")
     is_earlier = False
     with suppress(FileNotFoundError, Damaged):
-        found = files.read(run / file, lambda path: parse_scores(run, path.name), "a table of scores")
+        found = files.read(path, lambda _: parse_scores(run, is_open), "a table of scores")
         if found is not None:
             return found
         is_earlier = True
     try:
-        found = (score_open if file == filenames.OPEN_SCORES else score)(read_space(run))
+        found = (score_open if is_open else score)(read_space(run))
     except Damaged as error:
         if is_earlier:
-            raise Damaged(run / file, f"was {scored_by.EARLIER}; to be scored anew, {error.path.name} {error.what}",
-                          directory.RESUME) from None
+            raise Damaged(path, f"was {scored_by.EARLIER}; to be scored anew, {error.path.name} {error.what}",
+                          store.RESUME) from None
         raise
     if found is None:
-        raise Damaged(run / file, "must be a table of scores, and there are no held-out classes to score", directory.RESUME)
+        raise Damaged(path, "must be a table of scores, and there are no held-out classes to score", store.RESUME)
     with suppress(OSError):  # a disk that is full or only to be read: they are computed again next time
-        write_scores(run, found, file)
+        write_scores(run, found)
     return _named(run, found)
 
 
-def read_space(run: Path) -> EmbeddingTable:
+def read_space(run: Run) -> EmbeddingTable:
     """A completed run's table with groups that hold copies too, as its experiment's manifest has them: the file of an earlier
     version has them without.
 
@@ -231,8 +237,8 @@ def read_space(run: Path) -> EmbeddingTable:
     """
     table = read_embeddings(run)
     try:
-        config = directory.read_run(run)
-        manifest = directory.read_manifest(run.parent, config.split)
+        config = run.config
+        manifest = run.experiment.manifest(config.split)
     except Damaged:
         return table
     group = dict(zip(manifest.sample_id.tolist(), split.own_groups(manifest, config.split).tolist()))
@@ -240,25 +246,26 @@ def read_space(run: Path) -> EmbeddingTable:
                                           zip(table.sample_id.tolist(), table.group.tolist())], dtype=object))
 
 
-def read_embeddings(run: Path) -> EmbeddingTable:
+def read_embeddings(run: Run) -> EmbeddingTable:
     """A completed run's embedding table.
 
     Raises:
         Damaged: if it is gone or cannot be read.
     """
-    return files.read_or_damaged(run / filenames.EMBEDDINGS, tables.read, directory.RESUME)
+    return files.read_or_damaged(run.embeddings_file, tables.read, store.RESUME)
 
 
-def _named(run: Path, found: Scores) -> Scores:
-    return replace(found, name=f"{run.parent.name}/{run.name}", files=(run / filenames.EMBEDDINGS,))
+def _named(run: Run, found: Scores) -> Scores:
+    return replace(found, name=run.full_name, files=(run.embeddings_file,))
 
 
-def parse_scores(run: Path, file: str) -> Scores | None:
-    """The scores in a run's file, None if an earlier version wrote it; raises whatever broken content makes a reader raise."""
-    name = f"{run.parent.name}/{run.name}"
-    arrow = pq.read_table(run / file)
-    embeddings = run / filenames.EMBEDDINGS
-    is_of_test, columns = file == filenames.SCORES, set(arrow.column_names)
+def parse_scores(run: Run, is_open: bool = False) -> Scores | None:
+    """The scores in a run's file, None if an earlier version wrote it; raises whatever broken content makes a reader raise.
+    `is_open` as in `read_scores`."""
+    name = run.full_name
+    arrow = pq.read_table(_file(run, is_open))
+    embeddings = run.embeddings_file
+    is_of_test, columns = not is_open, set(arrow.column_names)
     galleries = {name: f"gallery_{name}" for name in GALLERY if is_of_test or f"gallery_{name}" in columns}
     lacks_columns = is_of_test and not {*_TEXT, "label_id", *_LISTS, *METRICS, *SPACE_METRICS, *galleries.values()} <= columns
     if lacks_columns or not scored_by.is_current(json.loads((arrow.schema.metadata or {}).get(b"duet", b"{}"))):
@@ -272,8 +279,8 @@ def parse_scores(run: Path, file: str) -> Scores | None:
     text = {key: np.array(arrow[key].to_pylist(), dtype=object) for key in _TEXT}
     return Scores(**text, name=name, label_id=arrow["label_id"].to_numpy(), values=values,
                   gallery=gallery, space=space, clusters=clusters.T[None], neighbors=neighbors[None],
-                  config=directory.read_json(run / filenames.RUN)["config"], settings=protocol.of_runs([run]),
-                  files=(embeddings,), is_open=file == filenames.OPEN_SCORES, with_own_group=with_own_group)
+                  config=files.read_json(run.config_file)["config"], settings=protocol.of_runs([run]),
+                  files=(embeddings,), is_open=is_open, with_own_group=with_own_group)
 
 
 def summarize(scores: Scores, n_bootstrap: int) -> dict[str, Interval]:
@@ -338,13 +345,13 @@ def own_group_counts(scores: Scores) -> OwnGroup:
                              if not np.isnan(column).all()})
 
 
-def scores_of_runs(runs: list[Path], name: str, file: str = filenames.SCORES) -> Scores:
-    """The scores of completed runs, one a seed; `file` as in `read_scores`.
+def scores_of_runs(runs: list[Run], name: str, is_open: bool = False) -> Scores:
+    """The scores of completed runs, one a seed; `is_open` as in `read_scores`.
 
     Raises:
         InputError: if a run is not completed, or they were not tested on the same samples.
     """
-    found = [read_scores(run, file) for run in runs]
+    found = [read_scores(run, is_open) for run in runs]
     for other in found[1:]:
         if not np.array_equal(other.sample_id, found[0].sample_id):
             raise InputError(f"seeds must be tested on the same samples, got others in {other.name} than in {found[0].name}")
@@ -366,34 +373,34 @@ def scores_of_file(path: Path) -> Scores:
     return replace(score(tables.read(path)), name=path.stem, files=(path,))
 
 
-def has_scores(run: Path, file: str = filenames.SCORES) -> bool:
+def has_scores(run: Run, is_open: bool = False) -> bool:
     """Whether a run's scores are there with its embeddings, which are written last; one of the two is enough once it is
     completed."""
-    has_file, has_embeddings = (run / file).is_file(), (run / filenames.EMBEDDINGS).is_file()
+    has_file, has_embeddings = _file(run, is_open).is_file(), run.embeddings_file.is_file()
     if has_file and has_embeddings:
         return True
-    if not has_file and (file != filenames.SCORES or not has_embeddings):
+    if not has_file and (is_open or not has_embeddings):
         return False
     try:
-        return directory.read_status(run).state == "completed"
+        return run.status.state == "completed"
     except (InputError, OSError):  # its state is damaged too: nothing says that it came to its end
         return False
 
 
-def arm(folder: Path, label: str, images_per_class: int | str, file: str = filenames.SCORES) -> Scores | None:
-    """An experiment's arm at one images-per-class over its completed seeds; None before any is completed. `file` as in
-    `read_scores`."""
-    matching = runs_of_arm(folder, label, images_per_class, file)
+def arm(experiment: Experiment, label: str, images_per_class: int | str, is_open: bool = False) -> Scores | None:
+    """An experiment's arm at one images-per-class over its completed seeds; None before any is completed. `is_open` as
+    in `read_scores`."""
+    matching = runs_of_arm(experiment, label, images_per_class, is_open)
     if not matching:
         return None
-    return scores_of_runs([folder / run.name for run in matching], arm_title(matching[0].objective), file)
+    return scores_of_runs([experiment.run(run.name) for run in matching], arm_title(matching[0].objective), is_open)
 
 
-def runs_of_arm(folder: Path, label: str, images_per_class: int | str, file: str = filenames.SCORES) -> list[RunConfig]:
+def runs_of_arm(experiment: Experiment, label: str, images_per_class: int | str, is_open: bool = False) -> list[RunConfig]:
     """The completed runs of an experiment's arm at one images-per-class, a seed each."""
-    return [run for run in directory.read_config(folder).runs()
+    return [run for run in experiment.config.runs()
             if arm_label(run.objective) == label and run.images_per_class == images_per_class
-            and has_scores(folder / run.name, file)]
+            and has_scores(experiment.run(run.name), is_open)]
 
 
 def find_scores(root: Path, name: str) -> Scores:
@@ -408,10 +415,10 @@ def find_scores(root: Path, name: str) -> Scores:
     return scores_of_runs(_runs_named(root, name), name.partition("/")[2])
 
 
-def _runs_named(root: Path, name: str) -> list[Path]:
-    experiment, _, rest = name.partition("/")
+def _runs_named(root: Path, name: str) -> list[Run]:
+    first, _, rest = name.partition("/")
     if not rest:
         raise InputError(f"a space must be named experiment/run, experiment/arm or by its Parquet file, got {name!r}")
-    config = directory.read_config(directory.find(root, experiment))
-    seeds = [root / experiment / run.name for run in config.runs() if run.name.rpartition("-seed")[0] == rest]
-    return seeds or [directory.find(root, name)]
+    experiment = store.find(root, first)
+    seeds = [run for run in experiment.runs if run.name.rpartition("-seed")[0] == rest]
+    return seeds or [store.find_run(root, name)]

@@ -19,7 +19,8 @@ from core.analysis.neighbors import NOBODY
 from core.config import ExperimentConfig, arm_label
 from core.config.objectives import Objective, UntrainedConfig
 from core.errors import Damaged, InputError
-from core.experiments import best, directory, filenames
+from core.experiments import best
+from core.experiments.store import Experiment
 from core.files import Json
 from core.results import curve, result, scoring
 from core.results.result import Agreement, Arm, Pair, Verdict
@@ -178,39 +179,41 @@ def _leak_warning(name_a: str, leaks_a: tuple[str, ...], name_b: str, leaks_b: t
                      for name, leaks in ((name_a, leaks_a), (name_b, leaks_b)) if leaks)
 
 
-def read(folder: Path) -> Verdict:
+def read(experiment: Experiment) -> Verdict:
     """What an experiment allows one to say: what its last run wrote down if nothing came after, else decided anew; so
     is what an earlier version wrote."""
-    path = folder / filenames.VERDICT
+    path = experiment.verdict_file
     with suppress(FileNotFoundError, Damaged):  # made anew below
-        found = result.read(folder)
-        scored = [file.stat().st_mtime_ns for file in folder.glob(f"*/{filenames.SCORES}")]
+        found = result.read(experiment)
+        scored = [file.stat().st_mtime_ns for file in experiment.scores_files]
         if path.stat().st_mtime_ns >= max(scored, default=0) and found.is_current:
             return found
-    return decide(folder)
+    return decide(experiment)
 
 
-def decide(folder: Path) -> Verdict:
+def decide(experiment: Experiment) -> Verdict:
     """Everything an experiment allows one to say so far: a row per arm, a comparison per images-per-class.
 
     Every arm is compared with the first, and every arm that leaks with the same arm without the leak.
     """
-    config = directory.read_config(folder)
-    rows, comparisons = _tell(folder, config, filenames.SCORES)
-    open_rows, open_comparisons = _tell(folder, config, filenames.OPEN_SCORES)
+    config = experiment.config
+    rows, comparisons = _tell(experiment, config)
+    open_rows, open_comparisons = _tell(experiment, config, is_open=True)
     most = max(config.images_per_class, key=lambda count: float("inf") if count == "all" else count)
     chosen = next((item for item in comparisons if item.images_per_class == most), None)
     return Verdict(scored_by=scored_by.VERSION, rows=rows, comparisons=comparisons, sentence=chosen.sentence if chosen else "",
-                   curve=curve.draw(folder, scoring.scores_of_runs), open_rows=open_rows, open_comparisons=open_comparisons)
+                   curve=curve.draw(experiment, scoring.scores_of_runs), open_rows=open_rows,
+                   open_comparisons=open_comparisons)
 
 
-def _tell(folder: Path, config: ExperimentConfig, file: str) -> tuple[tuple[Arm, ...], tuple[Pair, ...]]:
+def _tell(experiment: Experiment, config: ExperimentConfig, is_open: bool = False) -> tuple[tuple[Arm, ...], tuple[Pair, ...]]:
     """A row per arm and a comparison per pair, at each images-per-class, of what runs left in a file of scores."""
     n_bootstrap = config.evaluation.bootstrap
     rows: list[Arm] = []
     comparisons: list[Pair] = []
     for count in config.images_per_class:
-        arms = {label: scoring.arm(folder, label, count, file) for label in (arm_label(UntrainedConfig()), *config.arms)}
+        arms = {label: scoring.arm(experiment, label, count, is_open)
+                for label in (arm_label(UntrainedConfig()), *config.arms)}
         floor = arms[arm_label(UntrainedConfig())]
         for label, found in arms.items():
             if found is not None:
@@ -220,7 +223,8 @@ def _tell(folder: Path, config: ExperimentConfig, file: str) -> tuple[tuple[Arm,
                                 own_group=scoring.own_group_counts(found), metrics=summarize(found, n_bootstrap),
                                 space=summarize_space(found, n_bootstrap), against_untrained=against_untrained,
                                 not_improved=not_improved,
-                                unchanged=best.unchanged(folder, scoring.runs_of_arm(folder, label, count, file)),
+                                unchanged=best.unchanged(experiment,
+                                                         scoring.runs_of_arm(experiment, label, count, is_open)),
                                 chance=chance_levels(found, n_bootstrap)))
         for label_a, label_b in _pairs(config):
             a, b = arms[label_a], arms[label_b]

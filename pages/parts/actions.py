@@ -3,7 +3,7 @@
 Imports `core` inside functions (see `screen`).
 """
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -11,28 +11,31 @@ from core.errors import InputError
 from pages.parts.roots import PROJECT, checkpoints_root, data_root
 from pages.parts.text import plain
 
+if TYPE_CHECKING:
+    from core.experiments.store import Experiment, Run
+
 
 def demo_button() -> None:
     """Starts the demo and goes to watch it."""
     if st.button("Run the demo", type="primary", icon=":material/play_arrow:",
                  help="Classification against SupCon on 1,797 handwritten digits: about two minutes on two cores."):
         from core.config import experiment_file
-        from core.experiments import directory, planning
+        from core.experiments import planning, store
         from core.jobs import launch
 
         try:
             with st.spinner("Reading the digits …"):
                 demo = experiment_file.load(PROJECT / "configs" / "demo.yaml")
-                name = directory.free_name(checkpoints_root(), demo.name)
+                name = store.free_name(checkpoints_root(), demo.name)
                 checked = planning.plan(demo.model_copy(update={"name": name}), data_root())
-                folder = launch.start(checked, checkpoints_root(), data_root())
+                experiment = launch.start(checked, checkpoints_root(), data_root())
         except (InputError, OSError) as error:
             st.error(plain(error), icon=":material/error:")
             return
-        st.switch_page("pages/watch.py", query_params={"experiment": folder.name})
+        st.switch_page("pages/watch.py", query_params={"experiment": experiment.name})
 
 
-def resume(runs: list[Path]) -> None:
+def resume(runs: "list[Run]") -> None:
     """Queues runs again and draws the screen anew; says why where that cannot be."""
     from core.jobs import control
 
@@ -44,16 +47,16 @@ def resume(runs: list[Path]) -> None:
     st.rerun()
 
 
-def delete_button(folder: Path, key: str) -> None:
+def delete_button(experiment: "Experiment", key: str) -> None:
     """Deletes an experiment, asked twice; says why where a process is at it."""
     from core.jobs import control
     from core.visible import printable
 
     with st.popover("Delete", icon=":material/delete:"):
-        st.write(plain(f"Delete {printable(folder.name)} with all its runs and embeddings?"))
+        st.write(plain(f"Delete {printable(experiment.name)} with all its runs and embeddings?"))
         if st.button("Delete for good", key=f"delete-{key}", type="primary"):
             try:
-                control.delete(folder)
+                control.delete(experiment)
             except (InputError, OSError) as error:
                 st.error(plain(str(error)), icon=":material/error:")
                 return

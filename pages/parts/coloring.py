@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
-from core.experiments import filenames
+from core.experiments.store import Run
 from core.report import palette
 from core.results import scoring
 from pages.parts import file_stamp, scatter
@@ -32,14 +32,14 @@ def choices(spaces: list[EmbeddingTable]) -> list[str]:
 _NUMBERS = ("map_at_r", "r_precision", "kmeans_accuracy", "silhouette")  # of a sample, and more than right or wrong
 
 
-def color(name: str, spaces: list[EmbeddingTable], runs: list[Path], titles: tuple[str, ...],
+def color(name: str, spaces: list[EmbeddingTable], runs: list[Run], titles: tuple[str, ...],
           trust: Callable[[str], tuple[np.ndarray, ...]]) -> Color:
     """One of the choices as colours of the samples.
 
     Args:
         name: one of `choices`.
         spaces: one or two, the same sample in the same row.
-        runs: their folders.
+        runs: theirs.
         titles: what the runs are called.
         trust: gives one of `TRUST` of each point of each layout, shape (n,), nan where not measured.
     """
@@ -66,9 +66,9 @@ def color(name: str, spaces: list[EmbeddingTable], runs: list[Path], titles: tup
     return scatter.by_number(name, _per_sample(metric, spaces, runs))
 
 
-def _per_sample(metric: str, spaces: list[EmbeddingTable], runs: list[Path]) -> list[np.ndarray]:
+def _per_sample(metric: str, spaces: list[EmbeddingTable], runs: list[Run]) -> list[np.ndarray]:
     """A metric of each sample of each space, shape (n,), float64; nan for samples that were not tested."""
-    return [_scores(file_stamp.stamp(run / filenames.SCORES), metric, space) for run, space in zip(runs, spaces)]
+    return [_scores(file_stamp.stamp(run.scores_file), metric, space) for run, space in zip(runs, spaces)]
 
 
 def _scores(stamp: tuple[str, int, int], metric: str, space: EmbeddingTable) -> np.ndarray:
@@ -78,5 +78,5 @@ def _scores(stamp: tuple[str, int, int], metric: str, space: EmbeddingTable) -> 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _by_sample(path: str, modified: int, size: int, metric: str) -> dict[str, float]:
-    scores = scoring.scores_of_runs([Path(path).parent], "")
+    scores = scoring.scores_of_runs([Run(Path(path).parent)], "")
     return dict(zip(scores.sample_id.tolist(), scores.values[metric][0].tolist()))

@@ -4,12 +4,15 @@ Imports `core` inside functions (see `screen`).
 """
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from pages.parts import actions, address
 from pages.parts.roots import checkpoints_root
+
+if TYPE_CHECKING:
+    from core.experiments.store import Experiment
 
 
 def has_experiments() -> bool:
@@ -17,9 +20,8 @@ def has_experiments() -> bool:
     try:
         from core.experiments import filenames
 
-        with os.scandir(checkpoints_root()) as entries:  # `directory.experiments` would take its imports' time
-            return any(os.path.lexists(f"{entry.path}/{name}") for entry in entries if not entry.name.startswith(".")
-                       for name in filenames.TRACES)
+        with os.scandir(checkpoints_root()) as entries:  # `store.experiments` would take its imports' time
+            return any(filenames.is_experiment(entry.path) for entry in entries if not entry.name.startswith("."))
     except OSError:
         return False
 
@@ -37,38 +39,39 @@ def require(needs: str) -> None:
         st.stop()
 
 
-def pick() -> Path:
+def pick() -> "Experiment":
     """The experiment this screen is about, kept in the address and from screen to screen."""
+    from core.experiments.store import Experiment
+
     all_names = names()
     wanted = address.choose("experiment", all_names) or st.session_state.get("experiment")
     chosen = st.selectbox("Experiment", all_names, index=all_names.index(wanted) if wanted in all_names else 0,
                           key=f"pick-experiment-{wanted}")
     st.session_state["experiment"] = chosen
     address.put("experiment", chosen)
-    return checkpoints_root() / chosen
+    return Experiment(checkpoints_root() / chosen)
 
 
 def names() -> list[str]:
     """Names of all experiments, the newest first; one that is not text cannot stand in an address and is left to Start."""
-    from core.experiments import directory
+    from core.experiments import store
     from core.visible import printable
 
-    return [folder.name for folder in directory.experiments(checkpoints_root()) if printable(folder.name) == folder.name]
+    all_names = [experiment.name for experiment in store.experiments(checkpoints_root())]
+    return [name for name in all_names if printable(name) == name]
 
 
-def finished_runs(folder: Path, needs: str) -> list[str]:
+def finished_runs(experiment: "Experiment", needs: str) -> list[str]:
     """Names of the runs that left an embedding table; without any, says what would be here and ends the script."""
-    from core.experiments import directory, filenames
-
-    done = [run.name for run in directory.runs(folder) if (run / filenames.EMBEDDINGS).is_file()]
+    done = [run.name for run in experiment.runs if run.has_embeddings]
     if not done:
-        stop_until(f"{needs} will be here once a run has finished.", folder)
+        stop_until(f"{needs} will be here once a run has finished.", experiment)
     return done
 
 
-def stop_until(what: str, folder: Path) -> None:
+def stop_until(what: str, experiment: "Experiment") -> None:
     """Says what will be here once more has been trained, offers to watch, and ends the script."""
     st.info(what, icon=":material/hourglass_top:")
     if st.button("Watch it train", type="primary", icon=":material/monitoring:"):
-        st.switch_page("pages/watch.py", query_params={"experiment": folder.name})
+        st.switch_page("pages/watch.py", query_params={"experiment": experiment.name})
     st.stop()

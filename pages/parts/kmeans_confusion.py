@@ -1,13 +1,12 @@
 """K-means against classes in both spaces, what differs between them, and the images behind each cell."""
 
-from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
 from core.analysis import changes, clustering
 from core.analysis.table import EmbeddingTable
-from core.experiments import filenames
+from core.experiments.store import Experiment, Run
 from core.report import figures, palette
 from pages.parts import sample_images, selection, space_tables
 from pages.parts.text import LONGEST, plain
@@ -17,15 +16,15 @@ MOST = 24  # images shown of a cell
 _VIEWS = ("A", "B", "B − A")
 
 
-def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
+def draw(experiment: Experiment, runs: tuple[Run, Run], names: tuple[str, str]) -> None:
     """Confusion of both spaces on test images in one order of classes, their difference, and the cell that was clicked.
 
     Args:
-        folder: the experiment.
-        runs: folders of A and B.
+        experiment: which one.
+        runs: A's and B's.
         names: what A and B are called.
     """
-    paths = [run / filenames.EMBEDDINGS for run in runs]
+    paths = [run.embeddings_file for run in runs]
     tested, shared = [space_tables.of_split(path, "test") for path in paths], space_tables.shared(paths, "test")
     classes = tested[0].classes
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
@@ -38,32 +37,32 @@ def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
                                             label_visibility="collapsed")
             unit = st.segmented_control("Cells", ["percent of class", "images"], default="percent of class", required=True,
                                         key="confusion-unit", label_visibility="collapsed")
-    key = f"cell-{folder.name}"
+    key = f"cell-{experiment.name}"
     # a cell belongs to a pair of runs: another pair has other images in it
     chosen = st.session_state[key] if st.session_state.get(key, ("",))[0] == _pair(runs) else None
     if view is None:
         for place, column in zip(_VIEWS, st.columns(3)):
             with column, st.container(border=True):
                 _matrix(place, runs, names, tested, shared, unit, chosen, 380)
-        _below(folder, names, tested, shared, chosen, columns=8)
+        _below(experiment, names, tested, shared, chosen, columns=8)
     else:
         left, right = st.columns([9, 3])
         with left, st.container(border=True):
             _matrix(view, runs, names, tested, shared, unit, chosen, max(420, 17 * len(classes) + 140))
         with right:
-            _below(folder, names, tested, shared, chosen, columns=2)
+            _below(experiment, names, tested, shared, chosen, columns=2)
 
 
-def choose(folder: Path, runs: tuple[Path, Path], place: str, row: int, column: int) -> None:
+def choose(experiment: Experiment, runs: tuple[Run, Run], place: str, row: int, column: int) -> None:
     """Opens a cell of A's matrix, B's or the difference: from a click in it or from elsewhere."""
-    st.session_state[f"cell-{folder.name}"] = (_pair(runs), place, row, column)
+    st.session_state[f"cell-{experiment.name}"] = (_pair(runs), place, row, column)
 
 
-def _pair(runs: tuple[Path, Path]) -> str:
+def _pair(runs: tuple[Run, Run]) -> str:
     return "|".join(run.name for run in runs)
 
 
-def _matrix(place: str, runs: tuple[Path, Path], names: tuple[str, str], tested: list[EmbeddingTable],
+def _matrix(place: str, runs: tuple[Run, Run], names: tuple[str, str], tested: list[EmbeddingTable],
             shared: list[EmbeddingTable], unit: str, chosen: tuple | None, height: int) -> None:
     classes = tested[0].classes
     framed = chosen[2:] if chosen and chosen[1] == place else None
@@ -88,12 +87,13 @@ def _matrix(place: str, runs: tuple[Path, Path], names: tuple[str, str], tested:
         points = st.session_state[chart].selection.points
         if points:
             row, column = figures.cell_of(points[-1]["customdata"])
-            choose(runs[0].parent, runs, place, row, column)
-            selection.select(runs[0].parent, [item for part in _images(place, tested, shared, row, column) for item in part])
+            choose(runs[0].experiment, runs, place, row, column)
+            selection.select(runs[0].experiment,
+                             [item for part in _images(place, tested, shared, row, column) for item in part])
 
     st.plotly_chart(figure, key=chart, on_select=take, selection_mode="points",
                     config={"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"],
-                            "toImageButtonOptions": {"format": "svg", "filename": f"{runs[0].parent.name}-confusion"}})
+                            "toImageButtonOptions": {"format": "svg", "filename": f"{runs[0].experiment.name}-confusion"}})
     if place == "B − A":
         st.caption("Orange: more in B; blue: more in A. On the diagonal more is better, elsewhere worse."
                    + ("" if len(shared[0]) == max(map(len, tested)) else
@@ -109,7 +109,7 @@ def _images(place: str, tested: list[EmbeddingTable], shared: list[EmbeddingTabl
     return [space.sample_id[changes.cell(space.cluster, space.label_id, row, column)].tolist()]
 
 
-def _below(folder: Path, names: tuple[str, str], tested: list[EmbeddingTable], shared: list[EmbeddingTable],
+def _below(experiment: Experiment, names: tuple[str, str], tested: list[EmbeddingTable], shared: list[EmbeddingTable],
            chosen: tuple | None, columns: int) -> None:
     """The images of the cell that was clicked."""
     if chosen is None:
@@ -134,4 +134,4 @@ def _below(folder: Path, names: tuple[str, str], tested: list[EmbeddingTable], s
         st.markdown(title)
         captions = [" · ".join(f"{letter} {tested[0].classes[found[item]]}" for letter, found in zip("AB", labels)
                                if item in found) for item in part]
-        sample_images.gallery(folder, part, captions, columns, MOST)
+        sample_images.gallery(experiment, part, captions, columns, MOST)

@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from core.analysis.table import EmbeddingTable
+from core.experiments.store import Experiment, Run
 from core.jobs.layout import Settings
 from pages.parts import (
     address,
@@ -25,11 +26,11 @@ from pages.parts.scatter import Cloud, Color, Stars
 NEAREST = 5  # neighbours shown in each space
 
 
-def draw(folder: Path, paths: list[Path], names: tuple[str, str], has_stars: bool = False) -> None:
+def draw(experiment: Experiment, paths: list[Path], names: tuple[str, str], has_stars: bool = False) -> None:
     """The test images of two runs in both spaces, linked, with the images of the selection beside them.
 
     Args:
-        folder: the experiment.
+        experiment: which one.
         paths: embedding tables of A and B.
         names: what A and B are called.
         has_stars: whether to show where one's own images land.
@@ -52,27 +53,27 @@ def draw(folder: Path, paths: list[Path], names: tuple[str, str], has_stars: boo
         laid_out = layouts.compute(paths, "test", settings)
     if laid_out is None:
         return
-    color = coloring.color(title, spaces, [path.parent for path in paths], names,
+    color = coloring.color(title, spaces, [Run(path.parent) for path in paths], names,
                            trust=lambda name: getattr(layouts.measured(paths, "test", laid_out), name))
-    stars = own_images.stars(folder, [path.parent for path in paths], spaces, laid_out.points, settings,
+    stars = own_images.stars(experiment, [Run(path.parent) for path in paths], spaces, laid_out.points, settings,
                              "test") if has_stars else None
     with place:
-        _linked(folder, paths, names, spaces, _cloud(stamps, settings, spaces, laid_out.points), color, stars)
+        _linked(experiment, paths, names, spaces, _cloud(stamps, settings, spaces, laid_out.points), color, stars)
     layouts.say(paths, "test", laid_out)
 
 
 @screen.fragment()
-def _linked(folder: Path, paths: list[Path], names: tuple[str, str], spaces: list[EmbeddingTable], points: Cloud,
+def _linked(experiment: Experiment, paths: list[Path], names: tuple[str, str], spaces: list[EmbeddingTable], points: Cloud,
             color: Color, stars: Stars | None) -> None:
     """Plots, panel and what a selection can be used for: picking redraws this part of the screen alone."""
     scatter.draw(
-        f"pair-{folder.name}", points, color, tuple(f"{place} · {name}" for place, name in zip("AB", names)),
-        selection.rows_of(folder, spaces[0]), selection.selection_stamp(folder),
-        take=lambda rows, stamp: selection.select(folder, spaces[0].sample_id[rows].tolist(), stamp),
-        describe=lambda row: space_chart.card(folder, spaces, row),
-        nearest=lambda row: [space_tables.neighbors(space, row, NEAREST) for space in spaces], file=folder.name,
+        f"pair-{experiment.name}", points, color, tuple(f"{place} · {name}" for place, name in zip("AB", names)),
+        selection.rows_of(experiment, spaces[0]), selection.selection_stamp(experiment),
+        take=lambda rows, stamp: selection.select(experiment, spaces[0].sample_id[rows].tolist(), stamp),
+        describe=lambda row: space_chart.card(experiment, spaces, row),
+        nearest=lambda row: [space_tables.neighbors(space, row, NEAREST) for space in spaces], file=experiment.name,
         stars=stars)
-    selection_bar.bar(folder, {f"{place} · {name}": path for place, name, path in zip("AB", names, paths)})
+    selection_bar.bar(experiment, {f"{place} · {name}": path for place, name, path in zip("AB", names, paths)})
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

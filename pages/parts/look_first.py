@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.analysis import changes, suggestions
 from core.analysis.suggestions import ChangedPair, Doubts
-from core.experiments import filenames
+from core.experiments.store import Experiment, Run
 from pages.parts import file_stamp, image_strips, kmeans_confusion, selection, space_tables
 from pages.parts.text import LONGEST, plain
 
@@ -16,27 +16,27 @@ IMAGES = 12
 _K = 10  # neighbours whose change, or vote, counts
 
 
-def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
+def draw(experiment: Experiment, runs: tuple[Run, Run], names: tuple[str, str]) -> None:
     """Suggested places, each with a button that marks it in both spaces.
 
     Args:
-        folder: the experiment.
-        runs: folders of A and B.
+        experiment: which one.
+        runs: A's and B's.
         names: what A and B are called.
     """
-    stamps = tuple(file_stamp.stamp(run / filenames.EMBEDDINGS) for run in runs)
+    stamps = tuple(file_stamp.stamp(run.embeddings_file) for run in runs)
     st.subheader("Where to look first", help=f"A is {plain(names[0])}, B {plain(names[1])}. From the full dimension; "
                  "suggestions, no verdicts.")
     left, middle, right = st.columns(3)
     with left, st.container(border=True):
-        _pairs(folder, runs, stamps)
+        _pairs(experiment, runs, stamps)
     with middle, st.container(border=True):
-        _neighborhoods(folder, stamps)
+        _neighborhoods(experiment, stamps)
     with right, st.container(border=True):
-        _doubts(folder, stamps)
+        _doubts(experiment, stamps)
 
 
-def _pairs(folder: Path, runs: tuple[Path, Path], stamps: tuple) -> None:
+def _pairs(experiment: Experiment, runs: tuple[Run, Run], stamps: tuple) -> None:
     st.markdown("**Classes that changed most**", help="Pairs of classes by how many more, or fewer, of their test images lie "
                 "in each other's K-means cluster in B than in A.")
     a, b = space_tables.shared_of(stamps, "test")
@@ -51,27 +51,27 @@ def _pairs(folder: Path, runs: tuple[Path, Path], stamps: tuple) -> None:
                     key=lambda cell: sum(map(len, changes.moved(a.cluster, b.cluster, a.label_id, *cell))))
         st.button(f"{label} and {other}: {pair.in_a} → {pair.in_b} mixed up", key=f"look-pair-{number}", width="stretch",
                   icon=":material/trending_down:" if pair.in_b < pair.in_a else ":material/trending_up:",
-                  on_click=_open_cell, args=(folder, runs, first, a.sample_id[moved].tolist()))
+                  on_click=_open_cell, args=(experiment, runs, first, a.sample_id[moved].tolist()))
 
 
-def _open_cell(folder: Path, runs: tuple[Path, Path], cell: tuple[int, int], sample_ids: list[str]) -> None:
+def _open_cell(experiment: Experiment, runs: tuple[Run, Run], cell: tuple[int, int], sample_ids: list[str]) -> None:
     st.session_state["view"] = "confusion"
     st.session_state["confusion-view"] = "B − A"
-    kmeans_confusion.choose(folder, runs, "B − A", *cell)
-    selection.select(folder, sample_ids)
+    kmeans_confusion.choose(experiment, runs, "B − A", *cell)
+    selection.select(experiment, sample_ids)
 
 
-def _neighborhoods(folder: Path, stamps: tuple) -> None:
+def _neighborhoods(experiment: Experiment, stamps: tuple) -> None:
     sample_ids, labels, kept = _moved(stamps)
     st.markdown("**Neighbourhoods that changed most**", help=f"Test images by how few of their {_K} nearest test images in A "
                 "are still among them in B, images of their own group left out.")
     st.button(f"Mark these {len(sample_ids)}", key="look-neighborhoods", icon=":material/select_all:", width="stretch",
-              on_click=selection.select, args=(folder, sample_ids))
-    image_strips.strip(folder, sample_ids, [f"{label} · {100 * share:.0f} %" for label, share in zip(labels, kept)])
+              on_click=selection.select, args=(experiment, sample_ids))
+    image_strips.strip(experiment, sample_ids, [f"{label} · {100 * share:.0f} %" for label, share in zip(labels, kept)])
     st.caption("Class, and share of neighbours kept.")
 
 
-def _doubts(folder: Path, stamps: tuple) -> None:
+def _doubts(experiment: Experiment, stamps: tuple) -> None:
     st.markdown("**Labels to doubt**", help=f"Images whose {_K} nearest others outside their own group, in the whole dataset, "
                 "call them by another label than their own, the same in both spaces; the most certain first. A space that was "
                 "trained on a wrong label may have learnt it.")
@@ -82,8 +82,9 @@ def _doubts(folder: Path, stamps: tuple) -> None:
         return
     shown = ids[:IMAGES]
     st.button(f"Mark all {len(ids):,}", key="look-doubts", icon=":material/select_all:", width="stretch",
-              on_click=selection.select, args=(folder, ids))
-    image_strips.strip(folder, shown, [f"{label} → {space.classes[called]}" for label, called in zip(labels, found.called)])
+              on_click=selection.select, args=(experiment, ids))
+    image_strips.strip(experiment, shown,
+                       [f"{label} → {space.classes[called]}" for label, called in zip(labels, found.called)])
     st.caption("Label → what both spaces would call it. Only test images can be marked in the plots above.")
 
 

@@ -1,29 +1,29 @@
 """The low-data curve on Compare: lines with bands, what they support in words, and the offer to run one."""
 
-from pathlib import Path
 
 import streamlit as st
 
 from core.analysis.metrics import METRICS
 from core.config import ExperimentConfig
+from core.experiments.store import Experiment
 from core.report import figures, palette
 from core.results.result import Verdict
 from pages.parts import address
 from pages.parts.text import plain
 
 
-def draw(folder: Path, config: ExperimentConfig, found: Verdict) -> None:
+def draw(experiment: Experiment, config: ExperimentConfig, found: Verdict) -> None:
     """The section of an experiment.
 
     Args:
-        folder: the experiment.
+        experiment: which one.
         config: its config.
         found: its verdict; without a curve where none can be drawn.
     """
     curve = found.curve
     if curve is None:
         if len(config.images_per_class) == 1:
-            _offer(folder)
+            _offer(experiment)
         return
     title = METRICS[curve.metric].title
     st.subheader("With fewer images", help="Each line is one objective on the same test images; its band is the 95 % "
@@ -44,10 +44,10 @@ def draw(folder: Path, config: ExperimentConfig, found: Verdict) -> None:
             st.caption(f"Not complete yet: {', '.join(str(count) for count in curve.left_out)} images per class.")
 
 
-def _offer(folder: Path) -> None:
+def _offer(experiment: Experiment) -> None:
     st.caption("This experiment has one number of images per class. A low-data curve shows up to how many, or from how many "
                "on, one objective is better.")
     if st.button("Run the low-data curve", icon=":material/show_chart:", help="Opens Train with this experiment's settings "
                  "and the images per class, from one to all, that its dataset can carry."):
         address.press()
-        st.switch_page("pages/train.py", query_params={"from": folder.name, "curve": "1"})
+        st.switch_page("pages/train.py", query_params={"from": experiment.name, "curve": "1"})

@@ -1,7 +1,6 @@
 """Your own images in trained spaces: where they land, as stars in the plots above, and who is nearest in each."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import streamlit as st
@@ -10,7 +9,7 @@ from core.analysis import neighbors, projection
 from core.analysis.table import EmbeddingTable
 from core.data import decoding, memory
 from core.errors import InputError
-from core.experiments import filenames
+from core.experiments.store import Experiment, Run
 from core.inference import query
 from core.jobs.layout import Settings
 from core.wording import failure
@@ -22,18 +21,18 @@ NEAREST = 8  # neighbours shown
 _VOTERS = 5
 
 
-def draw(folder: Path, runs: tuple[Path, ...], names: tuple[str, ...], split: str = "test") -> None:
+def draw(experiment: Experiment, runs: tuple[Run, ...], names: tuple[str, ...], split: str = "test") -> None:
     """Takes images, embeds them by each run's encoder, and shows their places and neighbours.
 
     Args:
-        folder: the experiment.
-        runs: folders of one or two runs.
+        experiment: which one.
+        runs: one or two.
         names: what they are called.
         split: the images that are laid out.
     """
     st.subheader("Query", help="Your image is cropped and scaled as the dataset's were, and embedded by each encoder in a "
                  "process of its own on this machine. It is not kept.")
-    files = st.file_uploader("Images", accept_multiple_files=True, key=_key(folder), label_visibility="collapsed")
+    files = st.file_uploader("Images", accept_multiple_files=True, key=_key(experiment), label_visibility="collapsed")
     if not files:
         st.caption(f"Up to {MOST} images at a time. The first answer takes some seconds, as the encoders are loaded; the next "
                    "come at once.")
@@ -45,14 +44,14 @@ def draw(folder: Path, runs: tuple[Path, ...], names: tuple[str, ...], split: st
         return
     images = [content for _, content in readable]
     asked = tuple(name for name, _ in readable), query.fingerprint(images)
-    is_drawn = asked == _asked(folder) and _question(runs, asked[1]) in st.session_state.get("query-answers", {})
+    is_drawn = asked == _asked(experiment) and _question(runs, asked[1]) in st.session_state.get("query-answers", {})
     found = _vectors(runs, images)
     if found is None:
         return
     if not is_drawn:
-        st.session_state.setdefault("query-read", {})[_brought(folder)] = asked
+        st.session_state.setdefault("query-read", {})[_brought(experiment)] = asked
         st.rerun()  # with stars in the plots above
-    spaces = [space_tables.table(run / filenames.EMBEDDINGS) for run in runs]
+    spaces = [space_tables.table(run.embeddings_file) for run in runs]
     letters = [f"{place} · {name}" for place, name in zip("AB", names)] if len(runs) > 1 else list(names)
     _say_places(runs, split)
     nearest = [neighbors.nearest(vectors, space.embedding, NEAREST, names=space.sample_id)
@@ -64,34 +63,34 @@ def draw(folder: Path, runs: tuple[Path, ...], names: tuple[str, ...], split: st
             st.image(image_strips.square(decoding.decode(content)), caption=caption, width=image_strips.SIDE)
         for column, letter, space, (rows, cosines) in zip(columns[1:], letters, spaces, nearest):
             with column:
-                _answer(folder, letter, space, rows[number], cosines[number])
+                _answer(experiment, letter, space, rows[number], cosines[number])
 
 
-def _answer(folder: Path, letter: str, space: EmbeddingTable, rows: np.ndarray, cosines: np.ndarray) -> None:
+def _answer(experiment: Experiment, letter: str, space: EmbeddingTable, rows: np.ndarray, cosines: np.ndarray) -> None:
     called, share = neighbors.vote(space.label_id[rows[:_VOTERS]][None], len(space.classes))
     st.markdown(f"**{plain(letter)}**: {plain(space.classes[called[0]], LONGEST)}, as "
                 f"{round(share[0] * min(_VOTERS, len(rows)))} of the "
                 f"{min(_VOTERS, len(rows))} nearest say; cosine {cosines[0]:.2f} to the nearest")
-    image_strips.strip(folder, space.sample_id[rows].tolist(), space.label[rows].tolist(), width=50)
+    image_strips.strip(experiment, space.sample_id[rows].tolist(), space.label[rows].tolist(), width=50)
 
 
-def stars(folder: Path, runs: list[Path], spaces: list[EmbeddingTable], points: list[np.ndarray], settings: Settings,
+def stars(experiment: Experiment, runs: list[Run], spaces: list[EmbeddingTable], points: list[np.ndarray], settings: Settings,
           split: str) -> scatter.Stars | None:
     """Where the images that are asked about lie in some layouts; None where none is, or before their vectors are known.
 
     Args:
-        folder: the experiment.
-        runs: folders of the runs.
+        experiment: which one.
+        runs: of it.
         spaces: their samples that are laid out.
         points: the layouts, each of shape (n, 2).
         settings: what the layouts were made with.
         split: the images that are laid out.
     """
-    names, images = _asked(folder)
+    names, images = _asked(experiment)
     vectors = st.session_state.get("query-answers", {}).get(_question(runs, images))
     if vectors is None:
         return None
-    stamps = tuple(file_stamp.stamp(run / filenames.EMBEDDINGS) for run in runs)
+    stamps = tuple(file_stamp.stamp(run.embeddings_file) for run in runs)
     places, near = _landed(stamps, split, settings, images, vectors, spaces, points)
     return scatter.Stars(places, names, near, f"your image; lines lead to the {near[0].shape[1]} nearest of those drawn")
 
@@ -105,22 +104,22 @@ def _landed(stamps: tuple, split: str, settings: Settings, images: str, _vectors
             tuple(neighbors.nearest(vectors, space.embedding, _VOTERS)[0] for vectors, space, _ in drawn))
 
 
-def _asked(folder: Path) -> tuple[tuple[str, ...], str]:
+def _asked(experiment: Experiment) -> tuple[tuple[str, ...], str]:
     """Names and fingerprint of the readable images among those brought, once they were looked at."""
-    return st.session_state.get("query-read", {}).get(_brought(folder), ((), ""))
+    return st.session_state.get("query-read", {}).get(_brought(experiment), ((), ""))
 
 
-def _brought(folder: Path) -> tuple[str, ...]:
+def _brought(experiment: Experiment) -> tuple[str, ...]:
     """What this session calls the images in the field."""
-    return tuple(file.file_id for file in st.session_state.get(_key(folder)) or ())
+    return tuple(file.file_id for file in st.session_state.get(_key(experiment)) or ())
 
 
-def _key(folder: Path) -> str:
-    return f"query-{folder.name}"
+def _key(experiment: Experiment) -> str:
+    return f"query-{experiment.name}"
 
 
-def _question(runs: Sequence[Path], images: str) -> tuple[tuple[str, ...], str]:
-    return tuple(str(run) for run in runs), images
+def _question(runs: Sequence[Run], images: str) -> tuple[tuple[str, ...], str]:
+    return tuple(str(run.folder) for run in runs), images
 
 
 def _is_readable(name: str, content: bytes) -> bool:
@@ -136,7 +135,7 @@ def _is_readable(name: str, content: bytes) -> bool:
     return True
 
 
-def _vectors(runs: tuple[Path, ...], images: list[bytes]) -> list[np.ndarray] | None:
+def _vectors(runs: tuple[Run, ...], images: list[bytes]) -> list[np.ndarray] | None:
     """Vectors of each run, asked for once a session and question; None with the reason shown if that fails."""
     key = _question(runs, query.fingerprint(images))
     kept = st.session_state.setdefault("query-answers", {})
@@ -156,9 +155,9 @@ def _vectors(runs: tuple[Path, ...], images: list[bytes]) -> list[np.ndarray] | 
     return kept[key]
 
 
-def _say_places(runs: tuple[Path, ...], split: str) -> None:
+def _say_places(runs: tuple[Run, ...], split: str) -> None:
     settings = layouts.chosen()
-    if layouts.ready([run / filenames.EMBEDDINGS for run in runs], split, settings) is None:
+    if layouts.ready([run.embeddings_file for run in runs], split, settings) is None:
         st.caption("Where they land will be here once the layout is computed.")
         return
     st.caption("Stars in the plot above: where your images land. " + (

@@ -1,6 +1,5 @@
 """The same readout, all ways, on Compare: every arm at the pooled features, the projection and the logits."""
 
-from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -8,28 +7,30 @@ import streamlit as st
 from core import scored_by
 from core.analysis.metrics import METRICS
 from core.config import ExperimentConfig
+from core.experiments.store import Experiment
 from core.quantities import percent
 from core.results import readouts
 from pages.parts.text import plain
 
 
-def draw(folder: Path, config: ExperimentConfig, images_per_class: int | str, a: str, b: str) -> None:
+def draw(experiment: Experiment, config: ExperimentConfig, images_per_class: int | str, a: str, b: str) -> None:
     """The section at one images-per-class, folded.
 
     Args:
-        folder: the experiment.
+        experiment: which one.
         config: its config.
         images_per_class: which runs.
         a, b: labels of the arms that are compared.
     """
-    rows = readouts.rows(folder, config, images_per_class)
+    rows = readouts.rows(experiment, config, images_per_class)
     if not rows:
-        if any(readouts.is_of_earlier_version(folder / run.name) for run in config.runs()):
+        if any(readouts.is_of_earlier_version(experiment.run(run.name)) for run in config.runs()):
             st.caption(f"The readouts were {scored_by.EARLIER}; they are not shown.")
         return
     with st.expander("The same readout, all ways"):
         metric = st.segmented_control("Metric", readouts.CELLS, format_func=lambda name: METRICS[name].title, required=True,
-                                      default="map_at_r", key=f"readout-metric-{folder.name}", label_visibility="collapsed")
+                                      default="map_at_r", key=f"readout-metric-{experiment.name}",
+                                      label_visibility="collapsed")
         st.markdown(f"{plain(readouts.sentence(rows, a, b, metric))}.")
         names = list(dict.fromkeys(readouts.name_of(item) for row in rows for item in sorted(
             row["readouts"], key=lambda item: (readouts.PLACES.index(item["place"]), not item["is_unit"]))))

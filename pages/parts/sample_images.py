@@ -10,7 +10,7 @@ from PIL import Image
 from core.data import sources
 from core.data.manifest import read_levels
 from core.errors import ChangedFile
-from core.experiments import directory, filenames
+from core.experiments.store import Experiment
 from core.visible import visible
 from pages.parts import file_stamp
 from pages.parts.text import LONGEST, plain
@@ -20,15 +20,15 @@ SMALL = 6000  # bytes of a PNG that is sent as it is
 NO_LONGER = "this file is no longer the sample: it was changed since the scan"
 
 
-def image(folder: Path, sample_id: str) -> Image.Image:
+def image(experiment: Experiment, sample_id: str) -> Image.Image:
     """A sample's image, no smaller than a thumbnail.
 
     Raises:
         OSError: if its file has gone, or is no longer the sample.
     """
     try:
-        digest = _digests(*file_stamp.stamp(folder / filenames.MANIFEST))[sample_id]
-        return thumbnail(_source(*file_stamp.stamp(folder / filenames.EXPERIMENT)).image(sample_id, digest))
+        digest = _digests(*file_stamp.stamp(experiment.manifest_file))[sample_id]
+        return thumbnail(_source(*file_stamp.stamp(experiment.description_file)).image(sample_id, digest))
     except ChangedFile:
         raise OSError(NO_LONGER) from None
     except KeyError:
@@ -38,14 +38,14 @@ def image(folder: Path, sample_id: str) -> Image.Image:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _source(experiment: str, modified: int, size: int) -> sources.Source:
-    folder = Path(experiment).parent
-    return sources.open_source(directory.read_config(folder).dataset, read_levels(folder / filenames.MANIFEST))
+def _source(description: str, modified: int, size: int) -> sources.Source:
+    experiment = Experiment(Path(description).parent)
+    return sources.open_source(experiment.config.dataset, read_levels(experiment.manifest_file))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _digests(manifest: str, modified: int, size: int) -> dict[str, str]:
-    samples = directory.read_manifest(Path(manifest).parent)
+    samples = Experiment(Path(manifest).parent).manifest()
     return dict(zip(samples.sample_id.tolist(), samples.digest.tolist()))
 
 
@@ -58,18 +58,18 @@ def thumbnail(image: Image.Image) -> Image.Image:
     return image
 
 
-def data_url(folder: Path, sample_id: str) -> str:
+def data_url(experiment: Experiment, sample_id: str) -> str:
     """A sample's thumbnail as a data URL: without loss where that is small, as of a few large pixels, else as JPEG.
 
     Raises:
         OSError: if its file has gone, or is no longer the sample.
     """
-    return _data_url(*file_stamp.stamp(folder / filenames.EXPERIMENT), sample_id)
+    return _data_url(*file_stamp.stamp(experiment.description_file), sample_id)
 
 
 @st.cache_data(max_entries=5000, show_spinner=False)
-def _data_url(experiment: str, modified: int, size: int, sample_id: str) -> str:
-    small = image(Path(experiment).parent, sample_id).convert("RGB")
+def _data_url(description: str, modified: int, size: int, sample_id: str) -> str:
+    small = image(Experiment(Path(description).parent), sample_id).convert("RGB")
     content = io.BytesIO()
     kind = "png"
     small.save(content, "PNG")
@@ -79,14 +79,14 @@ def _data_url(experiment: str, modified: int, size: int, sample_id: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
-def gallery(folder: Path, sample_ids: list[str], captions: list[str], columns: int, most: int) -> None:
+def gallery(experiment: Experiment, sample_ids: list[str], captions: list[str], columns: int, most: int) -> None:
     """A grid of images; says how many of how many it shows."""
     shown = list(zip(sample_ids, captions))[:most]
     for start in range(0, len(shown), columns):
         for place, (sample_id, caption) in zip(st.columns(columns, gap="small"), shown[start:start + columns]):
             with place:
                 try:
-                    st.image(image(folder, sample_id), width="stretch", alt=visible(caption))
+                    st.image(image(experiment, sample_id), width="stretch", alt=visible(caption))
                 except OSError as error:
                     st.caption(f":material/broken_image: {plain(sample_id, LONGEST)}: {plain(error)}", help=plain(sample_id))
                 st.caption(plain(caption, LONGEST), help=plain(caption) if len(caption) > LONGEST else None)

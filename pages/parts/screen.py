@@ -101,18 +101,19 @@ def fragment(run_every: float | None = None) -> Callable[[Callable[..., None]], 
 
 def _damage_behind(error: Exception) -> list[Damaged]:
     from core.errors import Damaged
-    from core.experiments import directory
+    from core.experiments import store
+    from core.experiments.store import Experiment
     from core.results import examination
 
     if isinstance(error, Damaged):
         return [error]
-    folder = checkpoints_root() / str(st.session_state.get("experiment", ""))
-    return examination.examine(folder) if folder in directory.experiments(checkpoints_root()) else []
+    experiment = Experiment(checkpoints_root() / str(st.session_state.get("experiment", "")))
+    return examination.examine(experiment) if experiment in store.experiments(checkpoints_root()) else []
 
 
 def _say_damaged(error: Damaged) -> None:
     """What is wrong, and a button for each thing that can be done."""
-    from core.experiments.directory import DELETE, RESUME
+    from core.experiments.store import DELETE, RESUME, Experiment
     from core.visible import printable
 
     root = checkpoints_root()
@@ -122,9 +123,9 @@ def _say_damaged(error: Damaged) -> None:
     st.error(plain(f"Damaged: {printable(str(inside))} {error.what}.{remedy}"), icon=":material/report:")
     if not error.path.is_relative_to(root) or len(inside.parts) < 2:
         return
-    folder = root / inside.parts[0]
+    experiment = Experiment(root / inside.parts[0])
     with st.container(horizontal=True):
         if "resume" in words and len(inside.parts) > 2 and st.button(
                 f"Resume {plain(inside.parts[1])}", key=f"resume-damaged-{inside}", icon=":material/replay:"):
-            actions.resume([folder / inside.parts[1]])
-        actions.delete_button(folder, printable(f"damaged-{inside}"))
+            actions.resume([experiment.run(inside.parts[1])])
+        actions.delete_button(experiment, printable(f"damaged-{inside}"))

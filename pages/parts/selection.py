@@ -1,39 +1,39 @@
 """The samples that are selected: kept by the session, named in the address, the same on every screen of an experiment."""
 
-from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import streamlit as st
 
 from core.analysis.table import EmbeddingTable
-from core.experiments import directory, selections
+from core.experiments import selections
+from core.experiments.store import Experiment
 from pages.parts import address, screen
 
 IN_ADDRESS = 20  # samples that an address names one by one
 _PLACES: WeakKeyDictionary[EmbeddingTable, dict[str, int]] = WeakKeyDictionary()  # sample_id -> row; gone with its table
 
 
-def selected(folder: Path) -> list[str]:
+def selected(experiment: Experiment) -> list[str]:
     """The samples selected in this experiment: from this session, or from the address of a page just opened."""
-    key = f"selected-{folder.name}"
+    key = f"selected-{experiment.name}"
     if key not in st.session_state:
-        is_own = st.session_state.get("selection-in-address", folder.name) == folder.name
+        is_own = st.session_state.get("selection-in-address", experiment.name) == experiment.name
         saved = address.get("saved") if is_own else ""
         opened: list[str] = []
         with screen.in_words():
-            opened = selections.read(folder).get(saved, []) if saved else []
-        named = _known(folder, address.get_all("select")) if is_own else []
-        _remember(folder, opened or named, "", saved if opened else "")
-    _write_address(folder)
+            opened = selections.read(experiment).get(saved, []) if saved else []
+        named = _known(experiment, address.get_all("select")) if is_own else []
+        _remember(experiment, opened or named, "", saved if opened else "")
+    _write_address(experiment)
     return st.session_state[key]
 
 
-def _known(folder: Path, named: list[str]) -> list[str]:
+def _known(experiment: Experiment, named: list[str]) -> list[str]:
     """The samples of the experiment that an address selects; says how many others it names."""
     if not named:
         return []
-    samples = set(directory.read_manifest(folder).sample_id.tolist())
+    samples = set(experiment.manifest().sample_id.tolist())
     known = [sample_id for sample_id in named if sample_id in samples]
     if len(known) < len(named):
         st.warning(f"{len(named) - len(known):,} of the {len(named):,} samples that the address selects are none of this "
@@ -41,40 +41,40 @@ def _known(folder: Path, named: list[str]) -> list[str]:
     return known
 
 
-def select(folder: Path, sample_ids: list[str], stamp: str = "", saved: str = "") -> None:
+def select(experiment: Experiment, sample_ids: list[str], stamp: str = "", saved: str = "") -> None:
     """Replaces the selection of this experiment.
 
     Args:
-        folder: the experiment.
+        experiment: which one.
         sample_ids: what is selected from now on.
         stamp: a plot's own name for what was picked in it; empty for a selection from elsewhere.
         saved: name it is saved under; empty for none.
     """
-    _remember(folder, list(sample_ids), stamp, saved)
-    _write_address(folder)
+    _remember(experiment, list(sample_ids), stamp, saved)
+    _write_address(experiment)
 
 
-def saved_name(folder: Path) -> str:
+def saved_name(experiment: Experiment) -> str:
     """The name the selection of this session was saved under or opened from; empty for none."""
-    return st.session_state.get(f"saved-{folder.name}", "")
+    return st.session_state.get(f"saved-{experiment.name}", "")
 
 
-def selection_stamp(folder: Path) -> str:
+def selection_stamp(experiment: Experiment) -> str:
     """Names the selection of this session; changes with it."""
-    return st.session_state[f"stamp-{folder.name}"]
+    return st.session_state[f"stamp-{experiment.name}"]
 
 
-def _remember(folder: Path, sample_ids: list[str], stamp: str, saved: str) -> None:
+def _remember(experiment: Experiment, sample_ids: list[str], stamp: str, saved: str) -> None:
     st.session_state["n-selections"] = st.session_state.get("n-selections", 0) + 1
-    st.session_state[f"selected-{folder.name}"] = sample_ids
-    st.session_state[f"stamp-{folder.name}"] = stamp or f"page-{st.session_state['n-selections']}"
-    st.session_state[f"saved-{folder.name}"] = saved
+    st.session_state[f"selected-{experiment.name}"] = sample_ids
+    st.session_state[f"stamp-{experiment.name}"] = stamp or f"page-{st.session_state['n-selections']}"
+    st.session_state[f"saved-{experiment.name}"] = saved
 
 
-def _write_address(folder: Path) -> None:
+def _write_address(experiment: Experiment) -> None:
     """The address opens the same selection: by its saved name, or by its first samples, as an address has its limits."""
-    st.session_state["selection-in-address"] = folder.name
-    saved, named = saved_name(folder), st.session_state[f"selected-{folder.name}"][:IN_ADDRESS]
+    st.session_state["selection-in-address"] = experiment.name
+    saved, named = saved_name(experiment), st.session_state[f"selected-{experiment.name}"][:IN_ADDRESS]
     if saved:
         named = []
     if st.query_params.get("saved", "") != saved:
@@ -86,9 +86,9 @@ def _write_address(folder: Path) -> None:
         st.query_params["select"] = named
 
 
-def rows_of(folder: Path, space: EmbeddingTable) -> np.ndarray:
+def rows_of(experiment: Experiment, space: EmbeddingTable) -> np.ndarray:
     """Rows of a space that are selected, shape (m,), int64; what is not in it is left out."""
-    return rows_named(space, selected(folder))
+    return rows_named(space, selected(experiment))
 
 
 def rows_named(space: EmbeddingTable, sample_ids: list[str]) -> np.ndarray:

@@ -6,82 +6,83 @@ import streamlit as st
 
 from core.errors import InputError
 from core.experiments import selections
+from core.experiments.store import Experiment
 from pages.parts import screen, selection, space_tables
 from pages.parts.text import plain
 
 
-def bar(folder: Path, tables: dict[str, Path]) -> None:
+def bar(experiment: Experiment, tables: dict[str, Path]) -> None:
     """Says what is selected, and offers to name it, open a saved one, and take it along.
 
     Args:
-        folder: the experiment.
+        experiment: which one.
         tables: title -> embedding table that the selection can be cut out of.
     """
-    chosen = selection.selected(folder)
-    saved = selection.saved_name(folder)
+    chosen = selection.selected(experiment)
+    saved = selection.saved_name(experiment)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{len(chosen):,} selected**{f' · saved as {plain(saved)}' if saved else ''}" if chosen else
                     "Nothing selected", width="content")
         with st.popover("Save", icon=":material/bookmark_add:", disabled=not chosen):
-            _save(folder, chosen)
-        with st.popover("Saved", icon=":material/bookmarks:", on_change="rerun", key=f"saved-selections-{folder.name}"):
-            _saved(folder)  # read anew when it is opened: another window may have saved one
+            _save(experiment, chosen)
+        with st.popover("Saved", icon=":material/bookmarks:", on_change="rerun", key=f"saved-selections-{experiment.name}"):
+            _saved(experiment)  # read anew when it is opened: another window may have saved one
         with st.popover("Take along", icon=":material/download:", disabled=not chosen):
-            take_along(folder, tables, chosen, saved)
+            take_along(experiment, tables, chosen, saved)
 
 
-def _save(folder: Path, chosen: list[str]) -> None:
-    with st.form(f"save-selection-{folder.name}", border=False, clear_on_submit=True):
+def _save(experiment: Experiment, chosen: list[str]) -> None:
+    with st.form(f"save-selection-{experiment.name}", border=False, clear_on_submit=True):
         name = st.text_input("Name", placeholder="hard-cats", help="Letters, digits, '.', '_' and '-'. Kept with the "
                              "experiment, for every window.")
         is_asked = st.form_submit_button("Save selection", type="primary")
     if is_asked:
         try:
-            selections.save(folder, name.strip(), chosen)
+            selections.save(experiment, name.strip(), chosen)
         except (InputError, OSError) as error:
             st.error(plain(error), icon=":material/error:")
             return
-        selection.select(folder, chosen, saved=name.strip())
+        selection.select(experiment, chosen, saved=name.strip())
         st.rerun(scope="fragment")
 
 
-def _saved(folder: Path) -> None:
+def _saved(experiment: Experiment) -> None:
     found: dict[str, list[str]] = {}
     with screen.in_words():
-        found = selections.read(folder)
+        found = selections.read(experiment)
     if not found:
         st.caption("No selection of this experiment is saved yet.")
         return
     name = st.selectbox("Selection", list(found), format_func=lambda item: f"{item} ({len(found[item]):,})",
-                        key=f"saved-selection-{folder.name}")
+                        key=f"saved-selection-{experiment.name}")
     with st.container(horizontal=True):
         if st.button("Open", type="primary", key="open-selection"):
-            selection.select(folder, found[name], saved=name)
+            selection.select(experiment, found[name], saved=name)
             st.rerun(scope="fragment")
         if st.button("Delete", icon=":material/delete:", key="delete-selection"):
-            selections.delete(folder, name)
-            if selection.saved_name(folder) == name:
-                selection.select(folder, selection.selected(folder))
+            selections.delete(experiment, name)
+            if selection.saved_name(experiment) == name:
+                selection.select(experiment, selection.selected(experiment))
             st.rerun(scope="fragment")
-    with st.form(f"rename-selection-{folder.name}", border=False, clear_on_submit=True):
+    with st.form(f"rename-selection-{experiment.name}", border=False, clear_on_submit=True):
         new = st.text_input("New name")
         is_asked = st.form_submit_button("Rename")
     if is_asked:
         try:
-            selections.rename(folder, name, new.strip())
+            selections.rename(experiment, name, new.strip())
         except (InputError, OSError) as error:
             st.error(plain(error), icon=":material/error:")
             return
-        if selection.saved_name(folder) == name:
-            selection.select(folder, selection.selected(folder), saved=new.strip())
+        if selection.saved_name(experiment) == name:
+            selection.select(experiment, selection.selected(experiment), saved=new.strip())
         st.rerun(scope="fragment")
 
 
-def pick(folder: Path, n_all: int) -> tuple[list[str] | None, str]:
+def pick(experiment: Experiment, n_all: int) -> tuple[list[str] | None, str]:
     """Which images to take along: all, those selected now, or a saved selection.
 
     Args:
-        folder: the experiment.
+        experiment: which one.
         n_all: how many all are.
 
     Returns:
@@ -89,8 +90,8 @@ def pick(folder: Path, n_all: int) -> tuple[list[str] | None, str]:
     """
     found: dict[str, list[str]] = {}
     with screen.in_words():
-        found = selections.read(folder)
-    chosen, saved = selection.selected(folder), selection.saved_name(folder)
+        found = selections.read(experiment)
+    chosen, saved = selection.selected(experiment), selection.saved_name(experiment)
     titles = {"": f"all {n_all:,}"}
     if chosen and not saved:
         titles["/now"] = f"the {len(chosen):,} selected now"  # a saved name has no slash
@@ -98,18 +99,18 @@ def pick(folder: Path, n_all: int) -> tuple[list[str] | None, str]:
     if len(titles) == 1:
         st.caption("Select images on Compare or Explore to take only them along.")
         return None, ""
-    wanted = st.selectbox("Images", list(titles), format_func=titles.get, width=320, key=f"take-{folder.name}",
+    wanted = st.selectbox("Images", list(titles), format_func=titles.get, width=320, key=f"take-{experiment.name}",
                           index=list(titles).index(saved) if saved in titles else 0)
     if not wanted:
         return None, ""
     return (chosen, "") if wanted == "/now" else (found[wanted], wanted)
 
 
-def take_along(folder: Path, tables: dict[str, Path], chosen: list[str], name: str) -> None:
+def take_along(experiment: Experiment, tables: dict[str, Path], chosen: list[str], name: str) -> None:
     """Buttons that download the selected rows of each table, and the list of the samples.
 
     Args:
-        folder: the experiment.
+        experiment: which one.
         tables: title -> embedding table.
         chosen: sample_ids.
         name: what the selection is called; empty if it has no name.
@@ -118,9 +119,9 @@ def take_along(folder: Path, tables: dict[str, Path], chosen: list[str], name: s
     for title, path in tables.items():
         st.download_button(f"Parquet · {plain(title)}",
                            lambda path=path: selections.to_parquet(space_tables.table(path), chosen),
-                           f"{folder.name}-{path.parent.name}-{word}.parquet", "application/vnd.apache.parquet",
+                           f"{experiment.name}-{path.parent.name}-{word}.parquet", "application/vnd.apache.parquet",
                            icon=":material/download:", on_click="ignore", key=f"take-{path.parent.name}", width="stretch")
     path = next(iter(tables.values()))
     st.download_button("CSV of the samples", lambda: selections.to_csv(space_tables.table(path), chosen),
-                       f"{folder.name}-{word}.csv", "text/csv", icon=":material/list:", on_click="ignore",
-                       key=f"take-csv-{folder.name}", width="stretch")
+                       f"{experiment.name}-{word}.csv", "text/csv", icon=":material/list:", on_click="ignore",
+                       key=f"take-csv-{experiment.name}", width="stretch")

@@ -8,6 +8,7 @@ import streamlit as st
 from core.analysis import table as tables
 from core.analysis.neighbors import nearest
 from core.analysis.table import EmbeddingTable
+from core.experiments.store import Run
 from core.results import scoring
 from pages.parts import file_stamp
 
@@ -19,7 +20,7 @@ def table(path: Path) -> EmbeddingTable:
 
 @st.cache_resource(max_entries=8, show_spinner="Reading embeddings …")
 def _table(path: str, modified: int, size: int) -> EmbeddingTable:
-    return scoring.read_space(Path(path).parent)
+    return scoring.read_space(Run(Path(path).parent))
 
 
 def of_split(path: Path, split: str) -> EmbeddingTable:

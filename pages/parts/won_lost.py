@@ -9,7 +9,7 @@ import streamlit as st
 from core.analysis import changes, neighbors
 from core.analysis.changes import Quadrants
 from core.analysis.table import EmbeddingTable
-from core.experiments import filenames
+from core.experiments.store import Experiment, Run
 from core.results import scoring
 from pages.parts import file_stamp, image_strips, selection, space_tables
 from pages.parts.text import LONGEST, plain
@@ -38,16 +38,15 @@ class Judged:
     known: tuple[EmbeddingTable, ...]
 
 
-def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
+def draw(experiment: Experiment, runs: tuple[Run, Run], names: tuple[str, str]) -> None:
     """The four quadrants of A and B, their images sorted by how clear the case is, and both neighbour strips.
 
     Args:
-        folder: the experiment.
-        runs: folders of A and B.
+        experiment: which one.
+        runs: A's and B's.
         names: what A and B are called.
     """
-    tables = (filenames.EMBEDDINGS, filenames.SCORES)
-    judged = _judged(*(tuple(file_stamp.stamp(run / name) for name in tables) for run in runs))
+    judged = _judged(*((file_stamp.stamp(run.embeddings_file), file_stamp.stamp(run.scores_file)) for run in runs))
     found, k = judged.found, judged.voters[0].shape[1]
     st.subheader("Won and lost", help=f"Each test image is judged by its {k} nearest training images, in the full dimension. "
                  "The two counts of images that one space alone gets right are those of McNemar's test.")
@@ -61,7 +60,7 @@ def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
         rows = _sorted(judged, quadrant)
         number = _page(len(rows), f"won-lost-{quadrant}")
         if st.button("Mark all in both spaces", icon=":material/select_all:", disabled=not len(rows)):
-            selection.select(folder, judged.sample_id[rows].tolist())
+            selection.select(experiment, judged.sample_id[rows].tolist())
             st.rerun()
     if not len(rows):
         st.caption("No test image is there.")
@@ -70,20 +69,20 @@ def draw(folder: Path, runs: tuple[Path, Path], names: tuple[str, str]) -> None:
     for place, head, name in zip("AB", heads[1:], names):
         head.markdown(f"**{place} · {plain(name)}**: nearest training images")
     for row in rows[number * A_PAGE:(number + 1) * A_PAGE]:
-        _case(folder, judged, row)
+        _case(experiment, judged, row)
     st.caption("Sorted by how clear the case is: the share of neighbours with the right class, B against A. "
                "✓ and green: the neighbour has the image's class; ✗ and red: another.")
 
 
-def _case(folder: Path, judged: Judged, row: int) -> None:
+def _case(experiment: Experiment, judged: Judged, row: int) -> None:
     columns = st.columns([2, 5, 5], vertical_alignment="top")
     with columns[0], st.container(horizontal=True, gap="small"):
-        image_strips.strip(folder, [judged.sample_id[row]], [judged.label[row]])
+        image_strips.strip(experiment, [judged.sample_id[row]], [judged.label[row]])
         st.caption(plain(judged.sample_id[row].rpartition("/")[2], LONGEST), help=plain(judged.sample_id[row]))
     for column, voters, known in zip(columns[1:], judged.voters, judged.known):
         with column:
             near = voters[row]
-            image_strips.strip(folder, known.sample_id[near].tolist(), known.label[near].tolist(), judged.label[row])
+            image_strips.strip(experiment, known.sample_id[near].tolist(), known.label[near].tolist(), judged.label[row])
 
 
 def _page(n: int, key: str) -> int:
@@ -126,7 +125,7 @@ def _side(path: Path, scores: Path) -> tuple[EmbeddingTable, EmbeddingTable, np.
     used = table.metadata["training_samples"]
     known = table.of_split("train") if used is None else table.rows(np.isin(table.sample_id, used))
     test = table.of_split("test")
-    kept = scoring.scores_of_runs([scores.parent], scores.parent.name)
+    kept = scoring.scores_of_runs([Run(scores.parent)], scores.parent.name)
     right = dict(zip(kept.sample_id.tolist(), kept.values["knn_accuracy"][0].tolist()))
     judged = np.array([right[item] for item in test.sample_id.tolist()])
     return test, known, judged, table.metadata["config"]["evaluation"]["neighbors"]

@@ -11,7 +11,9 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from core.experiments import directory
+from core import files
+from core.experiments import store
+from core.experiments.store import Experiment
 from core.jobs import control, device_queue
 from tests.browsing import PAINTED, Server, ask, headline, in_spaces, walk, window
 from tests.lasting import states, trainers
@@ -22,8 +24,8 @@ from tests.waiting import DEADLINE, until
 def server(tmp_path: Path) -> Iterator[Server]:
     found = Server(tmp_path)
     yield found
-    for folder in directory.experiments(found.checkpoints):
-        control.stop(directory.runs(folder))
+    for folder in store.experiments(found.checkpoints):
+        control.stop(folder.runs)
         control.wait(folder, DEADLINE)
     found.stop()
 
@@ -55,12 +57,12 @@ def curve(page: Page) -> list[int]:
 @contextmanager
 def standing_still(folder: Path, n_frames: int) -> Iterator[None]:
     """What trains stands still once two runs, which train in step, have so many frames each, however slow the page is."""
-    until(lambda: sum(len(directory.snapshots(run)) >= n_frames for run in directory.runs(folder)) >= 2,
+    until(lambda: sum(len(run.snapshots) >= n_frames for run in Experiment(folder).runs) >= 2,
           lambda: states(folder))
     processes = trainers(folder)
     for process in processes:
         process.suspend()
-    assert control.progress(folder).state == "running", "it must stand still while it trains"
+    assert control.progress(Experiment(folder)).state == "running", "it must stand still while it trains"
     try:
         yield
     finally:
@@ -87,11 +89,11 @@ def test_from_the_first_visit_to_the_parquet_file(server: Server, page: Page, tm
 
     # the comparison, which comes by itself
     page.goto("about:blank")  # who watches takes time from who works
-    until(lambda: control.progress(folder).n_done >= 16, seen=lambda: states(folder))
+    until(lambda: control.progress(Experiment(folder)).n_done >= 16, seen=lambda: states(folder))
     page.goto(f"{server.address}/watch?experiment=demo")
     until(lambda: "MAP@R" in headline(page))
     sentence = headline(page)
-    assert sentence.startswith(directory.read_json(folder / "verdict.json")["sentence"])
+    assert sentence.startswith(files.read_json(folder / "verdict.json")["sentence"])
     page.get_by_test_id("stMain").get_by_role("link", name="Compare").click()  # while the screen draws itself anew
     expect(page.locator(PAINTED)).to_be_visible()
     assert headline(page) == sentence
@@ -122,16 +124,16 @@ def test_a_run_goes_on_without_its_page_and_its_server(server: Server, page: Pag
     page.get_by_role("button", name="Run the demo").click()
     page.wait_for_url("**/watch?experiment=demo")
     folder = server.checkpoints / "demo"
-    until(lambda: control.progress(folder).share > 0)
-    worker = directory.read_json(folder / "worker.json")
+    until(lambda: control.progress(Experiment(folder)).share > 0)
+    worker = files.read_json(folder / "worker.json")
 
     with standing_still(folder, n_frames=1):
         page.reload()
         expect(page.get_by_role("heading", name="Training:")).to_be_visible()
         server.stop()
         assert control.is_alive(worker["pid"], worker["pid_created"])
-        share = control.progress(folder).share
-    until(lambda: control.progress(folder).share > share)
+        share = control.progress(Experiment(folder)).share
+    until(lambda: control.progress(Experiment(folder)).share > share)
 
     with standing_still(folder, n_frames=1):
         server.start()
@@ -146,7 +148,7 @@ def test_a_run_goes_on_without_its_page_and_its_server(server: Server, page: Pag
     page.goto(server.address)
     expect(page.get_by_text("resume, or delete it")).to_be_visible()
     page.get_by_role("button", name="Resume").click()
-    until(lambda: control.is_worker_alive(folder))
+    until(lambda: control.is_worker_alive(Experiment(folder)))
 
 
 COUNTING = """import gc, pathlib
@@ -190,11 +192,11 @@ class Watcher(threading.Thread):
         while not self.done.wait(0.2):
             for path in (self._checkpoints / ".queue").glob("*.json"):
                 with suppress(FileNotFoundError):  # whose turn has come takes its ticket away
-                    ticket = directory.read_json(path)
+                    ticket = files.read_json(path)
                     self.numbers[ticket["experiment"]] = ticket["number"]
-            folders = directory.experiments(self._checkpoints)
+            folders = store.experiments(self._checkpoints)
             now = [folder.name for folder in folders
-                   if any(directory.read_status(run).state == "running" for run in directory.runs(folder))]
+                   if any(run.status.state == "running" for run in folder.runs)]
             self.at_work += [name for name in now if name not in self.at_work[-1:]]
             self.most_at_once = max(self.most_at_once, len(now))
             waiting = [folder for folder in folders if device_queue.position(folder) is not None]

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from core.experiments import directory, selections
+from core.experiments import selections
+from core.experiments.store import Experiment, Run
 from core.report import gathering, html
 from core.results import scoring
 from core.visible import visible
@@ -41,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server over a finished experiment whose classes and files have hostile names."""
     root = tmp_path_factory.mktemp("hostile")
     folder = run_in_process(config(write_images(root / "images")), root)
-    states = [directory.read_status(run) for run in directory.runs(folder)]
+    states = [run.status for run in Experiment(folder).runs]
     assert {item.state for item in states} == {"completed"}, states
     found = Server(root)
     yield found
@@ -117,7 +118,7 @@ def test_what_is_clicked_saved_and_brought(server: Server, page: Page, tmp_path:
     page.get_by_test_id("stButtonGroup").get_by_text("K-means confusion", exact=True).click()
     page.get_by_test_id("stButtonGroup").get_by_text("A", exact=True).click()
     expect(page.get_by_text(re.compile("in the right cluster"))).to_be_visible()
-    space = scoring.read_embeddings(folder / A_RUN).of_split("test")
+    space = scoring.read_embeddings(Run(folder / A_RUN)).of_split("test")
     rows = sorted(set(space.label_id.tolist()))  # the matrix has the classes that are tested
     click_cell(page, 0, rows.index(space.cluster[space.label_id == rows[0]][0]), re.compile("in the cluster of"))
     check(page)
@@ -130,7 +131,7 @@ def test_what_is_clicked_saved_and_brought(server: Server, page: Page, tmp_path:
     page.get_by_role("textbox", name="Name").fill("brought")
     page.get_by_role("button", name="Save selection").click()
     expect(page.get_by_text(re.compile("saved as"))).to_be_visible()
-    assert list(selections.read(folder)) == ["brought"]
+    assert list(selections.read(Experiment(folder))) == ["brought"]
     page.keyboard.press("Escape")
     page.get_by_test_id("stButtonGroup").get_by_text("Query", exact=True).click()
     brought = io.BytesIO()
@@ -172,8 +173,8 @@ def test_what_is_clicked_saved_and_brought(server: Server, page: Page, tmp_path:
 
 def test_pages_to_take_along_ask_no_address(server: Server, browser: Browser, tmp_path: Path) -> None:
     folder = server.checkpoints / "names"
-    gathering.write(folder, tmp_path / "report.html")
-    html.write_space(scoring.read_embeddings(folder / A_RUN), f"names/{A_RUN}", tmp_path / "space.html")
+    gathering.write(Experiment(folder), tmp_path / "report.html")
+    html.write_space(scoring.read_embeddings(Run(folder / A_RUN)), f"names/{A_RUN}", tmp_path / "space.html")
     context = browser.new_context(offline=True)
     for name in ("report.html", "space.html"):
         page, asked = context.new_page(), []

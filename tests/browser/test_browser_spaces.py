@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from core.analysis import table as tables
 from core.data import sources
-from core.experiments import directory, film, selections
+from core.experiments import film, selections
+from core.experiments.store import Experiment, Run
 from tests.browsing import (
     PAINTED,
     Server,
@@ -86,7 +87,7 @@ def test_two_windows_have_selections_of_their_own_and_share_the_saved_ones(serve
         until(lambda: 1 < len(chosen(one)) <= n_one)  # an address holds the first samples of a selection without a name
         assert len(chosen(two)) == 1
 
-        selections.save(folder, "shared", ["0/0000"])
+        selections.save(Experiment(folder), "shared", ["0/0000"])
         two.get_by_role("button", name="Saved", exact=True).click()
         two.get_by_role("combobox", name="Selection").click()
         expect(two.get_by_role("option", name="shared (1)")).to_be_visible()
@@ -220,7 +221,7 @@ def test_a_film_is_stepped_and_played_in_step(server: Server, browser: Browser) 
     places = "[0, 1].map(side => Array.from(view.points.sides[side].xy))"
 
     def lies(page: Page, epoch: int) -> bool:
-        frames = [film.read_frame(directory.snapshots(run)[epoch]) for run in runs]
+        frames = [film.read_frame(Run(run).snapshots[epoch]) for run in runs]
         wanted = [np.stack([frame["x"], frame["y"]], axis=1).ravel() for frame in frames]
         return all(np.array_equal(np.float32(shown), of) for shown, of in zip(in_spaces(page, places), wanted))
 
@@ -263,7 +264,7 @@ def test_a_film_is_stepped_and_played_in_step(server: Server, browser: Browser) 
         page.mouse.move(*place_of(page, 0, 3))
         expect(page.locator(".tip img[src]")).to_be_visible()
         over = in_spaces(page, "view.hovered")
-        frame = film.read_frame(directory.snapshots(runs[0])[2])
+        frame = film.read_frame(Run(runs[0]).snapshots[2])
         expect(page.locator(".tip .id")).to_have_text(frame["sample_id"][over])
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from core.experiments import board, directory
+from core.experiments import board
 from core.experiments.board import Board
+from core.experiments.store import Run
 from tests.conftest import run_experiment, tiny
 
 
@@ -22,12 +23,12 @@ def test_a_run_writes_its_records_where_asked_and_raises_its_alarm(tmp_path: Pat
                   training={"batch": {"classes": 10, "samples": 4}, "lr": 0.01, "tensorboard": True})
     folder = run_experiment(config, tmp_path)
     run = folder / "triplet-15-seed0"
-    records, found = directory.read_records(run), read(run)
+    records, found = Run(run).records, read(run)
     assert found["validation_map_at_r"] == [(record["images_seen"], pytest.approx(record["validation_map_at_r"], abs=1e-6))
                                             for record in records]
     assert [step for step, _ in found["loss"]] == [600, 1200]
     assert not (folder / "untrained-15-seed0" / "tensorboard").exists()
-    [alarm] = directory.read_alarms(run)
+    [alarm] = Run(run).alarms
     assert alarm["kind"] == "collapse" and alarm["step"] <= 30 and "lower training.lr" in alarm["message"]
     first, last = records[0], records[-1]
     assert last["mean_cosine"] > 0.99 and last["validation_effective_rank"] < first["validation_effective_rank"]
@@ -36,10 +37,10 @@ def test_a_run_writes_its_records_where_asked_and_raises_its_alarm(tmp_path: Pat
 
 
 def test_a_resumed_run_hides_what_was_written_of_later_images(tmp_path: Path) -> None:
-    first = Board(tmp_path, 0)
+    first = Board(Run(tmp_path), 0)
     for images, loss in ((0, 3.0), (100, 2.0), (200, 1.0)):
         first.write(images, {"epoch": 1, "loss": loss, "lr": None})
-    Board(tmp_path, 100).write(200, {"loss": 1.5})
+    Board(Run(tmp_path), 100).write(200, {"loss": 1.5})
     assert read(tmp_path) == {"loss": [(0, 3.0), (100, 2.0), (200, 1.5)]}
 
 

@@ -20,7 +20,7 @@ import main
 from core.analysis.metrics import SHORT
 from core.cli import output
 from core.config import experiment_file
-from core.experiments import directory
+from core.experiments.store import Experiment
 from tests import PROJECT
 from tests.conftest import TINY
 from tests.waiting import DEADLINE
@@ -260,7 +260,7 @@ def test_a_configuration_of_the_study_trains_on_data_at_hand(tmp_path: Path) -> 
     assert told.returncode == 0, told.stderr
     assert "triplet" in told.stdout
     assert "No group and no copy that was found is on two sides of the split." in told.stderr
-    manifest = directory.read_manifest(tmp_path / "checkpoints" / "ld-micro-convnext-contra")
+    manifest = Experiment(tmp_path / "checkpoints" / "ld-micro-convnext-contra").manifest()
     assert len(set(manifest.group.tolist())) == 60, "the photograph is the name up to its last underscore"
 
 

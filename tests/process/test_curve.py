@@ -8,9 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from core import files
 from core.analysis import low_data
 from core.analysis.metrics import HEADLINE
-from core.experiments import directory, planning
+from core.experiments import planning, store
+from core.experiments.store import Experiment, Run
 from core.results import curve, result, scoring
 from tests.conftest import run_in_process, tiny
 
@@ -23,7 +25,7 @@ CURVE = {"name": "few", "objectives": ["classification", "supcon", {"name": "tri
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished experiment on 1, 2 and all digits of a class. Read only."""
     folder = run_in_process(tiny(**CURVE), tmp_path_factory.mktemp("few"))
-    assert {directory.read_status(run).state for run in directory.runs(folder)} == {"completed"}
+    assert {run.status.state for run in Experiment(folder).runs} == {"completed"}
     return folder
 
 
@@ -45,9 +47,9 @@ def test_one_image_per_class_trains_every_objective_on_the_same_batches(few: Pat
     for count, samples, steps in ((1, 1, 16), (2, 2, 8), ("all", 4, 4)):
         for label in ("classification", "supcon", "triplet"):
             run = few / f"{label}-{count}-seed0"
-            batch = directory.read_run(run).training.batch
+            batch = Run(run).config.training.batch
             assert (batch.classes, batch.samples) == (10, samples), "run.json says what was really used"
-            record = directory.read_records(run)[-1]
+            record = Run(run).records[-1]
             assert record["batch"] == [10, samples, 2]
             assert (record["step"], record["images_seen"]) == (steps, 320), "the budget stays images seen"
             assert record["positives_per_anchor"] == 2 * samples - 1
@@ -55,20 +57,20 @@ def test_one_image_per_class_trains_every_objective_on_the_same_batches(few: Pat
 
 
 def test_knn_is_defined_with_fewer_images_than_votes(few: Path) -> None:
-    found = directory.read_json(few / "supcon-1-seed0" / "evaluation.json")["metrics"]
+    found = files.read_json(few / "supcon-1-seed0" / "evaluation.json")["metrics"]
     assert 0 < found["knn_accuracy"]["mean"] < 1
     assert 0 < found["probe_accuracy"]["mean"] < 1
 
 
 def test_the_verdict_holds_the_curve_over_every_count(few: Path) -> None:
-    found = directory.read_json(few / "verdict.json")["curve"]
-    manifest = directory.read_manifest(few)
+    found = files.read_json(few / "verdict.json")["curve"]
+    manifest = Experiment(few).manifest()
     assert found["counts"] == [1, 2, "all"]
     assert found["images"] == [1, 2, len(manifest.indices("train")) / 10]
     assert (found["metric"], found["floor"], found["n_seeds"], found["left_out"]) == (HEADLINE, "untrained", 2, [])
     assert list(found["points"]) == ["untrained", "classification", "supcon", "triplet"]
     assert [(pair["a"], pair["b"]) for pair in found["pairs"]] == [("classification", "supcon"), ("classification", "triplet")]
-    for row in directory.read_json(few / "verdict.json")["rows"]:
+    for row in files.read_json(few / "verdict.json")["rows"]:
         place = found["counts"].index(row["images_per_class"])
         assert found["points"][row["objective"]][place]["mean"] == pytest.approx(row["metrics"][HEADLINE]["mean"])
     assert len({point["mean"] for point in found["points"]["untrained"]}) == 1, "the floor is the same at every count"
@@ -76,23 +78,23 @@ def test_the_verdict_holds_the_curve_over_every_count(few: Path) -> None:
 
 
 def test_a_point_that_lacks_a_seed_is_left_out_and_named(part: Path) -> None:
-    found = curve.draw(part, scoring.scores_of_runs)
+    found = curve.draw(Experiment(part), scoring.scores_of_runs)
     assert (found.counts, found.left_out, found.n_seeds) == ((1, 2), ("all",), 2)
     unfinished(part / "triplet-2-seed0")
-    assert curve.draw(part, scoring.scores_of_runs) is None, "one point is no curve"
+    assert curve.draw(Experiment(part), scoring.scores_of_runs) is None, "one point is no curve"
 
 
 def laid_out(root: Path, **changes: object) -> Path:
     """An experiment whose runs all look finished, without any having trained."""
     checked = planning.plan(tiny(images_per_class=[5, "all"], training={"batch": {"classes": 10, "samples": 4}}, **changes))
-    folder = directory.create(checked.config, checked.manifest, root)
-    for run in directory.runs(folder):
-        (run / "scores.parquet").touch()
-        (run / "embeddings.parquet").touch()
-    return folder
+    experiment = store.create(checked.config, checked.manifest, root)
+    for run in experiment.runs:
+        run.scores_file.touch()
+        run.embeddings_file.touch()
+    return experiment.folder
 
 
-def invented(runs: list[Path], name: str) -> SimpleNamespace:
+def invented(runs: list[Run], name: str) -> SimpleNamespace:
     """Scores of as many seeds as runs; SupCon's are better."""
     level = 0.6 if name.startswith("supcon") else 0.5
     return SimpleNamespace(group=np.arange(4), drawn=lambda: {HEADLINE: np.full((len(runs), 4), level)},
@@ -101,16 +103,16 @@ def invented(runs: list[Path], name: str) -> SimpleNamespace:
 
 def test_an_arm_that_leaks_is_no_line_and_a_leak_of_all_is_said_first(tmp_path: Path) -> None:
     folder = laid_out(tmp_path / "one", objectives=["classification", "supcon", {"name": "supcon", "pool": "all"}])
-    found = curve.draw(folder, invented)
+    found = curve.draw(Experiment(folder), invented)
     assert list(found.points) == ["untrained", "classification", "supcon"]
     assert found.pairs[0].sentence.startswith("At every count, from 5 to all (126) images per class, SupCon is better")
     leaky = laid_out(tmp_path / "all", split={"group": "none"})
-    assert curve.draw(leaky, invented).pairs[0].sentence.startswith(
+    assert curve.draw(Experiment(leaky), invented).pairs[0].sentence.startswith(
         "These numbers are too good, with a random split: At every count")
 
 
 def test_an_experiment_with_one_count_has_no_curve(finished: Path) -> None:
-    assert directory.read_json(finished / "verdict.json")["curve"] is None
+    assert files.read_json(finished / "verdict.json")["curve"] is None
 
 
 def test_the_preset_takes_what_the_dataset_can_carry() -> None:
@@ -130,9 +132,9 @@ def test_the_preset_takes_what_the_dataset_can_carry() -> None:
 
 
 def test_the_curve_is_the_analysis_of_the_runs_scores(few: Path) -> None:
-    arms = {label: {count: scoring.arm(few, label, count).drawn()[HEADLINE] for count in (1, 2, "all")}
+    arms = {label: {count: scoring.arm(Experiment(few), label, count).drawn()[HEADLINE] for count in (1, 2, "all")}
             for label in ("classification", "supcon")}
     images = {1: 1.0, 2: 2.0, "all": 125.0}
-    group = scoring.arm(few, "supcon", 1).group
+    group = scoring.arm(Experiment(few), "supcon", 1).group
     expected = low_data.curve(HEADLINE, arms, images, 200, group).pairs[0].differences
-    assert result.read(few).curve.pairs[0].differences == expected
+    assert result.read(Experiment(few)).curve.pairs[0].differences == expected

@@ -11,8 +11,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import main
-from core.experiments import directory
-from core.experiments.directory import RunStatus
+from core.experiments.status import RunStatus
+from core.experiments.store import Experiment, Run
 from core.jobs import control, series
 from core.results import examination, verdict
 from core.training.ranks import Ranks
@@ -245,7 +245,7 @@ def test_compare_shows_the_verdict_without_the_spaces_and_says_once_what_is_dama
 def test_what_can_be_made_anew_is_made_anew_to_the_same_numbers(kind: str, pair: tuple[Path, Path]) -> None:
     good, damaged = pair
     DAMAGE[kind](damaged, damaged / RUN)
-    assert verdict.read(damaged) == verdict.decide(good)
+    assert verdict.read(Experiment(damaged)) == verdict.decide(Experiment(good))
 
 
 def test_an_experiment_whose_name_is_not_text_and_other_strange_things_blind_nobody(
@@ -277,7 +277,7 @@ def test_a_run_whose_table_is_not_written_yet_is_not_finished(pair: tuple[Path, 
     damaged = pair[1]
     (damaged / RUN / "embeddings.parquet").unlink()  # it is written last
     change(damaged / RUN / "state.json", state="running")
-    rows = {row.objective: row.n_seeds for row in verdict.decide(damaged).rows}
+    rows = {row.objective: row.n_seeds for row in verdict.decide(Experiment(damaged)).rows}
     assert rows == {"untrained": 2, "classification": 2, "supcon": 1}
 
 
@@ -286,19 +286,19 @@ def test_damage_of_one_run_is_no_fault_of_another(pair: tuple[Path, Path], tmp_p
     half(damaged / RUN / "embeddings.parquet")
     (damaged / RUN / "scores.parquet").unlink()
     again = damaged / "untrained-15-seed0"
-    directory.write_status(again, RunStatus("queued"))
-    series.work_through(damaged, tmp_path / "data", "cpu", Ranks())
-    assert control.last_state(again) == "completed"
+    Run(again).write_status(RunStatus("queued"))
+    series.work_through(Experiment(damaged), tmp_path / "data", "cpu", Ranks())
+    assert control.last_state(Run(again)) == "completed"
 
 
 def test_a_damaged_run_is_resumed_to_the_same_numbers(pair: tuple[Path, Path], tmp_path: Path) -> None:
     good, damaged = pair
     half(damaged / RUN / "embeddings.parquet")
     shutil.rmtree(damaged / "untrained-15-seed0")
-    assert {item.path.parent.name for item in examination.examine(damaged)} == {RUN, "untrained-15-seed0"}
-    again = control.resume(directory.runs(damaged), tmp_path / "data", "cpu")
+    assert {item.path.parent.name for item in examination.examine(Experiment(damaged))} == {RUN, "untrained-15-seed0"}
+    again = control.resume(Experiment(damaged).runs, tmp_path / "data", "cpu")
     assert {run.name for run in again} == {RUN, "untrained-15-seed0"}
-    assert control.wait(damaged, DEADLINE)
+    assert control.wait(Experiment(damaged), DEADLINE)
     for name in (RUN, "untrained-15-seed0"):
         assert_same_run(damaged / name, good / name)
-    assert not examination.examine(damaged)
+    assert not examination.examine(Experiment(damaged))

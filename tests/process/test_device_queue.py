@@ -13,7 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.experiments import directory
+from core import files
+from core.experiments import store
+from core.experiments.store import Experiment, Run
 from core.jobs import control, device_queue
 from core.jobs.device_queue import Ticket
 from tests.conftest import PROJECT
@@ -64,52 +66,52 @@ def test_positions_follow_the_order_of_asking_and_close_up_when_one_dies(tmp_pat
     owners = [living() for _ in folders]
     for folder, owner in zip(folders, owners):
         ask(folder, owner)
-    assert [device_queue.position(folder) for folder in folders] == [None, 1, 2]
-    assert device_queue.position(tmp_path / "unknown") is None
+    assert [device_queue.position(Experiment(folder)) for folder in folders] == [None, 1, 2]
+    assert device_queue.position(Experiment(tmp_path / "unknown")) is None
     owners[0].kill()
     owners[0].wait()
-    assert [device_queue.position(folder) for folder in folders] == [None, None, 1]
-    device_queue.leave(folders[1])
-    assert [device_queue.position(folder) for folder in folders] == [None, None, None]
+    assert [device_queue.position(Experiment(folder)) for folder in folders] == [None, None, 1]
+    device_queue.leave(Experiment(folders[1]))
+    assert [device_queue.position(Experiment(folder)) for folder in folders] == [None, None, None]
 
 
 def test_who_asks_again_goes_to_the_end(tmp_path: Path, living) -> None:
     for name in ("a", "b", "a"):
         ask(tmp_path / name, living())
-    assert [device_queue.position(tmp_path / name) for name in ("a", "b")] == [1, None]
+    assert [device_queue.position(Experiment(tmp_path / name)) for name in ("a", "b")] == [1, None]
 
 
 def test_different_devices_do_not_wait_for_each_other_and_several_wait_for_each(tmp_path: Path, living) -> None:
     wanted = {"a": CPU, "b": ("cuda-0",), "c": ("cuda-1",), "d": ("cuda-0", "cuda-1")}
     for name, devices in wanted.items():
         ask(tmp_path / name, living(), devices)
-    assert [device_queue.position(tmp_path / name) for name in wanted] == [None, None, None, 2]
+    assert [device_queue.position(Experiment(tmp_path / name)) for name in wanted] == [None, None, None, 2]
 
 
 def test_a_reused_pid_is_nobody(tmp_path: Path, living) -> None:
     process = living()
     device_queue.enter(tmp_path, Ticket(1, "old", CPU, process.pid, process.create_time() - 5))
     ask(tmp_path / "new", living())
-    assert device_queue.position(tmp_path / "new") is None
+    assert device_queue.position(Experiment(tmp_path / "new")) is None
 
 
 def test_a_turn_is_given_up_on_request(tmp_path: Path, living) -> None:
     ask(tmp_path / "first", living())
     ask(tmp_path / "mine", psutil.Process())
-    with device_queue.turn(tmp_path / "mine", CPU, give_up=lambda: True) as is_mine:
+    with device_queue.turn(Experiment(tmp_path / "mine"), CPU, give_up=lambda: True) as is_mine:
         assert not is_mine
 
 
 def test_a_held_device_is_waited_for_even_without_a_ticket(tmp_path: Path) -> None:
-    with device_queue.turn(tmp_path / "a", CPU, never) as is_mine:
+    with device_queue.turn(Experiment(tmp_path / "a"), CPU, never) as is_mine:
         assert is_mine
-        with device_queue.turn(tmp_path / "b", CPU, give_up=lambda: True) as is_its:
+        with device_queue.turn(Experiment(tmp_path / "b"), CPU, give_up=lambda: True) as is_its:
             assert not is_its
-        with device_queue.turn(tmp_path / "b", ("cuda-0", "cpu"), give_up=lambda: True) as is_its:
+        with device_queue.turn(Experiment(tmp_path / "b"), ("cuda-0", "cpu"), give_up=lambda: True) as is_its:
             assert not is_its
-        with device_queue.turn(tmp_path / "b", ("cuda-0",), never) as is_its:
+        with device_queue.turn(Experiment(tmp_path / "b"), ("cuda-0",), never) as is_its:
             assert is_its, "what was given up holds nothing"
-    with device_queue.turn(tmp_path / "b", CPU, give_up=lambda: True) as is_its:
+    with device_queue.turn(Experiment(tmp_path / "b"), CPU, give_up=lambda: True) as is_its:
         assert is_its
 
 
@@ -125,20 +127,21 @@ CROWD = """
 import json, os, sys, time
 from pathlib import Path
 import psutil
+from core.experiments.store import Experiment
 from core.jobs import device_queue
 from core.jobs.device_queue import Ticket
 folder = Path(sys.argv[1])
 me = psutil.Process()
 with device_queue.next_number(folder.parent) as number:
     device_queue.enter(folder.parent, Ticket(number, folder.name, ("cpu",), me.pid, me.create_time()))
-with device_queue.turn(folder, ("cpu",), lambda: False):
+with device_queue.turn(Experiment(folder), ("cpu",), lambda: False):
     begun = time.time_ns()
     time.sleep(0.05)
     if folder.name == "crowd-3":
         os.kill(os.getpid(), 9)
     with (folder.parent / "log").open("a") as log:
         log.write(json.dumps([number, begun, time.time_ns()]) + chr(10))
-device_queue.leave(folder)
+device_queue.leave(Experiment(folder))
 """
 
 
@@ -181,25 +184,25 @@ def test_eight_experiments_of_two_killed_starters_run_one_by_one_in_order(tmp_pa
     tickets = {path.stem: json.loads(path.read_text())["number"] for path in (tmp_path / "checkpoints/.queue").glob("*.json")}
     order = sorted(tickets, key=tickets.get)
     assert len(order) == 8
-    waiting = [device_queue.position(tmp_path / "checkpoints" / name) for name in order]
+    waiting = [device_queue.position(Experiment(tmp_path / "checkpoints" / name)) for name in order]
     assert waiting == [None, *range(1, 8)]
-    assert all(psutil.Process(directory.read_json(tmp_path / "checkpoints" / name / "worker.json")["pid"]).memory_info().rss
+    assert all(psutil.Process(files.read_json(tmp_path / "checkpoints" / name / "worker.json")["pid"]).memory_info().rss
                < 80e6 for name in order[1:]), "waiting must be cheap"
 
     at_work: list[str] = []
 
     def is_over() -> bool:
         now = [folder.name for folder in folders
-               if any(directory.read_status(run).state == "running" for run in directory.runs(folder))]
+               if any(run.status.state == "running" for run in Experiment(folder).runs)]
         assert len(now) <= 1, f"at work at once: {now}"
         at_work.extend(name for name in now if name not in at_work[-1:])
-        return not any(control.is_worker_alive(folder) for folder in folders)
+        return not any(control.is_worker_alive(Experiment(folder)) for folder in folders)
 
     until(is_over, seen=lambda: at_work)
     assert at_work == order, "each once, none twice, none lost"
     for folder in folders:
-        assert {directory.read_status(run).state for run in directory.runs(folder)} == {"completed"}
-        assert [record["epoch"] for record in directory.read_records(folder / "classification-15-seed0")] == [0, 1, 2]
+        assert {run.status.state for run in Experiment(folder).runs} == {"completed"}
+        assert [record["epoch"] for record in Run(folder / "classification-15-seed0").records] == [0, 1, 2]
         assert (folder / "worker.log").read_text().count("classification-15-seed0 completed") == 1
 
 
@@ -207,13 +210,13 @@ def test_without_the_queue_nobody_is_waited_for(tmp_path: Path, hold: Hold) -> N
     hold.at_phase("training", "classification")
     first = lasting(tmp_path)
     trainer = hold.wait(first)
-    second = directory.create(directory.read_config(first).model_copy(update={"name": "second"}),
-                              directory.read_manifest(first), first.parent)
-    control.start(second, tmp_path / "data", "cpu", queue=False)
-    assert device_queue.position(second) is None
-    until(lambda: directory.read_records(second / "classification-15-seed0"))
-    assert any(directory.read_status(run).state == "running" for run in directory.runs(first))
+    second = store.create(Experiment(first).config.model_copy(update={"name": "second"}),
+                              Experiment(first).manifest(), first.parent).folder
+    control.start(Experiment(second), tmp_path / "data", "cpu", queue=False)
+    assert device_queue.position(Experiment(second)) is None
+    until(lambda: Run(second / "classification-15-seed0").records)
+    assert any(run.status.state == "running" for run in Experiment(first).runs)
     trainer.resume()
     for folder in (first, second):
-        control.stop(directory.runs(folder))
-        assert control.wait(folder, DEADLINE)
+        control.stop(Experiment(folder).runs)
+        assert control.wait(Experiment(folder), DEADLINE)

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from core import scored_by
+from core import files, scored_by
 from core.config import ExperimentConfig, RunConfig
 from core.data import pixels, sources
-from core.experiments import directory, filenames, planning, trials
+from core.experiments import planning, store, trials
+from core.experiments.store import Run
 from core.jobs import execution
 from core.jobs.execution import Stopped, Workplace
 from core.training import checkpoint, encoder
@@ -26,11 +27,11 @@ RATES = [0.0003, 0.003, 0.03]
 def laid_out(config: ExperimentConfig, root: Path) -> tuple[Path, RunConfig, Workplace]:
     """A new experiment's trained run, and the place to work on it in this process."""
     checked = planning.plan(config)
-    folder = directory.create(checked.config, checked.manifest, root)
+    experiment = store.create(checked.config, checked.manifest, root)
     run = next(run for run in checked.config.runs() if run.is_trained)
     _, data = encoder.build(run.encoder, 0)
     images = pixels.load(checked.manifest, sources.open_source(run.dataset), data.stored, root / ".pixels")
-    return folder / run.name, run, Workplace(checked.manifest, images, data, torch.device("cpu"))
+    return experiment.folder / run.name, run, Workplace(checked.manifest, images, data, torch.device("cpu"))
 
 
 def work(run: Path, config: RunConfig, place: Workplace, stop_at: str = "", looks: int = 1) -> list[str]:
@@ -43,7 +44,7 @@ def work(run: Path, config: RunConfig, place: Workplace, stop_at: str = "", look
         return bool(stop_at and phases) and stop_at in phases[-1] and next(count) >= looks
 
     try:
-        for _ in execution.execute(run, config, place, should_stop, phases.append):
+        for _ in execution.execute(Run(run), config, place, should_stop, phases.append):
             pass
     except Stopped:
         phases.append("stopped")
@@ -52,11 +53,11 @@ def work(run: Path, config: RunConfig, place: Workplace, stop_at: str = "", look
 
 def as_of_earlier_version(run: Path, best: float) -> None:
     """Takes the mark off a run's last checkpoint, and has its best epoch scored so."""
-    tensors, values = checkpoint.load(run / filenames.LAST)
+    tensors, values = checkpoint.load(Run(run).last_checkpoint)
     assert values.pop(scored_by.KEY) == scored_by.VERSION
-    checkpoint.save(run / filenames.LAST, tensors, {**values, "best": best})
-    tensors, values = checkpoint.load(run / filenames.BEST)
-    checkpoint.save(run / filenames.BEST, tensors, {**values, "validation_map_at_r": best})
+    checkpoint.save(Run(run).last_checkpoint, tensors, {**values, "best": best})
+    tensors, values = checkpoint.load(Run(run).best_checkpoint)
+    checkpoint.save(Run(run).best_checkpoint, tensors, {**values, "validation_map_at_r": best})
 
 
 @pytest.fixture(scope="module", params=[SUPCON, CLASSIFICATION], ids=["supcon", "classification"])
@@ -64,7 +65,7 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """What an experiment differs in from the tiny one, and its run, never interrupted. Read only."""
     run, config, place = laid_out(tiny(**request.param), tmp_path_factory.mktemp("whole"))
     work(run, config, place)
-    assert directory.read_json(run / "best.json")["epoch"] > 2, "the test must stop before the best epoch"
+    assert files.read_json(run / "best.json")["epoch"] > 2, "the test must stop before the best epoch"
     return request.param, run
 
 
@@ -75,14 +76,14 @@ def test_the_best_epoch_of_an_earlier_version_is_scored_anew(whole: tuple[dict, 
     changes, other = whole
     run, config, place = laid_out(tiny(**changes), tmp_path)
     assert work(run, config, place, phase, looks)[-1] == "stopped"
-    epoch = directory.read_json(run / "best.json")["epoch"]
+    epoch = files.read_json(run / "best.json")["epoch"]
     as_of_earlier_version(run, best=0.999)
     assert work(run, config, place, ANEW)[-2:] == [ANEW, "stopped"]
-    assert directory.read_json(run / "best.json")["epoch"] == epoch
+    assert files.read_json(run / "best.json")["epoch"] == epoch
     assert ANEW in work(run, config, place)
     assert_same_run(run, other)
-    assert directory.read_json(run / "best.json") == directory.read_json(other / "best.json")
-    assert checkpoint.load(run / filenames.LAST)[1]["best"] == checkpoint.load(other / filenames.LAST)[1]["best"]
+    assert files.read_json(run / "best.json") == files.read_json(other / "best.json")
+    assert checkpoint.load(Run(run).last_checkpoint)[1]["best"] == checkpoint.load(Run(other).last_checkpoint)[1]["best"]
 
 
 def test_a_run_of_todays_is_not_scored_anew(whole: tuple[dict, Path], tmp_path: Path) -> None:
@@ -99,25 +100,25 @@ def as_trials_of_earlier_version(run: Path, lr: float) -> None:
     assert values.pop(scored_by.KEY) == scored_by.VERSION
     for trial in values["trials"]:
         trial["validation_map_at_r"] = 0.999 if trial["lr"] == lr else trial["validation_map_at_r"]
-    directory.write_json(run / "trials.json", values)
+    files.write_json(run / "trials.json", values)
 
 
 def test_trials_of_an_earlier_version_are_made_again_until_training_has_begun(tmp_path: Path) -> None:
     changes = {**SUPCON, "tuning": {"learning_rates": RATES, "share": 0.2}, "budget": {"images": 800, "epochs": 2}}
     other, config, place = laid_out(tiny(**changes), tmp_path / "whole")
     work(other, config, place)
-    scores = [trial.validation_map_at_r for trial in trials.read(other)]
-    assert trials.best(trials.read(other)) != RATES[0]
+    scores = [trial.validation_map_at_r for trial in trials.read(Run(other))]
+    assert trials.best(trials.read(Run(other))) != RATES[0]
     run, config, place = laid_out(tiny(**changes), tmp_path)
 
     for phase, n_done in (("3 of 3", 2), ("scoring epoch 0", 3)):  # partly made, and all made but nothing trained with
         assert work(run, config, place, phase)[-1] == "stopped"
-        assert len(trials.read(run)) == n_done
+        assert len(trials.read(Run(run))) == n_done
         as_trials_of_earlier_version(run, RATES[0])
     phases = work(run, config, place, "epoch 2 of 2")
     assert phases[-1] == "stopped" and sum("trying" in phase for phase in phases) == 3
-    assert [trial.validation_map_at_r for trial in trials.read(run)] == scores
+    assert [trial.validation_map_at_r for trial in trials.read(Run(run))] == scores
     values = json.loads((run / "trials.json").read_text())
-    directory.write_json(run / "trials.json", {key: value for key, value in values.items() if key != scored_by.KEY})
+    files.write_json(run / "trials.json", {key: value for key, value in values.items() if key != scored_by.KEY})
     assert not [phase for phase in work(run, config, place) if "trying" in phase], "training has begun with the chosen rate"
     assert_same_run(run, other)

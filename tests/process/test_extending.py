@@ -51,11 +51,11 @@ assert set(dataset_form.ROOTS) < set(dataset_form.TITLES)
 import os
 from pathlib import Path
 from streamlit.testing.v1 import AppTest
-from core.experiments import directory, planning
+from core.experiments import planning, store
 from tests.conftest import tiny
 os.environ["DUET_CHECKPOINTS"] = str(Path("checkpoints").resolve())
 plan = planning.plan(tiny())
-directory.create(plan.config, plan.manifest, Path("checkpoints"))
+store.create(plan.config, plan.manifest, Path("checkpoints"))
 app = AppTest.from_file("streamlit_app.py", default_timeout=600).switch_page("pages/sizes.py").run()
 assert not app.exception, app.exception
 assert app.header[0].value == "1,797 images of 10 classes"

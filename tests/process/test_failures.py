@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 
 from core.config import bounded_yaml, experiment_file
-from core.experiments import directory, planning
-from core.experiments.directory import RunStatus
+from core.experiments import planning
+from core.experiments.status import RunStatus
+from core.experiments.store import Experiment, Run
 from core.jobs import control, failures, launch
 from core.jobs.failures import ProcessEnded
 from tests.conftest import run_experiment, tiny
@@ -64,10 +65,10 @@ def test_what_only_another_machine_can_raise(error: Exception, kind: str, said: 
 def test_a_failure_is_recorded_with_its_traceback(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = tmp_path / "experiment" / "run"
     run.mkdir(parents=True)
-    directory.reserve(run.parent)
-    directory.write_status(run, RunStatus("running"))
-    failures.record(run, raised(fill_the_disk), logging.getLogger("test"))
-    assert directory.read_status(run).kind == "disk"
+    Experiment(run.parent).reserve()
+    Run(run).write_status(RunStatus("running"))
+    failures.record(Run(run), raised(fill_the_disk), logging.getLogger("test"))
+    assert Run(run).status.kind == "disk"
     assert "Traceback" in caplog.text and "No space left on device" in caplog.text
     assert not (run.parent / ".reserve").exists(), "the space kept for this moment is given back"
 
@@ -78,11 +79,11 @@ def test_a_loss_that_is_no_number_is_diverged(tmp_path: Path) -> None:
         budget={"images": 8000, "epochs": 2})  # each step makes a weight -9 times itself
     folder = run_experiment(config, tmp_path)
     run = folder / "classification-15-seed0"
-    status = control.derived_status(run)
+    status = control.derived_status(Run(run))
     assert (status.state, status.kind) == ("failed", "diverged")
     assert "lower training.lr" in status.message and "\n" not in status.message
     assert "Traceback" in (run / "worker.log").read_text()
-    assert directory.read_status(folder / "untrained-15-seed0").state == "completed", "the others go on"
+    assert Run(folder / "untrained-15-seed0").status.state == "completed", "the others go on"
 
 
 @pytest.mark.parametrize("harm, said", [
@@ -95,11 +96,11 @@ def test_images_gone_or_changed_since_the_manifest(harm: Callable[[Path], None],
                   training={"batch": {"classes": 2, "samples": 4}})
     checked = planning.plan(config)
     harm(image_folder / "dark" / "dark_0_0.png")
-    folder = launch.start(checked, tmp_path / "checkpoints", tmp_path / "data", device="cpu")
-    assert control.wait(folder, DEADLINE)
-    for run in directory.runs(folder):
+    experiment = launch.start(checked, tmp_path / "checkpoints", tmp_path / "data", device="cpu")
+    assert control.wait(experiment, DEADLINE)
+    for run in experiment.runs:
         status = control.derived_status(run)
         assert (status.state, status.kind) == ("failed", "data")
         assert "dark_0_0.png" in status.message and said in status.message and "\n" not in status.message
-    assert "Traceback" in (folder / "worker.log").read_text()
+    assert "Traceback" in (experiment.folder / "worker.log").read_text()
     assert not list((tmp_path / "data" / ".pixels").glob("*.npy")), "no half-decoded images may stay"

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.experiments import directory, planning
+from core import files
+from core.experiments import planning, store
+from core.experiments.store import Experiment, Run
 from core.jobs import control, tasks
 from core.training import checkpoint
 from tests.conftest import run_experiment
@@ -32,17 +34,17 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_killed_at_twenty_moments_it_ends_like_an_uninterrupted_run(whole: Path, tmp_path: Path, hold: Hold) -> None:
     checked = planning.plan(lasting_config())
-    folder = directory.create(checked.config, checked.manifest, tmp_path / "checkpoints")
+    experiment = store.create(checked.config, checked.manifest, tmp_path / "checkpoints")
     with (tmp_path / "out").open("wb") as out:
-        process = tasks.start_module("tests.killing", [str(folder), str(tmp_path / "data"), str(SEED),
+        process = tasks.start_module("tests.killing", [str(experiment), str(tmp_path / "data"), str(SEED),
                                                        str(tmp_path / "hold.json")], out)
-    until(lambda: not control.is_alive(process["pid"], process["pid_created"]), seen=lambda: states(folder))
+    until(lambda: not control.is_alive(process["pid"], process["pid_created"]), seen=lambda: states(experiment.folder))
     printed = (tmp_path / "out").read_text()
     kills = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     assert len(kills) >= 20, printed[-3000:]
     hit = {shown.split(",")[0].split(" ")[0] for kill in kills for shown in kill["phases"] if shown}
     assert {"training", "scoring", "embedding", "laying"} <= hit, kills
-    assert_same_numbers(folder, whole)
+    assert_same_numbers(experiment.folder, whole)
 
 
 def test_a_killed_worker_takes_its_trainer_along_is_lost_and_resumes_exactly(
@@ -52,12 +54,12 @@ def test_a_killed_worker_takes_its_trainer_along_is_lost_and_resumes_exactly(
     folder = lasting(tmp_path)
     run = folder / "classification-15-seed0"
     hold.wait(folder)
-    os.kill(directory.read_json(folder / "worker.json")["pid"], signal.SIGKILL)
+    os.kill(files.read_json(folder / "worker.json")["pid"], signal.SIGKILL)
     until(lambda: not processes_of(folder), seen=lambda: processes_of(folder))
-    status = control.derived_status(run)
+    status = control.derived_status(Run(run))
     assert status.state == "lost"
     assert "resume it" in status.message and "delete it" in status.message
-    assert control.progress(folder).state == "lost"
+    assert control.progress(Experiment(folder)).state == "lost"
     resume_and_finish(folder, tmp_path / "data")
     assert_same_numbers(folder, whole)
 
@@ -68,8 +70,8 @@ def test_a_trainer_killed_for_want_of_memory_fails_in_one_line_and_resumes_exact
     folder = lasting(tmp_path)
     run = folder / "supcon-15-seed0"
     hold.wait(folder).kill()  # as the kernel does when memory runs out
-    assert control.wait(folder, DEADLINE)
-    status = control.derived_status(run)
+    assert control.wait(Experiment(folder), DEADLINE)
+    status = control.derived_status(Run(run))
     assert (status.state, status.kind) == ("failed", "memory")
     assert "SIGKILL" in status.message and "\n" not in status.message
     resume_and_finish(folder, tmp_path / "data")
@@ -80,24 +82,25 @@ def test_a_trainer_that_ends_between_two_runs_is_followed_by_another(tmp_path: P
     hold.at('"state": "completed"', "untrained")
     folder = lasting(tmp_path, objectives=["supcon"], budget={"images": 160, "epochs": 1})
     hold.wait(folder).kill()
-    assert control.wait(folder, DEADLINE)
-    assert {control.derived_status(run).state for run in directory.runs(folder)} == {"completed"}, states(folder)
+    assert control.wait(Experiment(folder), DEADLINE)
+    assert {control.derived_status(run).state for run in Experiment(folder).runs} == {"completed"}, states(folder)
 
 
 def test_a_stop_in_each_phase_ends_it_and_changes_no_number(whole: Path, tmp_path: Path, hold: Hold) -> None:
     """One experiment, stopped and resumed in one phase after the other."""
     moments = [("building", "untrained"), ("opening", "untrained"), ("training", "supcon"), ("validation", "supcon"),
                ("embedding", "supcon"), ("test", "supcon")]
-    folder = None
+    folder: Path | None = None
     for name, run in moments:
         hold.at_phase(PHASES[name], run)
         if folder is None:
             folder = lasting(tmp_path)
         else:
-            control.resume(directory.runs(folder), tmp_path / "data", "cpu")
+            control.resume(Experiment(folder).runs, tmp_path / "data", "cpu")
         stop_held(folder, hold)
-    control.resume(directory.runs(folder), tmp_path / "data", "cpu")
-    assert control.wait(folder, DEADLINE)
+    assert folder is not None
+    control.resume(Experiment(folder).runs, tmp_path / "data", "cpu")
+    assert control.wait(Experiment(folder), DEADLINE)
     assert_same_numbers(folder, whole)
 
 
@@ -128,8 +131,8 @@ def test_a_stop_while_waiting_in_the_queue(tmp_path: Path, hold: Hold) -> None:
     trainer = hold.wait(first)
     second = lasting(tmp_path, name="second", budget={"images": 640, "epochs": 2})
     stop(second)
-    assert control.is_worker_alive(first)
-    control.stop(directory.runs(first))
+    assert control.is_worker_alive(Experiment(first))
+    control.stop(Experiment(first).runs)
     trainer.resume()
     wait_for_stop(first)
     resume_and_finish(second, tmp_path / "data")
@@ -137,26 +140,26 @@ def test_a_stop_while_waiting_in_the_queue(tmp_path: Path, hold: Hold) -> None:
 
 def stop(folder: Path) -> None:
     """Stops an experiment and waits until every unfinished run is stopped and every process gone."""
-    control.stop(directory.runs(folder))
+    control.stop(Experiment(folder).runs)
     wait_for_stop(folder)
 
 
 def stop_held(folder: Path, hold: Hold) -> None:
     """Stops an experiment at the moment that `hold` names."""
     trainer = hold.wait(folder)
-    control.stop(directory.runs(folder))
+    control.stop(Experiment(folder).runs)
     trainer.resume()
     wait_for_stop(folder)
 
 
 def wait_for_stop(folder: Path) -> None:
     """Waits until every unfinished run of an experiment is stopped and every process gone."""
-    until(lambda: {control.derived_status(run).state for run in directory.runs(folder)} <= {"stopped", "completed"},
+    until(lambda: {control.derived_status(run).state for run in Experiment(folder).runs} <= {"stopped", "completed"},
           seen=lambda: states(folder))
     until(lambda: not processes_of(folder), seen=lambda: processes_of(folder))
-    assert not list(folder.glob("*/stop")) or all(directory.read_status(path.parent).state == "stopped"
+    assert not list(folder.glob("*/stop")) or all(Run(path.parent).status.state == "stopped"
                                                   for path in folder.glob("*/stop"))
-    assert "stopped" in {directory.read_status(run).state for run in directory.runs(folder)}
+    assert "stopped" in {run.status.state for run in Experiment(folder).runs}
 
 
 def test_stopping_a_run_leaves_the_one_beside_it_at_work(tmp_path: Path, hold: Hold) -> None:
@@ -164,14 +167,14 @@ def test_stopping_a_run_leaves_the_one_beside_it_at_work(tmp_path: Path, hold: H
     folder = lasting(tmp_path)
     stopped, other = folder / "supcon-15-seed0", folder / "classification-15-seed0"
     trainer = hold.wait(folder)
-    control.stop([stopped])
-    n_before = len(directory.read_records(other))
+    control.stop([Run(stopped)])
+    n_before = len(Run(other).records)
     hold.at_phase("training, epoch 5", "classification")
     trainer.resume()
     trainer = hold.wait(folder)
-    assert directory.read_status(stopped).state == "stopped"
-    assert len(directory.read_records(other)) > n_before
-    control.stop([other])
+    assert Run(stopped).status.state == "stopped"
+    assert len(Run(other).records) > n_before
+    control.stop([Run(other)])
     trainer.resume()
     wait_for_stop(folder)
 
@@ -179,19 +182,19 @@ def test_stopping_a_run_leaves_the_one_beside_it_at_work(tmp_path: Path, hold: H
 def test_stopping_a_queued_run_marks_it_stopped_and_the_others_go_on(tmp_path: Path, hold: Hold) -> None:
     hold.at_phase("training, epoch 2", "classification")
     folder = lasting(tmp_path)
-    control.stop([folder / "supcon-15-seed0"])
+    control.stop([Run(folder / "supcon-15-seed0")])
     trainer = hold.wait(folder)
-    assert control.derived_status(folder / "supcon-15-seed0").state == "stopped"
-    control.stop(directory.runs(folder))
+    assert control.derived_status(Run(folder / "supcon-15-seed0")).state == "stopped"
+    control.stop(Experiment(folder).runs)
     trainer.resume()
     wait_for_stop(folder)
 
 
 def test_two_starts_make_one_worker(tmp_path: Path) -> None:
     folder = lasting(tmp_path)
-    first = directory.read_json(folder / "worker.json")
-    control.start(folder, tmp_path / "data", "cpu")
-    assert directory.read_json(folder / "worker.json") == first
+    first = files.read_json(folder / "worker.json")
+    control.start(Experiment(folder), tmp_path / "data", "cpu")
+    assert files.read_json(folder / "worker.json") == first
     stop(folder)
 
 
@@ -232,14 +235,14 @@ def test_a_changed_checkpoint_is_refused_by_name_and_the_numbers_stay(arm: str, 
     for name in names:
         change(run / name)
     hold.at(said, run.name)  # in the phase it shows
-    control.resume(directory.runs(stopped), tmp_path / "data", "cpu")
+    control.resume(Experiment(stopped).runs, tmp_path / "data", "cpu")
     hold.wait(stopped).resume()
-    assert control.wait(stopped, DEADLINE)
-    notes = [record["refused"] for record in directory.read_records(run) if "refused" in record]
+    assert control.wait(Experiment(stopped), DEADLINE)
+    notes = [record["refused"] for record in Run(run).records if "refused" in record]
     assert notes and all(said in note and str(run / names[0]) in note for note in notes)
     assert said in (run / "worker.log").read_text()
     records = "".join(json.dumps({key: value for key, value in record.items() if key != "refused"}) + "\n"
-                      for record in directory.read_records(run))
+                      for record in Run(run).records)
     (run / "records.jsonl").write_text(records)
     assert_same_numbers(stopped, whole)
 
@@ -266,8 +269,8 @@ def test_a_disk_that_fills_up_is_one_line_and_resumes_once_there_is_space(small_
     filler = small_disk / "filler"
     fill(filler)
     trainer.resume()
-    until(lambda: fill(filler) or not control.is_worker_alive(folder))  # what a failed save gives back is taken again
-    statuses = [control.derived_status(run) for run in directory.runs(folder)[1:]]
+    until(lambda: fill(filler) or not control.is_worker_alive(Experiment(folder)))  # a failed save's space is taken again
+    statuses = [control.derived_status(run) for run in Experiment(folder).runs[1:]]
     for status in statuses:
         assert (status.state, status.kind) == ("failed", "disk"), statuses
         assert "No space left on device" in status.message and "free some space, then resume" in status.message

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from core.experiments import directory
+from core.experiments.store import Experiment
 from tests import kill_moments
 from tests.conftest import PROJECT
 from tests.lasting import assert_same_numbers
@@ -33,6 +33,6 @@ def test_killed_at_random_moments_of_all_work_nothing_differs_and_nothing_is_lef
     assert sum(kill["is_killed"] for kill in kills) >= 0.9 * n_kills  # a machine may do a stage before it is struck
     killed, whole = (tmp_path / name / "checkpoints" / "tiny" for name in ("killed", "whole"))
     assert_same_numbers(killed, whole)
-    assert {directory.read_status(run).state for run in directory.runs(killed)} == {"completed"}
+    assert {run.status.state for run in Experiment(killed).runs} == {"completed"}
     mine, its = (pq.read_table(tmp_path / name / "out" / "run.parquet") for name in ("killed", "whole"))
     assert mine.replace_schema_metadata().equals(its.replace_schema_metadata())

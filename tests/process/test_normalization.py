@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from core import config as configuration
+from core import files
 from core.errors import ConfigError
-from core.experiments import directory
+from core.experiments.store import Experiment, Run
 from core.results import protocol
 from core.training import checkpoint, encoder, normalization, objectives
 from core.training.encoder import DataConfig
@@ -80,12 +81,12 @@ def test_the_weights_settle_it_unless_the_config_says_so(weights: str, given: st
 
 
 def test_a_stored_config_without_it_trained_its_statistics(experiment: Path) -> None:
-    stored = directory.read_json(experiment / "experiment.json")
+    stored = files.read_json(experiment / "experiment.json")
     stored["config"]["encoder"]["weights"] = "old.safetensors"
     del stored["config"]["training"]["norm"]
-    directory.write_json(experiment / "experiment.json", stored)
-    assert directory.read_config(experiment).training.norm == "trained"
-    run = directory.read_json(directory.runs(experiment)[1] / "run.json")["config"]
+    files.write_json(experiment / "experiment.json", stored)
+    assert Experiment(experiment).config.training.norm == "trained"
+    run = files.read_json(Experiment(experiment).runs[1].folder / "run.json")["config"]
     run["encoder"]["weights"] = "old.safetensors"
     del run["training"]["norm"]
     assert configuration.parse_run(run).norm == "trained"
@@ -210,7 +211,7 @@ def test_a_run_from_a_file_keeps_them_bit_for_bit_and_one_from_random_weights_le
     run = folder / "supcon-15-seed0"
     last = checkpoint.load(run / "last.safetensors")[0]
     trained = statistics({key.removeprefix("encoder."): value for key, value in last.items() if key.startswith("encoder.")})
-    assert directory.read_run(run).norm == ("trained" if weights == "random" else "frozen")
+    assert Run(run).config.norm == ("trained" if weights == "random" else "frozen")
     assert are_equal(first, trained) == (weights != "random")
     if weights != "random":
         assert are_equal(first, statistics(checkpoint.load(run / "best.safetensors")[0]))

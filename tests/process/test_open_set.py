@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from core import files
 from core.analysis import clustering, retrieval
 from core.analysis import table as tables
-from core.experiments import directory, filenames
+from core.experiments.store import Experiment
 from core.results import result, scoring, verdict
 from tests.conftest import run_in_process, tiny
 
@@ -24,12 +25,12 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_nothing_of_the_held_out_classes_is_trained_on(held_out: Path) -> None:
-    manifest = directory.read_manifest(held_out)
+    manifest = Experiment(held_out).manifest()
     is_open = np.isin(manifest.label.astype(str), ["1", "4", "9"])
     assert (manifest.split[is_open] == "open").all() and not (manifest.split[~is_open] == "open").any()
     assert load_file(held_out / "classification-15-seed0" / "head.safetensors")["head.weight"].shape[0] == 7
-    for run in directory.runs(held_out):
-        table = tables.read(run / "embeddings.parquet")
+    for run in Experiment(held_out).runs:
+        table = tables.read(run.folder / "embeddings.parquet")
         assert set(table.label[np.isin(table.sample_id, table.metadata["training_samples"])].tolist()) == set("0235678")
 
 
@@ -39,20 +40,20 @@ def in_order_of_names(table: tables.EmbeddingTable) -> tables.EmbeddingTable:
 
 
 def test_the_closed_test_has_as_many_clusters_as_trained_classes(held_out: Path) -> None:
-    for run in directory.runs(held_out):
+    for run in Experiment(held_out).runs:
         scores = scoring.read_scores(run)
         assert set(scores.label.tolist()) == set("0235678")
         assert set(scores.clusters.reshape(-1).tolist()) == {0, 2, 3, 5, 6, 7, 8}
-        test = in_order_of_names(tables.read(run / "embeddings.parquet").of_split("test"))
+        test = in_order_of_names(tables.read(run.folder / "embeddings.parquet").of_split("test"))
         label_id = np.searchsorted([0, 2, 3, 5, 6, 7, 8], test.label_id)
         slow = clustering.matched_kmeans(test.embedding, label_id, 7, seed=0)[0] == label_id
         assert (scores.clusters[0, 0] == scores.label_id).tolist() == slow.tolist()
 
 
 def test_open_scores_are_retrieval_and_kmeans_among_the_held_out_alone(held_out: Path) -> None:
-    for run in directory.runs(held_out):
-        among = scoring.read_scores(run, filenames.OPEN_SCORES)
-        table = in_order_of_names(tables.read(run / "embeddings.parquet").of_split("open"))
+    for run in Experiment(held_out).runs:
+        among = scoring.read_scores(run, is_open=True)
+        table = in_order_of_names(tables.read(run.folder / "embeddings.parquet").of_split("open"))
         assert list(among.values) == ["map_at_r", "precision_at_1", "r_precision", "kmeans_accuracy"]
         assert among.sample_id.tolist() == table.sample_id.tolist()
         expected = retrieval.retrieve(table.embedding, table.label_id)
@@ -60,18 +61,18 @@ def test_open_scores_are_retrieval_and_kmeans_among_the_held_out_alone(held_out:
             assert among.values[name][0] == pytest.approx(column, nan_ok=True), name
         assert set(among.clusters.reshape(-1).tolist()) == {1, 4, 9}
         assert set(table.cluster.tolist()) == {1, 4, 9}
-        kept = directory.read_json(run / "evaluation.json")["open_set"]
+        kept = files.read_json(run.folder / "evaluation.json")["open_set"]
         assert kept["n_samples"] == len(table)
         assert kept["metrics"]["map_at_r"]["mean"] == pytest.approx(np.nanmean(expected["map_at_r"]))
 
 
 def test_the_open_set_has_a_verdict_of_its_own(held_out: Path) -> None:
-    found = directory.read_json(held_out / "verdict.json")
-    assert found == result.to_json(verdict.decide(held_out))
+    found = files.read_json(held_out / "verdict.json")
+    assert found == result.to_json(verdict.decide(Experiment(held_out)))
     assert [(row["objective"], row["n_seeds"]) for row in found["open_rows"]] == [
         ("untrained", 2), ("classification", 2), ("supcon", 2)]
     told, = found["open_comparisons"]
-    n_open = len(directory.read_manifest(held_out).indices("open"))
+    n_open = len(Experiment(held_out).manifest().indices("open"))
     assert told["sentence"].startswith("Among 3 held-out classes: ")
     assert f"{n_open} " in told["sentence"] and told["sentence"] != found["sentence"]
     assert {item["metric"] for item in told["differences"]} == {"map_at_r", "precision_at_1", "r_precision", "kmeans_accuracy"}
@@ -80,7 +81,7 @@ def test_the_open_set_has_a_verdict_of_its_own(held_out: Path) -> None:
 
 
 def test_without_held_out_classes_there_is_no_open_set(finished: Path) -> None:
-    found = verdict.decide(finished)
+    found = verdict.decide(Experiment(finished))
     assert found.open_rows == found.open_comparisons == ()
     assert not list(finished.glob("*/open_scores.parquet"))
 
@@ -98,7 +99,7 @@ def shown(held_out: Path, tmp_path: Path) -> Path:
 
 def test_data_names_the_held_out_classes_and_counts_them(screen, shown: Path) -> None:
     app = screen("data", experiment="open")
-    n_open = len(directory.read_manifest(shown).indices("open"))
+    n_open = len(Experiment(shown).manifest().indices("open"))
     counts = app.dataframe[0].value.set_index("class")
     assert counts["open"].sum() == n_open
     assert counts.loc[["1", "4", "9"], ["train", "validation", "test"]].to_numpy().sum() == 0
@@ -120,7 +121,7 @@ def test_explore_offers_the_open_set_only_where_there_is_one(screen, shown: Path
 
 def test_compare_tells_of_the_open_set_and_the_readouts(screen, shown: Path) -> None:
     app = screen("compare", experiment="open")
-    sentence = directory.read_json(shown / "verdict.json")["open_comparisons"][0]["sentence"]
+    sentence = files.read_json(shown / "verdict.json")["open_comparisons"][0]["sentence"]
     assert f"**{sentence}.**" in [item.value for item in app.markdown]
     assert "The same readout, all ways" in [item.label for item in app.expander]
 
@@ -139,10 +140,10 @@ def test_train_holds_classes_out_and_says_what_batch_would_fit(screen) -> None:
 def test_the_command_line_prints_the_open_sets_table_and_sentence(shown: Path, capsys: pytest.CaptureFixture) -> None:
     from core.cli import follow
 
-    follow.conclude(shown, argparse.Namespace(json=False))
+    follow.conclude(Experiment(shown), argparse.Namespace(json=False))
     closed, _, open_set = capsys.readouterr().out.partition("test images; ")
-    found = directory.read_json(shown / "verdict.json")
-    n_open = len(directory.read_manifest(shown).indices("open"))
+    found = files.read_json(shown / "verdict.json")
+    n_open = len(Experiment(shown).manifest().indices("open"))
     assert f"Percent on {n_open} images of held-out classes, among themselves" in open_set
     for rows, printed in ((found["rows"], closed), (found["open_rows"], open_set)):
         row, = (row for row in rows if row["objective"] == "supcon")

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 import main
 from core.analysis import table as tables
-from core.experiments import directory
+from core.experiments.store import Experiment
 from core.jobs import overview
 from core.results import verdict
 from tests import PROJECT
@@ -46,10 +46,10 @@ def words(app: AppTest) -> str:
 
 def test_it_is_whole_and_its_verdict_stands(earlier: Path) -> None:
     before = (earlier / "verdict.json").read_bytes()
-    found = overview.read(earlier)
+    found = overview.read(Experiment(earlier))
     assert (found.state, found.damage) == ("completed", ())
     assert found.sentence == json.loads(before)["sentence"]
-    verdict.read(earlier)
+    verdict.read(Experiment(earlier))
     assert (earlier / "verdict.json").read_bytes() == before, "nothing is decided anew"
 
 
@@ -60,19 +60,19 @@ def test_every_screen_opens_it(earlier: Path, page: str) -> None:
     if page in ("watch", "data"):
         assert "The images are no longer at /data/images" in words(app).replace("\\", "")
     if page == "compare":
-        assert app.header[0].value.replace("\\", "").startswith(directory.read_verdict(earlier)["sentence"])
+        assert app.header[0].value.replace("\\", "").startswith(Experiment(earlier).verdict_json["sentence"])
 
 
 def test_every_command_takes_it(earlier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("list", folder=earlier) == 0
     assert "earlier" in capsys.readouterr().out
     assert command("compare", "earlier/classification-all", "earlier/supcon-all", folder=earlier) == 0
-    assert capsys.readouterr().out.startswith(directory.read_verdict(earlier)["sentence"])
+    assert capsys.readouterr().out.startswith(Experiment(earlier).verdict_json["sentence"])
     assert command("export", f"earlier/{RUN}", "--output", tmp_path / "space.parquet", folder=earlier) == 0
     assert command("export", f"earlier/{RUN}", "--output", tmp_path / "weights.safetensors", folder=earlier) == 0
     assert command("export", "earlier", "--output", tmp_path / "report.html", folder=earlier) == 0
     assert command("resume", "earlier", "--set", f"dataset.root={tmp_path / 'images'}", folder=earlier) == 0
-    assert directory.read_config(earlier).dataset.root == str(tmp_path / "images")
+    assert Experiment(earlier).config.dataset.root == str(tmp_path / "images")
 
 
 def test_its_encoder_gives_the_vectors_it_gave(earlier: Path, tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ import numpy as np
 import psutil
 import pytest
 
-from core import identity
+from core import files, identity
 from core.analysis import projection
 from core.analysis import table as tables
 from core.data import sources
-from core.experiments import directory
+from core.experiments.status import RunStatus
+from core.experiments.store import Run
 from core.inference import query
 from core.jobs import tasks
 from tests.waiting import until
@@ -28,7 +29,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("query")
     yield folder
     if (folder / "process.json").is_file():
-        pid = directory.read_json(folder / "process.json")["pid"]
+        pid = files.read_json(folder / "process.json")["pid"]
         if psutil.pid_exists(pid):
             psutil.Process(pid).kill()
 
@@ -45,31 +46,31 @@ def test_a_datasets_own_image_gets_its_own_vector_in_both_spaces_again_and_again
     rows = [3, 700]
     images = [png(spaces[0].sample_id[row]) for row in rows]
     for _ in range(2):  # by a process that begins, and by one that is warm
-        for vectors, space in zip(query.embed(runs, images, cache), spaces):
+        for vectors, space in zip(query.embed([Run(run) for run in runs], images, cache), spaces):
             np.testing.assert_allclose(vectors, space.embedding[rows], atol=1e-4)
 
 
 def test_a_broken_image_is_one_line_and_the_process_goes_on(finished: Path, cache: Path) -> None:
     run = [finished / NAMES[0]]
     with pytest.raises(ValueError, match=r"^not an image file that can be read$"):
-        query.embed(run, [b"no image"], cache)
+        query.embed([Run(run) for run in run], [b"no image"], cache)
     with pytest.raises(ValueError, match="must be trained first"):
         (untrained := cache / "never").mkdir(exist_ok=True)
-        directory.write_json(untrained / "run.json", directory.read_json(run[0] / "run.json"))
-        directory.write_status(untrained, directory.RunStatus("queued"))
-        query.embed([untrained], [png("0/0000")], cache)
-    pid = directory.read_json(cache / "process.json")["pid"]
-    assert len(query.embed(run, [png("0/0000")], cache)[0]) == 1
-    assert directory.read_json(cache / "process.json")["pid"] == pid
+        files.write_json(untrained / "run.json", files.read_json(run[0] / "run.json"))
+        Run(untrained).write_status(RunStatus("queued"))
+        query.embed([Run(untrained)], [png("0/0000")], cache)
+    pid = files.read_json(cache / "process.json")["pid"]
+    assert len(query.embed([Run(run) for run in run], [png("0/0000")], cache)[0]) == 1
+    assert files.read_json(cache / "process.json")["pid"] == pid
 
 
 def test_a_killed_process_is_started_again_and_answers_what_was_asked(finished: Path, cache: Path) -> None:
     run = [finished / NAMES[0]]
-    before = query.embed(run, [png("0/0000")], cache)
-    pid = directory.read_json(cache / "process.json")["pid"]
+    before = query.embed([Run(run) for run in run], [png("0/0000")], cache)
+    pid = files.read_json(cache / "process.json")["pid"]
     psutil.Process(pid).kill()
-    np.testing.assert_array_equal(query.embed(run, [png("0/0000")], cache)[0], before[0])
-    assert directory.read_json(cache / "process.json")["pid"] != pid
+    np.testing.assert_array_equal(query.embed([Run(run) for run in run], [png("0/0000")], cache)[0], before[0])
+    assert files.read_json(cache / "process.json")["pid"] != pid
 
 
 def test_sessions_that_ask_at_once_get_their_own_answers_from_one_process(finished: Path, cache: Path) -> None:
@@ -78,7 +79,7 @@ def test_sessions_that_ask_at_once_get_their_own_answers_from_one_process(finish
     answers: dict[int, np.ndarray] = {}
 
     def ask(row: int) -> None:
-        answers[row] = query.embed([run], [png(space.sample_id[row])], cache)[0][0]
+        answers[row] = query.embed([Run(run)], [png(space.sample_id[row])], cache)[0][0]
 
     threads = [threading.Thread(target=ask, args=(row,)) for row in range(0, 1000, 100)]
     for thread in threads:

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from core.config import ExperimentConfig
-from core.experiments import directory, planning, trials
-from core.experiments.directory import RunStatus
+from core.experiments import planning, store, trials
+from core.experiments.status import RunStatus
+from core.experiments.store import Experiment, Run
 from core.jobs import control, launch
 from core.training.ranks import Ranks
 from tests import PROJECT
@@ -162,7 +163,8 @@ def test_one_process_alone_changes_nothing() -> None:
 
 def on_two(root: Path, name: str, devices: int, **changes: object) -> Path:
     """An experiment whose batches so many processes share, laid out and started."""
-    return launch.start(planning.plan(shared(name, devices, **changes)), root / "checkpoints", root / "data", device="cpu")
+    plan = planning.plan(shared(name, devices, **changes))
+    return launch.start(plan, root / "checkpoints", root / "data", device="cpu").folder
 
 
 def shared(name: str, devices: int, training: object = None, **changes: object) -> ExperimentConfig:
@@ -181,23 +183,23 @@ def assert_forked(folder: Path) -> None:
 
 
 def losses(folder: Path) -> list[float]:
-    return [record["loss"] for record in directory.read_records(folder / "supcon-15-seed0")[1:]]
+    return [record["loss"] for record in Run(folder / "supcon-15-seed0").records[1:]]
 
 
 def test_an_experiment_on_two_devices_learns_what_it_learns_on_one_and_stops_and_resumes(tmp_path: Path) -> None:
     """Real workers, real launcher, gloo between the processes."""
     budget = {"images": 2400, "epochs": 6}
     one = on_two(tmp_path, "one", 1, budget=budget)
-    assert control.wait(one, DEADLINE)
+    assert control.wait(Experiment(one), DEADLINE)
     two = on_two(tmp_path, "two", 2, budget=budget)
     run = two / "supcon-15-seed0"
-    until(lambda: len(directory.read_records(run)) >= 3)
-    control.stop([run])
-    assert control.wait(two, DEADLINE)
-    assert control.derived_status(run).state == "stopped", control.derived_status(run)
-    control.resume([run], tmp_path / "data", "cpu")
-    assert control.wait(two, DEADLINE)
-    assert {directory.read_status(run).state for run in directory.runs(two)} == {"completed"}
+    until(lambda: len(Run(run).records) >= 3)
+    control.stop([Run(run)])
+    assert control.wait(Experiment(two), DEADLINE)
+    assert control.derived_status(Run(run)).state == "stopped", control.derived_status(Run(run))
+    control.resume([Run(run)], tmp_path / "data", "cpu")
+    assert control.wait(Experiment(two), DEADLINE)
+    assert {run.status.state for run in Experiment(two).runs} == {"completed"}
     assert len(losses(two)) == 6
     np.testing.assert_allclose(losses(two), losses(one), atol=1e-4)
     if sys.platform == "linux":
@@ -210,15 +212,15 @@ def test_a_stop_while_the_first_process_scores_epoch_0_leaves_no_other_waiting(t
     hold.at_phase("scoring epoch 0")
     two = on_two(tmp_path, "two", 2, budget={"images": 80, "epochs": 1})
     trainer = hold.wait(two)
-    control.stop(directory.runs(two))
+    control.stop(Experiment(two).runs)
     trainer.resume()
-    assert control.wait(two, DEADLINE)
-    assert control.derived_status(two / "supcon-15-seed0").state == "stopped"
+    assert control.wait(Experiment(two), DEADLINE)
+    assert control.derived_status(Run(two / "supcon-15-seed0")).state == "stopped"
 
 
 def laid_out(root: Path, **changes: object) -> Path:
     checked = planning.plan(shared("two", 2, **changes))
-    return directory.create(checked.config, checked.manifest, root / "checkpoints")
+    return store.create(checked.config, checked.manifest, root / "checkpoints").folder
 
 
 def launched(folder: Path, data: Path) -> subprocess.Popen[bytes]:
@@ -241,18 +243,18 @@ def test_a_stop_in_each_phase_ends_both_processes(tmp_path: Path, hold: Hold) ->
         hold.at_phase(phase, "untrained" if "opening" in phase else "supcon")
         both = launched(folder, tmp_path / "data")
         trainer = hold.wait(folder)
-        for each in directory.runs(folder):
-            (each / "stop").touch()
+        for each in Experiment(folder).runs:
+            (each.folder / "stop").touch()
         trainer.resume()
         assert code_of(both) == 0, phase
-        assert directory.read_status(run).state == "stopped", phase
-        for each in directory.runs(folder):
-            (each / "stop").unlink(missing_ok=True)
-            if directory.read_status(each).state == "stopped":
-                directory.write_status(each, RunStatus("queued"))
+        assert Run(run).status.state == "stopped", phase
+        for each in Experiment(folder).runs:
+            (each.folder / "stop").unlink(missing_ok=True)
+            if each.status.state == "stopped":
+                each.write_status(RunStatus("queued"))
     assert code_of(launched(folder, tmp_path / "data")) == 0
-    assert {directory.read_status(run).state for run in directory.runs(folder)} == {"completed"}
-    assert len(trials.read(run)) == len(losses(folder)) == 2
+    assert {run.status.state for run in Experiment(folder).runs} == {"completed"}
+    assert len(trials.read(Run(run))) == len(losses(folder)) == 2
 
 
 def test_a_run_stopped_at_rest_leaves_the_one_at_work_in_step(tmp_path: Path, hold: Hold) -> None:
@@ -264,15 +266,15 @@ def test_a_run_stopped_at_rest_leaves_the_one_at_work_in_step(tmp_path: Path, ho
     (rests / "stop").touch()
     trainer.resume()
     assert code_of(both) == 0
-    assert [directory.read_status(run).state for run in (rests, works)] == ["stopped", "completed"]
+    assert [Run(run).status.state for run in (rests, works)] == ["stopped", "completed"]
 
 
 def test_a_run_that_diverges_on_two_devices_leaves_the_others_at_work(tmp_path: Path) -> None:
     """At a learning rate of 10 each step makes a weight -9 times itself; a loss of trials at that rate is none."""
     two = on_two(tmp_path, "two", 2, objectives=["classification", "supcon"], budget={"images": 2000, "epochs": 2},
                  training={"lr": 10, "weight_decay": 1, "optimizer": "sgd"})
-    assert control.wait(two, DEADLINE)
-    found = [directory.read_status(run) for run in directory.runs(two)]
+    assert control.wait(Experiment(two), DEADLINE)
+    found = [run.status for run in Experiment(two).runs]
     assert [(status.state, status.kind) for status in found] == [("completed", ""), *[("failed", "diverged")] * 2], found
 
 
@@ -284,8 +286,8 @@ def test_where_one_process_is_killed_the_launch_ends_and_the_run_resumes(tmp_pat
     [other] = [process for process in trainers(two) if process.ppid() == first.ppid() and process != first]
     other.kill()
     first.resume()
-    assert control.wait(two, DEADLINE)
-    status = directory.read_status(run)
+    assert control.wait(Experiment(two), DEADLINE)
+    status = Run(run).status
     assert (status.state, status.kind) == ("failed", "error") and "the log has the details" in status.message, status
     resume_and_finish(two, tmp_path / "data")
     assert len(losses(two)) == 3
@@ -296,9 +298,9 @@ def test_trials_on_two_devices_are_those_of_one(tmp_path: Path) -> None:
     found = []
     for name, devices in (("one", 1), ("two", 2)):
         folder = on_two(tmp_path, name, devices, **changes)
-        assert control.wait(folder, DEADLINE)
-        assert {directory.read_status(run).state for run in directory.runs(folder)} == {"completed"}
-        found.append([(trial.lr, trial.images_seen) for trial in trials.read(folder / "supcon-15-seed0")])
+        assert control.wait(Experiment(folder), DEADLINE)
+        assert {run.status.state for run in Experiment(folder).runs} == {"completed"}
+        found.append([(trial.lr, trial.images_seen) for trial in trials.read(Run(folder / "supcon-15-seed0"))])
         found.append(losses(folder))
     assert found[0] == found[2] == [(0.0003, 200), (0.003, 200)]
     np.testing.assert_allclose(found[1], found[3], atol=1e-4)
@@ -315,7 +317,7 @@ def test_the_command_itself_runs_under_the_launcher(tmp_path: Path) -> None:
     result = subprocess.run([*command, str(config)], cwd=PROJECT, capture_output=True, text=True, timeout=DEADLINE)
     assert result.returncode == 0, result.stderr
     folder = tmp_path / "checkpoints" / "launched"
-    assert {control.derived_status(run).state for run in directory.runs(folder)} == {"completed"}
+    assert {control.derived_status(run).state for run in Experiment(folder).runs} == {"completed"}
     assert "supcon" in result.stdout and result.stdout.count("Look closer") == 1
     assert len(losses(folder)) == 2
 

@@ -8,10 +8,11 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from core import files
 from core.analysis import metrics, retrieval
 from core.analysis import table as tables
 from core.config.objectives import OBJECTIVES
-from core.experiments import directory
+from core.experiments.store import Experiment, Run
 from core.results import readouts, scoring
 from core.training import checkpoint, objectives
 from tests.conftest import run_in_process, tiny
@@ -89,12 +90,12 @@ def test_raw_vectors_are_searched_by_euclidean_distance_even_far_from_the_origin
 
 
 def test_pooled_at_length_1_has_the_runs_own_numbers(projected: Path) -> None:
-    for run in directory.runs(projected):
+    for run in Experiment(projected).runs:
         pooled = next(item for item in readouts.read(run) if item.place == "pooled" and item.is_unit)
-        kept = directory.read_json(run / "evaluation.json")["metrics"]
+        kept = files.read_json(run.folder / "evaluation.json")["metrics"]
         for name in ("knn_accuracy", "probe_accuracy", "map_at_r"):
             assert pooled.scores[name] == pytest.approx(kept[name]["mean"], abs=1e-12), (run.name, name)
-        test = tables.read(run / "embeddings.parquet").of_split("test")
+        test = tables.read(run.folder / "embeddings.parquet").of_split("test")
         test = test.rows(np.argsort(test.sample_id.astype(str), kind="stable"))  # the order in which scores are computed
         by_seed = metrics.kmeans_correct(test.embedding, test.label_id, 10, readouts.KMEANS_SEEDS)
         assert pooled.scores["kmeans_accuracy"] == pytest.approx(by_seed.mean(), abs=1e-12)
@@ -110,20 +111,20 @@ def test_a_runs_logits_are_its_head_on_its_pooled_features(projected: Path) -> N
     proxies = checkpoint.load(run / "head.safetensors")[0]["proxies.W"].numpy().T
     cosines = table.embedding @ (proxies / np.linalg.norm(proxies, axis=1, keepdims=True)).T
     test, train = table.split == "test", np.isin(table.sample_id, table.metadata["training_samples"])
-    found = next(item for item in readouts.read(run) if item.place == "logits" and not item.is_unit)
+    found = next(item for item in readouts.read(Run(run)) if item.place == "logits" and not item.is_unit)
     expected = readouts.score(cosines[test], table.label_id[test], cosines[train], table.label_id[train], "logits", False, 5)
     for name, value in expected.scores.items():
         assert found.scores[name] == pytest.approx(value, abs=0.01), name  # one of 361 images may fall to the other side
 
 
 def test_each_arm_has_the_readouts_it_can_have_and_no_stand_in(projected: Path) -> None:
-    rows = {row["objective"]: row for row in readouts.rows(projected, directory.read_config(projected), 15)}
+    rows = {row["objective"]: row for row in readouts.rows(Experiment(projected), Experiment(projected).config, 15)}
     assert {label: [readouts.name_of(item) for item in row["readouts"]] for label, row in rows.items()} == {
         "untrained": ["pooled, length 1", "pooled, raw"], "triplet": ["pooled, length 1", "pooled, raw"],
         "classification": ["pooled, length 1", "pooled, raw", "logits, length 1", "logits, raw"],
         "supcon": ["pooled, length 1", "pooled, raw", "projection, length 1", "projection, raw"],
         "arcface": ["pooled, length 1", "pooled, raw", "logits, length 1", "logits, raw"]}
-    runs = [readouts.read(projected / f"supcon-15-seed{seed}") for seed in (0, 1)]
+    runs = [readouts.read(Run(projected / f"supcon-15-seed{seed}")) for seed in (0, 1)]
     values = [next(item for item in found if item.place == "projection" and item.is_unit).scores["map_at_r"] for found in runs]
     cell = next(item for item in rows["supcon"]["readouts"] if item["place"] == "projection" and item["is_unit"])["map_at_r"]
     assert rows["supcon"]["n_seeds"] == 2

@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
+from core import files
 from core.config import EncoderConfig
 from core.data import decoding, pixels
-from core.experiments import directory
+from core.experiments.store import Run
 from core.inference import embedding, exports, usage
 from core.training import checkpoint, embed, encoder
 from core.training.encoder import DataConfig
@@ -83,11 +84,11 @@ def test_the_code_on_export_gives_what_embed_gives(screen, experiment: Path, odd
     app = screen("export", experiment="tiny", run="supcon-15-seed0")
     [code] = [item.value for item in app.code if "create_transform" in item.value]
     run = experiment / "supcon-15-seed0"
-    exports.write(run, tmp_path / "tiny-supcon-15-seed0.safetensors")
-    table, left_out = embedding.embed_folder(run, odd_images, torch.device("cpu"))
+    exports.write(Run(run), tmp_path / "tiny-supcon-15-seed0.safetensors")
+    table, left_out = embedding.embed_folder(Run(run), odd_images, torch.device("cpu"))
     assert not left_out and len(table) == 30
     assert_same(table.embedding, run_elsewhere(code, [odd_images / name for name in table.sample_id], tmp_path))
-    assert table.metadata["data_config"] == directory.read_json(run / "best.json")["data_config"]
+    assert table.metadata["data_config"] == files.read_json(run / "best.json")["data_config"]
 
 
 def export_by_hand(config: EncoderConfig, folder: Path) -> tuple[torch.nn.Module, DataConfig, str]:
@@ -96,7 +97,7 @@ def export_by_hand(config: EncoderConfig, folder: Path) -> tuple[torch.nn.Module
     values = {"timm_name": config.name, "timm_options": encoder.timm_options(config), "epoch": 0,
               **encoder.describe(config, data, normalize=True)}
     checkpoint.save(folder / "weights.safetensors", module.state_dict(), values)
-    return module, data, usage.snippet("weights.safetensors", directory.read_json(folder / "weights.json"))
+    return module, data, usage.snippet("weights.safetensors", files.read_json(folder / "weights.json"))
 
 
 def embedded(module: torch.nn.Module, data: DataConfig, images: list[Path]) -> np.ndarray:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from core import config as configuration
+from core import files
 from core.analysis import table as tables
-from core.experiments import directory
+from core.experiments.store import Experiment, Run
 from core.results import result, scoring, verdict
 from tests.conftest import run_experiment, run_in_process, tiny
 from tests.lasting import assert_same_run
@@ -24,42 +25,42 @@ def test_a_run_leaves_what_the_design_lists(finished: Path) -> None:
     of_classifier = {path.name for path in (finished / "classification-15-seed0").iterdir()}
     assert of_classifier == expected | {"head.safetensors", "head.json"}
     assert (finished / "report.html").is_file()
-    assert list(directory.snapshots(run)) == [0, 1, 2]
-    assert [record["images_seen"] for record in directory.read_records(run)] == [0, 320, 640]
+    assert list(Run(run).snapshots) == [0, 1, 2]
+    assert [record["images_seen"] for record in Run(run).records] == [0, 320, 640]
     assert not (finished / "worker.json").exists()
 
 
 def test_every_objective_saw_the_same_images(finished: Path) -> None:
-    seen = {run.name: directory.read_records(run)[-1]["images_seen"] for run in directory.runs(finished)
-            if directory.read_run(run).is_trained}
+    seen = {run.name: run.records[-1]["images_seen"] for run in Experiment(finished).runs
+            if run.config.is_trained}
     assert len(seen) == 4
     assert set(seen.values()) == {640}
 
 
 def test_the_embedding_table_reproduces_every_number(finished: Path) -> None:
-    for run in directory.runs(finished):
-        table = tables.read(run / "embeddings.parquet")
+    for run in Experiment(finished).runs:
+        table = tables.read(run.folder / "embeddings.parquet")
         assert len(table) == 1797
         scores = scoring.score(table)
         summary = scoring.evaluation(scores, 200)["metrics"]
-        assert summary == directory.read_json(run / "evaluation.json")["metrics"] == table.metadata["evaluation"]["metrics"]
+        assert summary == files.read_json(run.folder / "evaluation.json")["metrics"] == table.metadata["evaluation"]["metrics"]
         assert len(scores.sample_id) == (table.split == "test").sum()
 
 
 def test_the_verdict_has_a_row_an_arm_and_a_sentence(finished: Path) -> None:
-    found = directory.read_json(finished / "verdict.json")
+    found = files.read_json(finished / "verdict.json")
     assert [(row["objective"], row["n_seeds"]) for row in found["rows"]] == [
         ("untrained", 2), ("classification", 2), ("supcon", 2)]
     assert "MAP@R" in found["sentence"] and "2 seeds" in found["sentence"]
-    assert found == result.to_json(verdict.decide(finished))
+    assert found == result.to_json(verdict.decide(Experiment(finished)))
 
 
 def test_both_films_begin_in_the_same_place(finished: Path) -> None:
     from core.experiments import film
 
-    frames = [film.read_frame(directory.snapshots(finished / f"{name}-15-seed0")[0]) for name in ("classification", "supcon")]
+    frames = [film.read_frame(Run(finished / f"{name}-15-seed0").snapshots[0]) for name in ("classification", "supcon")]
     assert np.array_equal(frames[0]["x"], frames[1]["x"])
-    manifest = directory.read_manifest(finished)
+    manifest = Experiment(finished).manifest()
     validation = set(manifest.sample_id[manifest.indices("validation")])
     assert set(frames[0]["sample_id"]) <= validation
 
@@ -93,7 +94,7 @@ def test_an_experiment_holds_clean_and_leaky_arms_and_says_what_the_leak_is_wort
         for name, side in zip(table.group.tolist(), table.split.tolist()):
             sides.setdefault(name, set()).add(side)
         assert (max(len(found) for found in sides.values()) > 1) == (group == "none")
-    found = directory.read_json(folder / "verdict.json")
+    found = files.read_json(folder / "verdict.json")
     assert [row["leaks"] for row in found["rows"]] == [[], [], [configuration.RANDOM_SPLIT], [configuration.LEAKY_SAMPLER]]
     assert [(item["is_worth_of_leak"], item["confounders"]) for item in found["comparisons"]] == [(True, []), (True, [])]
     assert all("worth" in item["sentence"] and "SupCon" in item["sentence"] for item in found["comparisons"])

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core import files
 from core.analysis import changes, clustering, paired_tests
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
-from core.experiments import directory
+from core.experiments.store import Experiment, Run
 from core.results import scoring
 from tests import conftest
 
@@ -66,14 +67,14 @@ def scored(folder: Path, name: str, generator: np.random.Generator, noise: float
     run = folder / name
     run.mkdir(parents=True)
     scores = scoring.score(table)
-    scoring.write_scores(run, scores)
+    scoring.write_scores(Run(run), scores)
     tables.write(table, run / "embeddings.parquet")
-    directory.write_json(run / "run.json", {"config": config.to_json(), "fingerprint": ""})
-    directory.write_json(run / "evaluation.json", {"metrics": scoring.evaluation(scores, 200)["metrics"]})
+    files.write_json(run / "run.json", {"config": config.to_json(), "fingerprint": ""})
+    files.write_json(run / "evaluation.json", {"metrics": scoring.evaluation(scores, 200)["metrics"]})
     return run
 
 
-def check_against_reports(runs: list[Path]) -> int:
+def check_against_reports(runs: list[Run]) -> int:
     """Quadrants of each pair: sums are the reported accuracies, and the uneven two McNemar's counts; how many pairs."""
     for first, second in (pairs := list(combinations(runs, 2))):
         columns = []
@@ -84,7 +85,7 @@ def check_against_reports(runs: list[Path]) -> int:
         assert a.keys() == b.keys()
         found = changes.quadrants(np.array(list(a.values())), np.array([b[key] for key in a]))
         for run, right in ((first, found.right_a), (second, found.right_b)):
-            reported = directory.read_json(run / "evaluation.json")["metrics"]["knn_accuracy"]["mean"]
+            reported = files.read_json(run.evaluation_file)["metrics"]["knn_accuracy"]["mean"]
             assert right / found.n == pytest.approx(reported, abs=1e-12)
         test = paired_tests.mcnemar("knn_accuracy", np.array([list(a.values())]), np.array([[b[key] for key in a]]))
         assert ((len(found.only_a),), (len(found.only_b),)) == (test.only_a, test.only_b)
@@ -99,10 +100,10 @@ def test_quadrant_sums_are_the_reported_accuracies_on_ten_experiments(tmp_path: 
     n_uneven = 0
     for number in range(10):
         runs = [scored(tmp_path / f"experiment{number}", name, generator, noise) for name, noise in (("a", 0.6), ("b", 0.4))]
-        assert check_against_reports(runs) == 1
-        n_uneven += directory.read_json(runs[0] / "evaluation.json") != directory.read_json(runs[1] / "evaluation.json")
+        assert check_against_reports([Run(run) for run in runs]) == 1
+        n_uneven += files.read_json(runs[0] / "evaluation.json") != files.read_json(runs[1] / "evaluation.json")
     assert n_uneven == 10
 
 
 def test_quadrant_sums_are_what_a_real_experiment_reports(finished: Path) -> None:
-    assert check_against_reports(directory.runs(finished)) == 15
+    assert check_against_reports(Experiment(finished).runs) == 15

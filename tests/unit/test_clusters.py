@@ -9,6 +9,7 @@ import pytest
 from core.analysis import clustering
 from core.analysis import table as tables
 from core.data.manifest import OPEN, Manifest
+from core.experiments.store import Run
 from core.results import clusters, scoring
 from tests.unit.test_split import make
 
@@ -47,7 +48,7 @@ def test_clusters_do_not_depend_on_the_order_of_the_manifest(seed: int) -> None:
 
 def test_the_tables_clusters_are_the_first_that_are_scored(finished: Path) -> None:
     for name in ("untrained-15-seed0", "supcon-15-seed1"):
-        scores = scoring.read_scores(finished / name)
+        scores = scoring.read_scores(Run(finished / name))
         table = tables.read(finished / name / "embeddings.parquet")
         cluster = dict(zip(table.sample_id.tolist(), table.cluster.tolist()))
         assert [cluster[sample_id] for sample_id in scores.sample_id] == scores.clusters[0, 0].tolist()

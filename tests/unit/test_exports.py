@@ -11,10 +11,11 @@ import torch
 from PIL import Image
 
 import main
+from core import files
 from core.analysis import table as tables
 from core.errors import Damaged
-from core.experiments import directory
-from core.experiments.directory import RunStatus
+from core.experiments.status import RunStatus
+from core.experiments.store import Run
 from core.inference import embedding, exports, query
 from core.training import checkpoint
 
@@ -59,7 +60,7 @@ def test_weights_of_another_run_are_not_exported(experiment: Path, tmp_path: Pat
     code, error = duet(experiment, capsys, "export", f"tiny/{RUN}", "--output", tmp_path / "taken.safetensors")
     assert code == 1 and "must be the weights that gave" in error
     with pytest.raises(Damaged, match="must be the weights that gave"):
-        embedding.load_encoder(experiment / RUN)
+        embedding.load_encoder(Run(experiment / RUN))
 
 
 def test_an_output_that_cannot_be_finished_leaves_the_one_before(experiment: Path, tmp_path: Path, monkeypatch) -> None:
@@ -71,7 +72,7 @@ def test_an_output_that_cannot_be_finished_leaves_the_one_before(experiment: Pat
 
     monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match="no space"):
-        exports.write(experiment / RUN, output)
+        exports.write(Run(experiment / RUN), output)
     monkeypatch.undo()
     assert output.read_text() == "the one before" and [path.name for path in tmp_path.glob("*taken*")] == ["taken.parquet"]
 
@@ -83,13 +84,13 @@ def test_damaged_weights_embed_nothing(experiment: Path, image_folder: Path, tmp
     assert code == 1 and len(error.splitlines()) == 1 and "must match its checksum" in error
     assert not output.exists()
     with pytest.raises(ValueError, match="must match its checksum"):
-        query.Encoders().vectors(experiment / RUN, [next(image_folder.rglob("*.png")).read_bytes()])
+        query.Encoders().vectors(Run(experiment / RUN), [next(image_folder.rglob("*.png")).read_bytes()])
 
 
 @pytest.mark.parametrize("state", ["stopped", "failed", "running", "queued"])
 def test_a_run_that_is_not_completed_embeds_only_when_asked(experiment: Path, image_folder: Path, tmp_path: Path, capsys,
                                                             state: str) -> None:
-    directory.write_status(experiment / RUN, RunStatus(state))
+    Run(experiment / RUN).write_status(RunStatus(state))
     (experiment / RUN / "embeddings.parquet").unlink()
     output = tmp_path / "folder.parquet"
     arguments = ("embed", f"tiny/{RUN}", image_folder, "--output", output, "--device", "cpu")
@@ -105,7 +106,7 @@ def test_a_run_that_is_not_completed_embeds_only_when_asked(experiment: Path, im
 
 
 def test_a_completed_runs_table_says_so(experiment: Path, image_folder: Path) -> None:
-    table, _ = embedding.embed_folder(experiment / RUN, image_folder, torch.device("cpu"))
+    table, _ = embedding.embed_folder(Run(experiment / RUN), image_folder, torch.device("cpu"))
     assert table.metadata["unfinished"] is None
 
 
@@ -159,7 +160,7 @@ def test_export_offers_no_damaged_weights(screen, experiment: Path) -> None:
 
 
 def test_weights_are_verified_without_torch_as_they_are_with_it(experiment: Path) -> None:
-    content, values = exports.verified_weights(experiment / RUN)
+    content, values = exports.verified_weights(Run(experiment / RUN))
     tensors, same = checkpoint.load(experiment / RUN / "best.safetensors")
     assert values == same and len(content) > sum(tensor.numel() for tensor in tensors.values())
 
@@ -167,10 +168,10 @@ def test_weights_are_verified_without_torch_as_they_are_with_it(experiment: Path
 def test_onnx_says_how_images_become_its_input(experiment: Path, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
-    exports.write(experiment / RUN, tmp_path / "encoder.onnx")
+    exports.write(Run(experiment / RUN), tmp_path / "encoder.onnx")
     model = onnx.load(tmp_path / "encoder.onnx")
     [props] = [json.loads(item.value) for item in model.metadata_props if item.key == "duet"]
-    assert props["data_config"] == directory.read_json(experiment / RUN / "best.json")["data_config"]
+    assert props["data_config"] == files.read_json(experiment / RUN / "best.json")["data_config"]
     assert props["normalization"] == "l2"
     assert [path.name for path in tmp_path.glob("*onnx*")] == ["encoder.onnx"]
 
@@ -178,8 +179,8 @@ def test_onnx_says_how_images_become_its_input(experiment: Path, tmp_path: Path)
 def test_onnx_gives_the_encoders_features_for_any_number_of_images(experiment: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
-    exports.write(experiment / RUN, tmp_path / "encoder.onnx")
-    module, data, _, _ = embedding.load_encoder(experiment / RUN)
+    exports.write(Run(experiment / RUN), tmp_path / "encoder.onnx")
+    module, data, _, _ = embedding.load_encoder(Run(experiment / RUN))
     session = runtime.InferenceSession(str(tmp_path / "encoder.onnx"))
     for n_images in (1, 5):
         images = torch.randn(n_images, 3, data.image_size, data.image_size, generator=torch.Generator().manual_seed(n_images))
@@ -197,7 +198,7 @@ def test_a_name_that_is_no_text_is_left_out_only(experiment: Path, tmp_path: Pat
     (folder / "notes.txt").write_text("three")
     (folder / ".hidden.png").write_bytes(b"")
     (folder / "page.jpg").write_text("<html>")
-    table, left_out = embedding.embed_folder(experiment / RUN, folder, torch.device("cpu"))
+    table, left_out = embedding.embed_folder(Run(experiment / RUN), folder, torch.device("cpu"))
     assert table.sample_id.tolist() == ["0.png", "1.png", "2.png"]
     assert sorted(left_out) == [("caf\\udce9.png", "its name is not text"), ("page.jpg", "not an image file that can be read")]
     assert table.metadata["folder"] == {"left_out": [list(item) for item in left_out], "other_files": {".txt": 1, "hidden": 1}}

@@ -10,6 +10,7 @@ from core import config as configuration
 from core.analysis import fairness
 from core.analysis import table as tables
 from core.config import RunConfig, experiment_file
+from core.experiments.store import Run
 from core.results import protocol
 from tests.conftest import PROJECT, tiny
 
@@ -113,11 +114,11 @@ def test_the_studys_two_pet_configurations_are_no_fair_comparison():
 
 
 def test_finished_runs_tell_seeds_content_width_and_input(finished: Path):
-    values = protocol.of_runs([finished / "supcon-15-seed0", finished / "supcon-15-seed1"])
+    values = protocol.of_runs([Run(finished / "supcon-15-seed0"), Run(finished / "supcon-15-seed1")])
     alone = protocol.of_table(tables.read(finished / "supcon-15-seed0" / "embeddings.parquet"))
     assert values["seeds"] == [0, 1] and values["encoder"]["width"] > 1 and values["input"]["image_size"] == 32
     assert judged(values, alone) == {"seeds": "confounder"}
-    other = protocol.of_runs([finished / "classification-15-seed0", finished / "classification-15-seed1"])
+    other = protocol.of_runs([Run(finished / "classification-15-seed0"), Run(finished / "classification-15-seed1")])
     assert set(judged(values, other).values()) == {"under test"}
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from core.analysis import trust
 from core.data.manifest import Manifest
-from core.experiments import directory
 from core.experiments.film import Film, probe_rows, read_frame
+from core.experiments.store import Run
 
 
 def manifest(sizes: dict[str, int], n_other: int = 4) -> Manifest:
@@ -33,7 +33,7 @@ def blobs(label_id: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def frame(run: Path, epoch: int) -> dict[str, np.ndarray]:
-    return read_frame(directory.snapshots(run)[epoch])
+    return read_frame(Run(run).snapshots[epoch])
 
 
 def counts(samples: Manifest, rows: np.ndarray) -> list[int]:
@@ -81,7 +81,7 @@ def test_frame_holds_samples_clusters_places_and_vectors(tmp_path: Path) -> None
     samples = manifest({"a": 8, "b": 6, "c": 7})
     rows = probe_rows(samples, 15)
     vectors = blobs(samples.label_id[rows])
-    Film(tmp_path, samples, rows).add(3, vectors)
+    Film(Run(tmp_path), samples, rows).add(3, vectors)
     found = frame(tmp_path, 3)
     assert found["sample_id"].tolist() == samples.sample_id[rows].tolist()
     assert found["label_id"].tolist() == samples.label_id[rows].tolist()
@@ -89,7 +89,7 @@ def test_frame_holds_samples_clusters_places_and_vectors(tmp_path: Path) -> None
     layout = np.stack([found["x"], found["y"]], axis=1)
     assert layout.dtype == np.float32 and np.isfinite(layout).all()
     assert np.linalg.norm(layout - layout.mean(axis=0), axis=1).min() > 0
-    stored = pq.read_table(directory.snapshots(tmp_path)[3])["embedding"].combine_chunks()
+    stored = pq.read_table(Run(tmp_path).snapshots[3])["embedding"].combine_chunks()
     assert np.array_equal(stored.flatten().to_numpy().reshape(15, 6), vectors)
     assert [path.name for path in (tmp_path / "snapshots").iterdir()] == ["epoch_0003.parquet"]
 
@@ -97,7 +97,7 @@ def test_frame_holds_samples_clusters_places_and_vectors(tmp_path: Path) -> None
 def test_frame_of_fewer_samples_than_classes_has_no_clusters(tmp_path: Path) -> None:
     samples = manifest({"a": 2, "b": 2, "c": 2, "d": 2, "e": 2, "f": 2})
     rows = probe_rows(samples, 5)
-    Film(tmp_path, samples, rows).add(0, blobs(samples.label_id[rows]))
+    Film(Run(tmp_path), samples, rows).add(0, blobs(samples.label_id[rows]))
     assert frame(tmp_path, 0)["cluster"].tolist() == [-1] * 5
 
 
@@ -106,7 +106,7 @@ def test_each_frame_starts_from_the_one_before(tmp_path: Path) -> None:
     samples = manifest({"a": 8, "b": 6, "c": 7})
     rows = probe_rows(samples, 21)
     vectors = blobs(samples.label_id[rows])
-    film = Film(tmp_path, samples, rows)
+    film = Film(Run(tmp_path), samples, rows)
     for epoch, moved in enumerate((vectors, vectors, -vectors)):
         film.add(epoch, moved)
     first, second, third = (np.stack([found["x"], found["y"]], axis=1) for found in
@@ -120,14 +120,14 @@ def test_rewinding_drops_later_frames_and_goes_on_as_if_never_stopped(tmp_path: 
     samples = manifest({"a": 8, "b": 6, "c": 7})
     rows = probe_rows(samples, 21)
     films = [blobs(samples.label_id[rows], seed) for seed in range(3)]
-    film = Film(tmp_path, samples, rows)
+    film = Film(Run(tmp_path), samples, rows)
     for epoch, vectors in enumerate(films):
         film.add(epoch, vectors)
     expected = frame(tmp_path, 2)
 
-    resumed = Film(tmp_path, samples, rows)
+    resumed = Film(Run(tmp_path), samples, rows)
     resumed.rewind(1)
-    assert list(directory.snapshots(tmp_path)) == [0, 1]
+    assert list(Run(tmp_path).snapshots) == [0, 1]
     resumed.add(2, films[2])
     found = frame(tmp_path, 2)
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
@@ -137,18 +137,18 @@ def test_rewinding_to_before_every_frame_starts_anew(tmp_path: Path) -> None:
     samples = manifest({"a": 8, "b": 6, "c": 7})
     rows = probe_rows(samples, 21)
     vectors = blobs(samples.label_id[rows])
-    film = Film(tmp_path, samples, rows)
+    film = Film(Run(tmp_path), samples, rows)
     film.add(1, vectors)
     film.add(2, vectors)
-    Film(tmp_path, samples, rows).rewind(0)
-    assert directory.snapshots(tmp_path) == {}
+    Film(Run(tmp_path), samples, rows).rewind(0)
+    assert Run(tmp_path).snapshots == {}
 
 
 def test_the_film_of_an_unchanged_run_does_not_move(tmp_path: Path) -> None:
     samples = manifest({"a": 20, "b": 20, "c": 20})
     rows = probe_rows(samples, 60)
     vectors = blobs(samples.label_id[rows])
-    film = Film(tmp_path, samples, rows)
+    film = Film(Run(tmp_path), samples, rows)
     for epoch in range(4):
         film.add(epoch, vectors)
     layouts = [np.stack([found["x"], found["y"]], axis=1) for found in (frame(tmp_path, epoch) for epoch in range(4))]

@@ -190,13 +190,13 @@ def test_queries_and_embed_read_levels_as_the_dataset_does(folder, tmp_path):
     """A dark file alone would be taken for 10 bits; the run's dataset says 12."""
     import torch
 
-    from core.experiments import directory, planning
+    from core.experiments import planning, store
     from core.inference import embedding
 
     values = {"name": "x", "dataset": {"source": "folder", "root": str(folder)}, "seeds": [0],
               "split": {"fractions": [0.5, 0.25, 0.25]}, "encoder": {"name": "test_convnext", "image_size": 32}}
     samples = planning.scan(parse(values).dataset)
-    run = directory.create(parse(values), samples, tmp_path / "checkpoints") / "untrained-all-seed0"
+    run = store.create(parse(values), samples, tmp_path / "checkpoints").run("untrained-all-seed0")
     (tmp_path / "new").mkdir()
     for number in range(3):
         (tmp_path / "new" / f"{number}.tif").write_bytes((folder / "dark" / f"{number}.tif").read_bytes())

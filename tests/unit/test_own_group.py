@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from core import scored_by
+from core import files, scored_by
 from core.analysis import agreement, chance, geometry, metrics, neighbors, retrieval, suggestions
 from core.analysis import table as tables
 from core.config import SplitConfig
 from core.data import split
 from core.data.duplicates import Pair
 from core.data.manifest import Manifest
-from core.experiments import directory
+from core.experiments.store import Experiment, Run
 from core.results import readouts, scoring, verdict
 from tests import SHARED
 from tests.unit.test_retrieval import cosine, on_circle, random_space
@@ -202,26 +202,26 @@ def test_a_space_that_knows_the_photograph_alone_is_at_chance_and_was_not() -> N
 
 def test_an_old_runs_scores_are_computed_anew_and_an_old_verdict_too(experiment: Path) -> None:
     run = experiment / "supcon-15-seed0"
-    before = scoring.read_scores(run)
+    before = scoring.read_scores(Run(run))
     arrow = pq.read_table(run / "scores.parquet")
     spoiled = arrow.set_column(arrow.column_names.index("map_at_r"), "map_at_r", [np.ones(len(arrow))])
     pq.write_table(spoiled.replace_schema_metadata({}), run / "scores.parquet")
-    assert np.array_equal(scoring.read_scores(run).values["map_at_r"], before.values["map_at_r"])
-    told = directory.read_json(experiment / "verdict.json")
+    assert np.array_equal(scoring.read_scores(Run(run)).values["map_at_r"], before.values["map_at_r"])
+    told = files.read_json(experiment / "verdict.json")
     assert told[scored_by.KEY] == scored_by.VERSION
     old = {key: value for key, value in told.items() if key != scored_by.KEY} | {"sentence": "A is better"}
-    directory.write_json(experiment / "verdict.json", old)
-    assert verdict.read(experiment).sentence == told["sentence"]
-    assert directory.read_sentence(experiment) == f"A is better ({scored_by.EARLIER})"
+    files.write_json(experiment / "verdict.json", old)
+    assert verdict.read(Experiment(experiment)).sentence == told["sentence"]
+    assert Experiment(experiment).sentence == f"A is better ({scored_by.EARLIER})"
     assert np.array_equal(pq.read_table(run / "scores.parquet")["map_at_r"].to_numpy(), before.values["map_at_r"][0])
     pq.write_table(spoiled.replace_schema_metadata({}), run / "scores.parquet")
     (run / "embeddings.parquet").unlink()
     with pytest.raises(ValueError, match=r"a query's own group counted; to be scored anew, embeddings\.parquet must exist"):
-        scoring.read_scores(run)
-    assert readouts.read(run)
-    of_readouts = directory.read_json(run / "readouts.json")
-    directory.write_json(run / "readouts.json", {"kmeans_seeds": 3, "readouts": of_readouts["readouts"]})
-    assert readouts.read(run) == [] and readouts.is_of_earlier_version(run)
+        scoring.read_scores(Run(run))
+    assert readouts.read(Run(run))
+    of_readouts = files.read_json(run / "readouts.json")
+    files.write_json(run / "readouts.json", {"kmeans_seeds": 3, "readouts": of_readouts["readouts"]})
+    assert readouts.read(Run(run)) == [] and readouts.is_of_earlier_version(Run(run))
 
 
 def test_a_table_with_groups_counts_what_is_undefined_and_keeps_the_old_number_once(finished: Path, tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_a_table_with_groups_counts_what_is_undefined_and_keeps_the_old_number_o
     assert told["own_group"]["counted"]["map_at_r"] == pytest.approx(np.nanmean(alone.values["map_at_r"]))
     assert scoring.evaluation(alone, 200)["own_group"]["counted"] == {}
     json.dumps(told)
-    scoring.write_scores(tmp_path, found)
+    scoring.write_scores(Run(tmp_path), found)
     assert pq.read_table(tmp_path / "scores.parquet")["with_own_group_map_at_r"].to_numpy() == pytest.approx(
         found.with_own_group["map_at_r"][0], nan_ok=True)
     shuffled = replace(table, group=group).rows(np.random.default_rng(0).permutation(len(table)))

@@ -4,14 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from core.experiments import directory, openings
+from core import files
+from core.experiments import openings
+from core.experiments.store import Experiment, Run
 from tests.conftest import put_into
 from tests.unit.test_verdict import spoil
 
 
 def test_the_sentence_stands_on_top_and_the_table_agrees_with_the_verdict(screen, experiment: Path) -> None:
     app = screen("compare", experiment="tiny")
-    verdict = directory.read_json(experiment / "verdict.json")
+    verdict = files.read_json(experiment / "verdict.json")
     assert app.header[0].value == verdict["sentence"] + "."
     table = app.dataframe[0].value.set_index("metric")
     arms = {row["objective"]: row["metrics"] for row in verdict["rows"]}
@@ -29,7 +31,7 @@ def test_training_that_did_not_help_is_said_below_the_sentence(screen, experimen
 
 
 def test_an_address_with_a_selection_shows_its_images_and_neighbours(screen, experiment: Path) -> None:
-    manifest = directory.read_manifest(experiment)
+    manifest = Experiment(experiment).manifest()
     sample_id = manifest.sample_id[manifest.indices("test")[0]]
     app = screen("compare", experiment="tiny", select=sample_id)
     assert "**1 selected**" in [item.value for item in app.markdown]
@@ -38,7 +40,7 @@ def test_an_address_with_a_selection_shows_its_images_and_neighbours(screen, exp
 def test_openings_of_the_test_set_are_said(screen, experiment: Path) -> None:
     captions = " ".join(item.value for item in screen("compare", experiment="tiny").caption)
     assert "The test set was opened 4 times, by 4 trained runs, once each." in captions
-    openings.add(experiment / "supcon-15-seed0")
+    openings.add(Run(experiment / "supcon-15-seed0"))
     captions = " ".join(item.value for item in screen("compare", experiment="tiny").caption)
     assert "opened 5 times, by 4 trained runs; 1 of them more than once." in captions
 

@@ -8,7 +8,7 @@ import pytest
 
 from core.analysis import table as tables
 from core.data import sources
-from core.experiments import directory
+from core.experiments.store import Experiment
 from core.jobs import tasks
 from core.jobs.layout import Settings, lay_out
 from tests.conftest import canvas_of, put_into
@@ -23,7 +23,7 @@ def test_the_headline_counts_what_lies_in_its_cluster(screen, experiment: Path) 
 
 
 def test_an_image_found_by_name_comes_with_its_neighbours(screen, experiment: Path) -> None:
-    manifest = directory.read_manifest(experiment)
+    manifest = Experiment(experiment).manifest()
     sample_id = manifest.sample_id[manifest.indices("test")[3]]
     app = screen("explore", experiment="tiny", run="supcon-15-seed0", select=sample_id)
     assert "**1 selected**" in [item.value for item in app.markdown]
@@ -57,7 +57,7 @@ def test_empty_offers_the_demo(screen) -> None:
 
 
 def test_a_broken_upload_is_one_line_and_a_digit_finds_itself(screen, experiment: Path, tmp_path: Path) -> None:
-    sample_id = directory.read_manifest(experiment).sample_id[7]
+    sample_id = Experiment(experiment).manifest().sample_id[7]
     content = io.BytesIO()
     sources.Digits().image(sample_id).save(content, "PNG")
     app = screen("explore", experiment="tiny", run="supcon-15-seed0", split="all")

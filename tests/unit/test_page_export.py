@@ -6,6 +6,7 @@ import pytest
 
 from core.analysis import table as tables
 from core.experiments import selections
+from core.experiments.store import Experiment
 from tests.conftest import put_into
 
 
@@ -24,7 +25,7 @@ def test_export_refuses_a_damaged_table(screen, experiment: Path) -> None:
 
 def test_a_saved_selection_may_be_taken_along(screen, experiment: Path) -> None:
     test = tables.read(experiment / "supcon-15-seed0" / "embeddings.parquet").of_split("test")
-    selections.save(experiment, "hard", test.sample_id[:3].tolist())
+    selections.save(Experiment(experiment), "hard", test.sample_id[:3].tolist())
     app = screen("export", experiment="tiny", run="supcon-15-seed0", select=test.sample_id[0])
     choice = next(item for item in app.selectbox if item.label == "Images")
     assert choice.options == ["all 1,797", "the 1 selected now", "hard (3)"]
@@ -35,7 +36,7 @@ def test_a_saved_selection_may_be_taken_along(screen, experiment: Path) -> None:
 
 
 def test_an_address_with_a_saved_selection_offers_it_first(screen, experiment: Path) -> None:
-    selections.save(experiment, "hard", ["0/0000"])
+    selections.save(Experiment(experiment), "hard", ["0/0000"])
     app = screen("export", experiment="tiny", run="supcon-15-seed0", saved="hard")
     assert next(item.label for item in app.get("download_button")) == "Parquet · supcon-15-seed0"
 

@@ -9,7 +9,8 @@ from streamlit.testing.v1 import AppTest
 from core.analysis import changes, clustering, suggestions
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
-from core.experiments import directory, planning
+from core.experiments import planning, store
+from core.experiments.store import Run
 from core.results import scoring
 from pages.parts import image_strips, sample_images
 from tests import conftest
@@ -46,7 +47,7 @@ def test_a_cell_of_the_difference_opens_the_images_that_moved(screen, experiment
 
 
 def test_won_and_lost_says_the_counts_that_were_reported(screen, experiment: Path) -> None:
-    a, b = (scoring.scores_of_runs([experiment / name], name).values["knn_accuracy"][0] for name in RUNS)
+    a, b = (scoring.scores_of_runs([Run(experiment / name)], name).values["knn_accuracy"][0] for name in RUNS)
     app = screen("compare", experiment="tiny", seed="0", view="won and lost")
     assert f"**{int(a.sum()):,}** right ({100 * a.mean():.1f} %)" in words(app)
     assert f"**{int((b > a).sum()):,} won** by B, **{int((a > b).sum()):,} lost**" in words(app)
@@ -62,7 +63,7 @@ def test_won_and_lost_says_the_counts_that_were_reported(screen, experiment: Pat
 def test_marking_a_quadrant_selects_it_everywhere(screen, experiment: Path) -> None:
     app = screen("compare", experiment="tiny", seed="0", view="won and lost")
     next(button for button in app.button if button.label == "Mark all in both spaces").click().run()
-    scores = [scoring.scores_of_runs([experiment / name], name) for name in RUNS]
+    scores = [scoring.scores_of_runs([Run(experiment / name)], name) for name in RUNS]
     a, b = (found.values["knn_accuracy"][0] for found in scores)
     assert set(app.session_state["selected-tiny"]) == set(scores[0].sample_id[b > a].tolist())
 
@@ -76,8 +77,8 @@ def test_images_of_cells_and_strips_are_their_samples_own(tmp_path: Path) -> Non
         Image.new("RGB", (100, 100), color).save(root / f"class{number % 10}" / f"{number:03d}.png")
     config = conftest.tiny(name="numbered", dataset={"source": "folder", "root": str(root)},
                            split={"near_duplicates": False})
-    folder = directory.create(config, planning.plan(config).manifest, tmp_path / "checkpoints")
-    manifest = directory.read_manifest(folder)
+    experiment = store.create(config, planning.plan(config).manifest, tmp_path / "checkpoints")
+    manifest = experiment.manifest()
     assert len(manifest) == 500
     label_id = manifest.label_id
     cluster = np.random.default_rng(0).integers(0, 10, 500)
@@ -85,9 +86,9 @@ def test_images_of_cells_and_strips_are_their_samples_own(tmp_path: Path) -> Non
     for row in range(10):
         for column in range(10):
             for sample_id in manifest.sample_id[changes.cell(cluster, label_id, row, column)].tolist():
-                picture = sample_images.image(folder, sample_id)
+                picture = sample_images.image(experiment, sample_id)
                 assert picture.getpixel((50, 50)) == number_of(sample_id)
-                assert image_strips.framed(folder, sample_id).getpixel((40, 40)) == number_of(sample_id)
+                assert image_strips.framed(experiment, sample_id).getpixel((40, 40)) == number_of(sample_id)
                 assert manifest.label[manifest.sample_id == sample_id] == f"class{row}"
                 seen.add(sample_id)
     assert len(seen) == 500

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from core.experiments import directory
+from core import files
+from core.experiments.store import Experiment
 from core.jobs import control
 from tests.conftest import put_into
 
@@ -18,7 +19,7 @@ def test_empty_says_what_to_do_in_one_sentence_and_one_button(screen) -> None:
 
 
 def test_finished_shows_the_sentence(screen, experiment: Path) -> None:
-    assert directory.read_json(experiment / "verdict.json")["sentence"] in words(screen("start"))
+    assert files.read_json(experiment / "verdict.json")["sentence"] in words(screen("start"))
 
 
 def test_failed_shows_why_and_offers_resume(screen, experiment: Path) -> None:
@@ -40,8 +41,8 @@ def test_running_shows_progress_and_stop_asks_to_stop(screen, experiment: Path) 
     app = screen("start")
     assert "run 4 of 6" in words(app)
     app.button(key="stop-tiny").click().run()
-    assert all(control.is_stop_requested(run) for run in directory.runs(experiment)[3:])
-    assert not any(control.is_stop_requested(run) for run in directory.runs(experiment)[:3])
+    assert all(control.is_stop_requested(run) for run in Experiment(experiment).runs[3:])
+    assert not any(control.is_stop_requested(run) for run in Experiment(experiment).runs[:3])
 
 
 def test_delete_removes_the_experiment(screen, experiment: Path) -> None:

@@ -29,14 +29,14 @@ _SAFE = {
     "experiment_picker": {"what", "needs"}, "image_strips": {"captions"}, "layouts": {"status.share", "name", "place"},
     "look_first": {"pair.in_a", "pair.in_b"}, "metric_table": {"agreement.neighbors"}, "moved_images": {"done", "total"},
     "own_images": {"scatter.mark(number)", "layouts.NAMES[settings.method]"}, "readout_table": {"readouts.KMEANS_SEEDS"},
-    "sample_images": {"most"}, "won_lost": {"k", "place"}, "compare": {"over", "drawn", "note", "folder"},
+    "sample_images": {"most"}, "won_lost": {"k", "place"}, "compare": {"over", "drawn", "note", "experiment"},
     "data": {"split_config.seed", "smallest", "manifest.split[row]", "where"},
     "explore": {"split", "space.embedding.shape[1]", "n_same"}, "export": {"width", "unit"},
-    "start": {"folder", "position", "found.progress.n_done", "found.progress.n_runs"},
+    "start": {"experiment", "position", "found.progress.n_done", "found.progress.n_runs"},
     "train": {"checked.n_trained", "ahead.images_per_step", "ahead.batch.classes", "ahead.batch.samples", "ahead.positives",
               "ahead.negatives", "ahead.most_classes", "ahead.most_samples", "OBJECTIVES[item].paper", "n_held_out", "few",
               "many", "text", "info.description", "views", "held_out"},
-    "watch": {"folder", "progress.share", "alarm['step']"},
+    "watch": {"experiment", "experiment.runs[0].alarms_file.name", "progress.share", "alarm['step']"},
 }
 
 

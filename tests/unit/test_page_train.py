@@ -7,9 +7,10 @@ import pytest
 import yaml
 
 from core import config as configuration
+from core import files
 from core.config import experiment_file
 from core.config.objectives import OBJECTIVES, Objective
-from core.experiments import directory
+from core.experiments.store import Experiment
 from core.jobs import control
 from tests import PROJECT
 from tests.conftest import put_into
@@ -92,12 +93,12 @@ def test_start_lays_out_the_experiment_and_goes_to_watch(screen, tmp_path: Path)
     next(button for button in app.button if button.label == "Start").click().run()
     folder = tmp_path / "checkpoints" / "mine"
     try:
-        assert directory.read_config(folder).arms == ("classification", "supcon")
-        assert control.is_worker_alive(folder)
+        assert Experiment(folder).config.arms == ("classification", "supcon")
+        assert control.is_worker_alive(Experiment(folder))
         assert app.header[0].value.startswith(("Starting", "Waiting for the device", "Training"))
     finally:
-        control.stop(directory.runs(folder))
-        assert control.wait(folder, DEADLINE)
+        control.stop(Experiment(folder).runs)
+        assert control.wait(Experiment(folder), DEADLINE)
 
 
 def field(app, kind: str, label: str):
@@ -132,20 +133,20 @@ def test_a_curve_after_an_experiment_takes_its_settings_and_starts(screen, exper
     next(button for button in app.button if button.label == "Start").click().run()
     folder = tmp_path / "checkpoints" / "tiny-curve"
     try:
-        before, after = directory.read_config(experiment), directory.read_config(folder)
+        before, after = Experiment(experiment).config, Experiment(folder).config
         assert after.images_per_class == (1, 2, 5, 15, 50, "all") and after.training.views == 2
         same = ("dataset", "split", "encoder", "objectives", "seeds", "budget", "evaluation")
         assert [getattr(after, key) for key in same] == [getattr(before, key) for key in same]
     finally:
-        control.stop(directory.runs(folder))
-        assert control.wait(folder, DEADLINE)
+        control.stop(Experiment(folder).runs)
+        assert control.wait(Experiment(folder), DEADLINE)
 
 
 @pytest.mark.parametrize("images", [1, 10**15])
 def test_the_settings_of_any_experiment_fit_the_form(screen, experiment: Path, images: int) -> None:
-    values = directory.read_json(experiment / "experiment.json")
+    values = files.read_json(experiment / "experiment.json")
     values["config"]["budget"] |= {"images": images, "epochs": 1}
-    directory.write_json(experiment / "experiment.json", values)
+    files.write_json(experiment / "experiment.json", values)
     app = screen("train", **{"from": "tiny"})
     assert next(item for item in app.number_input if item.label == "Images seen, each run").value == images
 

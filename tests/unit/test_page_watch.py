@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from core import scored_by
-from core.experiments import directory, film
+from core import files, scored_by
+from core.experiments import film
+from core.experiments.store import Run
 from tests.conftest import canvas_of, put_into
 
 
@@ -22,7 +23,7 @@ def test_empty_offers_the_demo(screen) -> None:
 
 def test_finished_says_the_sentence_and_offers_compare(screen, experiment: Path) -> None:
     app = screen("watch", experiment="tiny")
-    assert app.header[0].value == directory.read_json(experiment / "verdict.json")["sentence"] + "."
+    assert app.header[0].value == files.read_json(experiment / "verdict.json")["sentence"] + "."
     assert [item.proto.label for item in app.get("page_link")] == ["**Compare**"]
 
 
@@ -58,7 +59,7 @@ def test_the_film_goes_back_to_the_untrained_encoder(screen, experiment: Path) -
     sent = canvas_of(app)
     assert sent["titles"] == ["A · classification", "B · supcon"]
     assert [(reel["total"], [epoch for epoch, *_ in reel["frames"]]) for reel in sent["reels"]] == [(2, [0, 1, 2])] * 2
-    records = [directory.read_records(experiment / f"{arm}-15-seed1") for arm in ("classification", "supcon")]
+    records = [Run(experiment / f"{arm}-15-seed1").records for arm in ("classification", "supcon")]
     assert [[words for *_, words in reel["frames"]] for reel in sent["reels"]] == [
         [f" · MAP@R {100 * record['validation_map_at_r']:.1f}" for record in of] for of in records]
     newest, first = ([f"frame-{reel['frames'][place][1]}" for reel in sent["reels"]] for place in (-1, 0))
@@ -70,14 +71,14 @@ def test_the_film_goes_back_to_the_untrained_encoder(screen, experiment: Path) -
     sent = canvas_of(app.run())
     assert set(sent["arrays"]) == set(first)
     for name, arm in zip(first, ("classification", "supcon")):
-        frame = film.read_frame(directory.snapshots(experiment / f"{arm}-15-seed1")[0])
+        frame = film.read_frame(Run(experiment / f"{arm}-15-seed1").snapshots[0])
         assert np.array_equal(sent["arrays"][name].reshape(-1, 2), np.stack([frame["x"], frame["y"]], axis=1))
         assert sent["arrays"][name].nbytes == 8 * len(frame["x"])
     assert canvas_of(app.run())["arrays"] == {}
 
 
 def test_a_frame_of_the_film_that_cannot_be_read_is_left_out_and_said(screen, experiment: Path) -> None:
-    path = directory.snapshots(experiment / "supcon-15-seed1")[1]
+    path = Run(experiment / "supcon-15-seed1").snapshots[1]
     path.write_bytes(path.read_bytes()[:100])
     app = screen("watch", experiment="tiny")
     assert not app.error, "it is read when it is asked for"
@@ -91,7 +92,7 @@ def test_a_frame_of_the_film_that_cannot_be_read_is_left_out_and_said(screen, ex
 
 def test_an_alarm_stands_in_words_with_its_remedy(screen, experiment: Path) -> None:
     run = experiment / "supcon-15-seed0"
-    directory.append_alarm(run, {"kind": "collapse", "step": 20, "message": "all embeddings draw together; lower training.lr"})
+    Run(run).append_alarm({"kind": "collapse", "step": 20, "message": "all embeddings draw together; lower training.lr"})
     [warning] = screen("watch", experiment="tiny").warning
     assert warning.value == "**supcon-15-seed0**, step 20: all embeddings draw together; lower training.lr."
 

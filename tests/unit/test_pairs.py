@@ -15,10 +15,11 @@ from streamlit.testing.v1 import AppTest
 
 import main
 from core import config as configuration
+from core import files
 from core.analysis import comparison
 from core.analysis.comparison import Difference
 from core.cli import follow
-from core.experiments import directory
+from core.experiments.store import Experiment, Run
 from core.report import gathering
 from core.results import pairs, result, scoring, verdict
 from tests.conftest import TINY
@@ -60,13 +61,13 @@ def on_a_page(path: Path) -> Said:
 
 
 def in_the_verdict(folder: Path, a: str, b: str) -> Said:
-    pair = result.read(folder).pair(a, b, 15)
+    pair = result.read(Experiment(folder)).pair(a, b, 15)
     return f"{pair.sentence}.", [comparison.row(item).cells for item in pair.differences]
 
 
 def decided(folder: Path) -> None:
     """Writes down an experiment's verdict anew."""
-    result.write(folder, verdict.decide(folder))
+    result.write(Experiment(folder), verdict.decide(Experiment(folder)))
 
 
 def with_holm_against_an_interval(folder: Path) -> None:
@@ -74,11 +75,11 @@ def with_holm_against_an_interval(folder: Path) -> None:
     the interval leaves out zero, and no p-value of 200 draws holds among nine metrics."""
     for seed in (0, 1):
         a, b = (folder / f"{label}-15-seed{seed}" for label in ("classification", "supcon"))
-        scores = scoring.read_scores(a)
+        scores = scoring.read_scores(Run(a))
         for run, is_right in ((a, 0), (b, 1)):
             right = np.zeros_like(scores.values["knn_1"])
             right[:, :20] = is_right
-            scoring.write_scores(run, replace(scores, values={**scores.values, "knn_1": right}))
+            scoring.write_scores(Run(run), replace(scores, values={**scores.values, "knn_1": right}))
     decided(folder)
 
 
@@ -88,7 +89,7 @@ def with_a_leak(folder: Path) -> None:
     config = configuration.parse({**TINY, "objectives": ["classification", leaky]})
     for path, values in ((folder / "experiment.json", config.to_json()),
                          *((folder / run.name / "run.json", run.to_json()) for run in config.runs())):
-        directory.write_json(path, directory.read_json(path) | {"config": values})
+        files.write_json(path, files.read_json(path) | {"config": values})
     decided(folder)
 
 
@@ -100,7 +101,7 @@ def test_compare_command_line_report_and_verdict_say_the_same_words_and_digits(
         prepare: Callable[[Path], None], sign: str) -> None:
     prepare(experiment)
     report, page = tmp_path / "report.html", tmp_path / "page.html"
-    gathering.write(experiment, report)
+    gathering.write(Experiment(experiment), report)
     printed = compare(capsys, experiment.parent, "tiny/classification-15", "tiny/supcon-15", "--output", page)
     said = in_the_verdict(experiment, "classification", "supcon")
     assert len(said[1]) == 9 and sign in str(said)
@@ -108,7 +109,7 @@ def test_compare_command_line_report_and_verdict_say_the_same_words_and_digits(
     assert on_a_page(report) == said
     assert on_a_page(page) == said
     assert on_compare(screen("compare", experiment="tiny")) == said
-    follow.conclude(experiment, argparse.Namespace(json=False))
+    follow.conclude(Experiment(experiment), argparse.Namespace(json=False))
     assert f"15 images per class: {said[0]}" in capsys.readouterr().out
 
 
@@ -131,7 +132,7 @@ def test_command_line_page_report_and_verdict_agree_to_the_digit(
         assert all(text in Page(page).text for text in (mean_a, mean_b, gap, interval, answer))
     assert f"{found['sentence']}." in Page(page).text
     if (a, b) == ("classification", "supcon"):  # the pair of the experiment's own sentence
-        verdict = directory.read_json(experiment / "verdict.json")
+        verdict = files.read_json(experiment / "verdict.json")
         assert verdict["sentence"] == found["sentence"]
         assert verdict["comparisons"][0]["differences"] == found["differences"]
         assert found["sentence"] in [item.value for item in screen("start").markdown]
@@ -141,9 +142,9 @@ def test_the_draws_are_the_configs_and_of_two_that_differ_the_more(experiment: P
                                                                  capsys: pytest.CaptureFixture[str]) -> None:
     other = Path(shutil.copytree(experiment, experiment.with_name("other")))
     for path in (other / "experiment.json", *other.glob("*/run.json")):
-        values = directory.read_json(path)
+        values = files.read_json(path)
         values["config"]["evaluation"]["bootstrap"] = 300
-        directory.write_json(path, values)
+        files.write_json(path, values)
     found = json.loads(compare(capsys, experiment.parent, "tiny/supcon-15", "other/supcon-15", "--json"))
     assert (found["n_bootstrap"], found["draws_note"]) == (300, "B's evaluation.bootstrap; A's is 200")
     assert (found["a"], found["b"]) == ("SupCon of tiny", "SupCon of other")
@@ -191,11 +192,11 @@ def test_a_row_says_that_holm_overruled_its_interval(low: float, high: float, ve
 
 
 def test_every_table_says_so_too(screen, experiment: Path, tmp_path: Path) -> None:
-    found = directory.read_json(experiment / "verdict.json")
+    found = files.read_json(experiment / "verdict.json")
     item = next(item for item in found["comparisons"][0]["differences"] if item["metric"] != "map_at_r")
     item |= {"low": 0.01, "high": 0.2, "verdict": "cannot tell"}
-    directory.write_json(experiment / "verdict.json", found)
-    gathering.write(experiment, tmp_path / "report.html")
+    files.write_json(experiment / "verdict.json", found)
+    gathering.write(Experiment(experiment), tmp_path / "report.html")
     assert "cannot tell: not after Holm" in Page(tmp_path / "report.html").text
     drawn = screen("compare", experiment="tiny").dataframe[0].value
     assert "cannot tell: not after Holm" in drawn["can we tell?"].tolist()

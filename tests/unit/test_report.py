@@ -6,8 +6,9 @@ from typing import NoReturn
 
 import pytest
 
+from core import files
 from core.analysis.metrics import METRICS
-from core.experiments import directory
+from core.experiments.store import Experiment
 from core.report import gathering
 from tests.unit.test_html import Page
 
@@ -15,13 +16,13 @@ from tests.unit.test_html import Page
 @pytest.fixture(scope="module")
 def page(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Page:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    gathering.write(finished, path)
+    gathering.write(Experiment(finished), path)
     assert path.stat().st_size < 5_000_000
     return Page(path)
 
 
 def test_the_sentence_the_question_and_every_metric_stand_on_it(page: Page, finished: Path) -> None:
-    verdict = directory.read_json(finished / "verdict.json")
+    verdict = files.read_json(finished / "verdict.json")
     assert f"{verdict['sentence']}." in page.text
     assert "Does training by SupCon give better embeddings than training by classification?" in page.text
     for item in verdict["comparisons"][0]["differences"]:
@@ -47,25 +48,25 @@ def test_won_and_lost_are_those_of_the_scores(page: Page, finished: Path) -> Non
 
 
 def test_it_says_what_it_does_not_show_and_how_to_do_it_again(page: Page, finished: Path) -> None:
-    kept = directory.read_json(finished / "experiment.json")
+    kept = files.read_json(finished / "experiment.json")
     assert "What luck of the seed does: with 2 seeds it can hardly be told." in page.text
     assert "each was taken for a group of its own" in page.text
     for part in (kept["fingerprint"], f"torch {kept['versions']['torch']}", "python main.py --config tiny.yaml",
-                 directory.read_config(finished).to_yaml().strip()):
+                 Experiment(finished).config.to_yaml().strip()):
         assert part in page.text, part
     assert re.search(r"shared between them: 0 images, 0 groups, 0\s+pictures", page.text)
 
 
 def test_an_experiment_without_a_pair_is_refused(experiment: Path, tmp_path: Path) -> None:
-    for run in directory.runs(experiment):
+    for run in Experiment(experiment).runs:
         if run.name.startswith("supcon"):
-            (run / "scores.parquet").unlink()
-            (run / "embeddings.parquet").unlink()
+            (run.folder / "scores.parquet").unlink()
+            (run.folder / "embeddings.parquet").unlink()
     (experiment / "verdict.json").unlink()
     with pytest.raises(ValueError, match="must have two finished objectives to compare, got none in 'tiny'"):
-        gathering.write(experiment, tmp_path / "report.html")
+        gathering.write(Experiment(experiment), tmp_path / "report.html")
     with pytest.raises(ValueError, match="arms to report must have finished, got untrained and supcon at 15"):
-        gathering.write(experiment, tmp_path / "report.html", ("untrained", "supcon", 15))
+        gathering.write(Experiment(experiment), tmp_path / "report.html", ("untrained", "supcon", 15))
 
 
 def test_images_that_have_gone_leave_the_report_its_numbers(
@@ -74,10 +75,10 @@ def test_images_that_have_gone_leave_the_report_its_numbers(
         raise FileNotFoundError("the folder has gone")
 
     monkeypatch.setattr(gathering.sources, "open_source", gone)
-    gathering.write(finished, tmp_path / "report.html")
+    gathering.write(Experiment(finished), tmp_path / "report.html")
     assert "its file has gone" in Page(tmp_path / "report.html").text
 
 
 def test_any_two_arms_can_be_told_of(finished: Path, tmp_path: Path) -> None:
-    gathering.write(finished, tmp_path / "report.html", ("untrained", "supcon", 15))
+    gathering.write(Experiment(finished), tmp_path / "report.html", ("untrained", "supcon", 15))
     assert "Does training by SupCon give better embeddings than no training?" in Page(tmp_path / "report.html").text

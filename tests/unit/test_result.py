@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 import main
-from core import scored_by
+from core import files, scored_by
 from core.analysis.comparison import ClassDifference, Difference
 from core.cli import follow
 from core.errors import Damaged
-from core.experiments import directory
+from core.experiments.store import Experiment
 from core.results import result, verdict
 
 DIFFERENCE = ["metric", "a", "b", "difference", "low", "high", "verdict", "n_seeds", "n_samples", "settles_at", "p_value",
@@ -25,7 +25,7 @@ def written(experiment: Path) -> dict:
 
 
 def change(experiment: Path, **values: object) -> None:
-    directory.write_json(experiment / "verdict.json", written(experiment) | values)
+    files.write_json(experiment / "verdict.json", written(experiment) | values)
 
 
 def test_the_file_has_the_layout_that_every_version_has_written(finished: Path) -> None:
@@ -44,8 +44,8 @@ def test_the_file_has_the_layout_that_every_version_has_written(finished: Path) 
 
 
 def test_what_is_written_is_read_to_the_same_values_and_back(finished: Path) -> None:
-    found = result.read(finished)
-    assert found == verdict.decide(finished) and found.is_current
+    found = result.read(Experiment(finished))
+    assert found == verdict.decide(Experiment(finished)) and found.is_current
     assert json.dumps(result.to_json(found), indent=1) == (finished / "verdict.json").read_text()
     pair = found.pair("classification", "supcon", 15)
     assert isinstance(pair.differences[0], Difference) and isinstance(pair.per_class[0], ClassDifference)
@@ -62,7 +62,7 @@ def test_compare_json_has_a_pairs_keys_and_values(finished: Path, capsys: pytest
 
 
 def test_run_json_is_the_file_beside_the_states(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert follow.conclude(finished, argparse.Namespace(json=True)) == 0
+    assert follow.conclude(Experiment(finished), argparse.Namespace(json=True)) == 0
     found = json.loads(capsys.readouterr().out)
     assert {key: found[key] for key in written(finished)} == written(finished)
     assert list(found)[:3] == ["experiment", "states", "schema"]
@@ -75,8 +75,8 @@ def test_a_file_without_a_schema_is_read_as_it_is(experiment: Path) -> None:
         del row["unchanged"]
     for item in values["comparisons"][0]["differences"]:
         del item["sd_a"], item["sd_b"]
-    directory.write_json(experiment / "verdict.json", values | {"sentence": "As written down"})
-    found = verdict.read(experiment)
+    files.write_json(experiment / "verdict.json", values | {"sentence": "As written down"})
+    found = verdict.read(Experiment(experiment))
     assert found.sentence == "As written down" and found.rows[0].unchanged == ""
     assert found.comparisons[0].differences[0].sd_a is None
 
@@ -85,23 +85,23 @@ def test_a_file_of_the_first_version_is_printed_and_decided_anew(experiment: Pat
     values = written(experiment)
     kept = {"rows": ("objective", "images_per_class", "n_seeds", "n_test", "metrics"),
             "comparisons": ("images_per_class", "a", "b", "sentence", "n_dropped", "confounders", "differences")}
-    directory.write_json(experiment / "verdict.json", {"sentence": values["sentence"], **{
+    files.write_json(experiment / "verdict.json", {"sentence": values["sentence"], **{
         name: [{key: item[key] for key in keys} for item in values[name]] for name, keys in kept.items()}})
-    assert not result.read(experiment).is_current
-    assert result.to_json(verdict.read(experiment)) == values
-    assert follow.conclude(experiment, argparse.Namespace(json=False)) == 0
+    assert not result.read(Experiment(experiment)).is_current
+    assert result.to_json(verdict.read(Experiment(experiment))) == values
+    assert follow.conclude(Experiment(experiment), argparse.Namespace(json=False)) == 0
     assert f"15 images per class: {values['sentence']}." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("schema", [2, "1", None])
 def test_a_file_of_a_higher_schema_is_said_to_be_of_a_newer_version(experiment: Path, schema: object) -> None:
-    before = result.read(experiment)
+    before = result.read(Experiment(experiment))
     change(experiment, schema=schema, sentence="Of another kind")
-    for reader in (result.read, directory.read_verdict, directory.read_sentence):
+    for reader in (result.read, lambda handle: handle.verdict_json, lambda handle: handle.sentence):
         with pytest.raises(Damaged, match=rf"newer Duet \(schema {schema}; this one reads up to 1\); update Duet") as caught:
-            reader(experiment)
+            reader(Experiment(experiment))
         assert caught.value.is_newer
-    assert verdict.read(experiment) == before, "decided anew"
+    assert verdict.read(Experiment(experiment)) == before, "decided anew"
 
 
 @pytest.mark.parametrize("values, words", [
@@ -111,9 +111,9 @@ def test_a_file_of_a_higher_schema_is_said_to_be_of_a_newer_version(experiment: 
     ({"rows": "none"}, "must hold rows, comparisons, sentence, got"),
 ])
 def test_a_damaged_file_says_where_and_is_decided_anew(experiment: Path, values: dict, words: str) -> None:
-    before = result.read(experiment)
+    before = result.read(Experiment(experiment))
     change(experiment, **values)
     with pytest.raises(Damaged, match=words) as caught:
-        result.read(experiment)
+        result.read(Experiment(experiment))
     assert caught.value.remedy == "Compare makes it anew" and not caught.value.is_newer
-    assert verdict.read(experiment) == before
+    assert verdict.read(Experiment(experiment)) == before

@@ -6,9 +6,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from core import files
 from core.analysis import table as tables
 from core.analysis.metrics import GALLERY, METRICS, SPACE_METRICS
-from core.experiments import directory
+from core.experiments.store import Experiment, Run
 from core.results import scoring, verdict
 from core.results.scoring import Scores
 
@@ -23,7 +24,7 @@ def same(one: Scores, other: Scores) -> bool:
 def test_scores_come_back_from_disk_as_they_were(finished: Path) -> None:
     run = finished / "supcon-15-seed0"
     fresh = scoring.score(tables.read(run / "embeddings.parquet"))
-    kept = scoring.read_scores(run)
+    kept = scoring.read_scores(Run(run))
     assert same(fresh, kept)
     assert list(kept.values) == list(METRICS) and list(kept.space) == list(SPACE_METRICS) and set(kept.gallery) == set(GALLERY)
     assert kept.clusters.shape == (1, 2, len(kept.sample_id)) and kept.files == (run / "embeddings.parquet",)
@@ -31,15 +32,15 @@ def test_scores_come_back_from_disk_as_they_were(finished: Path) -> None:
 
 def test_scores_of_an_earlier_version_are_computed_anew(experiment: Path) -> None:
     run = experiment / "supcon-15-seed0"
-    whole = scoring.read_scores(run)
+    whole = scoring.read_scores(Run(run))
     arrow = pq.read_table(run / "scores.parquet")
     pq.write_table(arrow.select(["sample_id", "group", "map_at_r", "kmeans_accuracy"]), run / "scores.parquet")
-    assert same(scoring.read_scores(run), whole)
-    assert verdict.decide(experiment).sentence
+    assert same(scoring.read_scores(Run(run)), whole)
+    assert verdict.decide(Experiment(experiment)).sentence
 
 
 def test_what_is_drawn_has_the_metrics_mean(finished: Path) -> None:
-    scores = scoring.read_scores(finished / "supcon-15-seed0")
+    scores = scoring.read_scores(Run(finished / "supcon-15-seed0"))
     rows = np.flatnonzero(scores.label == scores.label[0])
     for kept in (None, rows):
         for name, column in scores.drawn(kept).items():
@@ -49,8 +50,8 @@ def test_what_is_drawn_has_the_metrics_mean(finished: Path) -> None:
 
 
 def test_an_evaluation_says_chance_classes_and_how_far_kmeans_differs(finished: Path) -> None:
-    found = directory.read_json(finished / "supcon-15-seed0" / "evaluation.json")
-    scores = scoring.read_scores(finished / "supcon-15-seed0")
+    found = files.read_json(finished / "supcon-15-seed0" / "evaluation.json")
+    scores = scoring.read_scores(Run(finished / "supcon-15-seed0"))
     assert {"map_at_r", "kmeans_accuracy"} <= set(found["chance"])
     assert not any(item["is_at_chance"] for item in found["chance"].values())
     assert found["chance"]["kmeans_accuracy"]["level"] > 0.1
@@ -66,4 +67,4 @@ def test_seeds_tested_on_other_samples_are_refused(finished: Path, experiment: P
     arrow = pq.read_table(run / "scores.parquet")
     pq.write_table(arrow.slice(1), run / "scores.parquet")
     with pytest.raises(ValueError, match="seeds must be tested on the same samples"):
-        scoring.scores_of_runs([experiment / "supcon-15-seed0", run], "supcon")
+        scoring.scores_of_runs([Run(experiment / "supcon-15-seed0"), Run(run)], "supcon")

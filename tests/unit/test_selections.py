@@ -10,58 +10,60 @@ import pytest
 from core.analysis import table as tables
 from core.errors import ConfigError
 from core.experiments import selections
+from core.experiments.store import Experiment
 from tests.unit.test_table import small
 
 
 def test_what_is_saved_is_read_in_order(tmp_path):
-    assert selections.read(tmp_path) == {}
-    selections.save(tmp_path, "second", ["b", "a"])
-    selections.save(tmp_path, "first", ["c"])
-    assert list(selections.read(tmp_path).items()) == [("second", ["b", "a"]), ("first", ["c"])]
-    selections.save(tmp_path, "second", ["d"])
-    assert selections.read(tmp_path) == {"second": ["d"], "first": ["c"]}
+    assert selections.read(Experiment(tmp_path)) == {}
+    selections.save(Experiment(tmp_path), "second", ["b", "a"])
+    selections.save(Experiment(tmp_path), "first", ["c"])
+    assert list(selections.read(Experiment(tmp_path)).items()) == [("second", ["b", "a"]), ("first", ["c"])]
+    selections.save(Experiment(tmp_path), "second", ["d"])
+    assert selections.read(Experiment(tmp_path)) == {"second": ["d"], "first": ["c"]}
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "ä", "x" * 65, "a b", "a\n"])
 def test_a_name_that_could_not_be_a_file_is_refused(tmp_path, name):
     with pytest.raises(ConfigError, match="a name must be"):
-        selections.save(tmp_path, name, ["a"])
+        selections.save(Experiment(tmp_path), name, ["a"])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_cannot_be_saved(tmp_path):
     with pytest.raises(ValueError, match="at least one sample, got none"):
-        selections.save(tmp_path, "none", [])
+        selections.save(Experiment(tmp_path), "none", [])
 
 
 def test_renaming_keeps_place_and_content(tmp_path):
     for name in ("one", "two", "three"):
-        selections.save(tmp_path, name, [name])
-    selections.rename(tmp_path, "two", "zwei")
-    assert list(selections.read(tmp_path).items()) == [("one", ["one"]), ("zwei", ["two"]), ("three", ["three"])]
+        selections.save(Experiment(tmp_path), name, [name])
+    selections.rename(Experiment(tmp_path), "two", "zwei")
+    assert list(selections.read(Experiment(tmp_path)).items()) == [("one", ["one"]), ("zwei", ["two"]), ("three", ["three"])]
     with pytest.raises(ValueError, match="new name must be free, got 'one'"):
-        selections.rename(tmp_path, "three", "one")
+        selections.rename(Experiment(tmp_path), "three", "one")
     with pytest.raises(ValueError, match="one of one, zwei, three, got 'two'"):
-        selections.rename(tmp_path, "two", "2")
+        selections.rename(Experiment(tmp_path), "two", "2")
     with pytest.raises(ConfigError):
-        selections.rename(tmp_path, "one", "../one")
-    assert list(selections.read(tmp_path)) == ["one", "zwei", "three"]
+        selections.rename(Experiment(tmp_path), "one", "../one")
+    assert list(selections.read(Experiment(tmp_path))) == ["one", "zwei", "three"]
 
 
 def test_deleting_what_is_gone_is_no_error(tmp_path):
-    selections.save(tmp_path, "one", ["a"])
-    selections.delete(tmp_path, "one")
-    selections.delete(tmp_path, "one")
-    assert selections.read(tmp_path) == {}
+    selections.save(Experiment(tmp_path), "one", ["a"])
+    selections.delete(Experiment(tmp_path), "one")
+    selections.delete(Experiment(tmp_path), "one")
+    assert selections.read(Experiment(tmp_path)) == {}
 
 
 def test_windows_that_save_at_once_lose_nothing(tmp_path):
-    threads = [threading.Thread(target=selections.save, args=(tmp_path, f"s{number}", [str(number)])) for number in range(16)]
+    threads = [threading.Thread(target=selections.save, args=(Experiment(tmp_path), f"s{number}", [str(number)]))
+               for number in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert selections.read(tmp_path) == {f"s{number}": [str(number)] for number in range(16)}
+    assert selections.read(Experiment(tmp_path)) == {f"s{number}": [str(number)] for number in range(16)}
 
 
 def test_a_file_of_a_selection_is_a_verified_table_of_its_rows(tmp_path):

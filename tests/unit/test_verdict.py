@@ -10,11 +10,12 @@ import pytest
 from core.analysis import agreement
 from core.analysis import table as tables
 from core.analysis.metrics import METRICS, SHORT, SPACE_METRICS
+from core.experiments.store import Experiment, Run
 from core.results import result, scoring, verdict
 
 
 def test_only_shared_samples_are_compared_and_the_rest_counted(finished: Path) -> None:
-    a, b = (scoring.arm(finished, label, 15) for label in ("classification", "supcon"))
+    a, b = (scoring.arm(Experiment(finished), label, 15) for label in ("classification", "supcon"))
     n = len(a.sample_id)
     order = np.random.default_rng(0).permutation(n)[: n - 20]
     fewer = replace(b, **{name: getattr(b, name)[order] for name in ("sample_id", "group", "label", "label_id")},
@@ -30,7 +31,7 @@ def test_only_shared_samples_are_compared_and_the_rest_counted(finished: Path) -
 
 
 def test_a_comparison_holds_all_it_should_and_stays_small(finished: Path) -> None:
-    a, b = (scoring.arm(finished, label, 15) for label in ("classification", "supcon"))
+    a, b = (scoring.arm(Experiment(finished), label, 15) for label in ("classification", "supcon"))
     found = json.loads(json.dumps(result.to_json(verdict.compare(a, b, 300))))
     assert [item["metric"] for item in found["differences"]] == list(METRICS)
     assert all(item["p_value"] <= item["p_holm"] for item in found["differences"])
@@ -43,7 +44,7 @@ def test_a_comparison_holds_all_it_should_and_stays_small(finished: Path) -> Non
 
 
 def test_agreement_is_that_of_the_embeddings(finished: Path) -> None:
-    a, b = (scoring.arm(finished, label, 15) for label in ("classification", "supcon"))
+    a, b = (scoring.arm(Experiment(finished), label, 15) for label in ("classification", "supcon"))
     alike = verdict.agree(a, b)
     tested = [tables.read(finished / f"{label}-15-seed1" / "embeddings.parquet").of_split("test")
               for label in ("classification", "supcon")]
@@ -54,23 +55,23 @@ def test_agreement_is_that_of_the_embeddings(finished: Path) -> None:
     assert alike.overlap[1] == pytest.approx(overlap.mean())
     assert alike.cka[1] == pytest.approx(agreement.linear_cka(*spaces))
     assert alike.neighbors == 10 and alike.overlap_by_chance == pytest.approx(10 / (len(order) - 1))
-    assert result.read(finished).comparisons[0].agreement == alike
+    assert result.read(Experiment(finished)).comparisons[0].agreement == alike
 
 
 def spoil(experiment: Path, label: str) -> None:
     """Halves the MAP@R of an arm's runs."""
     for run in experiment.glob(f"{label}-*"):
-        scores = scoring.read_scores(run)
+        scores = scoring.read_scores(Run(run))
         for part in (scores.values, scores.gallery):
             part["map_at_r"] = part["map_at_r"] / 2
-        scoring.write_scores(run, scores)
+        scoring.write_scores(Run(run), scores)
     (experiment / "verdict.json").unlink()
 
 
 def test_training_that_did_not_help_is_said(finished: Path, experiment: Path) -> None:
     spoil(experiment, "supcon")
     for folder in (finished, experiment):
-        rows = {row.objective: row for row in verdict.read(folder).rows}
+        rows = {row.objective: row for row in verdict.read(Experiment(folder)).rows}
         assert rows["untrained"].against_untrained is None and rows["untrained"].not_improved == ""
         for label in ("classification", "supcon"):
             told, floor, arm = rows[label].against_untrained, rows["untrained"], rows[label]
@@ -81,6 +82,6 @@ def test_training_that_did_not_help_is_said(finished: Path, experiment: Path) ->
 
 def test_an_arm_tested_on_other_images_is_not_held_against_the_untrained_encoder(experiment: Path) -> None:
     for run in experiment.glob("untrained-*"):
-        scores = scoring.read_scores(run)
-        scoring.write_scores(run, replace(scores, sample_id=np.roll(scores.sample_id, 1)))
-    assert [row.against_untrained for row in verdict.decide(experiment).rows] == [None] * 3
+        scores = scoring.read_scores(Run(run))
+        scoring.write_scores(Run(run), replace(scores, sample_id=np.roll(scores.sample_id, 1)))
+    assert [row.against_untrained for row in verdict.decide(Experiment(experiment)).rows] == [None] * 3
