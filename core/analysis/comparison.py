@@ -13,7 +13,7 @@ from pydantic import Field
 from core.analysis.fairness import SettingDifference
 from core.analysis.metrics import HEADLINE, METRICS, SHORT, SPACE_METRICS
 from core.analysis.paired_tests import McNemar
-from core.analysis.resampling import Bootstrap, bootstrap, holm
+from core.analysis.resampling import UNKNOWN, Bootstrap, bootstrap, holm
 from core.errors import InputError
 from core.quantities import percent
 
@@ -229,7 +229,7 @@ def _judge(metric: str, a: float, b: float, gap: float, drawn: Bootstrap, index:
     verdict: Answer = "better" if low > 0 else "worse" if high < 0 else "cannot tell"
     n_seeds, n_samples = shape
     settles_at, seeds_decide = None, False
-    if verdict == "cannot tell" and abs(gap) > 1e-9:
+    if verdict == "cannot tell" and abs(gap) > 1e-9 and high - low < UNKNOWN:
         reach = (gap - low if gap > 0 else high - gap) / abs(gap)  # the side of the interval that crosses zero, in gaps
         of_seeds = float(drawn.seed_share[index]) * reach ** 2
         seeds_decide = of_seeds >= 1  # the images' part shrinks with √n, the seeds' stays
@@ -362,7 +362,7 @@ def worth_sentence(result: Difference, leak: str, name: str) -> str:
 
 
 def _seeds(result: Difference) -> str:
-    return f"{result.n_seeds} {'seed' if result.n_seeds == 1 else 'seeds'}, {result.n_samples:,} test images"
+    return f"{result.n_seeds} {'seed' if result.n_seeds == 1 else 'seeds'}, {result.n_samples:,} test {'image' if result.n_samples == 1 else 'images'}"
 
 
 def _of_one_seed(result: Difference) -> str:

@@ -10,6 +10,7 @@ from scipy.stats import norm, t
 
 from core.errors import InputError
 
+UNKNOWN = 1e6  # a distance beyond the range of every metric: what nothing is known of
 _CHUNK = 20_000_000  # numbers drawn at a time: 80 MB
 
 
@@ -63,7 +64,8 @@ def bootstrap(columns: list[np.ndarray], n_draws: int, seed: int, group: np.ndar
     best. So what the seeds add is drawn from the t distribution that their means allow, with S − 1 degrees of freedom, as
     in readers × cases studies, where few readers see the same many cases (Hillis, 2007, doi:10.1002/sim.2532). As there,
     the chance that belongs to one seed with one image alone is counted once: the seeds' means hold it already, so it is
-    taken from the images' part. With one seed there is the images' part alone.
+    taken from the images' part. With one seed there is the images' part alone. One group says nothing of how groups differ:
+    there the mean could have been anything, and half of the draws lie `UNKNOWN` below it and half above.
 
     Of a difference, the seeds of both arms are taken as independent, with degrees of freedom by Welch (1947,
     doi:10.1093/biomet/34.1-2.28): what two arms of one seed share makes the interval too wide at worst, while to take three
@@ -102,6 +104,10 @@ def bootstrap(columns: list[np.ndarray], n_draws: int, seed: int, group: np.ndar
                 chance = t.ppf((order + 0.5) / n_draws, freedom)  # evenly: heavy tails drawn at random would jump
                 draws[:, index] += np.sqrt(seeds) * chance
                 seed_share[index] = max(seeds - both, 0.0) / (seeds + of_images)
+    for index, (_, sizes) in enumerate(parts):
+        if (sizes > 0).sum() < 2:
+            draws[:, index] = np.where(np.arange(n_draws) % 2, UNKNOWN, -UNKNOWN)
+            seed_share[index] = 0.0
     return Bootstrap(mean, mean + draws, seed_share)
 
 

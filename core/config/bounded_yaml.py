@@ -111,8 +111,27 @@ def _check_size(text: str) -> None:
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
     """Plain values only, each key once."""
 
-    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[str, object]:
-        if isinstance(node, yaml.MappingNode):
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._checked: dict[int, yaml.Node] = {}  # by identity: those that others are merged into hold keys twice afterwards
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+        try:
+            return super().construct_object(node, deep)
+        except (yaml.YAMLError, InputError):
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError):  # a tag that does not fit
+            tag = "!!" + cut(node.tag.rpartition(":")[2])
+            raise InputError(f"a value must be what its tag {tag} says, got {cut(str(node.value))!r} in line "
+                             f"{node.start_mark.line + 1}") from None
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        self._check_keys(node)
+        super().flatten_mapping(node)  # which calls this again for each mapping that is merged
+
+    def _check_keys(self, node: yaml.MappingNode) -> None:
+        if id(node) not in self._checked:
+            self._checked[id(node)] = node
             lines: dict[object, int] = {}
             for key_node, _ in node.value:
                 line = key_node.start_mark.line + 1
@@ -127,7 +146,6 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
                     where = f"lines {first} and {line}" if first != line else f"line {line}"
                     raise InputError(f"key {cut(key_node.value)!r} must stand once, got it twice ({where})")
                 lines[key_node.value] = line
-        return super().construct_mapping(node, deep)
 
     def construct_whole_number(self, node: yaml.ScalarNode) -> int:
         line = node.start_mark.line + 1

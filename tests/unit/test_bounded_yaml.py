@@ -18,6 +18,12 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     ("training: {lr: 0.1}\nx: 1\ntraining: {}\n", "key 'training' must stand once, got it twice (lines 1 and 3)"),
     ("a:\n  - {b: 1, c: {d: 1, d: 2}}\n", "key 'd' must stand once, got it twice (line 2)"),
     ('"a": 1\na: 2\n', "key 'a' must stand once, got it twice (lines 1 and 2)"),
+    ("a:\n  <<: {b: 1, b: 2}\n", "key 'b' must stand once, got it twice (line 2)"),
+    ("<<: [{a: 1}, {b: 1, b: 2}]\n", "key 'b' must stand once, got it twice (line 1)"),
+    ("a: 1\nb: [!!int abc]\n", "a value must be what its tag !!int says, got 'abc' in line 2"),
+    ("a: !!int ''\n", "a value must be what its tag !!int says, got '' in line 1"),
+    ("a: !!float abc\n", "a value must be what its tag !!float says, got 'abc' in line 1"),
+    ("a: !!bool maybe\n", "a value must be what its tag !!bool says, got 'maybe' in line 1"),
     ("<<: {a: 1}\n<<: {b: 1}\n", "key '<<' must stand once, got it twice (lines 1 and 2)"),
     ("x: 1\nno: 1\n", "a key must be text, got no in line 2, which YAML reads as False: quote it"),
     ("3: 1\n", "a key must be text, got 3 in line 1, which YAML reads as 3: quote it"),
@@ -50,6 +56,11 @@ def test_what_is_read_otherwise_than_meant_or_never_ends_is_one_sentence(text, m
     said = str(caught.value)
     assert message in said and "\n" not in said and len(said) < 500
     assert time.process_time() - started < 30  # without bounds it is minutes, or for ever
+
+
+def test_a_mapping_that_overrides_what_is_merged_into_it_may_be_merged_itself():
+    text = "b: &b {lr: 1, x: 2}\na: &a\n  <<: *b\n  lr: 3\nc: {<<: *a, y: 1}"
+    assert bounded_yaml.documents(text)[0]["c"] == {"lr": 3, "x": 2, "y": 1}
 
 
 def test_plain_yaml_is_what_it_was():

@@ -22,9 +22,9 @@ def test_values_that_never_vary_have_an_interval_of_no_width():
     assert (found.mean, found.low, found.high, found.sd) == (0.25, 0.25, 0.25, 0)
 
 
-def test_one_sample_of_one_seed_has_an_interval_of_no_width():
+def test_one_sample_says_nothing_of_the_others():
     found = comparison.interval(of([0.7]), 500)
-    assert (found.mean, found.low, found.high, found.sd) == (0.7, 0.7, 0.7, 0)
+    assert (found.mean, found.low, found.high, found.sd) == (0.7, 0, 1, 0)
 
 
 def test_two_samples_make_three_possible_means():
@@ -110,9 +110,9 @@ def test_samples_of_one_group_are_one_draw():
     assert (many.high - many.low) > 2 * (alone.high - alone.low)
 
 
-def test_one_group_of_everything_has_an_interval_of_no_width():
+def test_one_group_of_everything_says_nothing_of_other_groups():
     found = comparison.interval(of([0, 1, 1, 1]), 300, group=np.array(["g"] * 4))
-    assert (found.low, found.mean, found.high) == (0.75, 0.75, 0.75)
+    assert (found.low, found.mean, found.high) == (0, 0.75, 1)
 
 
 def test_groups_of_one_are_no_groups():
@@ -363,3 +363,25 @@ def test_better_is_never_said_of_an_interval_that_holds_zero():
 def test_what_rounds_to_zero_has_no_minus() -> None:
     row = comparison.row(replace(UNSURE, a=0.2, b=0.2, difference=-0.0002, low=-0.0004, high=0.0))
     assert (row.difference, row.low, row.high) == ("+0.0", "+0.0", "+0.0")
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("group", [None, np.array(["one"] * 6)], ids=["one image", "one photograph"])
+def test_one_image_or_one_photograph_tells_nothing_apart(seeds: int, group: np.ndarray | None) -> None:
+    generator = np.random.default_rng(0)
+    n = 1 if group is None else len(group)
+    a, b = generator.uniform(0, 0.2, (seeds, n)), generator.uniform(0.8, 1, (seeds, n))
+    found = comparison.difference("map_at_r", a, b, 500, group=group)
+    assert (found.verdict, found.low, found.high, found.settles_at) == ("cannot tell", -1.0, 1.0, None)
+    assert found.p_value > 0.9
+    alone = comparison.interval(b, 500, group=group)
+    assert (alone.low, alone.high) == (0.0, 1.0)
+
+
+def test_a_class_of_one_image_is_not_better_among_others() -> None:
+    generator = np.random.default_rng(1)
+    few, many = ({"map_at_r": generator.uniform(0, 0.2, (1, n))} for n in (1, 40))
+    better = [{"map_at_r": values["map_at_r"] + 0.5} for values in (few, many)]
+    found = comparison.compare_classes({"few": (few, better[0], np.array(["x"])),
+                                        "many": (many, better[1], np.arange(40).astype(str))}, 500)
+    assert {item.label: item.verdict for item in found} == {"few": "cannot tell", "many": "better"}
