@@ -362,7 +362,9 @@ def worth_sentence(result: Difference, leak: str, name: str) -> str:
 
 
 def _seeds(result: Difference) -> str:
-    return f"{result.n_seeds} {'seed' if result.n_seeds == 1 else 'seeds'}, {result.n_samples:,} test {'image' if result.n_samples == 1 else 'images'}"
+    seeds = "seed" if result.n_seeds == 1 else "seeds"
+    images = "image" if result.n_samples == 1 else "images"
+    return f"{result.n_seeds} {seeds}, {result.n_samples:,} test {images}"
 
 
 def _of_one_seed(result: Difference) -> str:
