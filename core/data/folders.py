@@ -77,7 +77,7 @@ def read(root: Path, classes: Literal["top", "leaf"] | None = None) -> Contents:
         inner = {path: "/".join((rest.split("/")[0], rest.split("/")[2])) for path, rest in inner.items()}
     labels, remark = _labels(root, inner, classes)
     remarks += [remark] if remark else []
-    if split_of:
+    if any(official.values()):
         _refuse_other_classes(root, labels, official)
     nowhere = tuple(Unreadable(shown(path), "lies in no class folder") for path in (*loose, *unlabelled))
     entries = [Entry(path, labels[path], path, official[path]) for path in sorted(inner)]

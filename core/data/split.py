@@ -96,8 +96,8 @@ def check_plan(manifest: Manifest, config: ExperimentConfig) -> None:
     """Refuses what these samples cannot carry, before anything is created.
 
     Raises:
-        InputError: if a class is smaller than an images-per-class setting, a batch would need duplicates, or the
-            splits share samples or groups although they were to be kept whole.
+        InputError: if a class is smaller than an images-per-class setting, a batch would need duplicates, validation or test
+            hold one class alone, or the splits share samples or groups although they were to be kept whole.
     """
     proof = prove(manifest)
     has_near = proof.shared_pictures and config.split.near_duplicates
@@ -109,6 +109,12 @@ def check_plan(manifest: Manifest, config: ExperimentConfig) -> None:
         if max(sizes.values()) < 2 or sum(sizes.values()) < LEAST_SCORED:
             raise InputError(f"{name} must hold at least {LEAST_SCORED} images and two of some class to be scored, "
                              f"got {sum(sizes.values())} in {len(sizes)} classes; raise its share in split.fractions")
+        present = [label for label, size in sizes.items() if size]
+        if len(present) < 2:  # whatever an encoder does, each image then finds its own class alone
+            remedy = ("set split.official: false to draw a split" if config.split.official and (manifest.official != "").any()
+                      else "raise its share in split.fractions")
+            raise InputError(f"{name} must hold images of at least 2 classes to be scored, got only {present[0]!r}; add "
+                             f"images of other classes, or {remedy}")
     _check_groups(manifest, config.split)
     fills_batches = any(not is_drawn(objective) for objective in config.objectives)
     for count in config.images_per_class:

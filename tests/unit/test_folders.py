@@ -54,6 +54,12 @@ def test_splits_inside_the_class_folders_are_the_official_split(tmp_path):
         (label, part) for label in ("cat", "dog") for part in ("train", "test")}
 
 
+def test_splits_inside_class_folders_must_hold_the_same_classes(tmp_path):
+    named(tmp_path, "cat/train", "cat/test", "dog/train")
+    with pytest.raises(ValueError, match="split folders must hold the same classes, got dog in train and not in test"):
+        folders.read(tmp_path)
+
+
 @pytest.mark.parametrize("places", [("training_set/training_set", "test_set/test_set"), ("train/images", "test/images")])
 def test_a_folder_more_between_split_and_classes_is_looked_through(tmp_path, places):
     named(tmp_path, *(f"{place}/{label}" for place in places for label in ("cat", "dog")))

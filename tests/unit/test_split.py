@@ -376,3 +376,14 @@ def test_any_official_split_is_kept_with_its_proof_or_refused_by_name(rows, seed
     assert split.prove(divided).holds
     assert set(divided.split[manifest.official == "test"]) <= {"test"}
     assert set(divided.split[manifest.official == "train"]) <= {"train", "validation", "none"}
+
+
+@pytest.mark.parametrize("name", ["validation", "test"])
+def test_a_plan_that_is_scored_on_one_class_alone_is_refused(name):
+    official = ["train", "validation", "test"] * 40
+    labels = ["a" if part == name else "ab"[row // 3 % 2] for row, part in enumerate(official)]
+    plan = experiment()
+    divided = split.assign(with_official(make(labels), *official), plan.split, plan.seeds)
+    with pytest.raises(ValueError, match=f"^{name} must hold images of at least 2 classes to be scored, got only 'a'; add "
+                                          f"images of other classes, or set split.official: false"):
+        split.check_plan(divided, plan)
