@@ -5,6 +5,7 @@ Imports little, not even NumPy, so that a process that helps is there in 50 ms.
 
 import hashlib
 import os
+import stat
 from pathlib import Path
 from typing import Protocol
 
@@ -42,7 +43,7 @@ LOST = ("", b"", "reading it ended the process that read it", "", "")  # for a f
 def _look(path: str, levels: Levels | None) -> tuple[str, bytes, str, str, str]:
     try:
         with memory.one_image():
-            content = _bytes(path)
+            content = content_of(path)
             grey, reach = grey_square(content, LOOK_SIDE, levels)
             scaled = "" if reach is None else range_words(reach, levels)
             return hashlib.sha256(content).hexdigest(), grey.tobytes(), "", "" if reach is None else str(reach), scaled
@@ -66,7 +67,7 @@ def contents(root: Path, levels: Levels | None, paths: list[str]) -> list[tuple[
 def _content(path: str, levels: Levels | None) -> str:
     try:
         with memory.one_image():
-            return _hash(decode(_bytes(path), levels))
+            return _hash(decode(content_of(path), levels))
     except memory.LockError:
         raise
     except UNREADABLE:  # within the second since it was read: decoding for training will say so
@@ -96,7 +97,7 @@ def image(root: Path, sample_id: str, digest: str | None = None, levels: Levels 
         InputError: if they are no image.
     """
     path = root / sample_id
-    content = _bytes(path)
+    content = content_of(path)
     if digest is not None and hashlib.sha256(content).hexdigest() != digest:
         raise ChangedFile(f"{path} must be the file that was scanned, got another: it was changed since; put the old one "
                           f"back, or start a new experiment")
@@ -131,12 +132,14 @@ def why_not(error: Exception) -> str:
     return error.strerror if isinstance(error, OSError) and error.strerror else reason(error)
 
 
-def _bytes(path: str | Path) -> bytes:
+def content_of(path: str | Path) -> bytes:
     """All of a file; unbuffered, which gives up the GIL half as often.
 
     Raises:
-        InputError: if it is larger than an image within the limits could be.
+        InputError: if it is larger than an image within the limits could be, or no regular file: a pipe would wait for ever.
     """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise InputError("not a regular file")
     with open(path, "rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         if size > MAX_BYTES:

@@ -102,7 +102,7 @@ def embed_folder(run: Run, folder: Path, device: torch.device,
     for done, name in enumerate(paths, start=1):
         try:
             key = name.encode()  # a name that is no text could stand in no table
-            file = (folder / name).read_bytes()
+            file = reading.content_of(folder / name)
             squares.append(pixels.square(decoding.decode(file, levels), data.stored))
             names.append(name)
             content.update(key + f" {hashlib.sha256(file).hexdigest()}\n".encode())

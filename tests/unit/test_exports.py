@@ -1,6 +1,7 @@
 """What is taken along is verified first and written whole; unfinished runs and disagreeing tables are refused."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -204,3 +205,12 @@ def test_a_name_that_is_no_text_is_left_out_only(experiment: Path, tmp_path: Pat
     assert table.metadata["folder"] == {"left_out": [list(item) for item in left_out], "other_files": {".txt": 1, "hidden": 1}}
     tables.write(table, tmp_path / "folder.parquet")
     assert len(tables.read(tmp_path / "folder.parquet")) == 3
+
+
+def test_what_is_no_regular_file_is_left_out_and_not_waited_for(experiment: Path, image_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    shutil.copytree(image_folder, folder)
+    os.mkfifo(folder / "pipe.png")
+    (folder / "zeros.png").symlink_to("/dev/zero")
+    _, left_out = embedding.embed_folder(Run(experiment / RUN), folder, torch.device("cpu"))
+    assert {("pipe.png", "not a regular file"), ("zeros.png", "not a regular file")} <= set(left_out)
