@@ -126,7 +126,8 @@ def write(table: EmbeddingTable, path: Path) -> None:
     Raises:
         ValueError: if columns disagree in length or a vector is not finite.
     """
-    _verify(table, path)
+    if fault := _fault(table):
+        raise ValueError(f"{path} {fault}")
     width = table.embedding.shape[1]
     flat = pa.array(np.ascontiguousarray(table.embedding, np.float32).reshape(-1), pa.float32())
     arrow = pa.table({
@@ -158,14 +159,15 @@ def read(path: Path) -> EmbeddingTable:
     table, expected = files.read(path, _read, "an embedding table")
     if _digest(table) != expected:
         raise Damaged(path, "must match its checksum; it was changed after it was written")
-    _verify(table, path)
+    if fault := _fault(table):
+        raise Damaged(path, fault)
     return table
 
 
 def _read(path: Path) -> tuple[EmbeddingTable, str]:
     """What a file holds, and the checksum it was written with."""
     arrow = pq.read_table(path)
-    metadata = json.loads(arrow.schema.metadata[b"duet"])
+    metadata = _metadata(arrow.schema, path)
     expected = metadata.pop("content_sha256")
     _check_schema(arrow.schema)
     text = {name: np.array(arrow[name].to_pylist(), dtype=object) for name in _TEXT}
@@ -173,6 +175,17 @@ def _read(path: Path) -> tuple[EmbeddingTable, str]:
     vectors = arrow["embedding"].combine_chunks()
     embedding = vectors.flatten().to_numpy().reshape(len(arrow), vectors.type.list_size)
     return EmbeddingTable(**text, **numbers, embedding=embedding, metadata=metadata), expected
+
+
+def _metadata(schema: pa.Schema, path: Path) -> Json:
+    """What a file says of itself under 'duet'."""
+    text = (schema.metadata or {}).get(b"duet")
+    if text is None:
+        raise Damaged(path, "must be an embedding table that Duet wrote, got a Parquet file without its metadata 'duet'")
+    metadata = json.loads(text)
+    if not isinstance(metadata, dict):
+        raise Damaged(path, f"must have a JSON object as its metadata 'duet', got {type(metadata).__name__}")
+    return metadata
 
 
 def read_header(path: Path) -> tuple[Json, int]:
@@ -190,23 +203,25 @@ def read_header(path: Path) -> tuple[Json, int]:
 def _read_header(path: Path) -> tuple[Json, int]:
     schema = pq.read_schema(path)
     _check_schema(schema)
-    metadata = json.loads(schema.metadata[b"duet"])
+    metadata = _metadata(schema, path)
     metadata.pop("content_sha256", None)
     return metadata, schema.field("embedding").type.list_size
 
 
-def _verify(table: EmbeddingTable, path: Path) -> None:
+def _fault(table: EmbeddingTable) -> str:
+    """What is wrong with a table's content, as 'must …, got …'; empty if nothing is."""
     lengths = {len(getattr(table, name)) for name in (*_TEXT, "label_id", "cluster", "x", "y", "embedding")}
     if len(lengths) != 1:
-        raise ValueError(f"columns of {path} must have one length, got {sorted(lengths)}")
+        return f"must have columns of one length, got {sorted(lengths)}"
     if not np.isfinite(table.embedding).all():
-        raise ValueError(f"vectors of {path} must be finite, got nan or infinity")
-    if len(set(table.sample_id.tolist())) != len(table):
-        raise ValueError(f"sample_id of {path} must be unique")
+        return "must have finite vectors, got NaN or infinity"
+    if (n_ids := len(set(table.sample_id.tolist()))) != len(table):
+        return f"must have each sample_id once, got {n_ids:,} in {len(table):,} rows"
     if table.metadata.get("normalization") == "l2" and len(table):
         longest = np.abs(np.linalg.norm(table.embedding, axis=1) - 1).max()
         if longest > 1e-4:
-            raise ValueError(f"vectors of {path} must have length 1, got a deviation of {longest:.2g}")
+            return f"must have vectors of length 1, got a deviation of {longest:.2g}"
+    return ""
 
 
 def _check_schema(schema: pa.Schema) -> None:

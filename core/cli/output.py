@@ -29,11 +29,13 @@ def check_output(path: Path, suffixes: tuple[str, ...], option: str = "--output"
     """Refuses a file that cannot be written before any work is done.
 
     Raises:
-        InputError: if its name ends otherwise.
+        InputError: if its name ends otherwise, or a folder lies there.
         NotFound: if the folder it would lie in does not exist.
     """
     if path.suffix not in suffixes:
         raise InputError(f"{option} must end in {' or '.join(suffixes)}, got {path}")
+    if path.is_dir():
+        raise InputError(f"{option} must be a file, got the folder {path}")
     if not path.parent.is_dir():
         raise NotFound(f"{option} must lie in a folder that exists, got {path}")
 

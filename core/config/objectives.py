@@ -77,7 +77,7 @@ class NormalizedSoftmaxConfig(Objective):
     draws_pairs: ClassVar[bool] = False
 
     name: Literal["normalized_softmax"] = "normalized_softmax"
-    temperature: float = Field(0.05, gt=0, le=10, description="Smaller asks for sharper differences between the classes.")
+    temperature: float = Field(0.05, ge=0.001, le=10, description="Smaller asks for sharper differences between the classes.")
     lr_factor: float = Field(1.0, gt=0, le=1000, description="How many times the learning rate the proxies get.")
 
     def collapse_value(self, n_classes: int, classes: float, samples: float) -> float:
@@ -147,7 +147,7 @@ class SupConConfig(Objective):
     paper: ClassVar[str] = "Khosla et al., 2020, arXiv:2004.11362"
 
     name: Literal["supcon"] = "supcon"
-    temperature: float = Field(0.1, gt=0, le=10, description="Smaller pushes harder on the nearest negatives.")
+    temperature: float = Field(0.1, ge=0.001, le=10, description="Smaller pushes harder on the nearest negatives.")
     projection: int | None = Field(
         None, ge=2, le=4096, description="Width of a two-layer head for the loss alone; empty trains the features themselves.")
 

@@ -10,6 +10,7 @@ import pytest
 
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
+from core.errors import Damaged
 
 COLUMNS = ("sample_id", "path", "label", "label_id", "split", "group", "cluster", "x", "y", "embedding")
 
@@ -235,11 +236,11 @@ def test_a_missing_table_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("changes, message", [
-    ({"x": np.zeros(3, np.float32)}, r"must have one length, got \[3, 4\]"),
-    ({"embedding": np.full((4, 3), np.nan, np.float32)}, "must be finite, got nan or infinity"),
-    ({"embedding": np.full((4, 3), np.inf, np.float32)}, "must be finite, got nan or infinity"),
-    ({"sample_id": np.array(["a", "b", "a", "c"], dtype=object)}, "sample_id of .* must be unique"),
-    ({"metadata": {"normalization": "l2"}}, "must have length 1, got a deviation of"),
+    ({"x": np.zeros(3, np.float32)}, r"must have columns of one length, got \[3, 4\]"),
+    ({"embedding": np.full((4, 3), np.nan, np.float32)}, "must have finite vectors, got NaN or infinity"),
+    ({"embedding": np.full((4, 3), np.inf, np.float32)}, "must have finite vectors, got NaN or infinity"),
+    ({"sample_id": np.array(["a", "b", "a", "c"], dtype=object)}, "must have each sample_id once, got 3 in 4 rows"),
+    ({"metadata": {"normalization": "l2"}}, "must have vectors of length 1, got a deviation of"),
 ])
 def test_a_bad_table_is_not_written_and_the_old_one_stays(path, changes, message):
     with pytest.raises(ValueError, match=message):
@@ -253,3 +254,32 @@ def test_vectors_said_to_be_of_length_one_may_be(tmp_path):
     unit = replace(small(), embedding=vectors, metadata={"normalization": "l2"})
     tables.write(unit, tmp_path / "unit.parquet")
     assert_same_bits(tables.read(tmp_path / "unit.parquet"), unit)
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"embedding": np.full((4, 3), np.nan, np.float32)}, "must have finite vectors, got NaN or infinity"),
+    ({"sample_id": np.array(["a", "b", "a", "c"], dtype=object)}, "must have each sample_id once, got 3 in 4 rows"),
+    ({"metadata": {"normalization": "l2"}, "embedding": np.full((4, 3), 2, np.float32)}, "must have vectors of length 1"),
+])
+def test_a_table_of_another_program_that_fails_verification_is_damaged(path, changes, message):
+    table = replace(small(), **changes)
+    arrow = pq.read_table(path)
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(table.embedding.reshape(-1), pa.float32()), table.embedding.shape[1])
+    for name, values in {"embedding": vectors, "sample_id": pa.array(table.sample_id.tolist(), pa.string())}.items():
+        arrow = arrow.set_column(arrow.column_names.index(name), name, values)
+    metadata = {**table.metadata, "content_sha256": tables._digest(table)}
+    pq.write_table(arrow.replace_schema_metadata({"duet": json.dumps(metadata)}), path)
+    with pytest.raises(Damaged, match=message) as caught:
+        tables.read(path)
+    assert caught.value.path == path
+
+
+@pytest.mark.parametrize("reader", [tables.read, tables.read_header])
+@pytest.mark.parametrize("metadata, message", [
+    (None, "got a Parquet file without its metadata 'duet'"),
+    ({"duet": "[]"}, "must have a JSON object as its metadata 'duet', got list"),
+])
+def test_a_table_made_by_hand_is_told_what_it_lacks(path, reader, metadata, message):
+    pq.write_table(pq.read_table(path).replace_schema_metadata(metadata), path)
+    with pytest.raises(Damaged, match=message):
+        reader(path)
