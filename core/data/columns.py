@@ -29,6 +29,9 @@ _WORDS = {
               "track", "donor", "burst", "plate", "lesion", "sample", "scan", "recording", "movie", "site", "location",
               "camera", "observer", "user", "author", "cluster", "groupid", "patientid", "subjectid", "videoid", "caseid"},
     "split": {"split", "fold", "set", "subset", "partition", "phase", "usage", "splits", "folds"}}
+_PARTS = {"train", "training", "trn", "test", "testing", "tst", "val", "valid", "validation", "dev", "eval", "holdout",
+          "heldout", "tr", "te", "va"}  # words that name a part of a split
+_TRUTHS = {"0", "1", "0.0", "1.0", "true", "false", "yes", "no", "t", "f", "y", "n"}
 _NOTHING = ("nan", "<na>", "null")  # what programs write where there is no value
 _FEW_VALUES = 0.8  # share of a column's values that stand in several rows, for it to look like a group by content
 _IN_ONE_CLASS = 0.9  # share of them that stand in one class alone
@@ -184,7 +187,12 @@ def _check_unused(table: Table, names: list[str], of_role: dict[str, str], texts
         distinct = set(values) - {""}
         if len(distinct) < 2:
             continue
-        is_split = _words(name) & _WORDS["split"] or {value.casefold() for value in distinct} <= SPLIT_WORDS.keys()
+        if "split" not in of_role and _words(name) & _PARTS and {value.casefold() for value in distinct} <= _TRUTHS:
+            raise InputError(f"column {name!r} of {table.path}, which says of each image whether it is in a part of a split, is "
+                             f"not used; write a column split with train, val or test in each row, or set "
+                             f"dataset.ignore_columns: [{name}]")
+        is_split = _words(name) & {*_WORDS["split"], "traintest"} or all(
+            value.casefold() in SPLIT_WORDS or _words(value) & _PARTS for value in distinct)
         if "split" not in of_role and is_split and len(distinct) <= max(20, len(values) // 20):
             raise InputError(_did_you_mean("split", name, "whose images were already told apart", table.path))
         is_group = not is_group_chosen and bool(_words(name) & _WORDS["group"] or _is_group(values, texts["label"]))

@@ -10,11 +10,12 @@ import subprocess
 import zlib
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from core.data import deep_color, memory
 from core.data import levels as level_ranges
 from core.data.levels import Levels, Reach
+from core.data.orientation import stand_up
 
 MAX_PIXELS = 100_000_000  # larger files are listed as unreadable; Pillow warns of a bomb near here too
 MAX_BYTES = 2_000_000_000  # of a file: what so many pixels of 16 bits and four channels take, and as much again
@@ -132,7 +133,7 @@ def _finished(image: Image.Image, mode: str, levels: Levels | None, content: byt
     image.load()
     scale, reach = _scale(image, levels)
     if "exif" in image.info or image.format in ("TIFF", "PNG", "WEBP", "MPO"):
-        ImageOps.exif_transpose(image, in_place=True)
+        stand_up(image)
     if is_deep:
         image, reach = deep_color.scaled(image, deep_color.lower_bytes(content, FORMATS), levels)
     if image.mode == mode and "transparency" not in image.info:

@@ -8,11 +8,12 @@ import io
 import sys
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile
 
 from core.data import levels as level_ranges
 from core.data import memory
 from core.data.levels import Levels, Reach
+from core.data.orientation import stand_up
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +46,8 @@ def lower_bytes(content: bytes, formats: tuple[str, ...]) -> Image.Image:
     is_grey = _raw_mode(image.tile[0].args) == _GREY_WITH_ALPHA
     image.tile = [tile._replace(args=_with_raw_mode(tile.args, "RGBA" if is_grey else _OTHER_ORDER[_raw_mode(tile.args)]))
                   for tile in image.tile]
-    ImageOps.exif_transpose(image, in_place=True)
+    image.load()
+    stand_up(image)
     if not is_grey:
         return image
     _, lower, _, alpha = image.split()

@@ -139,3 +139,13 @@ def test_a_jpeg_worked_out_small_keeps_its_edges_where_they_are(size, orientatio
 def test_a_reason_is_one_line_and_never_empty():
     assert decoding.reason(ValueError("two\n  lines")) == "two lines"
     assert decoding.reason(EOFError()) == "EOFError"
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Pillow's own, when it opens some
+@pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0",
+                                  b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"])
+def test_an_image_with_damaged_exif_is_read_as_it_lies(exif):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8))
+    plain, damaged = encoded(image, "JPEG"), encoded(image, "JPEG")
+    damaged = damaged[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + damaged[2:]
+    assert pixels(damaged) == pixels(plain)

@@ -160,9 +160,21 @@ def test_groups_by_a_column_of_other_capitals_stay_whole(folder):
     assert all(len(found) == 1 for found in sides.values()) and len(sides) == 12
 
 
+@pytest.mark.parametrize("name", ["is_test", "is_train", "is_training_img", "is_valid", "train", "test", "in_train",
+                                  "holdout"])
+@pytest.mark.parametrize("values", ["01", ("True", "False"), ("yes", "no")])
+def test_a_column_that_says_who_is_in_the_test_set_is_not_passed_over(folder, name, values):
+    said = refused(folder, rows(lambda n: values[n % 2], header=f"path,label,{name}"))
+    assert "is in a part of a split, is not used; write a column split with train, val or test" in said
+    scanned(folder, rows(lambda n: values[n % 2], header=f"path,label,{name}"), ignore_columns=(name,))
+
+
 @pytest.mark.parametrize("name, value", [("fold", lambda n: n % 5), ("set", lambda n: n % 2), ("Subset", lambda n: n % 3),
                                          ("partition", lambda n: n % 2), ("phase", lambda n: "ab"[n % 2]),
-                                         ("part", lambda n: ("train", "test")[n % 2])])
+                                         ("part", lambda n: ("train", "test")[n % 2]),
+                                         ("usage", lambda n: ("Training", "PublicTest", "PrivateTest")[n % 3]),
+                                         ("where", lambda n: ("A_train", "A_test")[n % 2]),
+                                         ("where", lambda n: ("tr", "te")[n % 2])])
 def test_a_column_that_looks_like_a_split_is_refused_until_it_is_named(folder, name, value):
     said = refused(folder, rows(value, header=f"path,label,{name}"))
     assert f"did you mean split? Set dataset.columns: {{split: {name}}}, or dataset.ignore_columns: [{name}] if" in said
