@@ -29,8 +29,8 @@ _WORDS = {
               "track", "donor", "burst", "plate", "lesion", "sample", "scan", "recording", "movie", "site", "location",
               "camera", "observer", "user", "author", "cluster", "groupid", "patientid", "subjectid", "videoid", "caseid"},
     "split": {"split", "fold", "set", "subset", "partition", "phase", "usage", "splits", "folds"}}
-_PARTS = {"train", "training", "trn", "test", "testing", "tst", "val", "valid", "validation", "dev", "eval", "holdout",
-          "heldout", "tr", "te", "va"}  # words that name a part of a split
+_PARTS = {"train", "training", "trn", "tr", "test", "testing", "tst", "te", "val", "valid", "validation", "va", "dev", "eval",
+          "holdout", "heldout"}  # words that name a part of a split
 _TRUTHS = {"0", "1", "0.0", "1.0", "true", "false", "yes", "no", "t", "f", "y", "n"}
 _NOTHING = ("nan", "<na>", "null")  # what programs write where there is no value
 _FEW_VALUES = 0.8  # share of a column's values that stand in several rows, for it to look like a group by content
