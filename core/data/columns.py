@@ -188,8 +188,8 @@ def _check_unused(table: Table, names: list[str], of_role: dict[str, str], texts
         if len(distinct) < 2:
             continue
         if "split" not in of_role and _words(name) & _PARTS and {value.casefold() for value in distinct} <= _TRUTHS:
-            raise InputError(f"column {name!r} of {table.path}, which says of each image whether it is in a part of a split, is "
-                             f"not used; write a column split with train, val or test in each row, or set "
+            raise InputError(f"column {name!r} of {table.path}, which says of each image whether it is in a part of a split, "
+                             f"is not used; write a column split with train, val or test in each row, or set "
                              f"dataset.ignore_columns: [{name}]")
         is_split = _words(name) & {*_WORDS["split"], "traintest"} or all(
             value.casefold() in SPLIT_WORDS or _words(value) & _PARTS for value in distinct)
