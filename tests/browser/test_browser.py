@@ -236,7 +236,7 @@ def test_eight_experiments_from_two_windows_run_one_by_one_in_order_though_the_s
             names += pair.values()
     page.goto("about:blank")  # who watches takes time from who works
     folders = [server.checkpoints / name for name in names]
-    until(lambda: all(control.progress(folder).state == "completed" for folder in folders), poll=1.0)
+    until(lambda: all(control.progress(Experiment(folder)).state == "completed" for folder in folders), poll=1.0)
     watcher.done.set()
     watcher.join()
     assert watcher.at_work == sorted(names, key=watcher.numbers.get), "in order, none twice, none lost"

@@ -36,7 +36,7 @@ def test_killed_at_twenty_moments_it_ends_like_an_uninterrupted_run(whole: Path,
     checked = planning.plan(lasting_config())
     experiment = store.create(checked.config, checked.manifest, tmp_path / "checkpoints")
     with (tmp_path / "out").open("wb") as out:
-        process = tasks.start_module("tests.killing", [str(experiment), str(tmp_path / "data"), str(SEED),
+        process = tasks.start_module("tests.killing", [str(experiment.folder), str(tmp_path / "data"), str(SEED),
                                                        str(tmp_path / "hold.json")], out)
     until(lambda: not control.is_alive(process["pid"], process["pid_created"]), seen=lambda: states(experiment.folder))
     printed = (tmp_path / "out").read_text()
