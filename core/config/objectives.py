@@ -7,10 +7,22 @@ here what is out of range.
 import math
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import BeforeValidator, Discriminator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, ValidationInfo, model_validator
 
-from core.config.settings import Settings
-from core.errors import ParameterError
+from core.config.settings import Settings, is_stored
+from core.errors import InputError, ParameterError
+from core.wording import shown
+
+LEAST_TEMPERATURE = 0.001  # cosines divided by much less overflow
+
+
+def _is_no_overflow(value: float, info: ValidationInfo) -> float:
+    if value < LEAST_TEMPERATURE and not is_stored(info):
+        raise InputError(f"must be at least {LEAST_TEMPERATURE}, got {shown(value)}")
+    return value
+
+
+Temperature = Annotated[float, AfterValidator(_is_no_overflow)]
 
 
 class Objective(Settings):
@@ -77,7 +89,8 @@ class NormalizedSoftmaxConfig(Objective):
     draws_pairs: ClassVar[bool] = False
 
     name: Literal["normalized_softmax"] = "normalized_softmax"
-    temperature: float = Field(0.05, ge=0.001, le=10, description="Smaller asks for sharper differences between the classes.")
+    temperature: Temperature = Field(0.05, gt=0, le=10,
+                                     description="Smaller asks for sharper differences between the classes.")
     lr_factor: float = Field(1.0, gt=0, le=1000, description="How many times the learning rate the proxies get.")
 
     def collapse_value(self, n_classes: int, classes: float, samples: float) -> float:
@@ -147,7 +160,7 @@ class SupConConfig(Objective):
     paper: ClassVar[str] = "Khosla et al., 2020, arXiv:2004.11362"
 
     name: Literal["supcon"] = "supcon"
-    temperature: float = Field(0.1, ge=0.001, le=10, description="Smaller pushes harder on the nearest negatives.")
+    temperature: Temperature = Field(0.1, gt=0, le=10, description="Smaller pushes harder on the nearest negatives.")
     projection: int | None = Field(
         None, ge=2, le=4096, description="Width of a two-layer head for the loss alone; empty trains the features themselves.")
 

@@ -418,3 +418,6 @@ def test_options_that_are_not_the_architectures_are_refused(option):
 def test_what_an_earlier_version_accepted_still_opens():
     values = {**MINIMAL, "seeds": [2**64], "encoder": {"mean": [123.7, 116.3, 103.5], "options": {"in_chans": 3}}}
     assert config.parse(values, stored=True).seeds == (2**64,)
+    values = {**MINIMAL, "objectives": [{"name": "supcon", "temperature": 1e-4}, "classification"]}
+    assert config.parse(values, stored=True).objectives[0].temperature == 1e-4
+    assert "objectives.0.temperature must be at least 0.001" in refusal(values)
