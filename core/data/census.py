@@ -1,10 +1,10 @@
-"""What of a dataset is not among its samples, in words: files left out, files that are no images, folders, small classes.
+"""What of a dataset no split holds, in words: files and samples left out, files that are no images, folders, small classes.
 
 Every screen and the command line say it by these lines.
 """
 
 from core.data.listing import other_words
-from core.data.manifest import Manifest
+from core.data.manifest import LEFT_OUT, Manifest
 from core.visible import visible
 
 _MOST_NAMES = 8
@@ -16,6 +16,10 @@ def summary(manifest: Manifest) -> list[str]:
     if manifest.small_classes:
         sizes = [f"{visible(label)} {size:,}" for label, size in manifest.small_classes.items()]
         said.append(f"{_count(len(sizes), 'class')} left out for having too few images: {_some(sizes)}.")
+    apart = manifest.sample_id[manifest.split == LEFT_OUT].tolist()
+    if apart:
+        said.append(f"{_count(len(apart), 'image')} left out of training, since their group or picture also stands among "
+                    f"images to test on: {_some(apart)}.")
     if manifest.without_images:
         said.append(f"{_count(len(manifest.without_images), 'folder')} without an image: {_some(manifest.without_images)}.")
     if manifest.other_files:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from core.data.manifest import SPLIT_WORDS
+from core.data.split_words import SPLIT_WORDS, split_name
 from core.data.tables import Table
 from core.errors import InputError
 from core.wording import cut
@@ -84,7 +84,6 @@ def interpret(table: Table, chosen: Mapping[str, str] | None = None, ignored: tu
                   is_group_chosen="group" in (chosen or {}))
     if unused:
         remarks.append(f"Columns that are not used: {_list(unused)}.")
-    remarks += _alike(texts["label"])
     remarks += _missing(texts["path"], table.path)
     return Listed([Row(*row) for row in zip(*(texts[role] for role in ROLES))], tuple(remarks))
 
@@ -162,9 +161,10 @@ def _text(value: object, name: str, role: str, number: int, path: Path) -> str:
 def _splits(texts: list[str], name: str, path: Path) -> list[str]:
     splits = []
     for text in texts:
-        if text and text.casefold() not in SPLIT_WORDS:
+        split = split_name(text)
+        if text and not split:
             raise InputError(f"column {name} must say train, validation, test or nothing, got {cut(text)!r} in {path}")
-        splits.append(SPLIT_WORDS.get(text.casefold(), ""))
+        splits.append(split)
     return splits
 
 
@@ -222,15 +222,6 @@ def _keeps_whole(groups: list[str], values: list[str]) -> bool:
     """Whether no value stands in two groups, so that a split by group never parts it."""
     of_value: dict[str, str] = {}
     return all(of_value.setdefault(value, group) == group for value, group in zip(values, groups) if value)
-
-
-def _alike(labels: list[str]) -> list[str]:
-    """Labels that differ in capitals alone, in words."""
-    by_key: dict[str, list[str]] = {}
-    for label in sorted(set(labels)):
-        by_key.setdefault(" ".join(label.casefold().split()), []).append(label)
-    return [f"Classes {_list([repr(name) for name in names])} differ in capitals or spaces alone; they count as {len(names)}."
-            for names in by_key.values() if len(names) > 1]
 
 
 def _missing(paths: list[str], table: Path) -> list[str]:

@@ -4,16 +4,15 @@ Reads names alone. A form that can be read in two ways is refused with both read
 """
 
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from core.data.listing import Listing, list_files, other_words, shown
-from core.data.manifest import SPLIT_WORDS, SPLITS, Unreadable
+from core.data.manifest import SPLITS, Unreadable
+from core.data.split_words import part_names, split_name, split_names
 from core.errors import InputError
 
-_SPLIT_NAME = re.compile(rf"({'|'.join(sorted(SPLIT_WORDS, key=len, reverse=True))})(?:[ _-]?(?:set|data|images|split))?")
 _FLAT_ADVICE = ("; put the images of each class into a folder of its own, or name them in a table with the columns path and "
                 "label")
 
@@ -69,12 +68,17 @@ def read(root: Path, classes: Literal["top", "leaf"] | None = None) -> Contents:
     inner = {path: rest for path, rest in inner.items() if "/" in rest}
     remarks = []
     official = {path: split_of.get(path.partition("/")[0], "") for path in inner}
+    splits_inside = {} if split_of else _splits_inside(inner)
     if split_of:
         remarks.append(f"The folders {_and(list(split_of))} are taken as the split.")
-    elif _has_splits_inside(inner):
-        official = {path: split_name(rest.split("/")[1]) for path, rest in inner.items()}
+    elif splits_inside:
+        official = {path: splits_inside[rest.split("/")[1]] for path, rest in inner.items()}
         remarks.append("The folders inside the class folders are taken as the split.")
         inner = {path: "/".join((rest.split("/")[0], rest.split("/")[2])) for path, rest in inner.items()}
+    parts = sorted({rest.partition("/")[0] for rest in inner.values()})
+    if part_names(parts) and classes != "top":
+        inner = _without_parts(root, parts, inner, classes)
+        remarks.append(f"The folders {_and(parts)} are taken as parts of one dataset.")
     labels, remark = _labels(root, inner, classes)
     remarks += [remark] if remark else []
     if any(official.values()):
@@ -82,12 +86,6 @@ def read(root: Path, classes: Literal["top", "leaf"] | None = None) -> Contents:
     nowhere = tuple(Unreadable(shown(path), "lies in no class folder") for path in (*loose, *unlabelled))
     entries = [Entry(path, labels[path], path, official[path]) for path in sorted(inner)]
     return Contents(entries, tuple(remarks), (*listing.left_out, *nowhere), listing.other_files, listing.without_images)
-
-
-def split_name(folder: str) -> str:
-    """The split that a folder's name says, whatever its case: 'train', 'validation' or 'test'; '' for none."""
-    match = _SPLIT_NAME.fullmatch(folder.strip().lower())
-    return SPLIT_WORDS[match[1]] if match else ""
 
 
 def _nothing(loose: list[str], listing: Listing) -> str:
@@ -107,13 +105,14 @@ def _split_folders(root: Path, paths: list[str]) -> dict[str, str]:
         InputError: if they look like splits but cannot be taken as such.
     """
     tops = sorted({path.partition("/")[0] for path in paths})
-    named = {top: split_name(top) for top in tops if split_name(top)}
+    named = split_names(tops)
     others = [top for top in tops if top not in named]
     inside = {top: {path.split("/")[1] for path in paths if path.startswith(f"{top}/") and path.count("/") > 1}
               for top in named}
     if not named or (len(tops) == 1 and not others):
         return {}  # a single folder is a wrapper, whatever its name
-    is_split = len(named) > 1 if not others else any(len(folders) > 1 for folders in inside.values())
+    says_two = len(set(named.values())) > 1
+    is_split = says_two or (len(named) > 1 if not others else any(len(folders) > 1 for folders in inside.values()))
     if not is_split:
         return {}  # say, locomotives beside buses
     are = f"{_and(list(named))} {'look like splits' if len(named) > 1 else 'looks like a split'}"
@@ -144,7 +143,8 @@ def _below_splits(paths: list[str], split_of: dict[str, str]) -> dict[str, str]:
     inner = {path: path.partition("/")[2] for path in paths}
     for top, split in split_of.items():
         its_own = [path for path in paths if path.startswith(f"{top}/")]
-        while all(inner[path].count("/") > 1 and split_name(inner[path].partition("/")[0]) == split for path in its_own):
+        while all(inner[path].count("/") > 1 and (inner[path].partition("/")[0] == top
+                                                  or split_name(inner[path].partition("/")[0]) == split) for path in its_own):
             inner |= {path: inner[path].partition("/")[2] for path in its_own}
     while all(rest.count("/") > 1 for rest in inner.values()) and len({rest.split("/")[0] for rest in inner.values()}) == 1:
         inner = {path: rest.partition("/")[2] for path, rest in inner.items()}
@@ -161,10 +161,24 @@ def _refuse_wrapper(root: Path, paths: list[str]) -> None:
                          f"{shown(os.fspath(root / shared))}")
 
 
-def _has_splits_inside(inner: dict[str, str]) -> bool:
-    """Whether each class folder holds split folders and nothing else."""
-    splits = {split_name(rest.split("/")[1]) if rest.count("/") == 2 else "" for rest in inner.values()}
-    return len(splits) > 1 and "" not in splits
+def _splits_inside(inner: dict[str, str]) -> dict[str, str]:
+    """Folder inside the class folders -> its split, where these hold split folders and nothing else."""
+    below = sorted({rest.split("/")[1] if rest.count("/") == 2 else "" for rest in inner.values()})
+    split_of = split_names(below)
+    return split_of if set(below) == split_of.keys() and len(set(split_of.values())) > 1 else {}
+
+
+def _without_parts(root: Path, parts: list[str], inner: dict[str, str], classes: Literal["leaf"] | None) -> dict[str, str]:
+    """Each path without the folder of its part, where the user says that the innermost folders are the classes.
+
+    Raises:
+        InputError: if the user does not, or images lie in no folder inside.
+    """
+    if classes is None or any(rest.count("/") < 2 for rest in inner.values()):
+        raise InputError(f"dataset.root must hold one folder per class, got {_some(parts)} in {root}, which look like parts "
+                         f"of one dataset; set dataset.classes: leaf if the folders inside are the classes, top if "
+                         f"{_some(parts)} are, or name the images in a table with the columns path and label")
+    return {path: rest.partition("/")[2] for path, rest in inner.items()}
 
 
 def _labels(root: Path, inner: dict[str, str], classes: Literal["top", "leaf"] | None) -> tuple[dict[str, str], str]:

@@ -21,8 +21,6 @@ from core.data.levels import Levels
 from core.errors import Damaged, NotFound
 
 SPLITS = ("train", "validation", "test")
-SPLIT_WORDS = {"train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
-               "dev": "validation", "test": "test", "testing": "test"}  # what folders and tables call a split -> the split
 OPEN = "open"  # the split of held-out classes: never trained on, retrieved among each other
 LEFT_OUT = "none"  # the split of a sample that no split may hold
 _TEXT = ("sample_id", "label", "group", "digest", "picture", "official", "split")

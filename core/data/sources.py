@@ -5,7 +5,6 @@ splitting are others' work. A file that cannot be read is named and left out, ne
 """
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -17,8 +16,9 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from core import group_pattern
 from core.config import DatasetConfig
-from core.data import columns, duplicates, folders, listing, reading, tables
+from core.data import alike, columns, duplicates, folders, listing, reading, tables
 from core.data import levels as level_ranges
 from core.data import scan as scanner
 from core.data.folders import Contents, Entry
@@ -158,7 +158,7 @@ class Files:
         self._setting = config.levels
         self._state = state
         group_by = config.group_by or group_by
-        self._group_by = re.compile(group_by) if group_by else None
+        self._group_by = group_pattern.compiled(group_by) if group_by else None
         self._min_per_class, self._max_per_class = config.min_per_class, config.max_per_class
 
     def state(self) -> str:
@@ -177,7 +177,7 @@ class Files:
 
         Raises:
             InputError: if there are no images, fewer than two classes that are large enough, or a path that `group_by` does
-                not match.
+                not match in time.
             OSError: if what was found cannot be kept.
         """
         contents = self._contents()
@@ -198,22 +198,17 @@ class Files:
                              f"found {', '.join(labels) or 'none readable'} in {self.root}")
         readable, small = _large_enough(readable, self._min_per_class)
         if self._group_by:
-            readable = [replace(entry, group=_group(self._group_by, entry.path)) for entry in readable]
+            readable = [replace(entry, group=group_pattern.group(self._group_by, entry.path)) for entry in readable]
         if self._max_per_class:
             readable = _at_most(readable, self._max_per_class)
         seen_of = {entry.path: seen[entry.path] for entry in readable}
         manifest = _manifest(readable, [item.digest for item in seen_of.values()], (*unreadable, *contents.left_out),
                              duplicates.find(seen_of))
-        remarks = (*contents.remarks, *level_ranges.sentences(ranges, reaches, self._setting))
+        alike_names = (*alike.sentences("Classes", (entry.label for entry in readable)),
+                       *alike.sentences("Groups", (entry.group for entry in readable if entry.group != entry.path)))
+        remarks = (*contents.remarks, *alike_names, *level_ranges.sentences(ranges, reaches, self._setting))
         return replace(manifest, remarks=remarks, levels=ranges, other_files=contents.other_files,
                        without_images=contents.without_images, small_classes=small)
-
-
-def _group(group_by: re.Pattern[str], path: str) -> str:
-    match = group_by.search(path)
-    if match is None or match[1] is None:
-        raise InputError(f"dataset.group_by must match every path, got no match of {group_by.pattern!r} in {path!r}")
-    return match[1]
 
 
 def table_contents(path: Path, config: DatasetConfig) -> Contents:

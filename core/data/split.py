@@ -204,7 +204,10 @@ def _official(manifest: Manifest, blocks: np.ndarray, rows: np.ndarray, config: 
         taken |= set(blocks[named].tolist())
     if not (given[rows] == "validation").any():
         train = rows[split[rows] == "train"]
-        split[train] = _drawn(manifest, blocks, train, ("train", "validation"), config, generator)[train]
+        so_far = manifest.split.copy()
+        so_far[rows[split[rows] == LEFT_OUT]] = LEFT_OUT
+        drawn = replace(manifest, split=so_far)
+        split[train] = _drawn(drawn, blocks, train, ("train", "validation"), config, generator)[train]
     return split
 
 
@@ -261,7 +264,8 @@ def _too_few(label: str, n_images: int, n_blocks: int, names: tuple[str, ...], m
     advice = "; copies are counted with their original (split.near_duplicates: false counts exact ones alone)" if near else ""
     n_apart = int(((manifest.split == LEFT_OUT) & (manifest.label == label)).sum())
     if n_apart:
-        advice += f"; {n_apart} more belong together with images of held-out classes and are left out"
+        whose = "held-out classes" if (manifest.split == OPEN).any() else "the dataset's own test split"
+        advice += f"; {n_apart} more belong together with images of {whose} and are left out"
     where = " and ".join([", ".join(names[:-1]), names[-1]])
     return (f"class {label!r} must have at least {len(names)} groups to stand in {where}, "
             f"got {n_images} {_plural(n_images, 'image')} in {n_blocks} {_plural(n_blocks, 'group')}{advice}")

@@ -24,7 +24,9 @@ def labels(root: Path, classes: str | None = None) -> dict[str, int]:
 
 @pytest.mark.parametrize("train, validation, test", [
     ("train", "val", "test"), ("TRAIN", "Valid", "Test"), ("training", "validation", "testing"), ("train", "dev", "test"),
-    ("training_set", "validation_set", "test_set"), ("train_images", "val_images", "test-images"), ("train", None, "test")])
+    ("training_set", "validation_set", "test_set"), ("train_images", "val_images", "test-images"), ("train", None, "test"),
+    ("seg_train", None, "seg_test"), ("train2017", "val2017", "test2017"), ("01_train", "02_val", "03_test"),
+    ("X_train", None, "X_test"), ("PetsTrain", "PetsVal", "PetsTest")])
 def test_split_folders_around_class_folders_are_the_official_split(tmp_path, train, validation, test):
     tops = [name for name in (train, validation, test) if name]
     named(tmp_path, *(f"{top}/{label}" for top in tops for label in ("cat", "dog")))
@@ -54,13 +56,20 @@ def test_splits_inside_the_class_folders_are_the_official_split(tmp_path):
         (label, part) for label in ("cat", "dog") for part in ("train", "test")}
 
 
+def test_splits_of_longer_names_inside_the_class_folders_are_the_official_split(tmp_path):
+    named(tmp_path, "cat/x_train", "cat/x_test", "dog/x_train", "dog/x_test")
+    assert {(entry.label, entry.official) for entry in folders.read(tmp_path).entries} == {
+        (label, part) for label in ("cat", "dog") for part in ("train", "test")}
+
+
 def test_splits_inside_class_folders_must_hold_the_same_classes(tmp_path):
     named(tmp_path, "cat/train", "cat/test", "dog/train")
     with pytest.raises(ValueError, match="split folders must hold the same classes, got dog in train and not in test"):
         folders.read(tmp_path)
 
 
-@pytest.mark.parametrize("places", [("training_set/training_set", "test_set/test_set"), ("train/images", "test/images")])
+@pytest.mark.parametrize("places", [("training_set/training_set", "test_set/test_set"), ("train/images", "test/images"),
+                                    ("seg_train/seg_train", "seg_test/seg_test")])
 def test_a_folder_more_between_split_and_classes_is_looked_through(tmp_path, places):
     named(tmp_path, *(f"{place}/{label}" for place in places for label in ("cat", "dog")))
     assert labels(tmp_path) == {"cat": 4, "dog": 4}
@@ -79,6 +88,11 @@ def test_a_folder_more_between_split_and_classes_is_looked_through(tmp_path, pla
     (("train/cat", "train/dog"), "everything inside train; point one deeper, at"),
     (("outer/train/cat", "outer/train/dog", "outer/test/cat", "outer/test/dog"), "everything inside outer; point one deeper"),
     (("",), "found 2 images beside each other and no class folder in"),
+    (("trainA", "trainB", "testA", "testB"), "testA, testB, trainA and trainB hold images without class folders"),
+    (("seg_train/a", "seg_train/b", "seg_test/a", "seg_test/b", "seg_pred"), "seg_test and seg_train look like splits"),
+    (("bounding_box_train", "bounding_box_test", "query"), "bounding_box_test and bounding_box_train look like splits, query"),
+    (("fold1/cat", "fold1/dog", "fold2/cat", "fold2/dog"), "got fold1, fold2 in"),
+    (("fold_1", "fold_2", "fold_3"), "which look like parts of one dataset; set dataset.classes: leaf if the folders inside"),
     (("a/x", "a/y", "b/x", "b/y"), "2 classes at the top, 4 at the leaves (a, b; a/x, a/y, b/x, b/y)"),
 ])
 def test_a_form_that_does_not_say_its_classes_is_refused_with_what_would_work(tmp_path, places, message):
@@ -98,6 +112,18 @@ def test_train_and_val_without_a_test_are_refused_with_what_would_work(tmp_path)
         split.assign(scanned, SplitConfig(), (0,))
     drawn = split.assign(scanned, SplitConfig(official=False), (0,))
     assert drawn.counts() == {"cat": 12, "dog": 12}
+
+
+def test_parts_of_a_dataset_are_put_together_where_the_user_says_so(tmp_path):
+    named(tmp_path, "fold1/cat", "fold1/dog", "fold2/cat", "fold2/dog", "fold2/bird")
+    assert labels(tmp_path, "leaf") == {"bird": 2, "cat": 4, "dog": 4}
+    assert folders.read(tmp_path, "leaf").remarks == ("The folders fold1 and fold2 are taken as parts of one dataset.",)
+    assert labels(tmp_path, "top") == {"fold1": 4, "fold2": 6}
+
+
+def test_class_names_that_hold_a_word_of_splits_are_classes(tmp_path):
+    named(tmp_path, "train_station", "test_tube", "test_strip", "validation stamp")
+    assert labels(tmp_path) == {"test_strip": 2, "test_tube": 2, "train_station": 2, "validation stamp": 2}
 
 
 def test_a_class_named_like_a_split_beside_others_is_a_class(tmp_path):

@@ -95,3 +95,10 @@ def test_what_is_not_among_the_samples_is_said_in_lines():
         "The folders train and test are taken as the split.", "2 classes left out for having too few images: rare 1, rarer 1.",
         "1 folder without an image: empty.", "Files that are no images, not read: 3 .txt, 1 hidden.",
         "left out a/x.heic: HEIC is not read"]
+
+
+def test_samples_left_out_for_their_group_are_named():
+    samples = manifest(crops())
+    samples = replace(samples, split=np.array(["none", "none", *["test"] * (len(samples) - 2)], dtype=object))
+    assert census.lines(samples) == ["2 images left out of training, since their group or picture also stands among images to "
+                                     f"test on: {samples.sample_id[0]}, {samples.sample_id[1]}."]

@@ -192,6 +192,22 @@ def test_a_path_in_which_group_by_captures_nothing_is_named(tmp_path):
         folder_source(tmp_path, r"([ab]/p[0-9])?.*").scan()
 
 
+def test_a_pattern_that_does_not_end_is_refused_within_seconds(tmp_path):
+    folder_of(tmp_path, a={f"{'a' * 60}!.png": good(0)}, b={"b.png": good(1)})
+    with pytest.raises(ValueError, match=r"dataset.group_by must match a path within a second, got '\(a\|aa\)\+\$'"):
+        folder_source(tmp_path, r"(a|aa)+$").scan()
+
+
+@pytest.mark.parametrize("one, other", [("Cat", "cat"), ("caf\u00e9", "cafe\u0301"), ("red  fox", "red fox"), ("1", "1.0")])
+def test_class_folders_and_groups_that_a_person_reads_as_one_are_said(tmp_path, one, other):
+    folder_of(tmp_path, **{one: {"1.png": good(1)}, other: {"2.png": good(2)}, "elk": {"3.png": good(3)}})
+    remarks = folder_source(tmp_path, r"([^/]*)/").scan().remarks
+    assert [remark.partition(" ")[0] for remark in remarks] == ["Classes", "Groups"]
+    assert all("differ in capitals, spaces or spelling alone; they count as 2." in remark for remark in remarks)
+    assert ", ".join(repr(name) for name in sorted((one, other))) in remarks[0]
+    assert folder_source(tmp_path).scan().remarks == remarks[:1], "a path is no name of a group"
+
+
 def test_progress_counts_every_file_once(tmp_path):
     folder_of(tmp_path, a={"0.png": good(0), "1.png": b""}, b={"2.png": good(2)})
     calls = []

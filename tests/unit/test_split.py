@@ -353,6 +353,15 @@ def test_a_training_copy_of_an_official_test_image_is_left_out():
     assert divided.rank[0][0] == -1, "it is never trained on"
 
 
+def test_a_class_whose_training_images_stand_in_the_official_test_split_is_said_to_lose_them():
+    groups = [*range(50), *range(10)]  # the last ten are of the groups of the first
+    official = ["train"] * 50 + ["test"] * 10
+    manifest = with_official(make([*"a"] * 10 + [*"b"] * 40 + [*"ab"] * 5, groups=groups), *official)
+    with pytest.raises(ValueError, match="class 'a' must have at least 2 groups to stand in train and validation, got 0 images "
+                                         "in 0 groups; 10 more belong together with images of the dataset's own test"):
+        split.assign(manifest, SplitConfig(), seeds=(0,))
+
+
 @pytest.mark.parametrize("official, message", [
     (["train"] * 30 + [""] * 30, "must be given for every sample or for none, got 30 of 60 without"),
     (["train"] * 60, "must hold test samples, got none"),
