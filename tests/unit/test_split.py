@@ -358,7 +358,7 @@ def test_a_class_whose_training_images_stand_in_the_official_test_split_is_said_
     official = ["train"] * 50 + ["test"] * 10
     manifest = with_official(make([*"a"] * 10 + [*"b"] * 40 + [*"ab"] * 5, groups=groups), *official)
     with pytest.raises(ValueError, match="class 'a' must have at least 2 groups to stand in train and validation, got 0 images "
-                                         "in 0 groups; 10 more belong together with images of the dataset's own test"):
+                                         "in 0 groups; 10 more belong together with images of the dataset.s own"):
         split.assign(manifest, SplitConfig(), seeds=(0,))
 
 
