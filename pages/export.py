@@ -4,13 +4,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.errors import InputError
 from core.experiments import best
 from core.experiments.store import Run
 from core.inference import exports, usage
 from core.results import scoring
 from pages.parts import address, experiment_picker, file_stamp, run_words, screen, selection_bar
-from pages.parts.text import plain
 
 screen.enter(__file__)
 
@@ -39,12 +37,8 @@ def _values(path_: str, modified: int, size: int) -> dict:
 
 
 def _weights_to_take(weights: Path, file: str) -> None:
-    """The encoder's weights to download, and the code that embeds with them; or why they cannot be taken."""
-    try:
-        values = _values(*file_stamp.stamp(weights)) if weights.is_file() else exports.verified_weights(Run(weights.parent))[1]
-    except InputError as error:
-        st.error(f"{plain(error)}.", icon=":material/error:")
-        return
+    """The encoder's weights to download, and the code that embeds with them."""
+    values = _values(*file_stamp.stamp(weights)) if weights.is_file() else exports.verified_weights(Run(weights.parent))[1]
     st.write(f"The encoder's best weights under timm's names, selected on validation. "
              f"{weights.stat().st_size / 1e6:.1f} MB.")
     if best.epoch(Run(weights.parent)) == 0:
@@ -90,7 +84,8 @@ FROM '{file}' ORDER BY similarity DESC LIMIT 10;""", language="sql")
 with weights_tab:
     weights = run.best_checkpoint
     if run.config.is_trained:
-        _weights_to_take(weights, f"{experiment.name}-{name}.safetensors")
+        with screen.in_words():
+            _weights_to_take(weights, f"{experiment.name}-{name}.safetensors")
         st.caption("ONNX, from the command line:")
         st.code(f"python main.py export {experiment.name}/{name} --output {name}.onnx", language="bash")
         st.caption("Any folder of images through this encoder:")

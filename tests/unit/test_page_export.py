@@ -23,6 +23,16 @@ def test_export_refuses_a_damaged_table(screen, experiment: Path) -> None:
     assert "must be an embedding table" in app.error[0].value
 
 
+def test_cut_weights_are_said_with_what_can_be_done_and_the_table_is_still_there(screen, experiment: Path) -> None:
+    path = experiment / "supcon-15-seed0" / "best.safetensors"
+    path.write_bytes(path.read_bytes()[:10_000])
+    app = screen("export", experiment="tiny", run="supcon-15-seed0")
+    assert not app.exception and len(app.error) == 1
+    assert app.error[0].value.startswith("Damaged: tiny/supcon-15-seed0/best.safetensors must")
+    assert [button.label for button in app.button if "esume" in button.label] == ["Resume supcon-15-seed0"]
+    assert app.get("download_button")[0].label == "Download Parquet"
+
+
 def test_a_saved_selection_may_be_taken_along(screen, experiment: Path) -> None:
     test = tables.read(experiment / "supcon-15-seed0" / "embeddings.parquet").of_split("test")
     selections.save(Experiment(experiment), "hard", test.sample_id[:3].tolist())
