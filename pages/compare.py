@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.analysis.comparison import first_up, unfair_words
+from core.analysis.statements import first_up, unfair_words
 from core.config import arm_label
 from core.errors import Damaged, InputError
 from core.experiments import openings, trials

@@ -24,7 +24,7 @@ def main(options: argparse.Namespace) -> int:
     """Runs the command; returns the exit code."""
     if {Path(name).suffix for name in (options.a, options.b)} <= {".yaml", ".yml"}:
         return _compare_files(options)
-    from core.analysis import comparison
+    from core.analysis import statements
     from core.results import pairs, result, verdict  # scikit-learn takes a second to import: only here
 
     if options.output:
@@ -42,7 +42,7 @@ def main(options: argparse.Namespace) -> int:
     say(f"{compared.sentence}.")
     if compared.n_dropped:
         say(f"{compared.n_dropped} test images stand in only one of the two and were left out.")
-    print(aligned([list(comparison.HEAD), *(comparison.row(item).cells for item in compared.differences)], to_left=(0, 5)))
+    print(aligned([list(statements.HEAD), *(statements.row(item).cells for item in compared.differences)], to_left=(0, 5)))
     note = f" ({compared.draws_note})" if compared.draws_note else ""
     say(f"A is {compared.name_a} ({options.a}), B {compared.name_b} ({options.b}).")
     say(f"Percent; intervals from {compared.n_bootstrap:,} bootstrap draws{note}.")
@@ -51,7 +51,7 @@ def main(options: argparse.Namespace) -> int:
 
 def _compare_files(options: argparse.Namespace) -> int:
     """Whether runs of two experiment files would be a fair comparison: their first objectives' settings, field by field."""
-    from core.analysis import comparison, fairness
+    from core.analysis import fairness, statements
     from core.results import protocol
 
     configs = [experiment_file.load(Path(name)) for name in (options.a, options.b)]
@@ -61,7 +61,7 @@ def _compare_files(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"confounders": names, "settings": [asdict(item) for item in settings]}))
         return 0
-    say(f"{comparison.first_up(comparison.unfair_words(names))}." if names else
+    say(f"{statements.first_up(statements.unfair_words(names))}." if names else
         "A fair comparison: only what is under test differs.")
     for item in settings:
         say(f"{item.kind:<11} {item.name:<28} A {item.a}   B {item.b}{f'   ({item.why})' if item.why else ''}")

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import plotly.graph_objects as go
 
-from core.analysis import clustering, comparison
-from core.analysis.comparison import HEAD
+from core.analysis import clustering, statements
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
 from core.quantities import percent
@@ -104,7 +103,8 @@ def write(report: Report, path: Path) -> None:
     height = max(400, 14 * len(classes) + 90)
     page.write("experiment.html", {
         "report": report, "names": names, "unfair": _unfair(report.comparison),
-        "head": [HEAD[0], *names, *HEAD[3:]], "row": comparison.row, "metrics": METRICS, "percent": percent,
+        "head": [statements.HEAD[0], *names, *statements.HEAD[3:]], "row": statements.row,
+        "metrics": METRICS, "percent": percent,
         "floor": next((row.metrics for row in report.rows if row.objective == "untrained"), {}),
         "curve": _curve(report), "readouts": _readouts(report),
         "layouts": [figures.space(layout, space.label_id, space.classes, space.sample_id, extent=extent)
@@ -118,7 +118,7 @@ def _unfair(pair: Pair) -> list[str]:
     sentences = [f"{side} has {' and '.join(leaks)}: its numbers are too good."
                  for side, leaks in (("A", pair.leaks_a), ("B", pair.leaks_b)) if leaks]
     if pair.confounders:
-        sentences.append(f"{comparison.first_up(comparison.unfair_words(pair.confounders))}.")
+        sentences.append(f"{statements.first_up(statements.unfair_words(pair.confounders))}.")
     return sentences
 
 

@@ -6,8 +6,9 @@ import plotly.graph_objects as go
 
 from core import scored_by
 from core.analysis import clustering
-from core.analysis.comparison import HEAD, Comparison, first_up, row, unfair_words
+from core.analysis.comparison import Comparison
 from core.analysis.metrics import METRICS
+from core.analysis.statements import HEAD, first_up, row, unfair_words
 from core.analysis.table import EmbeddingTable
 from core.quantities import percent
 from core.report import figures, page

@@ -10,7 +10,7 @@ import numpy as np
 
 from core import config as configuration
 from core import scored_by
-from core.analysis import agreement, comparison, fairness, paired_tests, retrieval
+from core.analysis import agreement, comparison, fairness, paired_tests, retrieval, statements
 from core.analysis import table as tables
 from core.analysis.comparison import Comparison, Difference, Values
 from core.analysis.low_data import Count
@@ -92,10 +92,10 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None) -> Comparison:
     is_worth = not leaks_a and bool(leaks_b) and not confounding - _LEAK_SETTINGS and (
         _without_leaks(config_a.objective) == _without_leaks(config_b.objective))
     if is_worth:
-        said = comparison.worth_sentence(headline, " and ".join(leaks_b), a.name)
+        said = statements.worth_sentence(headline, " and ".join(leaks_b), a.name)
         unfair = ()
     else:
-        said = comparison.sentence(headline, a.name, b.name, unfair, _leak_warning(a.name, leaks_a, b.name, leaks_b))
+        said = statements.sentence(headline, a.name, b.name, unfair, _leak_warning(a.name, leaks_a, b.name, leaks_b))
     if a.is_open:
         said = f"Among {len(set(a.label.tolist()))} held-out classes: {said}"
     return Comparison(name_a=a.name, name_b=b.name, differences=tuple(differences), confounders=unfair, n_dropped=n_dropped,
@@ -242,7 +242,7 @@ def _against_untrained(floor: Scores | None, arm: Scores, n_bootstrap: int) -> t
     of_floor, of_arm, n_samples = _drawn_in_pairs(floor, arm, rows, rows)
     found = comparison.difference(HEADLINE, of_floor[HEADLINE], of_arm[HEADLINE], n_bootstrap, group=arm.group,
                                   n_samples=n_samples[HEADLINE])
-    said = comparison.sentence(found, "the untrained encoder", arm.name)
+    said = statements.sentence(found, "the untrained encoder", arm.name)
     return found, "" if found.verdict == "better" else said
 
 

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 import streamlit as st
 
-from core.analysis import comparison
-from core.analysis.comparison import HEAD, HEAD_OF_GAP, Interval
+from core.analysis import statements
+from core.analysis.comparison import Interval
 from core.analysis.metrics import METRICS, SHORT, SPACE_METRICS, WHY_NOT_KMEANS_ALONE
+from core.analysis.statements import HEAD, HEAD_OF_GAP
 from core.quantities import percent
 from core.results.result import Arm, Pair, Verdict
 from core.visible import visible
@@ -25,7 +26,7 @@ def table(compared: Pair, rows: Sequence[Arm], n_seeds: int) -> None:
     metrics = {row.objective: row.metrics for row in rows}
     lines = []
     for item in compared.differences:
-        row = comparison.row(item)
+        row = statements.row(item)
         floor, *own = (_cell(metrics.get(label, {}).get(item.metric), n_seeds)
                        for label in ("untrained", compared.label_a, compared.label_b))
         a, b = (row.a, row.b) if item.sd_a is not None else own  # an earlier version's differences have none
@@ -75,7 +76,7 @@ def details(compared: Pair, rows: Sequence[Arm]) -> None:
             st.dataframe(pd.DataFrame([{
                 "class": visible(item.label), HEAD[1]: row.a, HEAD[2]: row.b, HEAD_OF_GAP: row.gap, HEAD[-1]: row.answer,
                 "images": item.n_samples}
-                for item in compared.per_class if item.metric == metric for row in [comparison.row(item)]]),
+                for item in compared.per_class if item.metric == metric for row in [statements.row(item)]]),
                 hide_index=True, width="stretch")
             st.caption("Whether one can tell is corrected for all classes (Holm, 1979).")
         if compared.mcnemar:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.analysis import comparison, resampling
+from core.analysis import comparison, resampling, statements
 from core.analysis.comparison import Difference
 from core.analysis.metrics import METRICS, SHORT
 
@@ -304,43 +304,43 @@ UNSURE = replace(BETTER, metric="kmeans_accuracy", a=0.5667, b=0.6667, differenc
 
 
 def test_the_sentence_for_better():
-    assert comparison.sentence(BETTER, "classification", "SupCon") == (
+    assert statements.sentence(BETTER, "classification", "SupCon") == (
         "SupCon is better than classification on MAP@R by 7.5 points (95 % 5.1 to 9.8; 3 seeds, 1,478 test images)")
 
 
 def test_the_sentence_for_worse_counts_its_points_from_zero_up():
-    assert comparison.sentence(WORSE, "classification", "triplet") == (
+    assert statements.sentence(WORSE, "classification", "triplet") == (
         "Triplet is worse than classification on MAP@R by 7.5 points (95 % 5.1 to 9.8; 1 seed, 1,478 test images); "
         "another seed may well say otherwise")
 
 
 def test_the_sentence_for_cannot_tell_says_what_would_settle_it():
-    assert comparison.sentence(UNSURE, "classification", "triplet") == (
+    assert statements.sentence(UNSURE, "classification", "triplet") == (
         "Cannot tell triplet from classification on K-means: 66.7 against 56.7 "
         "(difference 95 % -10.0 to +30.0; 1 seed, 30 test images); about 120 test images would settle a gap this large")
 
 
 def test_the_sentence_for_seeds_that_differ_too_much_asks_for_seeds():
-    text = comparison.sentence(replace(UNSURE, settles_at=None, seeds_decide=True, n_seeds=3), "a", "b")
+    text = statements.sentence(replace(UNSURE, settles_at=None, seeds_decide=True, n_seeds=3), "a", "b")
     assert text.endswith("3 seeds, 30 test images); more seeds would be needed to settle a gap this large")
 
 
 @pytest.mark.parametrize("settles_at", [None, 3001])
 def test_nothing_is_said_about_a_gap_that_no_sensible_number_would_settle(settles_at):
-    text = comparison.sentence(replace(UNSURE, settles_at=settles_at), "a", "b")
+    text = statements.sentence(replace(UNSURE, settles_at=settles_at), "a", "b")
     assert text.endswith("(difference 95 % -10.0 to +30.0; 1 seed, 30 test images)")
 
 
 @pytest.mark.parametrize("settles_at, said", [(31, "31"), (101, "110"), (119, "120"), (1501, "1,600"), (3000, "3,000")])
 def test_the_number_that_would_settle_it_is_rounded_up_to_two_digits(settles_at, said):
-    text = comparison.sentence(replace(UNSURE, settles_at=settles_at), "a", "b")
+    text = statements.sentence(replace(UNSURE, settles_at=settles_at), "a", "b")
     assert text.endswith(f"; about {said} test images would settle a gap this large")
 
 
 @pytest.mark.parametrize("result", [BETTER, WORSE, UNSURE])
 def test_the_sentence_for_an_unfair_comparison_says_so_first(result):
-    fair = comparison.sentence(result, "a", "b")
-    unfair = comparison.sentence(result, "a", "b", ("budget.images", "split.seed"))
+    fair = statements.sentence(result, "a", "b")
+    unfair = statements.sentence(result, "a", "b", ("budget.images", "split.seed"))
     assert unfair == f"Not a fair comparison: budget.images, split.seed differ; {fair[0].lower()}{fair[1:]}"
 
 
@@ -355,13 +355,13 @@ def test_better_is_never_said_of_an_interval_that_holds_zero():
         assert found.verdict == expected
         assert found.low <= found.difference <= found.high
         assert (found.p_value < 0.05) == (found.verdict != "cannot tell") or abs(found.p_value - 0.05) < 0.02
-        assert f" {found.verdict} " in comparison.sentence(found, "a", "b").replace("Cannot", " cannot")
+        assert f" {found.verdict} " in statements.sentence(found, "a", "b").replace("Cannot", " cannot")
         verdicts.append(found.verdict)
     assert set(verdicts) == {"better", "worse", "cannot tell"}
 
 
 def test_what_rounds_to_zero_has_no_minus() -> None:
-    row = comparison.row(replace(UNSURE, a=0.2, b=0.2, difference=-0.0002, low=-0.0004, high=0.0))
+    row = statements.row(replace(UNSURE, a=0.2, b=0.2, difference=-0.0002, low=-0.0004, high=0.0))
     assert (row.difference, row.low, row.high) == ("+0.0", "+0.0", "+0.0")
 
 

@@ -11,7 +11,7 @@ import pytest
 from jinja2 import UndefinedError
 from plotly.offline import get_plotlyjs
 
-from core.analysis import comparison
+from core.analysis import statements
 from core.analysis.comparison import Comparison, Difference
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
@@ -72,7 +72,7 @@ def compared(name_a: str = "classification", name_b: str = "supcon", confounders
         Difference("precision_at_1", a=0.875, b=0.8625, difference=-0.0125, low=-0.0333, high=0.0222,
                    verdict="cannot tell", n_seeds=3, n_samples=20, settles_at=99))
     return Comparison(name_a=name_a, name_b=name_b, differences=differences, confounders=confounders, n_dropped=0,
-                      sentence=comparison.sentence(differences[0], name_a, name_b, confounders))
+                      sentence=statements.sentence(differences[0], name_a, name_b, confounders))
 
 
 @pytest.fixture

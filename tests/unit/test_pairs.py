@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 import main
 from core import config as configuration
 from core import files
-from core.analysis import comparison
+from core.analysis import statements
 from core.analysis.comparison import Difference
 from core.cli import follow
 from core.experiments.store import Experiment, Run
@@ -47,7 +47,7 @@ def on_compare(app: AppTest) -> Said:
 
 def on_command_line(printed: str) -> Said:
     lines = printed.splitlines()
-    assert cells(lines[1]) == list(comparison.HEAD)
+    assert cells(lines[1]) == list(statements.HEAD)
     return lines[0], [row for row in map(cells, lines[3:]) if len(row) == 6]
 
 
@@ -62,7 +62,7 @@ def on_a_page(path: Path) -> Said:
 
 def in_the_verdict(folder: Path, a: str, b: str) -> Said:
     pair = result.read(Experiment(folder)).pair(a, b, 15)
-    return f"{pair.sentence}.", [comparison.row(item).cells for item in pair.differences]
+    return f"{pair.sentence}.", [statements.row(item).cells for item in pair.differences]
 
 
 def decided(folder: Path) -> None:
@@ -188,7 +188,7 @@ def test_arms_are_compared_at_the_seeds_that_both_have_finished(screen, experime
 def test_a_row_says_that_holm_overruled_its_interval(low: float, high: float, verdict: str, answer: str) -> None:
     item = Difference("precision_at_1", a=0.5, b=0.6, difference=0.1, low=low, high=high, verdict=verdict, n_seeds=1,
                       n_samples=50, settles_at=None)
-    assert comparison.row(item).answer == answer
+    assert statements.row(item).answer == answer
 
 
 def test_every_table_says_so_too(screen, experiment: Path, tmp_path: Path) -> None:

@@ -1,0 +1,112 @@
+"""What a difference allows one to say: in a sentence, and in a row of a table, in the same words and digits everywhere."""
+
+from dataclasses import dataclass
+
+from core.analysis.comparison import Difference
+from core.analysis.metrics import METRICS
+from core.quantities import percent
+
+HEAD = ("metric", "A", "B", "B − A", "95 % interval", "can we tell?")  # of `Row.cells`
+HEAD_OF_GAP = f"{HEAD[3]}, {HEAD[4]}"                                    # of `Row.gap`
+
+
+@dataclass(frozen=True)
+class Row:
+    """A difference as every table shows it: percent with one decimal, means with their sd over seeds, and whether one can
+    tell."""
+
+    title: str
+    a: str
+    b: str
+    difference: str
+    low: str
+    high: str
+    answer: str
+
+    @property
+    def gap(self) -> str:
+        """The difference with its interval, for a table that gives both one column."""
+        return f"{self.difference}  [{self.low}, {self.high}]"
+
+    @property
+    def cells(self) -> list[str]:
+        """The row under `HEAD`."""
+        return [self.title, self.a, self.b, self.difference, f"{self.low} to {self.high}", self.answer]
+
+
+def row(result: Difference) -> Row:
+    """A difference in the words and digits of every table: on a screen, on the command line and in a report.
+
+    An interval without zero and 'cannot tell' stand side by side where Holm's correction is not met: the row says so.
+
+    Args:
+        result: of `METRICS`.
+    """
+    answer = {"better": "B is better", "worse": "A is better"}.get(result.verdict, "cannot tell")
+    if result.verdict == "cannot tell" and (result.low > 0 or result.high < 0):
+        answer = "cannot tell: not after Holm"
+    gap, low, high = (f"{100 * value:+z.1f}" for value in (result.difference, result.low, result.high))
+    a, b = (percent(mean, sd, result.n_seeds) for mean, sd in ((result.a, result.sd_a), (result.b, result.sd_b)))
+    return Row(METRICS[result.metric].title, a, b, gap, low, high, answer)
+
+
+def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[str, ...] = (), warning: str = "") -> str:
+    """What a difference allows one to say, in one sentence with its interval; unfairness and leaks first."""
+    title = METRICS[result.metric].title
+    seeds = _seeds(result)
+    low, high = 100 * result.low, 100 * result.high
+    if result.verdict == "cannot tell":
+        text = (f"cannot tell {name_b} from {name_a} on {title}: {100 * result.b:.1f} against {100 * result.a:.1f} "
+                f"(difference 95 % {low:+z.1f} to {high:+z.1f}; {seeds})")
+        if result.settles_at is not None and result.settles_at <= 100 * result.n_samples:
+            text += f"; about {_round_up(result.settles_at):,} test images would settle a gap this large"
+        elif result.seeds_decide:
+            text += "; more seeds would be needed to settle a gap this large"
+    else:
+        sign = 1 if result.verdict == "better" else -1
+        low, high = sorted((sign * low, sign * high))
+        text = (f"{name_b} is {result.verdict} than {name_a} on {title} by {abs(100 * result.difference):.1f} points "
+                f"(95 % {low:.1f} to {high:.1f}; {seeds}){_of_one_seed(result)}")
+    unfair = unfair_words(confounders)
+    text = "; ".join(part for part in (warning, unfair, text) if part)
+    return first_up(text)
+
+
+def unfair_words(confounders: tuple[str, ...]) -> str:
+    """That a comparison is not fair and why, in words; nothing for a fair one."""
+    verb = "differs" if len(confounders) == 1 else "differ"
+    return f"not a fair comparison: {', '.join(confounders)} {verb}" if confounders else ""
+
+
+def first_up(text: str) -> str:
+    """A sentence with its first letter in upper case; `str.capitalize` would change the others."""
+    return text[:1].upper() + text[1:]
+
+
+def worth_sentence(result: Difference, leak: str, name: str) -> str:
+    """What a leak is worth, in one sentence: A is the clean arm, B the same arm with the leak."""
+    title = METRICS[result.metric].title
+    low, high = 100 * result.low, 100 * result.high
+    if result.verdict == "cannot tell":
+        text = (f"cannot tell what {leak} is worth to {name} on {title}: {100 * result.b:.1f} with it against "
+                f"{100 * result.a:.1f} without (difference 95 % {low:+z.1f} to {high:+z.1f}; {_seeds(result)})")
+    else:
+        text = (f"{leak} is worth {100 * result.difference:+z.1f} points of {title} to {name} "
+                f"(95 % {low:+z.1f} to {high:+z.1f}; {_seeds(result)}){_of_one_seed(result)}")
+    return first_up(text)
+
+
+def _seeds(result: Difference) -> str:
+    seeds = "seed" if result.n_seeds == 1 else "seeds"
+    images = "image" if result.n_samples == 1 else "images"
+    return f"{result.n_seeds} {seeds}, {result.n_samples:,} test {images}"
+
+
+def _of_one_seed(result: Difference) -> str:
+    """A caveat where there is one seed: the interval then covers images alone, so two seeds of one objective mostly differ."""
+    return "; another seed may well say otherwise" if result.n_seeds == 1 else ""
+
+
+def _round_up(count: int) -> int:
+    digits = 10 ** max(0, len(str(count)) - 2)
+    return -(-count // digits) * digits
