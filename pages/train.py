@@ -11,6 +11,7 @@ from core.config import (
     BatchConfig,
     BudgetConfig,
     EncoderConfig,
+    EvaluationConfig,
     ExperimentConfig,
     TrainingConfig,
     bounded_yaml,
@@ -37,7 +38,8 @@ VIEWS_HELP = ("Two random views of each image in a batch, as contrastive learnin
               "With one image of a class the other view is its positive.")
 FIT_HELP = ("Where images per class are fewer than a batch takes of a class, it takes as many as there are, for every "
             "objective; the images seen stay the same, in more steps.")
-
+MARGIN_HELP = ("In points of every metric. Arms whose difference surely lies inside it are called the same; 0 says that any "
+               "difference matters. It counts as set beforehand if you set it before you have seen results.")
 NORM_HELP = ("What becomes of BatchNorm's running statistics. Frozen: they stay as the weights brought them, and its weight "
              "and bias are trained; small batches would make them worse. Trained: learnt anew, as random weights need it. "
              "Encoders without such layers are the same either way.")
@@ -236,7 +238,10 @@ def _form() -> dict | None:
                              "first and trains with the one that is best on validation: as many trials for every objective.")
         share = p.number_input("Budget of a trial, percent", 1, 100, 25, disabled=not tried.strip(),
                                help="Of the images a run sees, on top of them.")
-        norm = st.selectbox("Normalisation statistics", [None, "frozen", "trained"], format_func=lambda item: item or
+        q, r = st.columns([2, 1])
+        margin = r.number_input("Least difference that matters", *_range(EvaluationConfig.model_fields["margin"]),
+                                example.evaluation.margin, step=0.5, format="%g", key="margin", help=MARGIN_HELP)
+        norm = q.selectbox("Normalisation statistics", [None, "frozen", "trained"], format_func=lambda item: item or
                             ("trained (random weights)" if weights == "random" else "frozen (weights not random)"),
                             key="train-norm", help=NORM_HELP)
         official = st.toggle("Keep the dataset's own split", True, key="keep-official",
@@ -259,7 +264,7 @@ def _form() -> dict | None:
             "training": {"batch": {"classes": classes, "samples": samples, "fit": fit}, "lr": lr,
                          "augmentation": {**shipped["training"]["augmentation"], "flip": flip}, "views": views,
                          "micro_batch": micro_batch, "norm": norm, "tensorboard": tensorboard},
-            "evaluation": {**shipped["evaluation"], "projection": layout},
+            "evaluation": {**shipped["evaluation"], "projection": layout, "margin": margin},
             "tuning": {"learning_rates": _decimals(tried), "share": share / 100} if tried.strip() else None}
     curve.button("Low-data curve", icon=":material/show_chart:", on_click=_fill_in_curve, args=(values, is_digits),
                  help="Fills in the images per class, from one to all, that the dataset can carry, and what they need.")

@@ -1,6 +1,6 @@
 """Two spaces of the same samples: paired differences with intervals, and what they decide.
 
-Never 'better' without an interval that excludes zero.
+Never 'better' without an interval that leaves out zero; never 'same' without one that lies inside a margin set beforehand.
 """
 
 import math
@@ -17,7 +17,7 @@ from core.analysis.resampling import UNKNOWN, Bootstrap, bootstrap, holm
 from core.errors import InputError
 
 Values = dict[str, np.ndarray]  # metric -> (seeds, samples), nan where undefined
-Answer = Literal["better", "worse", "cannot tell", ""]  # of B; empty where none is given
+Answer = Literal["better", "worse", "same", "cannot tell", ""]  # of B; empty where none is given
 
 @dataclass(frozen=True)
 class Interval:
@@ -34,10 +34,14 @@ class Difference:
     """B − A on one metric, in the metric's unit (0 to 1), with its 95 % interval.
 
     `p_value` is that of the same draws; `p_holm` the same, corrected for all metrics that were compared at once (or all
-    classes, in a difference of one class). `verdict` is 'better', 'worse' or 'cannot tell', said of B. `settles_at` is about
-    how many test samples would bring a gap this large out of doubt; None when it is already decided, no gap to speak of, or
-    seeds that differ by more than the gap, so that no number of images would (`seeds_decide`). `sd_a` and `sd_b` are the
-    standard deviations of A and B over seeds, 0 with one; None where an earlier version wrote the difference down.
+    classes, in a difference of one class). `margin` is the least difference that matters, in the same unit, 0 where none was
+    set; `p_same` and `p_same_holm` are of the interval lying inside it (`Bootstrap.p_within`), 1 without a margin.
+
+    `verdict` is said of B: 'same' where the interval lies inside the margin, also if it leaves out zero; else 'better' or
+    'worse' where it leaves out zero; else 'cannot tell'. `settles_at` is about how many test samples would bring a gap this
+    large out of doubt, as a difference or as none that matters; None when it is already decided, no gap to speak of, or seeds
+    that differ by so much that no number of images would (`seeds_decide`). `sd_a` and `sd_b` are the standard deviations of A
+    and B over seeds, 0 with one; None where an earlier version wrote the difference down.
     """
 
     metric: str
@@ -55,6 +59,9 @@ class Difference:
     seeds_decide: bool = False
     sd_a: float | None = None
     sd_b: float | None = None
+    margin: float = 0.0
+    p_same: float = 1.0
+    p_same_holm: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,7 @@ def intervals(values: Values, bounds: dict[str, tuple[float, float]], n_bootstra
 
 
 def difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed: int = 0,
-               group: np.ndarray | None = None, n_samples: int | None = None) -> Difference:
+               group: np.ndarray | None = None, n_samples: int | None = None, margin: float = 0.0) -> Difference:
     """Paired difference B − A on one metric, by itself: samples are drawn the same for both.
 
     Args:
@@ -137,15 +144,17 @@ def difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed
         group: samples that are drawn together, shape (samples,); None: each alone.
         n_samples: how many have a value of their own, where values are contributions (`resampling.contributions`); None: as
             many as are not nan.
+        margin: the least difference that matters, 0 to 1; 0 for none.
 
     Raises:
         InputError: if shapes differ or no sample has a value.
     """
-    return _paired({metric: a}, {metric: b}, n_bootstrap, seed, group, {} if n_samples is None else {metric: n_samples})[0]
+    return _paired({metric: a}, {metric: b}, n_bootstrap, seed, group, {} if n_samples is None else {metric: n_samples},
+                   margin)[0]
 
 
 def _paired(a: Values, b: Values, n_bootstrap: int, seed: int, group: np.ndarray | None,
-            n_samples: dict[str, int] | None = None) -> list[Difference]:
+            n_samples: dict[str, int] | None = None, margin: float = 0.0) -> list[Difference]:
     for name, column in a.items():
         if column.shape != b[name].shape:
             raise InputError(f"A and B must have the same seeds and samples, got {column.shape} and {b[name].shape}")
@@ -155,7 +164,7 @@ def _paired(a: Values, b: Values, n_bootstrap: int, seed: int, group: np.ndarray
     for index, (name, column) in enumerate(a.items()):
         keep = ~np.isnan(b[name] - column).any(axis=0)
         judged = _judge(name, float(column[:, keep].mean()), float(b[name][:, keep].mean()), float(drawn.mean[index]),
-                        drawn, index, (len(column), (n_samples or {}).get(name, int(keep.sum()))))
+                        drawn, index, (len(column), (n_samples or {}).get(name, int(keep.sum()))), margin)
         result.append(replace(judged, sd_a=_sd(column[:, keep]), sd_b=_sd(b[name][:, keep])))
     return result
 
@@ -167,7 +176,7 @@ def _sd(values: np.ndarray) -> float:
 
 def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed: int = 0,
                         group_a: np.ndarray | None = None, group_b: np.ndarray | None = None,
-                        n_samples: int | None = None) -> Difference:
+                        n_samples: int | None = None, margin: float = 0.0) -> Difference:
     """B − A where the two were tested on different samples: each is drawn on its own, so the interval is wider.
 
     Args:
@@ -179,6 +188,7 @@ def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: 
         group_a: samples of A that are drawn together, shape (samples,); None: each alone.
         group_b: the same for B.
         n_samples: as of `difference`, of the one that has fewer.
+        margin: as of `difference`.
 
     Raises:
         InputError: if no sample of one of them has a value.
@@ -191,34 +201,48 @@ def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: 
     if n_samples is None:
         n_samples = min(_defined(a).shape[1], _defined(b).shape[1])
     shape = (min(len(a), len(b)), n_samples)
-    judged = _judge(metric, float(of_a.mean[0]), float(of_b.mean[0]), float(drawn.mean[0]), drawn, 0, shape)
+    judged = _judge(metric, float(of_a.mean[0]), float(of_b.mean[0]), float(drawn.mean[0]), drawn, 0, shape, margin)
     return replace(judged, sd_a=_sd(_defined(a)), sd_b=_sd(_defined(b)))
 
 
-def _judge(metric: str, a: float, b: float, gap: float, drawn: Bootstrap, index: int, shape: tuple[int, int]) -> Difference:
+def _judge(metric: str, a: float, b: float, gap: float, drawn: Bootstrap, index: int, shape: tuple[int, int],
+           margin: float) -> Difference:
     low, high = float(drawn.low[index]), float(drawn.high[index])
-    verdict: Answer = "better" if low > 0 else "worse" if high < 0 else "cannot tell"
+    verdict = _answer(low, high, margin)
+    p_value, p_same = float(drawn.p_value[index]), float(drawn.p_within(margin)[index]) if margin else 1.0
     n_seeds, n_samples = shape
     settles_at, seeds_decide = None, False
-    if verdict == "cannot tell" and abs(gap) > 1e-9 and high - low < UNKNOWN:
-        reach = (gap - low if gap > 0 else high - gap) / abs(gap)  # the side of the interval that crosses zero, in gaps
-        of_seeds = float(drawn.seed_share[index]) * reach ** 2
+    reaches = []  # how many times wider the interval is, on one side, than would decide
+    if verdict == "cannot tell" and high - low < UNKNOWN:
+        if abs(gap) > 1e-9:
+            reaches.append((gap - low if gap > 0 else high - gap) / abs(gap))  # to leave out zero
+        if abs(gap) < margin:
+            reaches.append(max((high - gap) / (margin - gap), (gap - low) / (margin + gap)))  # to lie inside the margin
+    if reaches:
+        of_seeds = float(drawn.seed_share[index]) * min(reaches) ** 2
         seeds_decide = of_seeds >= 1  # the images' part shrinks with √n, the seeds' stays
-        settles_at = None if seeds_decide else math.ceil(n_samples * (reach ** 2 - of_seeds) / (1 - of_seeds))
+        settles_at = None if seeds_decide else math.ceil(n_samples * (min(reaches) ** 2 - of_seeds) / (1 - of_seeds))
     bounds = (METRICS | SPACE_METRICS)[metric].bounds
     low, high = (float(np.clip(end, bounds[0] - bounds[1], bounds[1] - bounds[0])) for end in (low, high))
     return Difference(metric=metric, a=a, b=b, difference=gap, low=low, high=high, verdict=verdict, n_seeds=n_seeds,
-                      n_samples=n_samples, settles_at=settles_at, p_value=float(drawn.p_value[index]),
-                      p_holm=float(drawn.p_value[index]), seeds_decide=seeds_decide)
+                      n_samples=n_samples, settles_at=settles_at, p_value=p_value, p_holm=p_value,
+                      seeds_decide=seeds_decide, margin=margin, p_same=p_same, p_same_holm=p_same)
+
+
+def _answer(low: float, high: float, margin: float) -> Answer:
+    """What an interval and a margin allow one to say; 0 is no margin."""
+    if -margin < low and high < margin:
+        return "same"
+    return "better" if low > 0 else "worse" if high < 0 else "cannot tell"
 
 
 def compare(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = None,
-            n_samples: dict[str, int] | None = None) -> list[Difference]:
+            n_samples: dict[str, int] | None = None, margin: float = 0.0) -> list[Difference]:
     """Paired differences on every metric both spaces have, in the order of `METRICS`; verdicts as `hold`. `n_samples` of a
-    metric as of `difference`."""
+    metric and `margin` as of `difference`."""
     shared = [metric for metric in METRICS if metric in a and metric in b]
     return hold(_paired({metric: a[metric] for metric in shared}, {metric: b[metric] for metric in shared}, n_bootstrap, 0,
-                        group, n_samples))
+                        group, n_samples, margin))
 
 
 def compare_space(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = None) -> list[Difference]:
@@ -254,20 +278,30 @@ def hold(differences: list[Difference]) -> list[Difference]:
     """Verdicts that may be read at once: corrected by Holm over all metrics, but for the headline's.
 
     MAP@R is the one question that was asked beforehand, so its verdict rests on its own interval, as a primary endpoint's
-    does; its `p_holm` stands beside it. Of the others, which are looked at because they are there, one is called better or
-    worse only if its interval leaves out zero and it holds after Holm among all of them.
+    does; its corrected p-values stand beside it. Of the others, which are looked at because they are there, one is called
+    better, worse or the same only if its interval says so and it holds after Holm among all of them.
     """
-    return [replace(item, p_holm=corrected.p_holm) if item.metric == HEADLINE else corrected
+    return [replace(item, p_holm=corrected.p_holm, p_same_holm=corrected.p_same_holm) if item.metric == HEADLINE else corrected
             for item, corrected in zip(differences, correct(differences))]
 
 
 def correct(differences: list[Difference]) -> list[Difference]:
-    """The same with `p_holm` over all of them, and 'cannot tell' where that is not below 0.05."""
+    """The same with p-values corrected over all of them, and 'cannot tell' where the verdict's is not below 0.05."""
     if not differences:
         return []
-    p_holm = holm(np.array([item.p_value for item in differences]))
-    return [replace(item, p_holm=float(p), verdict=item.verdict if p < 0.05 else "cannot tell")
-            for item, p in zip(differences, p_holm)]
+    p_holm, p_same_holm = (holm(np.array(values)) for values in (
+        [item.p_value for item in differences], [item.p_same for item in differences]))
+    corrected = [replace(item, p_holm=float(p), p_same_holm=float(p_same)) for item, p, p_same in zip(
+        differences, p_holm, p_same_holm)]
+    return [replace(item, verdict=_answer_that_holds(item)) for item in corrected]
+
+
+def _answer_that_holds(item: Difference) -> Answer:
+    """The verdict that is left after the correction: of one inside the margin too, whether it leaves out zero."""
+    if item.verdict == "same" and item.p_same_holm < 0.05:
+        return "same"
+    otherwise = _answer(item.low, item.high, 0.0) if item.verdict == "same" else item.verdict
+    return otherwise if item.p_holm < 0.05 else "cannot tell"
 
 
 def _defined(values: np.ndarray) -> np.ndarray:

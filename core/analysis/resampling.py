@@ -50,6 +50,16 @@ class Bootstrap:
         beyond = np.minimum((self.draws <= 0).sum(axis=0), (self.draws >= 0).sum(axis=0))
         return np.minimum(1.0, 2 * (beyond + 1) / (n_draws + 1))
 
+    def p_within(self, margin: float) -> np.ndarray:
+        """Twice the larger share of draws at or beyond −margin or +margin, counted as `p_value`; shape (columns,), 0 to 1.
+
+        Below 0.05 where the 95 % interval lies inside the margin: two one-sided tests, each at 2.5 % (Schuirmann, 1987,
+        doi:10.1007/BF01068419).
+        """
+        n_draws = len(self.draws)
+        beyond = np.maximum((self.draws <= -margin).sum(axis=0), (self.draws >= margin).sum(axis=0))
+        return np.minimum(1.0, 2 * (beyond + 1) / (n_draws + 1))
+
 
 def bootstrap(columns: list[np.ndarray], n_draws: int, seed: int, group: np.ndarray | None = None,
               arms: list[tuple[np.ndarray, np.ndarray]] | None = None) -> Bootstrap:

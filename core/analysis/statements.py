@@ -42,7 +42,8 @@ def row(result: Difference) -> Row:
     Args:
         result: of `METRICS`.
     """
-    answer = {"better": "B is better", "worse": "A is better"}.get(result.verdict, "cannot tell")
+    answer = {"better": "B is better", "worse": "A is better", "same": f"same within {_points(result.margin)}"}.get(
+        result.verdict, "cannot tell")
     if result.verdict == "cannot tell" and (result.low > 0 or result.high < 0):
         answer = "cannot tell: not after Holm"
     gap, low, high = (f"{100 * value:+z.1f}" for value in (result.difference, result.low, result.high))
@@ -62,6 +63,9 @@ def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[st
             text += f"; about {_round_up(result.settles_at):,} test images would settle a gap this large"
         elif result.seeds_decide:
             text += "; more seeds would be needed to settle a gap this large"
+    elif result.verdict == "same":
+        text = (f"{name_b} and {name_a} are the same within {_points(result.margin)} on {title}: {100 * result.b:.1f} against "
+                f"{100 * result.a:.1f} (difference 95 % {low:+z.1f} to {high:+z.1f}; {seeds}){_of_one_seed(result)}")
     else:
         sign = 1 if result.verdict == "better" else -1
         low, high = sorted((sign * low, sign * high))
@@ -90,6 +94,9 @@ def worth_sentence(result: Difference, leak: str, name: str) -> str:
     if result.verdict == "cannot tell":
         text = (f"cannot tell what {leak} is worth to {name} on {title}: {100 * result.b:.1f} with it against "
                 f"{100 * result.a:.1f} without (difference 95 % {low:+z.1f} to {high:+z.1f}; {_seeds(result)})")
+    elif result.verdict == "same":
+        text = (f"{leak} is worth less than {_points(result.margin)} of {title} to {name} "
+                f"(difference 95 % {low:+z.1f} to {high:+z.1f}; {_seeds(result)}){_of_one_seed(result)}")
     else:
         text = (f"{leak} is worth {100 * result.difference:+z.1f} points of {title} to {name} "
                 f"(95 % {low:+z.1f} to {high:+z.1f}; {_seeds(result)}){_of_one_seed(result)}")
@@ -100,6 +107,11 @@ def _seeds(result: Difference) -> str:
     seeds = "seed" if result.n_seeds == 1 else "seeds"
     images = "image" if result.n_samples == 1 else "images"
     return f"{result.n_seeds} {seeds}, {result.n_samples:,} test {images}"
+
+
+def _points(margin: float) -> str:
+    points = f"{100 * margin:.3g}"
+    return f"{points} point{'' if points == '1' else 's'}"
 
 
 def _of_one_seed(result: Difference) -> str:

@@ -10,11 +10,14 @@ from core.config.settings import Settings
 class EvaluationConfig(Settings):
     """How a space is scored, and which 2D layout is stored with it.
 
+    `margin` is the least difference that matters, in points (percent): two arms whose difference surely lies inside it are
+    called the same. 0 for none: then there is better, worse and cannot tell.
     `flip` is a fault to measure the worth of: images are mirrored by chance as they are embedded, as the study did.
     """
 
     kmeans_seeds: int = Field(10, ge=1, le=1000)
     bootstrap: int = Field(2000, ge=100, le=100_000)
+    margin: float = Field(1.0, ge=0.0, le=50.0, allow_inf_nan=False)
     neighbors: int = Field(5, ge=1, le=1000)
     normalize: bool = True
     projection: Literal["pca", "umap", "tsne"] = "pca"

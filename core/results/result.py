@@ -121,7 +121,7 @@ class Verdict:
     """Everything an experiment allows one to say: `verdict.json`.
 
     Attributes:
-        schema: of this layout; files without one have it too.
+        schema: the layout it was decided in; files without one are of the first, which knew no margin.
         scored_by: the rules its numbers were scored by (`core.scored_by`); files of the first rules do not name them.
         rows: every arm at every images-per-class, untrained first.
         comparisons: pairs of arms at every images-per-class.
@@ -130,7 +130,7 @@ class Verdict:
         open_rows, open_comparisons: the same among held-out classes; empty where none is held out.
     """
 
-    schema: int = store.VERDICT_SCHEMA
+    schema: int = 1
     scored_by: int = 1
     rows: tuple[Arm, ...]
     comparisons: tuple[Pair, ...]
@@ -141,8 +141,8 @@ class Verdict:
 
     @property
     def is_current(self) -> bool:
-        """Whether its numbers were scored by today's rules."""
-        return self.scored_by == scored_by.VERSION
+        """Whether its numbers were scored, and its differences judged, by today's rules."""
+        return self.scored_by == scored_by.VERSION and self.schema == store.VERDICT_SCHEMA
 
     def arms(self, images_per_class: Count) -> tuple[Arm, ...]:
         """The rows at one images-per-class."""

@@ -23,8 +23,8 @@ def told_apart(n_seeds: int, n_pairs: int, n: int) -> Counter:
         images, label_id = population.draw(2 * n)
         a, b = (scores(name, measured_arm(population, images[:n], label_id[:n], images[n:], label_id[n:], n_seeds),
                        label_id[:n]) for name in "ab")
-        for item in comparison.compare(a.drawn(), b.drawn(), 1000):
-            found[item.metric] += item.verdict != "cannot tell"
+        for item in comparison.compare(a.drawn(), b.drawn(), 1000, margin=0.01):
+            found[item.metric] += item.verdict in ("better", "worse")
     return found
 
 
@@ -78,6 +78,55 @@ def test_a_gap_of_five_points_on_1500_images_is_found(n_seeds: int) -> None:
     print(f"{100 * gap:.1f} points", {metric: f"{100 * count / 40:.0f} %" for metric, count in found.items()})
     assert 0.045 < gap < 0.055
     assert found["precision_at_1"] >= 0.9 * 40
+
+
+def called_same(n_pairs: int, n: int, gap: float, margin: float = 0.03) -> Counter:
+    """How many of so many pairs of arms, of three seeds each, are called the same, metric by metric.
+
+    Args:
+        n_pairs: pairs, each of a population of its own.
+        n: test images.
+        gap: by how much A is truly worse on MAP@R, 0 to 1.
+        margin: the least difference that matters, 0 to 1.
+    """
+    found: Counter = Counter({metric: 0 for metric in METRICS})
+    for trial in range(n_pairs):
+        more_noise = _noise_that_costs(gap, trial) if gap else 0.0
+        population = Population(8, 24, 1000 + trial, seed_noise=0.5)
+        images, label_id = population.draw(2 * n)
+        a, b = (scores(name, measured_arm(population, images[:n], label_id[:n], images[n:], label_id[n:], 3, 1,
+                                          lambda _, extra=extra: extra), label_id[:n])
+                for name, extra in (("a", more_noise), ("b", 0.0)))
+        found.update(item.metric for item in comparison.compare(a.drawn(), b.drawn(), 2000, margin=margin)
+                     if item.verdict == "same")
+    return found
+
+
+def _noise_that_costs(gap: float, trial: int) -> float:
+    """The noise that costs one population so much MAP@R, by halves, each on another 2,000 images."""
+    population = Population(8, 24, 1000 + trial, seed_noise=0.5)
+    low, high = 0.0, 1.5
+    for _ in range(10):
+        middle = (low + high) / 2
+        images, label_id = population.draw(2000)
+        before, after = (retrieval.retrieve(population.space(images, extra), label_id)["map_at_r"].mean()
+                         for extra in (0.0, middle))
+        low, high = (low, middle) if before - after > gap else (middle, high)
+    return (low + high) / 2
+
+
+@pytest.mark.slow
+def test_equal_pairs_on_1500_images_are_called_the_same_within_three_points() -> None:
+    found = called_same(40, 1500, gap=0.0)
+    print({metric: f"{100 * count / 40:.0f} % the same" for metric, count in found.items()})
+    assert found["map_at_r"] >= 0.8 * 40
+
+
+@pytest.mark.slow
+def test_pairs_that_differ_by_the_margin_are_rarely_called_the_same() -> None:
+    found = called_same(40, 1500, gap=0.03)
+    print({metric: f"{100 * count / 40:.0f} % the same" for metric, count in found.items()})
+    assert found["map_at_r"] <= 0.05 * 40
 
 
 @pytest.mark.slow

@@ -344,6 +344,63 @@ def test_the_sentence_for_an_unfair_comparison_says_so_first(result):
     assert unfair == f"Not a fair comparison: budget.images, split.seed differ; {fair[0].lower()}{fair[1:]}"
 
 
+def test_the_sentence_for_the_same_names_the_margin():
+    same = replace(UNSURE, difference=0.001, a=0.5667, b=0.5677, low=-0.004, high=0.006, verdict="same", margin=0.01,
+                   n_seeds=3)
+    assert statements.sentence(same, "classification", "triplet") == (
+        "Triplet and classification are the same within 1 point on K-means: 56.8 against 56.7 "
+        "(difference 95 % -0.4 to +0.6; 3 seeds, 30 test images)")
+    assert statements.row(same).answer == "same within 1 point"
+    assert statements.row(replace(same, margin=0.025)).answer == "same within 2.5 points"
+    assert statements.worth_sentence(same, "a random split", "SupCon") == (
+        "A random split is worth less than 1 point of K-means to SupCon "
+        "(difference 95 % -0.4 to +0.6; 3 seeds, 30 test images)")
+
+
+def test_same_is_said_where_the_interval_lies_inside_the_margin_and_nowhere_else():
+    generator = np.random.default_rng(6)
+    verdicts = []
+    for trial in range(150):
+        a = generator.random((3, 400))
+        b = a + generator.uniform(-0.06, 0.06) + generator.normal(0, generator.uniform(0.02, 0.4), 400)
+        found, without = (comparison.difference("map_at_r", a, b, 1000, seed=trial, margin=margin) for margin in (0.03, 0.0))
+        is_inside = found.low > -0.03 and found.high < 0.03
+        assert found.verdict == ("same" if is_inside else without.verdict) and without.verdict != "same"
+        assert (found.p_same < 0.05) == is_inside or abs(found.p_same - 0.05) < 0.02
+        assert (found.low, found.high, found.p_value) == (without.low, without.high, without.p_value)
+        assert without.p_same == 1 and without.margin == 0 and found.margin == 0.03
+        verdicts.append(found.verdict)
+    assert set(verdicts) == {"better", "worse", "same", "cannot tell"}
+
+
+def test_a_difference_of_nothing_at_all_is_the_same_within_any_margin():
+    a = np.tile(np.random.default_rng(7).random(50), (3, 1))  # as where every seed exports the encoder before training
+    assert comparison.difference("map_at_r", a, a, 500, margin=1e-6).verdict == "same"
+    assert comparison.difference("map_at_r", a, a, 500).verdict == "cannot tell"
+
+
+def test_images_needed_count_for_the_answer_that_comes_first():
+    generator = np.random.default_rng(8)
+    a = generator.random((1, 300))
+    noise = generator.normal(0, 0.3, 300)
+    b = a + noise - noise.mean() + 0.002
+    found, without = (comparison.difference("map_at_r", a, b, 4000, margin=margin) for margin in (0.03, 0.0))
+    assert found.verdict == without.verdict == "cannot tell"
+    assert without.settles_at > 50_000, "two thousandths take that many to be called a difference"
+    expected = 300 * ((found.high - found.difference) / (0.03 - 0.002)) ** 2
+    assert found.settles_at == pytest.approx(expected, rel=0.15)
+
+
+def test_the_same_on_a_metric_that_was_not_asked_for_must_hold_after_holm():
+    item = replace(UNSURE, metric="precision_at_1", verdict="same", low=-0.01, high=0.009, margin=0.012, p_value=0.9,
+                   p_same=0.03)
+    sure = replace(item, p_same=0.001)
+    headline = replace(item, metric="map_at_r")
+    assert [found.verdict for found in comparison.hold([headline, item, sure])] == ["same", "cannot tell", "same"]
+    shifted = replace(item, low=0.001, p_value=0.0005)
+    assert comparison.correct([shifted, item])[0].verdict == "better", "it leaves out zero, which holds"
+
+
 def test_better_is_never_said_of_an_interval_that_holds_zero():
     generator = np.random.default_rng(5)
     verdicts = []

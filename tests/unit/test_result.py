@@ -15,7 +15,7 @@ from core.experiments.store import Experiment
 from core.results import result, verdict
 
 DIFFERENCE = ["metric", "a", "b", "difference", "low", "high", "verdict", "n_seeds", "n_samples", "settles_at", "p_value",
-              "p_holm", "seeds_decide", "sd_a", "sd_b"]
+              "p_holm", "seeds_decide", "sd_a", "sd_b", "margin", "p_same", "p_same_holm"]
 COMPARISON = ["a", "b", "sentence", "n_dropped", "n_bootstrap", "draws_note", "confounders", "settings", "leaks_a", "leaks_b",
               "is_worth_of_leak", "differences", "space", "mcnemar", "per_class"]
 
@@ -31,7 +31,7 @@ def change(experiment: Path, **values: object) -> None:
 def test_the_file_has_the_layout_that_every_version_has_written(finished: Path) -> None:
     values = written(finished)
     assert list(values) == ["schema", "scored_by", "rows", "comparisons", "sentence", "curve", "open_rows", "open_comparisons"]
-    assert values["schema"] == 1 and values["scored_by"] == scored_by.VERSION
+    assert values["schema"] == 2 and values["scored_by"] == scored_by.VERSION
     assert list(values["rows"][0]) == [
         "objective", "images_per_class", "leaks", "n_seeds", "n_test", "own_group", "metrics", "space", "against_untrained",
         "not_improved", "unchanged", "chance"]
@@ -68,17 +68,18 @@ def test_run_json_is_the_file_beside_the_states(finished: Path, capsys: pytest.C
     assert list(found)[:3] == ["experiment", "states", "schema"]
 
 
-def test_a_file_without_a_schema_is_read_as_it_is(experiment: Path) -> None:
+def test_a_file_without_a_schema_is_read_as_it_is_and_judged_anew(experiment: Path) -> None:
     values = written(experiment)
     del values["schema"]
     for row in values["rows"]:
         del row["unchanged"]
     for item in values["comparisons"][0]["differences"]:
-        del item["sd_a"], item["sd_b"]
+        del item["sd_a"], item["sd_b"], item["margin"], item["p_same"], item["p_same_holm"]
     files.write_json(experiment / "verdict.json", values | {"sentence": "As written down"})
-    found = verdict.read(Experiment(experiment))
-    assert found.sentence == "As written down" and found.rows[0].unchanged == ""
-    assert found.comparisons[0].differences[0].sd_a is None
+    found = result.read(Experiment(experiment))
+    assert found.sentence == "As written down" and found.rows[0].unchanged == "" and not found.is_current
+    assert found.comparisons[0].differences[0].sd_a is None and found.comparisons[0].differences[0].margin == 0
+    assert verdict.read(Experiment(experiment)) == verdict.decide(Experiment(experiment))
 
 
 def test_a_file_of_the_first_version_is_printed_and_decided_anew(experiment: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,12 +94,12 @@ def test_a_file_of_the_first_version_is_printed_and_decided_anew(experiment: Pat
     assert f"15 images per class: {values['sentence']}." in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("schema", [2, "1", None])
+@pytest.mark.parametrize("schema", [3, "1", None])
 def test_a_file_of_a_higher_schema_is_said_to_be_of_a_newer_version(experiment: Path, schema: object) -> None:
     before = result.read(Experiment(experiment))
     change(experiment, schema=schema, sentence="Of another kind")
     for reader in (result.read, lambda handle: handle.verdict_json, lambda handle: handle.sentence):
-        with pytest.raises(Damaged, match=rf"newer Duet \(schema {schema}; this one reads up to 1\); update Duet") as caught:
+        with pytest.raises(Damaged, match=rf"newer Duet \(schema {schema}; this one reads up to 2\); update Duet") as caught:
             reader(Experiment(experiment))
         assert caught.value.is_newer
     assert verdict.read(Experiment(experiment)) == before, "decided anew"
