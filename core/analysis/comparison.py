@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from core.analysis import outperforming
 from core.analysis.fairness import SettingDifference
 from core.analysis.metrics import HEADLINE, METRICS, SHORT, SPACE_METRICS
 from core.analysis.paired_tests import McNemar
@@ -41,7 +42,9 @@ class Difference:
     'worse' where it leaves out zero; else 'cannot tell'. `settles_at` is about how many test samples would bring a gap this
     large out of doubt, as a difference or as none that matters; None when it is already decided, no gap to speak of, or seeds
     that differ by so much that no number of images would (`seeds_decide`). `sd_a` and `sd_b` are the standard deviations of A
-    and B over seeds, 0 with one; None where an earlier version wrote the difference down.
+    and B over seeds, 0 with one; None where an earlier version wrote the difference down. `outperforms` is the probability
+    that one more run of B beats one more run of A (`outperforming.probability`), with the ends of its interval; None with one
+    seed.
     """
 
     metric: str
@@ -62,6 +65,9 @@ class Difference:
     margin: float = 0.0
     p_same: float = 1.0
     p_same_holm: float = 1.0
+    outperforms: float | None = None
+    outperforms_low: float | None = None
+    outperforms_high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -165,8 +171,18 @@ def _paired(a: Values, b: Values, n_bootstrap: int, seed: int, group: np.ndarray
         keep = ~np.isnan(b[name] - column).any(axis=0)
         judged = _judge(name, float(column[:, keep].mean()), float(b[name][:, keep].mean()), float(drawn.mean[index]),
                         drawn, index, (len(column), (n_samples or {}).get(name, int(keep.sum()))), margin)
-        result.append(replace(judged, sd_a=_sd(column[:, keep]), sd_b=_sd(b[name][:, keep])))
+        result.append(_with_spread(judged, column[:, keep], b[name][:, keep], drawn.draws[:, index], seed))
     return result
+
+
+def _with_spread(judged: Difference, a: np.ndarray, b: np.ndarray, gaps: np.ndarray, seed: int) -> Difference:
+    """The same with what A's and B's seeds say: values of shape (seeds, samples), without nan; `gaps` as drawn."""
+    sd_a, sd_b = _sd(a), _sd(b)
+    n_seeds = (len(a), len(b))
+    if min(n_seeds) < 2:
+        return replace(judged, sd_a=sd_a, sd_b=sd_b)
+    chance, low, high = outperforming.probability(judged.difference, gaps, sd_a, sd_b, n_seeds, seed)
+    return replace(judged, sd_a=sd_a, sd_b=sd_b, outperforms=chance, outperforms_low=low, outperforms_high=high)
 
 
 def _sd(values: np.ndarray) -> float:
@@ -202,7 +218,7 @@ def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: 
         n_samples = min(_defined(a).shape[1], _defined(b).shape[1])
     shape = (min(len(a), len(b)), n_samples)
     judged = _judge(metric, float(of_a.mean[0]), float(of_b.mean[0]), float(drawn.mean[0]), drawn, 0, shape, margin)
-    return replace(judged, sd_a=_sd(_defined(a)), sd_b=_sd(_defined(b)))
+    return _with_spread(judged, _defined(a), _defined(b), drawn.draws[:, 0], seed)
 
 
 def _judge(metric: str, a: float, b: float, gap: float, drawn: Bootstrap, index: int, shape: tuple[int, int],

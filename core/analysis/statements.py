@@ -6,14 +6,16 @@ from core.analysis.comparison import Difference
 from core.analysis.metrics import METRICS
 from core.quantities import percent
 
-HEAD = ("metric", "A", "B", "B − A", "95 % interval", "can we tell?")  # of `Row.cells`
-HEAD_OF_GAP = f"{HEAD[3]}, {HEAD[4]}"                                    # of `Row.gap`
+HEAD = ("metric", "A", "B", "B − A", "95 % interval", "P(B > A)", "can we tell?")  # of `Row.cells`
+HEAD_OF_GAP = f"{HEAD[3]}, {HEAD[4]}"  # of `Row.gap`
+HELP_OF_OUTPERFORMS = ("How often one more run of B, with a seed of its own, would beat one more run of A, in percent with "
+                       "its 95 % interval. Needs two seeds of each.")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A difference as every table shows it: percent with one decimal, means with their sd over seeds, and whether one can
-    tell."""
+    """A difference as every table shows it: percent with one decimal, means with their sd over seeds, how often one more run
+    of B beats one more of A, and whether one can tell."""
 
     title: str
     a: str
@@ -21,6 +23,7 @@ class Row:
     difference: str
     low: str
     high: str
+    outperforms: str
     answer: str
 
     @property
@@ -31,7 +34,7 @@ class Row:
     @property
     def cells(self) -> list[str]:
         """The row under `HEAD`."""
-        return [self.title, self.a, self.b, self.difference, f"{self.low} to {self.high}", self.answer]
+        return [self.title, self.a, self.b, self.difference, f"{self.low} to {self.high}", self.outperforms, self.answer]
 
 
 def row(result: Difference) -> Row:
@@ -48,7 +51,16 @@ def row(result: Difference) -> Row:
         answer = "cannot tell: not after Holm"
     gap, low, high = (f"{100 * value:+z.1f}" for value in (result.difference, result.low, result.high))
     a, b = (percent(mean, sd, result.n_seeds) for mean, sd in ((result.a, result.sd_a), (result.b, result.sd_b)))
-    return Row(METRICS[result.metric].title, a, b, gap, low, high, answer)
+    return Row(METRICS[result.metric].title, a, b, gap, low, high, _outperforms(result), answer)
+
+
+def _outperforms(result: Difference) -> str:
+    """How often one more run of B beats one more of A, in percent with its interval; '–' with one seed."""
+    values = (result.outperforms, result.outperforms_low, result.outperforms_high)
+    if None in values:
+        return "–"
+    chance, low, high = (f"{100 * value:.0f}" for value in values if value is not None)
+    return f"{chance} [{low}, {high}]"
 
 
 def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[str, ...] = (), warning: str = "") -> str:

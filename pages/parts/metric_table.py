@@ -31,9 +31,10 @@ def table(compared: Pair, rows: Sequence[Arm], n_seeds: int) -> None:
                        for label in ("untrained", compared.label_a, compared.label_b))
         a, b = (row.a, row.b) if item.sd_a is not None else own  # an earlier version's differences have none
         lines.append({HEAD[0]: row.title, "untrained": floor, f"A · {compared.label_a}": a, f"B · {compared.label_b}": b,
-                      HEAD_OF_GAP: row.gap, HEAD[-1]: row.answer})
+                      HEAD_OF_GAP: row.gap, HEAD[5]: row.outperforms, HEAD[-1]: row.answer})
     st.dataframe(pd.DataFrame(lines), hide_index=True, width="stretch", height="content", column_config={
         HEAD[0]: st.column_config.TextColumn(help=_meanings(METRICS)),
+        HEAD[5]: st.column_config.TextColumn(help=statements.HELP_OF_OUTPERFORMS),
         HEAD[-1]: st.column_config.TextColumn(
             help="MAP@R, the question asked beforehand, by its own interval. The others only if their difference also holds "
                  "among all of them (Holm, 1979).")})

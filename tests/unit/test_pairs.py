@@ -40,15 +40,16 @@ def cells(line: str) -> list[str]:
 
 
 def on_compare(app: AppTest) -> Said:
-    rows = [[title, a, b, *re.fullmatch(r"(\S+)  \[(.*)\]", gap).groups(), answer]
-            for title, a, b, gap, answer in app.dataframe[0].value.drop(columns="untrained").itertuples(index=False)]
-    return app.header[0].value.replace("\\", ""), [[*row[:4], row[4].replace(", ", " to "), row[5]] for row in rows]
+    drawn = app.dataframe[0].value.drop(columns="untrained")
+    rows = [[title, a, b, *re.fullmatch(r"(\S+)  \[(.*)\]", gap).groups(), outperforms, answer]
+            for title, a, b, gap, outperforms, answer in drawn.itertuples(index=False)]
+    return app.header[0].value.replace("\\", ""), [[*row[:4], row[4].replace(", ", " to "), *row[5:]] for row in rows]
 
 
 def on_command_line(printed: str) -> Said:
     lines = printed.splitlines()
     assert cells(lines[1]) == list(statements.HEAD)
-    return lines[0], [row for row in map(cells, lines[3:]) if len(row) == 6]
+    return lines[0], [row for row in map(cells, lines[3:]) if len(row) == 7]
 
 
 def on_a_page(path: Path) -> Said:
@@ -57,7 +58,7 @@ def on_a_page(path: Path) -> Said:
     lines = page.partition("<h2>Every metric</h2>")[2].partition("</table>")[0].split("<tr>")[2:]
     rows = [[unescape(re.sub("<[^>]*>", "", cell)) for cell in re.findall(r"<td[^>]*>(.*?)</td>", line)] for line in lines]
     return (unescape(re.search("<h1>(.*?)</h1>", page).group(1)),
-            [[row[0], *row[-5:]] for row in rows])  # an experiment's has the untrained encoder's column too
+            [[row[0], *row[-6:]] for row in rows])  # an experiment's has the untrained encoder's column too
 
 
 def in_the_verdict(folder: Path, a: str, b: str) -> Said:
@@ -126,10 +127,11 @@ def test_command_line_page_report_and_verdict_agree_to_the_digit(
     assert f"A · {a}" in drawn and f"B · {b}" in drawn and cells(lines[1])[1:3] == ["A", "B"]
     assert any("200 draws" in item.value for item in app.caption) and "200 bootstrap draws" in lines[-1]
     for line, (_, row), item in zip(lines[3:], drawn.iterrows(), found["differences"], strict=False):
-        title, mean_a, mean_b, gap, interval, answer = cells(line)
-        assert row.drop("untrained").tolist() == [title, mean_a, mean_b, f"{gap}  [{interval.replace(' to ', ', ')}]", answer]
+        title, mean_a, mean_b, gap, interval, outperforms, answer = cells(line)
+        assert row.drop("untrained").tolist() == [title, mean_a, mean_b, f"{gap}  [{interval.replace(' to ', ', ')}]",
+                                                  outperforms, answer]
         assert gap == f"{100 * item['difference']:+.1f}"
-        assert all(text in Page(page).text for text in (mean_a, mean_b, gap, interval, answer))
+        assert all(text in Page(page).text for text in (mean_a, mean_b, gap, interval, outperforms, answer))
     assert f"{found['sentence']}." in Page(page).text
     if (a, b) == ("classification", "supcon"):  # the pair of the experiment's own sentence
         verdict = files.read_json(experiment / "verdict.json")

@@ -15,7 +15,8 @@ from core.experiments.store import Experiment
 from core.results import result, verdict
 
 DIFFERENCE = ["metric", "a", "b", "difference", "low", "high", "verdict", "n_seeds", "n_samples", "settles_at", "p_value",
-              "p_holm", "seeds_decide", "sd_a", "sd_b", "margin", "p_same", "p_same_holm"]
+              "p_holm", "seeds_decide", "sd_a", "sd_b", "margin", "p_same", "p_same_holm",
+              "outperforms", "outperforms_low", "outperforms_high"]
 COMPARISON = ["a", "b", "sentence", "n_dropped", "n_bootstrap", "draws_note", "confounders", "settings", "leaks_a", "leaks_b",
               "is_worth_of_leak", "differences", "space", "mcnemar", "per_class"]
 
