@@ -10,7 +10,7 @@ from core.data.duplicates import Pair
 from core.data.levels import from_json
 from core.data.manifest import LEFT_OUT, OPEN, SPLITS
 from core.errors import ChangedFile, InputError
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.visible import visible
 from pages.parts import address, dataset_form, experiment_picker, moved_images, roots, run_words, sample_images, screen
 from pages.parts.text import LONGEST, plain

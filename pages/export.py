@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.errors import InputError
 from core.experiments import best
-from core.experiments.store import Run
+from core.experiments.handles import Run
 from core.inference import exports, usage
 from core.results import scoring
 from pages.parts import address, experiment_picker, file_stamp, run_words, screen, selection_bar

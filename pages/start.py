@@ -20,7 +20,7 @@ if not experiment_picker.has_experiments():
     st.stop()
 
 from core.experiments import store  # noqa: E402 - after the first screen has been drawn
-from core.experiments.store import Experiment  # noqa: E402
+from core.experiments.handles import Experiment  # noqa: E402
 from core.jobs import control, device_queue, overview  # noqa: E402 - after the first screen has been drawn
 from core.jobs.overview import Overview  # noqa: E402
 from core.visible import printable, visible  # noqa: E402

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from core.cli.output import aligned, say
 from core.errors import Damaged
 from core.experiments import best
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.jobs import control, device_queue
 from core.quantities import duration, percent
 

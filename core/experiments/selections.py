@@ -19,7 +19,7 @@ from core import files
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.errors import Damaged, InputError
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 
 
 def read(experiment: Experiment) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from core import files, scored_by
 from core.config import RunConfig, arm_label
 from core.errors import Damaged
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.files import Json
 
 SELECTED_ON = "validation MAP@R"

@@ -20,7 +20,7 @@ from core.data.listing import list_files, shown
 from core.data.manifest import read_levels
 from core.errors import InputError, NotFound
 from core.experiments import provenance
-from core.experiments.store import Run
+from core.experiments.handles import Run
 from core.inference import exports
 from core.training import checkpoint, embed, encoder
 from core.training.encoder import DataConfig

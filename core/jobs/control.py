@@ -17,8 +17,8 @@ from core import files, identity
 from core.config import ExperimentConfig
 from core.errors import Damaged, InputError
 from core.experiments import trials
+from core.experiments.handles import Experiment, Run
 from core.experiments.status import RunStatus
-from core.experiments.store import Experiment, Run
 from core.identity import is_alive
 from core.jobs import device_queue, tasks
 from core.jobs.device_queue import Ticket

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from core import files
 from core.errors import Damaged
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.identity import is_alive
 
 _POLL = 0.3  # seconds between two looks at the queue

@@ -22,7 +22,7 @@ from core.data import split
 from core.data.manifest import Manifest
 from core.errors import InputError
 from core.experiments import openings, provenance, trials
-from core.experiments.store import Run
+from core.experiments.handles import Run
 from core.experiments.trials import Trial
 from core.files import Json
 from core.jobs.recorder import Recorder

@@ -5,8 +5,8 @@ import logging
 import signal
 
 from core.errors import DataError, InputError
+from core.experiments.handles import Run
 from core.experiments.status import RunStatus
-from core.experiments.store import Run
 from core.wording import failure, is_out_of_memory
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from core import files
 from core.config import ExperimentConfig, RunConfig
 from core.errors import Damaged
-from core.experiments import store, trials
+from core.experiments import handles, trials
+from core.experiments.handles import Experiment, Run
 from core.experiments.status import RunStatus
-from core.experiments.store import Experiment, Run
 from core.jobs import control, device_queue
 from core.jobs.control import DerivedState, Progress
 from core.unchanged import Unchanged
@@ -67,7 +67,7 @@ def read(experiment: Experiment) -> Overview:
         before, found = experiment.stamps([]), _unreadable(experiment, str(error.path.name), error)
     except OSError as error:
         before, found = experiment.stamps([]), _unreadable(experiment, "", Damaged(
-            experiment.folder, f"must be a folder that can be read, got: {error.strerror or error}", store.DELETE))
+            experiment.folder, f"must be a folder that can be read, got: {error.strerror or error}", handles.DELETE))
     _remembered.keep(key, before, found)
     return found
 
@@ -87,7 +87,7 @@ def _look(experiment: Experiment, config: ExperimentConfig) -> Overview:
         runs[each.name] = status.state
         damage += _of_run(run, each, status)
     if what := files.cut_or_foreign(experiment.manifest_file):
-        damage.insert(0, f"{experiment.manifest_file.name} {what}; {store.DELETE}; finished runs can still be explored and "
+        damage.insert(0, f"{experiment.manifest_file.name} {what}; {handles.DELETE}; finished runs can still be explored and "
                          "exported")
     progress = control.progress(experiment, config)
     sentence = ""
@@ -105,7 +105,7 @@ def _look(experiment: Experiment, config: ExperimentConfig) -> Overview:
 def _of_run(run: Run, config: RunConfig, status: RunStatus) -> list[str]:
     """What is wrong with a run, as far as it shows without reading its results."""
     if status.state == "damaged":
-        return [f"{run.name}/{status.message}; {store.RESUME}"]
+        return [f"{run.name}/{status.message}; {handles.RESUME}"]
     damage = []
     try:
         run.check(config)
@@ -115,7 +115,7 @@ def _of_run(run: Run, config: RunConfig, status: RunStatus) -> list[str]:
         results = [run.embeddings_file, run.scores_file]
         if not run.name.startswith("untrained-"):
             results.append(run.best_checkpoint)
-        damage += [f"{run.name}/{path.name} {what}; {store.RESUME}" for path in results
+        damage += [f"{run.name}/{path.name} {what}; {handles.RESUME}" for path in results
                    if (what := files.cut_or_foreign(path))]
     if damaged := trials.damage(run):
         damage.append(f"{run.name}/{damaged.path.name} {damaged.what}; {damaged.remedy}")

@@ -15,7 +15,7 @@ from core.analysis import geometry, retrieval
 from core.config import RunConfig
 from core.experiments.board import Board
 from core.experiments.film import Film, probe_rows
-from core.experiments.store import Run
+from core.experiments.handles import Run
 from core.files import Json
 from core.jobs.workplace import Ask, Say, Stopped, Workplace
 from core.training import checkpoint, encoder

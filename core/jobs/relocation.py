@@ -16,7 +16,7 @@ from core import files
 from core.config import DatasetConfig
 from core.data import sources
 from core.errors import ConfigError, Damaged, DataError, InputError
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.jobs import control
 
 _MOST_NAMED = 3

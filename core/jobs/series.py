@@ -28,8 +28,8 @@ from core.config import RunConfig
 from core.data import pixels as pixel_store
 from core.data.scan import Progress
 from core.errors import DataError, InputError
+from core.experiments.handles import Experiment, Run
 from core.experiments.status import RunStatus, State
-from core.experiments.store import Experiment, Run
 from core.jobs import control, failures, relocation
 from core.jobs.execution import execute
 from core.jobs.workplace import Stopped, Workplace

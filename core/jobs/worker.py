@@ -18,8 +18,8 @@ from pathlib import Path
 import psutil
 
 from core import identity
+from core.experiments.handles import Experiment, Run
 from core.experiments.status import RunStatus
-from core.experiments.store import Experiment, Run
 from core.jobs import control, device_queue, failures
 from core.jobs.device_queue import Ticket
 from core.jobs.failures import ProcessEnded

@@ -14,7 +14,7 @@ from core.analysis.comparison import Values
 from core.analysis.metrics import HEADLINE
 from core.config import ExperimentConfig, RunConfig, arm_label, arm_title
 from core.config.objectives import UntrainedConfig
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.results.result import Curve
 from core.results.scoring import has_scores
 

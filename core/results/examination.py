@@ -13,7 +13,7 @@ from typing import TypeVar
 from core import files
 from core.errors import Damaged
 from core.experiments import film, selections, trials
-from core.experiments.store import RESUME, Experiment, Run
+from core.experiments.handles import RESUME, Experiment, Run
 from core.results import readouts, result
 
 Where = TypeVar("Where")

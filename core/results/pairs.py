@@ -11,7 +11,7 @@ from core import config as configuration
 from core.config import arm_label, arm_title
 from core.errors import InputError
 from core.experiments import store
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.results import scoring, verdict
 from core.results.result import Pair, Verdict
 from core.results.scoring import Scores

@@ -17,8 +17,8 @@ from core.analysis.neighbors import Distance
 from core.config import ExperimentConfig, arm_label
 from core.config.objectives import UntrainedConfig
 from core.errors import Damaged
-from core.experiments import store
-from core.experiments.store import Experiment, Run
+from core.experiments import handles
+from core.experiments.handles import Experiment, Run
 from core.files import Json
 from core.quantities import percent
 
@@ -96,7 +96,7 @@ def read(run: Run) -> list[Readout]:
     except FileNotFoundError:
         return []
     except Damaged as error:
-        raise Damaged(error.path, error.what, store.RESUME) from None
+        raise Damaged(error.path, error.what, handles.RESUME) from None
 
 
 def is_of_earlier_version(run: Run) -> bool:

@@ -15,8 +15,8 @@ from core.analysis.chance import Chance
 from core.analysis.comparison import Comparison, Difference, Interval
 from core.analysis.low_data import Count
 from core.errors import Damaged
-from core.experiments import store
-from core.experiments.store import Experiment
+from core.experiments import handles
+from core.experiments.handles import Experiment
 from core.files import Json
 
 
@@ -130,7 +130,7 @@ class Verdict:
         open_rows, open_comparisons: the same among held-out classes; empty where none is held out.
     """
 
-    schema: int = store.VERDICT_SCHEMA
+    schema: int = handles.VERDICT_SCHEMA
     scored_by: int = 1
     rows: tuple[Arm, ...]
     comparisons: tuple[Pair, ...]
@@ -189,7 +189,7 @@ def read(experiment: Experiment) -> Verdict:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise Damaged(experiment.verdict_file, f"must hold a verdict, got under {place}: {first['msg']}",
-                      store.DECIDE) from None
+                      handles.DECIDE) from None
 
 
 def write(experiment: Experiment, verdict: Verdict) -> None:

@@ -26,8 +26,8 @@ from core.config import RunConfig, arm_label, arm_title
 from core.data import split
 from core.data.manifest import OPEN
 from core.errors import Damaged, InputError
-from core.experiments import store
-from core.experiments.store import Experiment, Run
+from core.experiments import handles, store
+from core.experiments.handles import Experiment, Run
 from core.files import Json
 from core.results import protocol
 from core.results.result import OwnGroup
@@ -219,10 +219,10 @@ def read_scores(run: Run, is_open: bool = False) -> Scores:
     except Damaged as error:
         if is_earlier:
             raise Damaged(path, f"was {scored_by.EARLIER}; to be scored anew, {error.path.name} {error.what}",
-                          store.RESUME) from None
+                          handles.RESUME) from None
         raise
     if found is None:
-        raise Damaged(path, "must be a table of scores, and there are no held-out classes to score", store.RESUME)
+        raise Damaged(path, "must be a table of scores, and there are no held-out classes to score", handles.RESUME)
     with suppress(OSError):  # a disk that is full or only to be read: they are computed again next time
         write_scores(run, found)
     return _named(run, found)
@@ -252,7 +252,7 @@ def read_embeddings(run: Run) -> EmbeddingTable:
     Raises:
         Damaged: if it is gone or cannot be read.
     """
-    return files.read_or_damaged(run.embeddings_file, tables.read, store.RESUME)
+    return files.read_or_damaged(run.embeddings_file, tables.read, handles.RESUME)
 
 
 def _named(run: Run, found: Scores) -> Scores:

@@ -20,7 +20,7 @@ from core.config import ExperimentConfig, arm_label
 from core.config.objectives import Objective, UntrainedConfig
 from core.errors import Damaged, InputError
 from core.experiments import best
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.files import Json
 from core.results import curve, result, scoring
 from core.results.result import Agreement, Arm, Pair, Verdict

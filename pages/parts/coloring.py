@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
-from core.experiments.store import Run
+from core.experiments.handles import Run
 from core.report import palette
 from core.results import scoring
 from pages.parts import file_stamp, scatter

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.analysis import changes, suggestions
 from core.analysis.suggestions import ChangedPair, Doubts
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from pages.parts import file_stamp, image_strips, kmeans_confusion, selection, space_tables
 from pages.parts.text import LONGEST, plain
 

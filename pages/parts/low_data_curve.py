@@ -5,7 +5,7 @@ import streamlit as st
 
 from core.analysis.metrics import METRICS
 from core.config import ExperimentConfig
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.report import figures, palette
 from core.results.result import Verdict
 from pages.parts import address

@@ -5,7 +5,7 @@ import streamlit as st
 
 from core import files
 from core.errors import InputError
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.jobs import control, relocation
 from pages.parts.text import plain
 

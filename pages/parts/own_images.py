@@ -9,7 +9,7 @@ from core.analysis import neighbors, projection
 from core.analysis.table import EmbeddingTable
 from core.data import decoding, memory
 from core.errors import InputError
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.inference import query
 from core.jobs.layout import Settings
 from core.wording import failure

@@ -10,7 +10,7 @@ from PIL import Image
 from core.data import sources
 from core.data.manifest import read_levels
 from core.errors import ChangedFile
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.visible import visible
 from pages.parts import file_stamp
 from pages.parts.text import LONGEST, plain

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.errors import InputError
 from core.experiments import selections
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from pages.parts import screen, selection, space_tables
 from pages.parts.text import plain
 
