@@ -15,7 +15,7 @@ from core.config import ExperimentConfig
 from core.errors import AlreadyExists, ConfigError, NotFound
 from core.experiments import filenames, provenance
 from core.experiments.handles import FORMAT, Experiment, Run
-from core.experiments.status import RunStatus
+from core.experiments.status import RunStatus, State
 from core.files import write_json
 from core.unchanged import SETTLED
 
@@ -61,7 +61,7 @@ def create(config: ExperimentConfig, manifest: "Manifest", root: Path, random_sp
             random_split.write(staging.random_split_file)
         for run in config.runs():
             staging.run(run.name).lay_out(run, manifest.fingerprint)
-            staging.run(run.name).write_status(RunStatus("queued"))
+            staging.run(run.name).write_status(RunStatus(State.QUEUED))
         if os.path.lexists(experiment.folder):
             raise AlreadyExists(f"name must be new, got {config.name!r}, which exists in {root}")
         os.rename(staging.folder, experiment.folder)

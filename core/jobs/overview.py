@@ -10,14 +10,14 @@ from core.config import ExperimentConfig, RunConfig
 from core.errors import Damaged
 from core.experiments import handles, trials
 from core.experiments.handles import Experiment, Run
-from core.experiments.status import RunStatus
+from core.experiments.status import RunStatus, State
 from core.jobs import control, device_queue
-from core.jobs.control import DerivedState, Progress
+from core.jobs.control import Progress
 from core.unchanged import Unchanged
 from core.visible import printable
 
 _MOST = 5_000  # experiments remembered
-_ENDED = ("completed", "failed", "stopped", "damaged")
+_ENDED = (State.COMPLETED, State.FAILED, State.STOPPED, State.DAMAGED)
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Overview:
 
     experiment: Experiment
     name: str
-    state: DerivedState
+    state: State
     progress: Progress | None
-    runs: dict[str, DerivedState]
+    runs: dict[str, State]
     sentence: str = ""
     is_leaky: bool = False
     damage: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ def position(found: Overview) -> int | None:
 
 def _look(experiment: Experiment, config: ExperimentConfig) -> Overview:
     configs = config.runs()
-    runs: dict[str, DerivedState] = {}
+    runs: dict[str, State] = {}
     damage: list[str] = []
     for each in configs:
         run = experiment.run(each.name)
@@ -94,7 +94,7 @@ def _look(experiment: Experiment, config: ExperimentConfig) -> Overview:
     try:
         sentence = experiment.sentence
     except FileNotFoundError:
-        if progress.state == "completed":
+        if progress.state == State.COMPLETED:
             damage.append(f"{experiment.verdict_file.name} must exist, it is missing; Compare makes it anew")
     except Damaged as error:
         damage.append(f"{experiment.verdict_file.name} {error.what}; {error.remedy}")
@@ -104,14 +104,14 @@ def _look(experiment: Experiment, config: ExperimentConfig) -> Overview:
 
 def _of_run(run: Run, config: RunConfig, status: RunStatus) -> list[str]:
     """What is wrong with a run, as far as it shows without reading its results."""
-    if status.state == "damaged":
+    if status.state == State.DAMAGED:
         return [f"{run.name}/{status.message}; {handles.RESUME}"]
     damage = []
     try:
         run.check(config)
     except Damaged as error:
         damage.append(f"{run.name}/{run.config_file.name} {error.what}; {error.remedy}")
-    if status.state == "completed":
+    if status.state == State.COMPLETED:
         results = [run.embeddings_file, run.scores_file]
         if not run.name.startswith("untrained-"):
             results.append(run.best_checkpoint)
@@ -126,4 +126,4 @@ def _of_run(run: Run, config: RunConfig, status: RunStatus) -> list[str]:
 
 def _unreadable(experiment: Experiment, name: str, error: Damaged) -> Overview:
     said = f"{name} {error.what}{f'; {error.remedy}' if error.remedy else ''}".strip()
-    return Overview(experiment, printable(experiment.name), "damaged", None, {}, damage=(said,))
+    return Overview(experiment, printable(experiment.name), State.DAMAGED, None, {}, damage=(said,))

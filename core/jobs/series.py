@@ -108,7 +108,7 @@ def work_through(experiment: Experiment, data: Path, device: str, ranks: Ranks) 
 
 def _conclude(experiment: Experiment) -> None:
     """Writes the verdict where not every run is completed: else the last one to complete has."""
-    if any(control.last_state(run) != "completed" for run in experiment.runs):
+    if any(control.last_state(run) != State.COMPLETED for run in experiment.runs):
         _write_verdict(experiment)
 
 
@@ -128,8 +128,8 @@ def _record(write: Callable[[], None], error: Exception, experiment: Experiment,
     if ranks.is_first:
         write()
         for run in experiment.runs:
-            if control.last_state(run) == "running":
-                run.write_status(RunStatus("queued"))
+            if control.last_state(run) == State.RUNNING:
+                run.write_status(RunStatus(State.QUEUED))
     else:
         log.error("this process could not go on", exc_info=error)
         time.sleep(1)  # if the first has failed too, it has the time to say so
@@ -140,9 +140,9 @@ def _queued(experiment: Experiment) -> list[RunConfig]:
     """Runs that wait to be worked on; one that was asked to stop meanwhile is marked stopped."""
     waiting = []
     for run in experiment.config.runs():
-        if control.last_state(experiment.run(run.name)) == "queued":
+        if control.last_state(experiment.run(run.name)) == State.QUEUED:
             if control.is_stop_requested(experiment.run(run.name)):
-                _say(experiment.run(run.name), "stopped")
+                _say(experiment.run(run.name), State.STOPPED)
             else:
                 waiting.append(run)
     return waiting
@@ -160,9 +160,9 @@ def _prepare(experiment: Experiment, data: Path, device: str, ranks: Ranks, wait
             if control.last_state(run) not in control.UNFINISHED:
                 continue
             if not control.is_stop_requested(run):
-                _say(run, "running", phase)
+                _say(run, State.RUNNING, phase)
                 return
-            _end(run, "stopped")
+            _end(run, State.STOPPED)
         raise Stopped
 
     def progress(done: int, total: int) -> None:
@@ -218,13 +218,13 @@ def _train_in_step(experiment: Experiment, group: list[RunConfig], place: Workpl
             if other != run and other not in stopped and control.is_stop_requested(other):
                 working[other].close()
                 stopped.add(other)
-                _end(other, "stopped")
+                _end(other, State.STOPPED)
         return control.is_stop_requested(run)
 
     for run in ranks.decide(unfinished):
         manifest = ranks.together(experiment.manifest, configs[run].split)
         working[run] = execute(run, configs[run], replace(place, manifest=manifest), should_stop=partial(should_stop, run),
-                               say=partial(_say, run, "running"))
+                               say=partial(_say, run, State.RUNNING))
     while working:
         for run in list(working):
             if ranks.decide(stopped.__contains__, run):
@@ -244,7 +244,7 @@ def _go_on(run: Run, work: Iterator[None], ranks: Ranks) -> bool:
         except StopIteration:
             ranks.decide(_complete, run)
     except Stopped:
-        ranks.decide(_end, run, "stopped")
+        ranks.decide(_end, run, State.STOPPED)
     except Exception as error:
         _record(partial(_fail_alone, run, error), error, run.experiment, ranks)
     return False
@@ -256,9 +256,9 @@ def _fail_alone(run: Run, error: Exception) -> None:
 
 
 def _complete(run: Run) -> None:
-    if all(control.last_state(other) == "completed" for other in run.experiment.runs if other != run):
+    if all(control.last_state(other) == State.COMPLETED for other in run.experiment.runs if other != run):
         _write_verdict(run.experiment)  # first: a completed experiment always has one
-    _end(run, "completed")
+    _end(run, State.COMPLETED)
 
 
 def _write_verdict(experiment: Experiment) -> None:

@@ -19,7 +19,7 @@ import psutil
 
 from core import identity
 from core.experiments.handles import Experiment, Run
-from core.experiments.status import RunStatus
+from core.experiments.status import RunStatus, State
 from core.jobs import control, device_queue, failures
 from core.jobs.device_queue import Ticket
 from core.jobs.failures import ProcessEnded
@@ -100,7 +100,7 @@ def _is_overdue(runs: list[Run], asked: dict[Run, float]) -> bool:
     """Whether a run works on although it was asked to stop long ago; `asked` keeps since when."""
     now = time.monotonic()
     for run in runs:
-        if control.is_stop_requested(run) and control.last_state(run) == "running":
+        if control.is_stop_requested(run) and control.last_state(run) == State.RUNNING:
             asked.setdefault(run, now)
         else:
             asked.pop(run, None)
@@ -128,17 +128,17 @@ def _clear_up(runs: list[Run], error: ProcessEnded | None, has_begun: bool) -> N
         error: how the process ended; None if it was ended for the sake of a stop.
         has_begun: whether it has brought a run to its end.
     """
-    running = [run for run in runs if control.last_state(run) == "running"]
+    running = [run for run in runs if control.last_state(run) == State.RUNNING]
     if error and not running and not has_begun:  # so would the next
-        running = [run for run in runs if control.last_state(run) == "queued"]
+        running = [run for run in runs if control.last_state(run) == State.QUEUED]
     for run in running:
         if control.is_stop_requested(run):
-            run.write_status(RunStatus("stopped"))
+            run.write_status(RunStatus(State.STOPPED))
             run.stop_file.unlink(missing_ok=True)
         elif error:
             failures.record(run, error, log)
         else:
-            run.write_status(RunStatus("queued"))
+            run.write_status(RunStatus(State.QUEUED))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from core import files
 from core.errors import Damaged
 from core.experiments import film, selections, trials
 from core.experiments.handles import RESUME, Experiment, Run
+from core.experiments.status import State
 from core.results import readouts, result
 
 Where = TypeVar("Where")
@@ -41,7 +42,7 @@ def run_files(run: Run) -> list[Damaged]:
     found += filter(None, [trials.damage(run)])
     for path in run.snapshots.values():
         found += _raised(partial(film.read_frame, path))
-    if run.status.state == "completed":
+    if run.status.state == State.COMPLETED:
         found += results(run)
     return found
 

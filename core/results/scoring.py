@@ -28,6 +28,7 @@ from core.data.manifest import OPEN
 from core.errors import Damaged, InputError
 from core.experiments import handles, store
 from core.experiments.handles import Experiment, Run
+from core.experiments.status import State
 from core.files import Json
 from core.results import protocol
 from core.results.result import OwnGroup
@@ -382,7 +383,7 @@ def has_scores(run: Run, is_open: bool = False) -> bool:
     if not has_file and (is_open or not has_embeddings):
         return False
     try:
-        return run.status.state == "completed"
+        return run.status.state == State.COMPLETED
     except (InputError, OSError):  # its state is damaged too: nothing says that it came to its end
         return False
 
