@@ -62,19 +62,19 @@ def read(experiment: Experiment) -> Overview:
     try:
         config = experiment.config
         before = experiment.stamps(run.name for run in config.runs())
-        found = _look(experiment, config)
+        overview = _look(experiment, config)
     except Damaged as error:
-        before, found = experiment.stamps([]), _unreadable(experiment, str(error.path.name), error)
+        before, overview = experiment.stamps([]), _unreadable(experiment, str(error.path.name), error)
     except OSError as error:
-        before, found = experiment.stamps([]), _unreadable(experiment, "", Damaged(
+        before, overview = experiment.stamps([]), _unreadable(experiment, "", Damaged(
             experiment.folder, f"must be a folder that can be read, got: {error.strerror or error}", handles.DELETE))
-    _remembered.keep(key, before, found)
-    return found
+    _remembered.keep(key, before, overview)
+    return overview
 
 
-def position(found: Overview) -> int | None:
+def position(overview: Overview) -> int | None:
     """How many experiments an experiment waits for; None if it does not wait."""
-    return device_queue.position(found.experiment) if found.state in control.UNFINISHED else None
+    return device_queue.position(overview.experiment) if overview.state in control.UNFINISHED else None
 
 
 def _look(experiment: Experiment, config: ExperimentConfig) -> Overview:
@@ -125,5 +125,5 @@ def _of_run(run: Run, config: RunConfig, status: RunStatus) -> list[str]:
 
 
 def _unreadable(experiment: Experiment, name: str, error: Damaged) -> Overview:
-    said = f"{name} {error.what}{f'; {error.remedy}' if error.remedy else ''}".strip()
-    return Overview(experiment, printable(experiment.name), State.DAMAGED, None, {}, damage=(said,))
+    sentence = f"{name} {error.what}{f'; {error.remedy}' if error.remedy else ''}".strip()
+    return Overview(experiment, printable(experiment.name), State.DAMAGED, None, {}, damage=(sentence,))

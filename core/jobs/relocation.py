@@ -31,11 +31,11 @@ def wanted_root(overrides: list[str]) -> Path | None:
     """
     if not overrides:
         return None
-    key, separator, place = overrides[-1].partition("=")
-    if len(overrides) > 1 or key.strip() != "dataset.root" or not separator or not place.strip():
+    key, separator, root = overrides[-1].partition("=")
+    if len(overrides) > 1 or key.strip() != "dataset.root" or not separator or not root.strip():
         raise ConfigError(f"resume --set must be dataset.root=PLACE alone, as runs that go on keep every other setting, got "
                           f"{' '.join(overrides)!r}")
-    return files.absolute(place.strip(), "dataset.root")
+    return files.absolute(root.strip(), "dataset.root")
 
 
 def is_missing(dataset: DatasetConfig) -> bool:

@@ -58,7 +58,7 @@ def take_part(experiment_of: Callable[[], Experiment], data: Path, device: str) 
     """Works through an experiment: alone, or under torch's launcher as one of the processes that share each batch.
 
     Args:
-        experiment_of: gives the experiment; the first process alone is asked.
+        experiment_of: returns the experiment; called by the first process alone.
         data: root of datasets and decoded images.
         device: as the worker's.
 
@@ -96,9 +96,9 @@ def work_through(experiment: Experiment, data: Path, device: str, ranks: Ranks) 
     try:
         ranks.decide(experiment.reserve)
         if waiting:
-            place = _prepare(experiment, data, device, ranks, waiting)
+            workplace = _prepare(experiment, data, device, ranks, waiting)
             for _, group in groupby(waiting, key=lambda run: (run.images_per_class, run.seed)):
-                _train_in_step(experiment, list(group), place)
+                _train_in_step(experiment, list(group), workplace)
         ranks.decide(_conclude, experiment)
     except Stopped:
         pass
@@ -201,9 +201,9 @@ def own_device(name: str) -> torch.device:
     return device
 
 
-def _train_in_step(experiment: Experiment, group: list[RunConfig], place: Workplace) -> None:
+def _train_in_step(experiment: Experiment, group: list[RunConfig], workplace: Workplace) -> None:
     """Works on runs of one images-per-class and seed, an epoch of each in turn, until all have ended."""
-    ranks = place.ranks
+    ranks = workplace.ranks
     configs = {experiment.run(config.name): config for config in group}
     working: dict[Run, Generator[None]] = {}
     stopped: set[Run] = set()  # while another was at work; the first process's alone
@@ -223,7 +223,7 @@ def _train_in_step(experiment: Experiment, group: list[RunConfig], place: Workpl
 
     for run in ranks.decide(unfinished):
         manifest = ranks.together(experiment.manifest, configs[run].split)
-        working[run] = execute(run, configs[run], replace(place, manifest=manifest), should_stop=partial(should_stop, run),
+        working[run] = execute(run, configs[run], replace(workplace, manifest=manifest), should_stop=partial(should_stop, run),
                                say=partial(_say, run, State.RUNNING))
     while working:
         for run in list(working):
@@ -263,13 +263,13 @@ def _complete(run: Run) -> None:
 
 def _write_verdict(experiment: Experiment) -> None:
     try:
-        found = verdict.decide(experiment)
+        conclusion = verdict.decide(experiment)
     except InputError as error:  # another run's files are damaged: no fault of the run that has just ended
         log.warning("no verdict: %s", error)
         return
-    result.write(experiment, found)
+    result.write(experiment, conclusion)
     try:
-        gathering.write(experiment, experiment.report_file, found=found)
+        gathering.write(experiment, experiment.report_file, found=conclusion)
     except (OSError, InputError) as error:  # nothing to compare yet, or images that have gone: the numbers stand without it
         log.warning("no report: %s", error)
 

@@ -77,15 +77,15 @@ def _watch_over(experiment: Experiment, data: Path, device: str) -> None:
         process = subprocess.Popen([sys.executable, *_launcher(experiment), "-m", "core.jobs.series",
                                     str(experiment.folder), "--data", str(data), "--device", device],
                                    stdin=subprocess.PIPE)  # closes when this process ends
-        asked: dict[Run, float] = {}
+        requested_at: dict[Run, float] = {}
         while process.poll() is None:
             time.sleep(_POLL)
-            if _is_overdue(runs, asked):
+            if _is_overdue(runs, requested_at):
                 log.warning("asked to stop %.0f s ago and still at work: ended; it resumes from its last checkpoint", PATIENCE)
                 _kill(process.pid)
         if process.wait() == 0:
             return
-        _clear_up(runs, None if asked else ProcessEnded(process.returncode), has_begun=not before <= _unfinished(runs))
+        _clear_up(runs, None if requested_at else ProcessEnded(process.returncode), has_begun=not before <= _unfinished(runs))
         if not control.has_queued(experiment):
             return
 
@@ -96,15 +96,15 @@ def _launcher(experiment: Experiment) -> list[str]:
     return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_devices}"] if n_devices > 1 else []
 
 
-def _is_overdue(runs: list[Run], asked: dict[Run, float]) -> bool:
-    """Whether a run works on although it was asked to stop long ago; `asked` keeps since when."""
+def _is_overdue(runs: list[Run], requested_at: dict[Run, float]) -> bool:
+    """Whether a run works on although it was asked to stop long ago; `requested_at` holds since when, for each."""
     now = time.monotonic()
     for run in runs:
         if control.is_stop_requested(run) and control.last_state(run) == State.RUNNING:
-            asked.setdefault(run, now)
+            requested_at.setdefault(run, now)
         else:
-            asked.pop(run, None)
-    return any(now - since > PATIENCE for since in asked.values())
+            requested_at.pop(run, None)
+    return any(now - since > PATIENCE for since in requested_at.values())
 
 
 def _kill(pid: int) -> None:
