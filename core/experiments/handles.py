@@ -158,14 +158,14 @@ class Experiment:
             Damaged: if it cannot be read, or is of a newer version.
         """
         path = self.verdict_file
-        found = files.read_or_damaged(path, read_json, DECIDE, may_be_missing=True)
-        _refuse_newer(path, found, "schema", VERDICT_SCHEMA, f"update Duet to read it; until then {DECIDE}")
+        values = files.read_or_damaged(path, read_json, DECIDE, may_be_missing=True)
+        _refuse_newer(path, values, "schema", VERDICT_SCHEMA, f"update Duet to read it; until then {DECIDE}")
         kinds = {"rows": list, "comparisons": list, "sentence": str}
-        if not all(isinstance(found.get(name), kind) for name, kind in kinds.items()):
-            raise Damaged(path, f"must hold {', '.join(kinds)}, got {', '.join(found) or 'an empty object'}", DECIDE)
-        if not all(isinstance(row, dict) for row in (*found["rows"], *found["comparisons"])):
+        if not all(isinstance(values.get(name), kind) for name, kind in kinds.items()):
+            raise Damaged(path, f"must hold {', '.join(kinds)}, got {', '.join(values) or 'an empty object'}", DECIDE)
+        if not all(isinstance(row, dict) for row in (*values["rows"], *values["comparisons"])):
             raise Damaged(path, "must hold objects in rows and comparisons", DECIDE)
-        return found
+        return values
 
     @property
     def sentence(self) -> str:
@@ -174,9 +174,9 @@ class Experiment:
         Raises:
             NotFound, Damaged: as `verdict_json`.
         """
-        found = self.verdict_json
-        said: str = found["sentence"]
-        return said if scored_by.is_current(found) or not said else f"{said} ({scored_by.EARLIER})"
+        verdict = self.verdict_json
+        sentence: str = verdict["sentence"]
+        return sentence if scored_by.is_current(verdict) or not sentence else f"{sentence} ({scored_by.EARLIER})"
 
     def stamps(self, runs: Iterable[str]) -> tuple[Stamp, ...]:
         """Stamps of every file that says how the experiment stands, its own and those of the runs of these names."""
@@ -358,9 +358,9 @@ class Run:
     @property
     def snapshots(self) -> dict[int, Path]:
         """Epoch -> snapshot file, in order."""
-        found = {int(match[1]): path for path in self.snapshots_folder.glob("epoch_*.parquet")
-                 if (match := re.fullmatch(r"epoch_(\d+)\.parquet", path.name))}
-        return dict(sorted(found.items()))
+        snapshots = {int(match[1]): path for path in self.snapshots_folder.glob("epoch_*.parquet")
+                     if (match := re.fullmatch(r"epoch_(\d+)\.parquet", path.name))}
+        return dict(sorted(snapshots.items()))
 
 
 def _described(path: Path, keys: tuple[str, ...], remedy: str) -> Json:
@@ -399,5 +399,5 @@ _line_files: Unchanged[json_lines.Lines] = Unchanged(_MOST)
 
 def _lines(path: Path, keys: json_lines.Keys) -> json_lines.Lines:
     """A file of lines; read again only if it has changed. The list is the caller's own."""
-    found = _line_files.read(path, lambda path: json_lines.read(path, keys))
-    return json_lines.Lines(list(found.good), found.n_bad)
+    lines = _line_files.read(path, lambda path: json_lines.read(path, keys))
+    return json_lines.Lines(list(lines.good), lines.n_bad)

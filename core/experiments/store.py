@@ -94,11 +94,11 @@ def experiments(root: Path) -> list[Experiment]:
                 listed = _Listing(changed, [], [entry.path for entry in entries if not entry.name.startswith(".")])
     except OSError:
         return []
-    found, others = [], []
+    added, others = [], []
     for path in listed.others:
         when = _made(path)
-        found.append((when, Path(path))) if when is not None else others.append(path)
-    known = sorted([*listed.known, *found], reverse=True) if found else listed.known
+        added.append((when, Path(path))) if when is not None else others.append(path)
+    known = sorted([*listed.known, *added], reverse=True) if added else listed.known
     _listed[str(root)] = _Listing(changed, known, others)
     return [Experiment(folder) for _, folder in known]
 
