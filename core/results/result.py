@@ -187,8 +187,8 @@ def read(experiment: Experiment) -> Verdict:
         return _VERDICT.validate_python(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise Damaged(experiment.verdict_file, f"must hold a verdict, got under {place}: {first['msg']}",
+        field = ".".join(str(part) for part in first["loc"])
+        raise Damaged(experiment.verdict_file, f"must hold a verdict, got under {field}: {first['msg']}",
                       handles.DECIDE) from None
 
 
