@@ -26,7 +26,7 @@ from core.experiments.handles import Run
 from core.experiments.trials import Trial
 from core.files import Json
 from core.jobs.recorder import Recorder
-from core.jobs.workplace import Ask, Say, Stopped, Workplace, asking, normalized
+from core.jobs.workplace import Say, StopCheck, Stopped, Workplace, make_stop_check, normalized
 from core.results import clusters, readouts, scoring
 from core.results.readouts import Readout
 from core.training import checkpoint, encoder, objectives
@@ -52,10 +52,10 @@ def execute(run: Run, config: RunConfig, workplace: Workplace, should_stop: Call
     Raises:
         Stopped: when asked to stop, after the step in hand was finished and saved.
     """
-    ranks, ask = workplace.ranks, asking(should_stop)
+    ranks, check_stop = workplace.ranks, make_stop_check(should_stop)
 
     def begin() -> None:
-        ask()
+        check_stop()
         say("starting")
 
     ranks.decide(begin)
@@ -69,7 +69,7 @@ def execute(run: Run, config: RunConfig, workplace: Workplace, should_stop: Call
         trainer = ranks.together(_trainer, module, chosen, workplace)
         yield from _train(run, chosen, trainer, workplace, should_stop, say)
         objective = trainer.objective
-    ranks.decide(_finish, run, config, module, objective, workplace, ask, say)
+    ranks.decide(_finish, run, config, module, objective, workplace, check_stop, say)
 
 
 def _trainer(module: nn.Module, config: RunConfig, workplace: Workplace) -> Trainer:
@@ -110,7 +110,7 @@ def _try(run: Run, config: RunConfig, number: int, own: np.ndarray | None, workp
     trial = config.trial(lr)
 
     def score() -> float:
-        return workplace.map_at_r(trainer.encoder, own, config, asking(should_stop))
+        return workplace.map_at_r(trainer.encoder, own, config, make_stop_check(should_stop))
 
     def write(validation_map_at_r: float | None) -> None:
         trials.add(run, Trial(lr, trainer.step * trial.images_per_step, validation_map_at_r, time.perf_counter() - started))
@@ -139,7 +139,7 @@ def _train(run: Run, config: RunConfig, trainer: Trainer, workplace: Workplace, 
            say: Say) -> Generator[None]:
     """Trains from the newest checkpoint on and keeps the best epoch on validation; yields after each epoch, epoch 0 too."""
     ranks = workplace.ranks
-    recorder = Recorder(run, config, trainer, workplace, asking(should_stop), say)
+    recorder = Recorder(run, config, trainer, workplace, make_stop_check(should_stop), say)
     values, refused = _load_newest(run, trainer, ranks)
     ranks.decide(recorder.begin, values, refused)
 
@@ -240,19 +240,19 @@ def _load_best(run: Run, module: nn.Module, objective: Objective) -> str:
     return values["sha256"]
 
 
-def _finish(run: Run, config: RunConfig, module: nn.Module, objective: Objective | None, workplace: Workplace, ask: Ask,
-            say: Say) -> None:
+def _finish(run: Run, config: RunConfig, module: nn.Module, objective: Objective | None, workplace: Workplace,
+            check_stop: StopCheck, say: Say) -> None:
     """Embeds every image with the best weights, and writes what they are worth; `objective` is None without training."""
     manifest, evaluation = workplace.manifest, config.evaluation
     checkpoint_hash = _load_best(run, module, objective) if objective is not None else None
     say("embedding every image")
-    raw = workplace.features(module, np.arange(len(manifest)), config, ask, is_half=False)
+    raw = workplace.features(module, np.arange(len(manifest)), config, check_stop, is_half=False)
     vectors = normalized(raw, config)
-    ask()
+    check_stop()
     say("laying out every image")
     cluster = clusters.of_images(vectors, manifest)
     layout = projection.project(vectors, evaluation.projection)
-    ask()
+    check_stop()
     say("scoring on the test images")
     if config.is_trained:
         openings.add(run)
@@ -275,10 +275,10 @@ def _finish(run: Run, config: RunConfig, module: nn.Module, objective: Objective
                            "matched": "hungarian"},
             "projection": {"method": evaluation.projection, "seed": 0}, "versions": provenance.versions()})
     scores = scoring.score(space)
-    ask()
+    check_stop()
     space.metadata["evaluation"] = {**scoring.evaluation(scores, evaluation.bootstrap), "tuning": tuning}
-    ask()
-    readouts.write(run, _readouts(raw, objective, manifest, rows, own, evaluation, ask))
+    check_stop()
+    readouts.write(run, _readouts(raw, objective, manifest, rows, own, evaluation, check_stop))
     scoring.write_scores(run, scores)
     if (among_held_out := scoring.score_open(space)) is not None:
         space.metadata["evaluation"]["open_set"] = scoring.open_evaluation(among_held_out, evaluation.bootstrap)
@@ -288,7 +288,7 @@ def _finish(run: Run, config: RunConfig, module: nn.Module, objective: Objective
 
 
 def _readouts(raw: np.ndarray, objective: Objective | None, manifest: Manifest, rows: np.ndarray, own: np.ndarray,
-              evaluation: EvaluationConfig, ask: Ask) -> list[Readout]:
+              evaluation: EvaluationConfig, check_stop: StopCheck) -> list[Readout]:
     """The test images' scores at the pooled features and wherever the loss had something on top; `raw` of shape (n, D)."""
     test = clusters.by_name(manifest, manifest.indices("test"))
     places = {"pooled": raw}
@@ -298,7 +298,7 @@ def _readouts(raw: np.ndarray, objective: Objective | None, manifest: Manifest, 
     results = []
     for name, values in places.items():
         for is_unit in (True, False):
-            ask()
+            check_stop()
             results.append(readouts.score(values[test], manifest.label_id[test], values[rows], manifest.label_id[rows], name,
-                                        is_unit, evaluation.neighbors, own[test]))
+                                          is_unit, evaluation.neighbors, own[test]))
     return results

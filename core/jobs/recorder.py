@@ -17,7 +17,7 @@ from core.experiments.board import Board
 from core.experiments.film import Film, probe_rows
 from core.experiments.handles import Run
 from core.files import Json
-from core.jobs.workplace import Ask, Say, Stopped, Workplace
+from core.jobs.workplace import Say, StopCheck, Stopped, Workplace
 from core.training import checkpoint, encoder
 from core.training.trainer import EpochRecord, Trainer
 
@@ -32,13 +32,14 @@ class Recorder:
         config: its config.
         trainer: which trains it.
         workplace: samples, images and device.
-        ask: raises Stopped if the run is to stop.
+        check_stop: raises Stopped if the run is to stop.
         say: called with what is being done, in words.
     """
 
-    def __init__(self, run: Run, config: RunConfig, trainer: Trainer, workplace: Workplace, ask: Ask, say: Say) -> None:
+    def __init__(self, run: Run, config: RunConfig, trainer: Trainer, workplace: Workplace, check_stop: StopCheck,
+                 say: Say) -> None:
         self._run, self._config, self._trainer, self._workplace = run, config, trainer, workplace
-        self._ask, self._say = ask, say
+        self._check_stop, self._say = check_stop, say
         batch, manifest = config.training.batch, workplace.manifest
         self._validation = manifest.indices("validation")
         self._own = workplace.validation_groups(config)
@@ -102,14 +103,17 @@ class Recorder:
         self._say_training()
 
     def add(self, record: EpochRecord, started: float) -> None:
-        """Adds an epoch that was trained, and saves all there is.
+        """Scores a trained epoch on validation, writes its record and saves the last checkpoint.
+
+        The epoch's weights also become the best checkpoint if it scores higher than every epoch before.
 
         Args:
-            record: of the trainer.
-            started: when work on the epoch began, as `time.perf_counter` has it.
+            record: what the trainer measured during the epoch.
+            started: when work on the epoch began, in seconds of `time.perf_counter`.
 
         Raises:
-            Stopped: if that was asked for before the epoch was scored; it is scored when the run goes on.
+            Stopped: if the run was asked to stop before the epoch was scored. The checkpoint then holds the record, and the
+                epoch is scored when the run resumes.
         """
         try:
             scores = self._score(record.epoch)
@@ -138,10 +142,10 @@ class Recorder:
 
     def _score(self, epoch: int) -> dict[str, float]:
         self._say(f"scoring epoch {epoch} of {self._config.budget.epochs}{self._mark}")
-        vectors = self._workplace.vectors(self._trainer.encoder, self._validation, self._config, self._ask)
-        self._ask()
+        vectors = self._workplace.vectors(self._trainer.encoder, self._validation, self._config, self._check_stop)
+        self._check_stop()
         self._film.add(epoch, vectors[np.searchsorted(self._validation, self._probe)])
-        self._ask()
+        self._check_stop()
         values = retrieval.retrieve(vectors, self._workplace.manifest.label_id[self._validation], group=self._own)
         return {**{f"validation_{name}": float(np.nanmean(values[name])) for name in ("map_at_r", "precision_at_1")},
                 "validation_effective_rank": float(geometry.effective_rank(vectors).mean())}
@@ -156,7 +160,7 @@ class Recorder:
         tensors, values = checkpoint.load(self._run.best_checkpoint)
         best = copy.deepcopy(self._trainer.encoder)
         best.load_state_dict(tensors)
-        score = self._workplace.map_at_r(best, self._own, self._config, self._ask)
+        score = self._workplace.map_at_r(best, self._own, self._config, self._check_stop)
         if score != values["validation_map_at_r"]:
             log.warning("%s: the best epoch so far, %d, was %s: validation MAP@R %.4f; now %.4f", self._run.name,
                         values["epoch"], scored_by.EARLIER, values["validation_map_at_r"], score)
