@@ -28,8 +28,8 @@ path = run.embeddings_file
 
 @st.cache_data(max_entries=16, show_spinner="Verifying …")
 def _described(path_: str, modified: int, size: int) -> tuple[int, int, str]:
-    found = scoring.read_embeddings(run)
-    return len(found), found.embedding.shape[1], found.metadata["normalization"]
+    table = scoring.read_embeddings(run)
+    return len(table), table.embedding.shape[1], table.metadata["normalization"]
 
 
 @st.cache_data(max_entries=16, show_spinner="Verifying …")

@@ -81,8 +81,8 @@ def _draw_films(runs: list[RunConfig]) -> None:
             st.container(height=430, border=False).caption("The spaces will be here in a moment.")
         a_row = scatter.a_row(len(runs))
         for start in range(0, len(runs), a_row):
-            for place, run in zip(st.columns(a_row), runs[start:]):
-                with place:
+            for column, run in zip(st.columns(a_row), runs[start:]):
+                with column:
                     _say_state(run)
 
 
@@ -97,8 +97,8 @@ def _say_state(run: RunConfig) -> None:
 
 def _lr_note(run: RunConfig) -> str:
     """The learning rate that a tuned run chose; nothing without tuning."""
-    found = trials.summary(experiment.run(run.name), run.n_trials)
-    return f" · learning rate {found['lr']:g}, best of {run.n_trials} on validation" if found else ""
+    tuning = trials.summary(experiment.run(run.name), run.n_trials)
+    return f" · learning rate {tuning['lr']:g}, best of {run.n_trials} on validation" if tuning else ""
 
 
 def _best_note(run: RunConfig) -> str:
