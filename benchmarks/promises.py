@@ -16,7 +16,7 @@ import pytest
 from core import files
 from core.analysis import table as tables
 from core.data import sources
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.inference import query
 from core.jobs import control
 from tests.conftest import run_experiment, tiny

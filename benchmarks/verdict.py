@@ -15,7 +15,7 @@ from sklearn.cluster import KMeans
 
 from core.analysis import agreement, metrics
 from core.config import parse
-from core.experiments.store import Run
+from core.experiments.handles import Run
 from core.results import protocol, scoring, verdict
 from core.results.scoring import Scores
 from tests.conftest import TINY

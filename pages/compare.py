@@ -10,7 +10,7 @@ from core.analysis.statements import first_up, unfair_words
 from core.config import arm_label
 from core.errors import Damaged, InputError
 from core.experiments import openings, trials
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.report import gathering
 from core.results import pairs, verdict
 from core.results.result import Pair, Verdict

@@ -10,7 +10,7 @@ from core.data.duplicates import Pair
 from core.data.levels import from_json
 from core.data.manifest import LEFT_OUT, OPEN, SPLITS
 from core.errors import ChangedFile, InputError
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.visible import visible
 from pages.parts import address, dataset_form, experiment_picker, moved_images, roots, run_words, sample_images, screen
 from pages.parts.text import LONGEST, plain
@@ -86,9 +86,9 @@ def _image(row: int) -> None:
 
 def _pair(pair: Pair) -> None:
     """Both images of a pair side by side, with their labels and files."""
-    for place, sample_id in zip(st.columns(2), (pair.a, pair.b)):
+    for column, sample_id in zip(st.columns(2), (pair.a, pair.b)):
         row = row_of[sample_id]
-        with place:
+        with column:
             _image(row)
             st.caption(f"{plain(manifest.label[row], LONGEST)} · {manifest.split[row]} · "
                        f"{plain(sample_id.rpartition('/')[2], LONGEST)}", help=plain(sample_id))
@@ -96,8 +96,8 @@ def _pair(pair: Pair) -> None:
 
 def _pairs(pairs: list[Pair]) -> None:
     for start in range(0, min(len(pairs), MOST_PAIRS), 3):
-        for place, pair in zip(st.columns(3), pairs[start:start + 3]):
-            with place.container(border=True):
+        for column, pair in zip(st.columns(3), pairs[start:start + 3]):
+            with column.container(border=True):
                 st.markdown("same pixels" if pair.kind == "exact" else "nearly the same")
                 _pair(pair)
     if len(pairs) > MOST_PAIRS:

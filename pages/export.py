@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.experiments import best
-from core.experiments.store import Run
+from core.experiments.handles import Run
 from core.inference import exports, usage
 from core.results import scoring
 from pages.parts import address, experiment_picker, file_stamp, run_words, screen, selection_bar
@@ -26,8 +26,8 @@ path = run.embeddings_file
 
 @st.cache_data(max_entries=16, show_spinner="Verifying …")
 def _described(path_: str, modified: int, size: int) -> tuple[int, int, str]:
-    found = scoring.read_embeddings(run)
-    return len(found), found.embedding.shape[1], found.metadata["normalization"]
+    table = scoring.read_embeddings(run)
+    return len(table), table.embedding.shape[1], table.metadata["normalization"]
 
 
 @st.cache_data(max_entries=16, show_spinner="Verifying …")

@@ -20,7 +20,8 @@ if not experiment_picker.has_experiments():
     st.stop()
 
 from core.experiments import store  # noqa: E402 - after the first screen has been drawn
-from core.experiments.store import Experiment  # noqa: E402
+from core.experiments.handles import Experiment  # noqa: E402
+from core.experiments.status import State  # noqa: E402
 from core.jobs import control, device_queue, overview  # noqa: E402 - after the first screen has been drawn
 from core.jobs.overview import Overview  # noqa: E402
 from core.visible import printable, visible  # noqa: E402
@@ -32,7 +33,7 @@ A_PAGE = 8  # experiments drawn in full; more are lines of a table, a page of th
 def _row(found: Overview) -> None:
     name, state, said, act = st.columns([2, 1.6, 6, 3], vertical_alignment="center")
     if found.is_readable:
-        target = "compare" if found.state == "completed" else "watch"
+        target = "compare" if found.state == State.COMPLETED else "watch"
         name.page_link(f"pages/{target}.py", label=f"**{plain(found.name)}**", query_params={"experiment": found.name})
     else:
         name.markdown(plain(found.name))
@@ -49,13 +50,13 @@ def _say(found: Overview) -> None:
     if found.state in control.UNFINISHED:
         position = overview.position(found)
         st.write(run_words.progress_text(found.progress) if position is None else f"number {position} in the queue")
-    elif found.state == "completed":
+    elif found.state == State.COMPLETED:
         st.write(plain(found.sentence))
-    elif found.state == "failed":
+    elif found.state == State.FAILED:
         st.write(f":red[{plain(found.progress.message)}]")
-    elif found.state != "damaged":
+    elif found.state != State.DAMAGED:
         st.write(f"{found.progress.n_done} of {found.progress.n_runs} runs finished. Its process "
-                 f"{'is gone' if found.state == 'lost' else 'was stopped'}: resume, or delete it.")
+                 f"{'is gone' if found.state == State.LOST else 'was stopped'}: resume, or delete it.")
     for sentence in found.damage[:MOST_DAMAGE]:
         st.markdown(f":red[:material/report: {plain(sentence)}]")
     if len(found.damage) > MOST_DAMAGE:
@@ -69,7 +70,7 @@ def _act(found: Overview) -> None:
             control.stop(found.experiment.runs)
             st.rerun()
         return
-    if found.is_readable and (found.state != "completed" or found.damage) and st.button(
+    if found.is_readable and (found.state != State.COMPLETED or found.damage) and st.button(
             "Resume", key=f"resume-{key}", icon=":material/replay:"):
         actions.resume(found.experiment.runs)
     actions.delete_button(found.experiment, key)
@@ -86,7 +87,7 @@ def _listed(experiments: list[Experiment]) -> list[Experiment]:
     found = [overview.read(experiment) for experiment in matching[(page - 1) * A_PAGE:page * A_PAGE]]
     if not found:
         return []
-    lines = [{"experiment": visible(item.name), "state": run_words.STATE_WORDS.get(item.state, item.state),
+    lines = [{"experiment": visible(item.name), "state": run_words.state_word(item.state),
               "finding": visible("; ".join(item.damage) or item.sentence)} for item in found]
     chosen = st.dataframe(lines, hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row",
                           key=f"experiments-{page}-{word}",

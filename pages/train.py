@@ -164,13 +164,13 @@ def _filled(is_digits: bool, example: ExperimentConfig) -> dict:
 
 def _decimals(text: str) -> list:
     """Numbers with commas between them; what is none stays text, for the config to refuse."""
-    found: list = []
+    numbers: list = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         try:
-            found.append(float(part))
+            numbers.append(float(part))
         except ValueError:
-            found.append(part)
-    return found
+            numbers.append(part)
+    return numbers
 
 
 def _classes(text: str) -> int | list[str]:

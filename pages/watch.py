@@ -6,6 +6,7 @@ import streamlit as st
 from core import scored_by
 from core.config import RunConfig, arm_label
 from core.experiments import best, trials
+from core.experiments.status import State
 from core.jobs import control, device_queue, overview
 from core.report import figures, palette
 from pages.parts import actions, experiment_picker, film_chart, moved_images, run_words, scatter, screen
@@ -28,19 +29,19 @@ CURVES = {"loss": "training loss", "validation_effective_rank": "effective rank 
 
 def _headline(progress: control.Progress) -> str:
     match progress.state:
-        case "running":
+        case State.RUNNING:
             return f"Training: {run_words.progress_text(progress)}"
-        case "queued":
+        case State.QUEUED:
             position = device_queue.position(experiment)
             return "Starting" if position is None else f"Waiting for the device: number {position} in the queue"
-        case "completed":
+        case State.COMPLETED:
             verdict = overview.read(experiment).sentence
             return f"{plain(verdict)}." if verdict else "Finished."
-        case "failed":
+        case State.FAILED:
             return f"Failed: {plain(progress.message)}"
-        case "damaged":
+        case State.DAMAGED:
             return f"Damaged: {plain(progress.message)}"
-        case "lost":
+        case State.LOST:
             return "Lost: its process is gone. Resume it from its last checkpoint, or delete it"
     return f"Stopped after {progress.n_done} of {progress.n_runs} runs"
 
@@ -55,7 +56,7 @@ def _current_group(groups: list[tuple[int | str, int]]) -> tuple[int | str, int]
     for run in config.runs():
         if run.is_trained and experiment.run(run.name).records:
             current = (run.images_per_class, run.seed)
-            if control.derived_status(experiment.run(run.name)).state == "running":
+            if control.derived_status(experiment.run(run.name)).state == State.RUNNING:
                 return current
     return current
 
@@ -80,8 +81,8 @@ def _draw_films(runs: list[RunConfig]) -> None:
             st.container(height=430, border=False).caption("The spaces will be here in a moment.")
         a_row = scatter.a_row(len(runs))
         for start in range(0, len(runs), a_row):
-            for place, run in zip(st.columns(a_row), runs[start:]):
-                with place:
+            for column, run in zip(st.columns(a_row), runs[start:]):
+                with column:
                     _say_state(run)
 
 
@@ -96,14 +97,15 @@ def _say_state(run: RunConfig) -> None:
 
 def _lr_note(run: RunConfig) -> str:
     """The learning rate that a tuned run chose; nothing without tuning."""
-    found = trials.summary(experiment.run(run.name), run.n_trials)
-    return f" · learning rate {found['lr']:g}, best of {run.n_trials} on validation" if found else ""
+    tuning = trials.summary(experiment.run(run.name), run.n_trials)
+    return f" · learning rate {tuning['lr']:g}, best of {run.n_trials} on validation" if tuning else ""
 
 
 def _best_note(run: RunConfig) -> str:
     """Which epoch is the best on validation so far; a warning where a finished run's is the encoder before training."""
-    words = best.words(experiment.run(run.name))
-    if best.epoch(experiment.run(run.name)) == 0 and control.derived_status(experiment.run(run.name)).state == "completed":
+    handle = experiment.run(run.name)
+    words = best.words(handle)
+    if best.epoch(handle) == 0 and control.derived_status(handle).state == State.COMPLETED:
         return f" · :orange[{words}: no epoch was better on validation, so this run exports it unchanged]"
     return f" · {words}" if words else ""
 
@@ -158,7 +160,7 @@ def _draw_runs() -> None:
         text.markdown(" · ".join(filter(None, (run_words.state_text(status.state), name, plain(status.message or status.phase),
                                                best.words(experiment.run(run.name))))))
         with act:
-            if status.state in ("queued", "running") and run.is_trained:
+            if status.state in control.UNFINISHED and run.is_trained:
                 if st.button("Stop", key=f"stop-{run.name}", icon=":material/stop:"):
                     control.stop([experiment.run(run.name)])
             elif status.state in control.RESUMABLE and st.button("Resume", key=f"resume-{run.name}", icon=":material/replay:"):
@@ -166,24 +168,24 @@ def _draw_runs() -> None:
 
 
 def _draw_log() -> None:
-    failed = [run for run in experiment.runs if run.worker_log.is_file() and control.derived_status(run).state == "failed"]
+    failed = [run for run in experiment.runs if run.worker_log.is_file() and control.derived_status(run).state == State.FAILED]
     for path in (experiment.worker_log, *(run.worker_log for run in failed)):
         if path.is_file():
             st.caption(plain(path.relative_to(experiment.root).as_posix()))
             st.code(lines("\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-30:])), language=None)
 
 
-def _draw_actions(state: str) -> None:
+def _draw_actions(state: State) -> None:
     halt, compare = st.empty(), st.empty()  # each button keeps its place, so that none is on the page twice as states change
-    if state in ("running", "queued"):
+    if state in control.UNFINISHED:
         if halt.button("Stop all", icon=":material/stop:"):
             control.stop(experiment.runs)
             st.toast("Stopping after the step in hand; what is done is kept.")
-    elif state != "completed" and halt.button("Resume all", icon=":material/replay:", type="primary"):
+    elif state != State.COMPLETED and halt.button("Resume all", icon=":material/replay:", type="primary"):
         actions.resume(experiment.runs)
     has_results = any(experiment.run(run.name).scores_file.is_file() for run in config.runs() if run.is_trained)
     if has_results:  # a link: a page that a fragment switches to is left empty where the fragment was just drawn anew
-        compare.page_link("pages/compare.py", label="**Compare**" if state == "completed" else "Compare",
+        compare.page_link("pages/compare.py", label="**Compare**" if state == State.COMPLETED else "Compare",
                           icon=":material/compare:", query_params={"experiment": experiment.name})
 
 

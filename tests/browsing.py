@@ -20,7 +20,7 @@ from core.analysis import clustering
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.experiments import selections
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from tests import PROJECT
 from tests.waiting import DEADLINE, DEADLINE_MS, until
 

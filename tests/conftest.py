@@ -21,8 +21,8 @@ from core import config as configuration
 from core import files
 from core.config import ExperimentConfig
 from core.experiments import planning, store
+from core.experiments.handles import Experiment
 from core.experiments.status import RunStatus
-from core.experiments.store import Experiment
 from core.jobs import control, launch
 from tests import PROJECT
 from tests.waiting import DEADLINE

@@ -21,8 +21,8 @@ import main as command_line
 from core.config import ExperimentConfig
 from core.data import pixels, sources
 from core.experiments import leftovers, planning, store
+from core.experiments.handles import Experiment
 from core.experiments.status import RunStatus
-from core.experiments.store import Experiment
 from core.jobs import control, series
 from tests.conftest import tiny
 from tests.images import three_classes

@@ -17,8 +17,8 @@ from pathlib import Path
 import timm  # noqa: F401 - what each life would have to load
 
 from core import files
+from core.experiments.handles import Experiment
 from core.experiments.status import RunStatus
-from core.experiments.store import Experiment
 from core.jobs import control, series
 from tests.lasting import PHASES, phase
 

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from core import files
 from core.config import ExperimentConfig
 from core.experiments import planning
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.jobs import control, launch
 from tests.conftest import TINY, tiny
 from tests.images import few_digits

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect, sync_playwright
 
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.jobs import control
 from tests.browsing import Server, chromium, lasso, open_spaces, say_selected, window
 from tests.waiting import until

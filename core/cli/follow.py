@@ -10,12 +10,15 @@ from tqdm import tqdm
 from core.cli.output import aligned, say
 from core.errors import Damaged
 from core.experiments import best
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
+from core.experiments.status import State
 from core.jobs import control, device_queue
 from core.quantities import duration, percent
 
 if TYPE_CHECKING:
     from core.results.result import Arm
+
+_ENDED = (State.COMPLETED, State.FAILED, State.STOPPED)
 
 
 def follow(experiment: Experiment, options: argparse.Namespace) -> int:
@@ -56,7 +59,7 @@ def conclude(experiment: Experiment, options: argparse.Namespace) -> int:
         for pair in verdict.curve.pairs if verdict.curve else ():
             say(f"{pair.sentence}. {pair.crossing_sentence}.")
         say(f"Look closer: streamlit run streamlit_app.py, then open {experiment.name}.")
-    failed = {name: item for name, item in statuses.items() if item.state != "completed"}
+    failed = {name: item for name, item in statuses.items() if item.state != State.COMPLETED}
     for name, item in failed.items():
         say(f"{name} {item.state}{f': {item.message}' if item.message else ''}", file=sys.stderr)
     if failed:
@@ -73,13 +76,13 @@ def _show_progress(experiment: Experiment) -> None:
             has_ended = control.wait(experiment, seconds=0.5)
             progress = control.progress(experiment)
             statuses = {name: control.derived_status(experiment.run(name)) for name in names}
-            current = next((f"{name} {status.phase}" for name, status in statuses.items() if status.state == "running"),
+            current = next((f"{name} {status.phase}" for name, status in statuses.items() if status.state == State.RUNNING),
                            _queued(experiment))
             left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
             bar.n = round(100 * progress.share)
             bar.set_postfix_str(f"run {progress.n_done} of {progress.n_runs}{left}, {current}")
             for name, status in statuses.items():
-                if not is_terminal and status.state in ("completed", "failed", "stopped") and name not in announced:
+                if not is_terminal and status.state in _ENDED and name not in announced:
                     announced.add(name)
                     say(f"{experiment.name} {100 * progress.share:3.0f}% run {progress.n_done} of {progress.n_runs}{left}: "
                         f"{name} {status.state}{last_score(experiment.run(name))}", file=sys.stderr)

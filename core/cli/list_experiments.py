@@ -5,6 +5,7 @@ import json
 
 from core.cli.output import say
 from core.experiments import store
+from core.experiments.status import State
 from core.jobs import device_queue, overview
 
 HELP = "list experiments, their runs and states"
@@ -26,7 +27,7 @@ def main(options: argparse.Namespace) -> int:
             **({"queue_damage": tickets} if tickets else {})}))
         return 0
     for each in overviews:
-        n_done = sum(state == "completed" for state in each.runs.values())
+        n_done = sum(state == State.COMPLETED for state in each.runs.values())
         waits = overview.position(each)
         said = each.sentence if waits is None else f"number {waits} in the queue"
         say(f"{each.name}  {each.state}  " + (f"{n_done} of {len(each.runs)} runs  {said}".rstrip() if each.is_readable else

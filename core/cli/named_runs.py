@@ -3,7 +3,7 @@
 import argparse
 
 from core.experiments import store
-from core.experiments.store import Run
+from core.experiments.handles import Run
 
 
 def add_argument(parser: argparse.ArgumentParser) -> None:

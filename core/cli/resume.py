@@ -9,6 +9,7 @@ from core.cli import named_runs
 from core.cli.follow import follow
 from core.cli.output import on_bar, say
 from core.errors import InputError
+from core.experiments.status import State
 from core.jobs import checks, control, relocation
 
 HELP = "go on with stopped, failed or lost runs"
@@ -32,7 +33,7 @@ def main(options: argparse.Namespace) -> int:
         with tqdm(desc="comparing images", unit=" images", disable=None, leave=False) as bar:
             relocation.move(experiment, root, on_bar(bar))
         say(f"{experiment.name}: dataset.root is now {root}; every file is the one that was scanned", file=sys.stderr)
-        if all(control.derived_status(run).state == "completed" for run in runs):
+        if all(control.derived_status(run).state == State.COMPLETED for run in runs):
             return 0
     if not control.resume(runs, options.data, options.device, options.queue):
         raise InputError(f"a run to resume must be {', '.join(control.RESUMABLE)}, "

@@ -14,8 +14,8 @@ from core.config import ExperimentConfig, experiment_file
 from core.data import separation
 from core.errors import InputError
 from core.experiments import store
+from core.experiments.handles import Experiment
 from core.experiments.planning import Plan
-from core.experiments.store import Experiment
 from core.jobs import checks, control, launch
 
 

@@ -6,7 +6,7 @@ The encoder as it begins, epoch 0, is a candidate: a run that only harms it expo
 
 from core import files
 from core.config import RunConfig, arm_title
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 
 
 def epoch(run: Run) -> int | None:

@@ -3,7 +3,7 @@
 import importlib.util
 
 from core.errors import InputError
-from core.experiments.store import Run
+from core.experiments.handles import Run
 
 
 def check() -> None:

@@ -15,7 +15,7 @@ from core import files
 from core.analysis import clustering, projection
 from core.data.manifest import Manifest
 from core.errors import Damaged
-from core.experiments.store import Run
+from core.experiments.handles import Run
 
 _SHOWN = ("sample_id", "label_id", "cluster", "x", "y")
 

@@ -20,13 +20,13 @@ def sweep(checkpoints: Path, data: Path) -> list[Path]:
 
 def _unmarked(pixels: Path) -> list[Path]:
     """Decoded images that an earlier version was killed over: without its process in their name, so its lock is asked."""
-    found = [path for path in pixels.glob("tmp*.tmp") if path.is_file()]
-    for lock in pixels.glob("*.lock") if found else ():
+    paths = [path for path in pixels.glob("tmp*.tmp") if path.is_file()]
+    for lock in pixels.glob("*.lock") if paths else ():
         try:
             with FileLock(lock).acquire(timeout=0):
                 continue
         except (Timeout, OSError):
             return []
-    for path in found:
+    for path in paths:
         path.unlink(missing_ok=True)
-    return found
+    return paths

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 
 from core import json_lines
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 
 _KEYS: json_lines.Keys = {"run": str, "why": str, "when": (int, float)}
 END_OF_RUN = "end of the run"

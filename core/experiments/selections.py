@@ -19,7 +19,7 @@ from core import files
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.errors import Damaged, InputError
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 
 
 def read(experiment: Experiment) -> dict[str, list[str]]:
@@ -31,12 +31,12 @@ def read(experiment: Experiment) -> dict[str, list[str]]:
     path = experiment.selections_file
     remedy = "delete this file to save selections again"
     try:
-        found = files.read_or_damaged(path, files.read_json, remedy, may_be_missing=True)
+        selections = files.read_or_damaged(path, files.read_json, remedy, may_be_missing=True)
     except FileNotFoundError:
         return {}
-    if not all(isinstance(ids, list) and all(isinstance(item, str) for item in ids) for ids in found.values()):
+    if not all(isinstance(ids, list) and all(isinstance(item, str) for item in ids) for ids in selections.values()):
         raise Damaged(path, "must hold lists of samples by name", remedy)
-    return found
+    return selections
 
 
 def save(experiment: Experiment, name: str, sample_ids: list[str]) -> None:
@@ -49,8 +49,8 @@ def save(experiment: Experiment, name: str, sample_ids: list[str]) -> None:
     configuration.check_name(name)
     if not sample_ids:
         raise InputError("a selection to save must hold at least one sample, got none")
-    with _changing(experiment) as found:
-        found[name] = list(sample_ids)
+    with _changing(experiment) as selections:
+        selections[name] = list(sample_ids)
 
 
 def rename(experiment: Experiment, old: str, new: str) -> None:
@@ -61,20 +61,20 @@ def rename(experiment: Experiment, old: str, new: str) -> None:
         InputError: if there is none of the old name, or one of the new.
     """
     configuration.check_name(new)
-    with _changing(experiment) as found:
-        if old not in found:
-            raise InputError(f"a selection to rename must be one of {', '.join(found) or 'none yet'}, got {old!r}")
-        if new in found and new != old:
+    with _changing(experiment) as selections:
+        if old not in selections:
+            raise InputError(f"a selection to rename must be one of {', '.join(selections) or 'none yet'}, got {old!r}")
+        if new in selections and new != old:
             raise InputError(f"a selection's new name must be free, got {new!r}, which exists")
-        renamed = {new if name == old else name: sample_ids for name, sample_ids in found.items()}
-        found.clear()
-        found.update(renamed)
+        renamed = {new if name == old else name: sample_ids for name, sample_ids in selections.items()}
+        selections.clear()
+        selections.update(renamed)
 
 
 def delete(experiment: Experiment, name: str) -> None:
     """Forgets a saved selection; one that is gone already is no error."""
-    with _changing(experiment) as found:
-        found.pop(name, None)
+    with _changing(experiment) as selections:
+        selections.pop(name, None)
 
 
 def subset(table: EmbeddingTable, sample_ids: list[str]) -> EmbeddingTable:
@@ -122,6 +122,6 @@ def _cell(text: str) -> str:
 def _changing(experiment: Experiment) -> Iterator[dict[str, list[str]]]:
     """The selections to change; written back whole, one window at a time."""
     with FileLock(experiment.selections_lock):
-        found = read(experiment)
-        yield found
-        files.write_json(experiment.selections_file, found)
+        selections = read(experiment)
+        yield selections
+        files.write_json(experiment.selections_file, selections)

@@ -1,13 +1,24 @@
 """What a run's worker last wrote about it: its state, and whatever there is to say of it. Reads and writes no file."""
 
 from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
 from pathlib import Path
-from typing import Literal, get_args
 
 from core.errors import Damaged
 from core.files import Json
 
-State = Literal["queued", "running", "completed", "failed", "stopped", "lost", "damaged"]  # the last two are never written
+
+class State(StrEnum):
+    """Where a run stands, or an experiment as a whole. A worker writes the first five; the last two are derived
+    (`control.derived_status`)."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    LOST = "lost"
+    DAMAGED = "damaged"
 
 
 @dataclass(frozen=True)
@@ -51,9 +62,11 @@ def parse(path: Path, values: Json, remedy: str) -> RunStatus:
         Damaged: if its state is none that this version knows.
     """
     known = {field.name: values[field.name] for field in fields(RunStatus) if field.name in values}
-    if known.get("state") not in get_args(State):
-        raise Damaged(path, f"must hold a state of {', '.join(get_args(State))}, got {known.get('state')!r}: "
-                            "of a newer Duet, or changed by hand", remedy)
+    try:
+        known["state"] = State(known["state"])
+    except (KeyError, ValueError):
+        raise Damaged(path, f"must hold a state of {', '.join(State)}, got {known.get('state')!r}: "
+                            "of a newer Duet, or changed by hand", remedy) from None
     if not all(isinstance(known.get(name, ""), str) for name in ("phase", "kind", "message", "pid_started")):
         raise Damaged(path, "must hold text under phase, kind and message", remedy)
     return RunStatus(**known)

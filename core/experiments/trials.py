@@ -10,7 +10,7 @@ from pathlib import Path
 from core import files, scored_by
 from core.config import RunConfig, arm_label
 from core.errors import Damaged
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.files import Json
 
 SELECTED_ON = "validation MAP@R"
@@ -69,11 +69,11 @@ def _read(run: Run) -> list[Trial]:
 
 
 def _parse(path: Path) -> list[Trial]:
-    found = [Trial(**trial) for trial in files.read_json(path)["trials"]]
-    for trial in found:
+    trials = [Trial(**trial) for trial in files.read_json(path)["trials"]]
+    for trial in trials:
         for value in (trial.lr, trial.images_seen, trial.seconds, trial.validation_map_at_r or 0.0):
             float(value)  # text and lists are no numbers
-    return found
+    return trials
 
 
 def add(run: Run, trial: Trial) -> None:
@@ -102,20 +102,20 @@ def summary(run: Run, n_trials: int) -> Json | None:
     Returns:
         JSON; None without tuning, or while its `n_trials` trials are not all finished or all diverged.
     """
-    found = read(run)
-    if not n_trials or len(found) < n_trials or all(trial.validation_map_at_r is None for trial in found):
+    trials = read(run)
+    if not n_trials or len(trials) < n_trials or all(trial.validation_map_at_r is None for trial in trials):
         return None
     shown = ("lr", "images_seen", "validation_map_at_r")  # not the seconds: the same run has the same evaluation
-    return {"lr": best(found), "selected_on": SELECTED_ON,
-            "trials": [{name: getattr(trial, name) for name in shown} for trial in found]}
+    return {"lr": best(trials), "selected_on": SELECTED_ON,
+            "trials": [{name: getattr(trial, name) for name in shown} for trial in trials]}
 
 
 def sentence(experiment: Experiment, runs: list[RunConfig]) -> str:
     """How the learning rates of some runs were chosen, arm by arm; nothing without tuning."""
     chosen: dict[str, list[str]] = {}
     for run in runs:
-        if found := summary(experiment.run(run.name), run.n_trials):
-            chosen.setdefault(arm_label(run.objective), []).append(f"{found['lr']:g}")
+        if tuning := summary(experiment.run(run.name), run.n_trials):
+            chosen.setdefault(arm_label(run.objective), []).append(f"{tuning['lr']:g}")
     if not chosen:
         return ""
     counts = {run.n_trials for run in runs if run.is_trained}

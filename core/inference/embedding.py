@@ -20,7 +20,8 @@ from core.data.listing import list_files, shown
 from core.data.manifest import read_levels
 from core.errors import InputError, NotFound
 from core.experiments import provenance
-from core.experiments.store import Run
+from core.experiments.handles import Run
+from core.experiments.status import State
 from core.inference import exports
 from core.training import checkpoint, embed, encoder
 from core.training.encoder import DataConfig
@@ -42,10 +43,10 @@ def load_encoder(run: Run, allow_unfinished: bool = False) -> tuple[nn.Module, D
         name, state = run.full_name, run.status.state
         if not run.best_checkpoint.is_file():
             raise InputError(f"{name} must be trained first, got {state}")
-        if state != "completed" and not allow_unfinished:
+        if state != State.COMPLETED and not allow_unfinished:
             raise InputError(f"{name} must be completed, got {state}: its best weights so far are taken by embed "
                              f"--allow-unfinished alone")
-        if run.has_embeddings and state == "completed":
+        if run.has_embeddings and state == State.COMPLETED:
             exports.verified_weights(run)
     module, data = encoder.build(config.encoder, config.seed)
     if not config.is_trained:
@@ -128,14 +129,14 @@ def embed_folder(run: Run, folder: Path, device: torch.device,
         metadata={"config": config.to_json(), "classes": classes.tolist(), "fingerprint": content.hexdigest()[:16],
                   "levels": levels.to_json(),
                   **encoder.describe(config.encoder, data, config.evaluation.normalize),
-                  "checkpoint_sha256": digest, "unfinished": None if state == "completed" else _progress(run, state),
+                  "checkpoint_sha256": digest, "unfinished": None if state == State.COMPLETED else _progress(run, state),
                   "training_samples": None,
                   "folder": {"left_out": [list(item) for item in left_out], "other_files": listing.other_files},
                   "projection": {"method": "pca", "seed": 0}, "versions": provenance.versions()})
     return table, left_out
 
 
-def _progress(run: Run, state: str) -> dict[str, object]:
+def _progress(run: Run, state: State) -> dict[str, object]:
     """How far the training of a run has come that is not completed; JSON values."""
     if not run.config.is_trained:
         return {"state": state}

@@ -8,8 +8,8 @@ from pathlib import Path
 from core import files, seal
 from core.analysis import table as tables
 from core.errors import Damaged, InputError
-from core.experiments import store
-from core.experiments.store import Run
+from core.experiments import handles
+from core.experiments.handles import Run
 from core.results import scoring
 
 SUFFIXES = (".parquet", ".html", ".onnx", ".safetensors")
@@ -59,7 +59,7 @@ def verified_weights(run: Run) -> tuple[bytes, dict]:
     try:
         content, values = seal.values(path)
     except FileNotFoundError:
-        raise Damaged(path, "must exist, it is missing", store.RESUME) from None
+        raise Damaged(path, "must exist, it is missing", handles.RESUME) from None
     recorded = tables.read_header(run.embeddings_file)[0].get("checkpoint_sha256")
     if recorded != values["sha256"]:
         raise Damaged(path, f"must be the weights that gave the run's embeddings, {str(recorded)[:12]}…, got "

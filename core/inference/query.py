@@ -19,7 +19,7 @@ import numpy as np
 
 from core import files, identity
 from core.errors import InputError
-from core.experiments.store import Run
+from core.experiments.handles import Run
 from core.jobs import tasks
 from core.jobs.tasks import Report
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from filelock import FileLock, Timeout
 
@@ -17,15 +16,15 @@ from core import files, identity
 from core.config import ExperimentConfig
 from core.errors import Damaged, InputError
 from core.experiments import trials
-from core.experiments.status import RunStatus
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
+from core.experiments.status import RunStatus, State
 from core.identity import is_alive
 from core.jobs import device_queue, tasks
 from core.jobs.device_queue import Ticket
 
-DerivedState = Literal["queued", "running", "completed", "failed", "stopped", "lost", "damaged"]
-UNFINISHED = ("queued", "running")
-RESUMABLE = ("stopped", "failed", "lost", "damaged")
+UNFINISHED = (State.QUEUED, State.RUNNING)
+RESUMABLE = (State.STOPPED, State.FAILED, State.LOST, State.DAMAGED)
+_FIRST_TO_SHOW = (State.RUNNING, State.DAMAGED, State.LOST, State.FAILED, State.STOPPED, State.QUEUED, State.COMPLETED)
 _GRACE = 10.0  # seconds in which whoever only looks whether a lock is free has let go of it again
 _held: dict[Path, FileLock] = {}  # the locks of experiments that this process is the worker of
 
@@ -43,7 +42,7 @@ class Progress:
         message: the first failure's sentence, if any.
     """
 
-    state: DerivedState
+    state: State
     share: float
     n_done: int
     n_runs: int
@@ -136,7 +135,7 @@ def delete(experiment: Experiment) -> None:
 
 def has_queued(experiment: Experiment) -> bool:
     """Whether a run of an experiment waits to be worked on."""
-    return any(last_state(run) == "queued" and not is_stop_requested(run) for run in experiment.runs)
+    return any(last_state(run) == State.QUEUED and not is_stop_requested(run) for run in experiment.runs)
 
 
 def stop(runs: list[Run]) -> None:
@@ -145,8 +144,8 @@ def stop(runs: list[Run]) -> None:
         state = derived_status(run).state
         if state in UNFINISHED:
             run.stop_file.touch()
-        if state == "queued":
-            run.write_status(RunStatus("stopped", message="stopped before it began"))
+        if state == State.QUEUED:
+            run.write_status(RunStatus(State.STOPPED, message="stopped before it began"))
 
 
 def resume(runs: list[Run], data: Path, device: str = "auto", queue: bool = True) -> list[Run]:
@@ -159,7 +158,7 @@ def resume(runs: list[Run], data: Path, device: str = "auto", queue: bool = True
     for run in again:
         run.restore()
         run.stop_file.unlink(missing_ok=True)
-        run.write_status(RunStatus("queued"))
+        run.write_status(RunStatus(State.QUEUED))
     for experiment in {run.experiment for run in again}:
         start(experiment, data, device, queue)
     return again
@@ -169,7 +168,7 @@ def has_damaged_results(run: Run) -> bool:
     """Whether what a completed run left behind cannot be read; reads all of it."""
     from core.results import examination
 
-    return last_state(run) == "completed" and bool(examination.results(run))
+    return last_state(run) == State.COMPLETED and bool(examination.results(run))
 
 
 def is_stop_requested(run: Run) -> bool:
@@ -188,12 +187,12 @@ def is_worker_alive(experiment: Experiment) -> bool:
     return _is_held(experiment.worker_lock)
 
 
-def last_state(run: Run) -> DerivedState:
+def last_state(run: Run) -> State:
     """The state that a run's worker last wrote; 'damaged' if it cannot be read."""
     try:
         return run.status.state
     except Damaged:
-        return "damaged"
+        return State.DAMAGED
 
 
 def derived_status(run: Run) -> RunStatus:
@@ -205,43 +204,42 @@ def derived_status(run: Run) -> RunStatus:
             return status
         status = run.status  # again: it may have ended between the two looks
     except Damaged as error:
-        return RunStatus("damaged", message=f"{error.path.name} {error.what}")
+        return RunStatus(State.DAMAGED, message=f"{error.path.name} {error.what}")
     if status.state not in UNFINISHED:
         return status
-    return replace(status, state="lost", message="its process is gone; resume it from its last checkpoint, or delete it")
+    return replace(status, state=State.LOST, message="its process is gone; resume it from its last checkpoint, or delete it")
 
 
 def progress(experiment: Experiment, config: ExperimentConfig | None = None) -> Progress:
     """Where an experiment stands, from what lies on disk; `config` is its own, if it was read before."""
     trained = seen = rate_images = rate_seconds = 0.0
-    states: list[str] = []
+    states: list[State] = []
     messages: list[str] = []
     for run in (config or experiment.config).runs():
         handle = experiment.run(run.name)
         status = derived_status(handle)
         states.append(status.state)
-        if status.state in ("failed", "damaged"):
-            messages.append(status.message if status.state == "failed" else f"{run.name}: {status.message}")
+        if status.state in (State.FAILED, State.DAMAGED):
+            messages.append(status.message if status.state == State.FAILED else f"{run.name}: {status.message}")
         if not run.is_trained:
             continue
         records = handle.records
         tried = trials.read(handle)
         done = (records[-1].get("images_seen", 0) if records else 0) + sum(trial.images_seen for trial in tried)
         trained += run.n_images
-        seen += run.n_images if status.state == "completed" else done
+        seen += run.n_images if status.state == State.COMPLETED else done
         if len(records) > 1 or tried:
             rate_images += done
             rate_seconds += sum(record.get("total_seconds", 0.0) for record in records[1:])
             rate_seconds += sum(trial.seconds for trial in tried)
     left = (trained - seen) * rate_seconds / rate_images if rate_images else None
-    order: tuple[DerivedState, ...] = ("running", "damaged", "lost", "failed", "stopped", "queued", "completed")
-    state = next(state for state in order if state in states)
-    if state != "running" and "queued" in states:
-        state = "queued"
-    if state == "queued" and "completed" in states:
-        state = "running"  # between two runs
-    return Progress(state=state, share=seen / trained if trained else float(state == "completed"),
-                    n_done=states.count("completed"), n_runs=len(states), seconds_left=left,
+    state = next(state for state in _FIRST_TO_SHOW if state in states)
+    if state != State.RUNNING and State.QUEUED in states:
+        state = State.QUEUED
+    if state == State.QUEUED and State.COMPLETED in states:
+        state = State.RUNNING  # between two runs
+    return Progress(state=state, share=seen / trained if trained else float(state == State.COMPLETED),
+                    n_done=states.count(State.COMPLETED), n_runs=len(states), seconds_left=left,
                     message=messages[0] if messages else "")
 
 

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from core import files
 from core.errors import Damaged
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.identity import is_alive
 
 _POLL = 0.3  # seconds between two looks at the queue
@@ -74,8 +74,8 @@ def enter(root: Path, ticket: Ticket) -> None:
     """Puts a ticket into the queue, in place of any that its experiment has; forgets those of the dead."""
     folder = _folder(root)
     for path in folder.glob("*.json"):
-        found = _read(path)
-        if found is not None and not found.is_valid:
+        other = _read(path)
+        if other is not None and not other.is_valid:
             path.unlink(missing_ok=True)
     files.write_json(folder / f"{ticket.experiment}.json", asdict(ticket))
 
@@ -99,7 +99,7 @@ def turn(experiment: Experiment, wanted: tuple[str, ...], give_up: Callable[[], 
     Args:
         experiment: which one; it has a ticket.
         wanted: the devices, as on its ticket.
-        give_up: asked while waiting.
+        give_up: called again and again while waiting.
 
     Yields:
         True with the devices held; false if given up.
@@ -116,15 +116,15 @@ def turn(experiment: Experiment, wanted: tuple[str, ...], give_up: Callable[[], 
 
 def damaged(root: Path) -> list[Damaged]:
     """What is wrong with tickets that cannot be read; they count for nothing, and the queue goes on without them."""
-    found = []
+    errors = []
     for path in sorted((root / ".queue").glob("*.json")):
         try:
             _parse(path)
         except FileNotFoundError:
             continue
         except Damaged as error:
-            found.append(error)
-    return found
+            errors.append(error)
+    return errors
 
 
 def _before(mine: Ticket, tickets: list[Ticket]) -> list[Ticket]:
@@ -146,8 +146,8 @@ def _hold(root: Path, wanted: tuple[str, ...], held: ExitStack) -> bool:
 
 def _tickets(root: Path) -> list[Ticket]:
     """Tickets of living processes, in order."""
-    found = [_read(path) for path in (root / ".queue").glob("*.json")]
-    return sorted((ticket for ticket in found if ticket is not None and ticket.is_valid),
+    tickets = [_read(path) for path in (root / ".queue").glob("*.json")]
+    return sorted((ticket for ticket in tickets if ticket is not None and ticket.is_valid),
                   key=lambda ticket: (ticket.number, ticket.experiment))
 
 

@@ -22,11 +22,11 @@ from core.data import split
 from core.data.manifest import Manifest
 from core.errors import InputError
 from core.experiments import openings, provenance, trials
-from core.experiments.store import Run
+from core.experiments.handles import Run
 from core.experiments.trials import Trial
 from core.files import Json
 from core.jobs.recorder import Recorder
-from core.jobs.workplace import Ask, Say, Stopped, Workplace, asking, normalized
+from core.jobs.workplace import Say, StopCheck, Stopped, Workplace, make_stop_check, normalized
 from core.results import clusters, readouts, scoring
 from core.results.readouts import Readout
 from core.training import checkpoint, encoder, objectives
@@ -37,25 +37,25 @@ from core.training.trainer import EpochRecord, Trainer
 log = logging.getLogger("duet")
 
 
-def execute(run: Run, config: RunConfig, place: Workplace, should_stop: Callable[[], bool], say: Say) -> Generator[None]:
+def execute(run: Run, config: RunConfig, workplace: Workplace, should_stop: Callable[[], bool], say: Say) -> Generator[None]:
     """Works on a run, from its last checkpoint if there is one; yields after each trial and each epoch, epoch 0 too.
 
-    Every process of `place.ranks` executes the run; the first alone calls `should_stop` and `say`, and writes.
+    Every process of `workplace.ranks` executes the run; the first alone calls `should_stop` and `say`, and writes.
 
     Args:
         run: which one.
         config: its config.
-        place: samples, images and device.
-        should_stop: asked after every step.
-        say: told what is being done, in words.
+        workplace: samples, images and device.
+        should_stop: called after every step.
+        say: called with what is being done, in words.
 
     Raises:
         Stopped: when asked to stop, after the step in hand was finished and saved.
     """
-    ranks, ask = place.ranks, asking(should_stop)
+    ranks, check_stop = workplace.ranks, make_stop_check(should_stop)
 
     def begin() -> None:
-        ask()
+        check_stop()
         say("starting")
 
     ranks.decide(begin)
@@ -64,33 +64,33 @@ def execute(run: Run, config: RunConfig, place: Workplace, should_stop: Callable
     if config.is_trained:
         chosen = config
         if config.n_trials:
-            yield from _try_learning_rates(run, config, place, should_stop, say)
+            yield from _try_learning_rates(run, config, workplace, should_stop, say)
             chosen = config.with_lr(ranks.decide(lambda: trials.best(trials.read(run))))
-        trainer = ranks.together(_trainer, module, chosen, place)
-        yield from _train(run, chosen, trainer, place, should_stop, say)
+        trainer = ranks.together(_trainer, module, chosen, workplace)
+        yield from _train(run, chosen, trainer, workplace, should_stop, say)
         objective = trainer.objective
-    ranks.decide(_finish, run, config, module, objective, place, ask, say)
+    ranks.decide(_finish, run, config, module, objective, workplace, check_stop, say)
 
 
-def _trainer(module: nn.Module, config: RunConfig, place: Workplace) -> Trainer:
-    manifest, training = place.manifest, config.training
+def _trainer(module: nn.Module, config: RunConfig, workplace: Workplace) -> Trainer:
+    manifest, training = workplace.manifest, config.training
     rows = manifest.training_indices(config.images_per_class, config.seed)
-    objective = objectives.build(config.objective, encoder.feature_width(module, place.data_config),
+    objective = objectives.build(config.objective, encoder.feature_width(module, workplace.data_config),
                                  len(manifest.closed_classes), config.images_per_step, config.seed, training.batch,
                                  training.views)
     pool = manifest.leaky_pool(rows) if LEAKY_SAMPLER in config.leaks else None
-    return Trainer(module, objective, place.data_config, place.pixels, manifest.label_id, rows, config, place.device, pool,
-                   place.ranks)
+    return Trainer(module, objective, workplace.data_config, workplace.pixels, manifest.label_id, rows, config,
+                   workplace.device, pool, workplace.ranks)
 
 
-def _try_learning_rates(run: Run, config: RunConfig, place: Workplace, should_stop: Callable[[], bool],
+def _try_learning_rates(run: Run, config: RunConfig, workplace: Workplace, should_stop: Callable[[], bool],
                         say: Say) -> Generator[None]:
     """Trains briefly with each learning rate that has not been tried yet, from the run's own beginning; yields after each.
 
     A trial that was interrupted begins anew: it keeps no checkpoint, and leaves nothing but its line in `trials.json`. Trials
     of a version with other rules are made again, unless training has begun with the rate they chose.
     """
-    own = place.validation_groups(config)
+    own = workplace.validation_groups(config)
 
     def n_done() -> int:
         if trials.are_of_earlier_version(run) and not (len(trials.read(run)) >= config.n_trials and _has_checkpoint(run)):
@@ -98,19 +98,19 @@ def _try_learning_rates(run: Run, config: RunConfig, place: Workplace, should_st
             trials.discard(run)
         return len(trials.read(run))
 
-    for number in range(place.ranks.decide(n_done), config.n_trials):
-        _try(run, config, number, own, place, should_stop, say)
+    for number in range(workplace.ranks.decide(n_done), config.n_trials):
+        _try(run, config, number, own, workplace, should_stop, say)
         yield
 
 
-def _try(run: Run, config: RunConfig, number: int, own: np.ndarray | None, place: Workplace,
+def _try(run: Run, config: RunConfig, number: int, own: np.ndarray | None, workplace: Workplace,
          should_stop: Callable[[], bool], say: Say) -> None:
     """Trains briefly with one of the learning rates, scores what came of it, and writes the trial down."""
-    ranks, lr = place.ranks, config.learning_rates[number]
+    ranks, lr = workplace.ranks, config.learning_rates[number]
     trial = config.trial(lr)
 
     def score() -> float:
-        return place.map_at_r(trainer.encoder, own, config, asking(should_stop))
+        return workplace.map_at_r(trainer.encoder, own, config, make_stop_check(should_stop))
 
     def write(validation_map_at_r: float | None) -> None:
         trials.add(run, Trial(lr, trainer.step * trial.images_per_step, validation_map_at_r, time.perf_counter() - started))
@@ -122,7 +122,7 @@ def _try(run: Run, config: RunConfig, number: int, own: np.ndarray | None, place
     ranks.decide(say, f"trying learning rate {lr:g}, {number + 1} of {config.n_trials}")
     started = time.perf_counter()
     module, _ = ranks.together(encoder.build, trial.encoder, trial.seed)
-    trainer = ranks.together(_trainer, module, trial, place)
+    trainer = ranks.together(_trainer, module, trial, workplace)
     try:
         for _ in trainer.epochs(lambda: ranks.decide(should_stop)):
             pass
@@ -135,11 +135,11 @@ def _try(run: Run, config: RunConfig, number: int, own: np.ndarray | None, place
         ranks.decide(write, validation_map_at_r)
 
 
-def _train(run: Run, config: RunConfig, trainer: Trainer, place: Workplace, should_stop: Callable[[], bool],
+def _train(run: Run, config: RunConfig, trainer: Trainer, workplace: Workplace, should_stop: Callable[[], bool],
            say: Say) -> Generator[None]:
     """Trains from the newest checkpoint on and keeps the best epoch on validation; yields after each epoch, epoch 0 too."""
-    ranks = place.ranks
-    recorder = Recorder(run, config, trainer, place, asking(should_stop), say)
+    ranks = workplace.ranks
+    recorder = Recorder(run, config, trainer, workplace, make_stop_check(should_stop), say)
     values, refused = _load_newest(run, trainer, ranks)
     ranks.decide(recorder.begin, values, refused)
 
@@ -174,8 +174,8 @@ def _load_newest(run: Run, trainer: Trainer, ranks: Ranks) -> tuple[Json, str]:
     tensors: dict[str, torch.Tensor] = {}
 
     def newest() -> tuple[Json, str]:
-        found, values, refused = _newest(run, has_head=bool(trainer.objective.state_dict()))
-        tensors.update(found)
+        loaded, values, refused = _newest(run, has_head=bool(trainer.objective.state_dict()))
+        tensors.update(loaded)
         return values, refused
 
     def load(values: Json) -> None:
@@ -195,8 +195,8 @@ def _tensors(run: Run, values: Json) -> dict[str, torch.Tensor]:
     """
     for path in (run.last_checkpoint, run.previous_checkpoint):
         with suppress(InputError):
-            tensors, its_values = checkpoint.load(path)
-            if its_values["sha256"] == values["sha256"]:
+            tensors, local_values = checkpoint.load(path)
+            if local_values["sha256"] == values["sha256"]:
                 return tensors
     raise InputError(f"checkpoint of step {values['step']} must be readable by every process, found none in "
                      f"{run.folder}")
@@ -206,17 +206,17 @@ def _newest(run: Run, has_head: bool) -> tuple[dict[str, torch.Tensor], dict, st
     """The run's last checkpoint that is whole, without tensors where it has to begin anew; and what was refused, if any."""
     beginning: tuple[dict[str, torch.Tensor], dict] = ({}, {"epoch": -1, "best": -1.0, "unscored": None})  # MAP@R is >= 0
     try:
-        found = checkpoint.load_newest([run.last_checkpoint, run.previous_checkpoint])
-        if found is None:
+        newest = checkpoint.load_newest([run.last_checkpoint, run.previous_checkpoint])
+        if newest is None:
             return *beginning, ""
-        if found[1]["best"] >= 0:
+        if newest[1]["best"] >= 0:
             for path in (run.best_checkpoint, *([run.head_checkpoint] if has_head else [])):
                 checkpoint.load(path)  # needed at the end: better refused now than then
     except InputError as error:
         refused = f"{error}; training began anew"
         log.warning("%s: %s", run.name, refused)
         return *beginning, refused
-    tensors, values, reasons = found
+    tensors, values, reasons = newest
     refused = f"{'; '.join(reasons)}; went on from the one before" if reasons else ""
     if refused:
         log.warning("%s: %s", run.name, refused)
@@ -240,19 +240,19 @@ def _load_best(run: Run, module: nn.Module, objective: Objective) -> str:
     return values["sha256"]
 
 
-def _finish(run: Run, config: RunConfig, module: nn.Module, objective: Objective | None, place: Workplace, ask: Ask,
-            say: Say) -> None:
+def _finish(run: Run, config: RunConfig, module: nn.Module, objective: Objective | None, workplace: Workplace,
+            check_stop: StopCheck, say: Say) -> None:
     """Embeds every image with the best weights, and writes what they are worth; `objective` is None without training."""
-    manifest, evaluation = place.manifest, config.evaluation
+    manifest, evaluation = workplace.manifest, config.evaluation
     checkpoint_hash = _load_best(run, module, objective) if objective is not None else None
     say("embedding every image")
-    raw = place.features(module, np.arange(len(manifest)), config, ask, is_half=False)
+    raw = workplace.features(module, np.arange(len(manifest)), config, check_stop, is_half=False)
     vectors = normalized(raw, config)
-    ask()
+    check_stop()
     say("laying out every image")
     cluster = clusters.of_images(vectors, manifest)
     layout = projection.project(vectors, evaluation.projection)
-    ask()
+    check_stop()
     say("scoring on the test images")
     if config.is_trained:
         openings.add(run)
@@ -268,17 +268,17 @@ def _finish(run: Run, config: RunConfig, module: nn.Module, objective: Objective
             "config": config.to_json(), "leaks": list(config.leaks), "classes": list(manifest.classes),
             "fingerprint": manifest.fingerprint,
             "levels": manifest.levels.to_json(),
-            **encoder.describe(config.encoder, place.data_config, evaluation.normalize),
+            **encoder.describe(config.encoder, workplace.data_config, evaluation.normalize),
             "checkpoint_sha256": checkpoint_hash, "tuning": tuning,
             "training_samples": manifest.sample_id[rows].tolist() if is_subset else None,
             "clustering": {"method": "kmeans", "n_clusters": len(manifest.closed_classes), "seed": 0, "fitted_on": "test",
                            "matched": "hungarian"},
             "projection": {"method": evaluation.projection, "seed": 0}, "versions": provenance.versions()})
     scores = scoring.score(space)
-    ask()
+    check_stop()
     space.metadata["evaluation"] = {**scoring.evaluation(scores, evaluation.bootstrap), "tuning": tuning}
-    ask()
-    readouts.write(run, _readouts(raw, objective, manifest, rows, own, evaluation, ask))
+    check_stop()
+    readouts.write(run, _readouts(raw, objective, manifest, rows, own, evaluation, check_stop))
     scoring.write_scores(run, scores)
     if (among_held_out := scoring.score_open(space)) is not None:
         space.metadata["evaluation"]["open_set"] = scoring.open_evaluation(among_held_out, evaluation.bootstrap)
@@ -288,17 +288,17 @@ def _finish(run: Run, config: RunConfig, module: nn.Module, objective: Objective
 
 
 def _readouts(raw: np.ndarray, objective: Objective | None, manifest: Manifest, rows: np.ndarray, own: np.ndarray,
-              evaluation: EvaluationConfig, ask: Ask) -> list[Readout]:
+              evaluation: EvaluationConfig, check_stop: StopCheck) -> list[Readout]:
     """The test images' scores at the pooled features and wherever the loss had something on top; `raw` of shape (n, D)."""
     test = clusters.by_name(manifest, manifest.indices("test"))
     places = {"pooled": raw}
     if objective is not None:
         with torch.inference_mode():
             places |= {name: values.numpy() for name, values in objective.cpu().eval().read_out(torch.from_numpy(raw)).items()}
-    found = []
+    results = []
     for name, values in places.items():
         for is_unit in (True, False):
-            ask()
-            found.append(readouts.score(values[test], manifest.label_id[test], values[rows], manifest.label_id[rows], name,
-                                        is_unit, evaluation.neighbors, own[test]))
-    return found
+            check_stop()
+            results.append(readouts.score(values[test], manifest.label_id[test], values[rows], manifest.label_id[rows], name,
+                                          is_unit, evaluation.neighbors, own[test]))
+    return results

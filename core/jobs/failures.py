@@ -5,8 +5,8 @@ import logging
 import signal
 
 from core.errors import DataError, InputError
-from core.experiments.status import RunStatus
-from core.experiments.store import Run
+from core.experiments.handles import Run
+from core.experiments.status import RunStatus, State
 from core.wording import failure, is_out_of_memory
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -39,7 +39,7 @@ def record(run: Run, error: BaseException, log: logging.Logger) -> None:
     if kind == "disk":
         run.experiment.release()
     log.error("%s failed: %s", run.name, message, exc_info=error)
-    status = RunStatus("failed", kind=kind, message=message)
+    status = RunStatus(State.FAILED, kind=kind, message=message)
     try:
         run.write_status(status)
     except OSError:  # full since

@@ -40,7 +40,7 @@ def fetch_pets(root: Path, progress: Callable[[tasks.Progress], None] | None = N
 
     Args:
         root: the folder that will hold `images/` and `annotations/`.
-        progress: told bytes done, bytes in all and what is being done to which archive, as `tasks.wait` has it.
+        progress: called with bytes done, bytes in all and what is being done to which archive, as `tasks.wait` has it.
         resources: as in `pets`.
 
     Raises:
@@ -75,10 +75,10 @@ def download(url: str, md5: str, path: Path, progress: Callable[[int, int], None
     if response is not None:
         with response, _disk(path.parent):
             _receive(response, url, part, progress)
-    found = _md5(part)
-    if found != md5:
+    digest = _md5(part)
+    if digest != md5:
         part.unlink()
-        raise InputError(f"{url} must have the md5 {md5}, got {found}; it was deleted and is fetched anew next time")
+        raise InputError(f"{url} must have the md5 {md5}, got {digest}; it was deleted and is fetched anew next time")
     os.replace(part, path)
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from core.errors import AlreadyExists
 from core.experiments import store
+from core.experiments.handles import Experiment
 from core.experiments.planning import Plan
-from core.experiments.store import Experiment
 from core.jobs import checks, control
 
 

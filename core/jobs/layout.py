@@ -106,10 +106,10 @@ def lay_out(spaces: list[EmbeddingTable], settings: Settings,
 
 def measured(layouts: Layouts, spaces: list[EmbeddingTable], most: int = trust.MOST) -> Layouts:
     """The same layouts with how far they can be believed, measured on at most so many points of each."""
-    found = [trust.measure(space.embedding, points, most=most) for space, points in zip(spaces, layouts.points)]
-    touches = [trust.touches(item, space.label_id, len(space.classes)) for item, space in zip(found, spaces)]
-    return replace(layouts, trustworthiness=[item.trustworthiness for item in found],
-                   continuity=[item.continuity for item in found], touches=touches)
+    measures = [trust.measure(space.embedding, points, most=most) for space, points in zip(spaces, layouts.points)]
+    touches = [trust.touches(item, space.label_id, len(space.classes)) for item, space in zip(measures, spaces)]
+    return replace(layouts, trustworthiness=[item.trustworthiness for item in measures],
+                   continuity=[item.continuity for item in measures], touches=touches)
 
 
 def key(paths: list[Path], settings: Settings, split: str) -> str:
@@ -143,11 +143,11 @@ def request(paths: list[Path], settings: Settings, split: str, cache: Path) -> P
 
 def state(output: Path) -> LayoutState:
     """Whether a layout is being computed, how far it is, and what went wrong."""
-    found = tasks.state(_folder(output))
-    if found.is_running:
-        progress = found.progress or Progress(0, 0, "starting")
+    task = tasks.state(_folder(output))
+    if task.is_running:
+        progress = task.progress or Progress(0, 0, "starting")
         return LayoutState(True, progress.text, progress.share)
-    return LayoutState(False, error="" if output.is_file() else found.refused or found.failed)
+    return LayoutState(False, error="" if output.is_file() else task.refused or task.failed)
 
 
 def cancel(output: Path) -> None:
@@ -174,10 +174,10 @@ def read(output: Path) -> Layouts:
 
 
 def _read(output: Path) -> Layouts:
-    with np.load(output, allow_pickle=False) as found:
-        columns = {name: [found[key] for key in sorted(found.files) if key.startswith(f"{name}_")]
+    with np.load(output, allow_pickle=False) as arrays:
+        columns = {name: [arrays[key] for key in sorted(arrays.files) if key.startswith(f"{name}_")]
                    for name in ("points", "trustworthiness", "continuity")}
-        more = json.loads(str(found["more"]))
+        more = json.loads(str(arrays["more"]))
     return Layouts(**columns, touches=[[Touch(**item) for item in pairs] for pairs in more["touches"]], moved=more["moved"],
                    floor=more["floor"])
 
@@ -198,25 +198,25 @@ def _content(path: Path) -> str:
                       "an embedding table")
 
 
-def compute(asked: dict, report: Report) -> dict:
+def compute(arguments: dict, report: Report) -> dict:
     """In the process: lays out and measures.
 
     Args:
-        asked: `output`, the file to write; `settings`, as `Settings` has them; `split`; `tables`, their paths.
-        report: told how many steps are done: layouts, and measuring them all.
+        arguments: `output`, the file to write; `settings`, as `Settings` has them; `split`; `tables`, their paths.
+        report: called with how many steps are done: layouts, and measuring them all.
 
     Raises:
         InputError, OSError: if there is nothing to lay out, or a file cannot be read or written.
     """
-    settings = Settings(**asked["settings"])
-    spaces = [tables.read(Path(path)) for path in asked["tables"]]
-    if asked["split"] != "all":
-        spaces = [space.of_split(asked["split"]) for space in spaces]
+    settings = Settings(**arguments["settings"])
+    spaces = [tables.read(Path(path)) for path in arguments["tables"]]
+    if arguments["split"] != "all":
+        spaces = [space.of_split(arguments["split"]) for space in spaces]
     spaces = tables.shared_rows(spaces)
     n_layouts = 1 if len(spaces) == 1 else 2 if settings.method == "pca" else 3
     layouts = lay_out(spaces, settings, lambda done, text: report(done, n_layouts + 1, text))
     report(n_layouts, n_layouts + 1, "measuring how far it can be believed")
-    write(measured(layouts, spaces), Path(asked["output"]))
+    write(measured(layouts, spaces), Path(arguments["output"]))
     return {}
 
 

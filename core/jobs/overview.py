@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from core import files
 from core.config import ExperimentConfig, RunConfig
 from core.errors import Damaged
-from core.experiments import store, trials
-from core.experiments.status import RunStatus
-from core.experiments.store import Experiment, Run
+from core.experiments import handles, trials
+from core.experiments.handles import Experiment, Run
+from core.experiments.status import RunStatus, State
 from core.jobs import control, device_queue
-from core.jobs.control import DerivedState, Progress
+from core.jobs.control import Progress
 from core.unchanged import Unchanged
 from core.visible import printable
 
 _MOST = 5_000  # experiments remembered
-_ENDED = ("completed", "failed", "stopped", "damaged")
+_ENDED = (State.COMPLETED, State.FAILED, State.STOPPED, State.DAMAGED)
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Overview:
 
     experiment: Experiment
     name: str
-    state: DerivedState
+    state: State
     progress: Progress | None
-    runs: dict[str, DerivedState]
+    runs: dict[str, State]
     sentence: str = ""
     is_leaky: bool = False
     damage: tuple[str, ...] = ()
@@ -62,24 +62,24 @@ def read(experiment: Experiment) -> Overview:
     try:
         config = experiment.config
         before = experiment.stamps(run.name for run in config.runs())
-        found = _look(experiment, config)
+        overview = _look(experiment, config)
     except Damaged as error:
-        before, found = experiment.stamps([]), _unreadable(experiment, str(error.path.name), error)
+        before, overview = experiment.stamps([]), _unreadable(experiment, str(error.path.name), error)
     except OSError as error:
-        before, found = experiment.stamps([]), _unreadable(experiment, "", Damaged(
-            experiment.folder, f"must be a folder that can be read, got: {error.strerror or error}", store.DELETE))
-    _remembered.keep(key, before, found)
-    return found
+        before, overview = experiment.stamps([]), _unreadable(experiment, "", Damaged(
+            experiment.folder, f"must be a folder that can be read, got: {error.strerror or error}", handles.DELETE))
+    _remembered.keep(key, before, overview)
+    return overview
 
 
-def position(found: Overview) -> int | None:
+def position(overview: Overview) -> int | None:
     """How many experiments an experiment waits for; None if it does not wait."""
-    return device_queue.position(found.experiment) if found.state in control.UNFINISHED else None
+    return device_queue.position(overview.experiment) if overview.state in control.UNFINISHED else None
 
 
 def _look(experiment: Experiment, config: ExperimentConfig) -> Overview:
     configs = config.runs()
-    runs: dict[str, DerivedState] = {}
+    runs: dict[str, State] = {}
     damage: list[str] = []
     for each in configs:
         run = experiment.run(each.name)
@@ -87,14 +87,14 @@ def _look(experiment: Experiment, config: ExperimentConfig) -> Overview:
         runs[each.name] = status.state
         damage += _of_run(run, each, status)
     if what := files.cut_or_foreign(experiment.manifest_file):
-        damage.insert(0, f"{experiment.manifest_file.name} {what}; {store.DELETE}; finished runs can still be explored and "
+        damage.insert(0, f"{experiment.manifest_file.name} {what}; {handles.DELETE}; finished runs can still be explored and "
                          "exported")
     progress = control.progress(experiment, config)
     sentence = ""
     try:
         sentence = experiment.sentence
     except FileNotFoundError:
-        if progress.state == "completed":
+        if progress.state == State.COMPLETED:
             damage.append(f"{experiment.verdict_file.name} must exist, it is missing; Compare makes it anew")
     except Damaged as error:
         damage.append(f"{experiment.verdict_file.name} {error.what}; {error.remedy}")
@@ -104,18 +104,18 @@ def _look(experiment: Experiment, config: ExperimentConfig) -> Overview:
 
 def _of_run(run: Run, config: RunConfig, status: RunStatus) -> list[str]:
     """What is wrong with a run, as far as it shows without reading its results."""
-    if status.state == "damaged":
-        return [f"{run.name}/{status.message}; {store.RESUME}"]
+    if status.state == State.DAMAGED:
+        return [f"{run.name}/{status.message}; {handles.RESUME}"]
     damage = []
     try:
         run.check(config)
     except Damaged as error:
         damage.append(f"{run.name}/{run.config_file.name} {error.what}; {error.remedy}")
-    if status.state == "completed":
+    if status.state == State.COMPLETED:
         results = [run.embeddings_file, run.scores_file]
         if not run.name.startswith("untrained-"):
             results.append(run.best_checkpoint)
-        damage += [f"{run.name}/{path.name} {what}; {store.RESUME}" for path in results
+        damage += [f"{run.name}/{path.name} {what}; {handles.RESUME}" for path in results
                    if (what := files.cut_or_foreign(path))]
     if damaged := trials.damage(run):
         damage.append(f"{run.name}/{damaged.path.name} {damaged.what}; {damaged.remedy}")
@@ -125,5 +125,5 @@ def _of_run(run: Run, config: RunConfig, status: RunStatus) -> list[str]:
 
 
 def _unreadable(experiment: Experiment, name: str, error: Damaged) -> Overview:
-    said = f"{name} {error.what}{f'; {error.remedy}' if error.remedy else ''}".strip()
-    return Overview(experiment, printable(experiment.name), "damaged", None, {}, damage=(said,))
+    sentence = f"{name} {error.what}{f'; {error.remedy}' if error.remedy else ''}".strip()
+    return Overview(experiment, printable(experiment.name), State.DAMAGED, None, {}, damage=(sentence,))

@@ -15,9 +15,9 @@ from core.analysis import geometry, retrieval
 from core.config import RunConfig
 from core.experiments.board import Board
 from core.experiments.film import Film, probe_rows
-from core.experiments.store import Run
+from core.experiments.handles import Run
 from core.files import Json
-from core.jobs.workplace import Ask, Say, Stopped, Workplace
+from core.jobs.workplace import Say, StopCheck, Stopped, Workplace
 from core.training import checkpoint, encoder
 from core.training.trainer import EpochRecord, Trainer
 
@@ -31,16 +31,18 @@ class Recorder:
         run: which one.
         config: its config.
         trainer: which trains it.
-        place: samples, images and device.
-        ask: raises Stopped if the run is to stop.
-        say: told what is being done, in words.
+        workplace: samples, images and device.
+        check_stop: raises Stopped if the run is to stop.
+        say: called with what is being done, in words.
     """
 
-    def __init__(self, run: Run, config: RunConfig, trainer: Trainer, place: Workplace, ask: Ask, say: Say) -> None:
-        self._run, self._config, self._trainer, self._place, self._ask, self._say = run, config, trainer, place, ask, say
-        batch, manifest = config.training.batch, place.manifest
+    def __init__(self, run: Run, config: RunConfig, trainer: Trainer, workplace: Workplace, check_stop: StopCheck,
+                 say: Say) -> None:
+        self._run, self._config, self._trainer, self._workplace = run, config, trainer, workplace
+        self._check_stop, self._say = check_stop, say
+        batch, manifest = config.training.batch, workplace.manifest
         self._validation = manifest.indices("validation")
-        self._own = place.validation_groups(config)
+        self._own = workplace.validation_groups(config)
         self._probe = probe_rows(manifest, config.evaluation.probe)
         self._film = Film(run, manifest, self._probe)
         self._board: Board | None = None
@@ -101,14 +103,17 @@ class Recorder:
         self._say_training()
 
     def add(self, record: EpochRecord, started: float) -> None:
-        """Adds an epoch that was trained, and saves all there is.
+        """Scores a trained epoch on validation, writes its record and saves the last checkpoint.
+
+        The epoch's weights also become the best checkpoint if it scores higher than every epoch before.
 
         Args:
-            record: of the trainer.
-            started: when work on the epoch began, as `time.perf_counter` has it.
+            record: what the trainer measured during the epoch.
+            started: when work on the epoch began, in seconds of `time.perf_counter`.
 
         Raises:
-            Stopped: if that was asked for before the epoch was scored; it is scored when the run goes on.
+            Stopped: if the run was asked to stop before the epoch was scored. The checkpoint then holds the record, and the
+                epoch is scored when the run resumes.
         """
         try:
             scores = self._score(record.epoch)
@@ -137,12 +142,12 @@ class Recorder:
 
     def _score(self, epoch: int) -> dict[str, float]:
         self._say(f"scoring epoch {epoch} of {self._config.budget.epochs}{self._mark}")
-        vectors = self._place.vectors(self._trainer.encoder, self._validation, self._config, self._ask)
-        self._ask()
+        vectors = self._workplace.vectors(self._trainer.encoder, self._validation, self._config, self._check_stop)
+        self._check_stop()
         self._film.add(epoch, vectors[np.searchsorted(self._validation, self._probe)])
-        self._ask()
-        found = retrieval.retrieve(vectors, self._place.manifest.label_id[self._validation], group=self._own)
-        return {**{f"validation_{name}": float(np.nanmean(found[name])) for name in ("map_at_r", "precision_at_1")},
+        self._check_stop()
+        values = retrieval.retrieve(vectors, self._workplace.manifest.label_id[self._validation], group=self._own)
+        return {**{f"validation_{name}": float(np.nanmean(values[name])) for name in ("map_at_r", "precision_at_1")},
                 "validation_effective_rank": float(geometry.effective_rank(vectors).mean())}
 
     def _write(self, record: EpochRecord, scores: dict[str, float], seconds: float) -> None:
@@ -155,7 +160,7 @@ class Recorder:
         tensors, values = checkpoint.load(self._run.best_checkpoint)
         best = copy.deepcopy(self._trainer.encoder)
         best.load_state_dict(tensors)
-        score = self._place.map_at_r(best, self._own, self._config, self._ask)
+        score = self._workplace.map_at_r(best, self._own, self._config, self._check_stop)
         if score != values["validation_map_at_r"]:
             log.warning("%s: the best epoch so far, %d, was %s: validation MAP@R %.4f; now %.4f", self._run.name,
                         values["epoch"], scored_by.EARLIER, values["validation_map_at_r"], score)
@@ -164,11 +169,11 @@ class Recorder:
 
     def _save_best(self, epoch: int) -> None:
         """Weights and all that is needed to embed with them elsewhere, without Duet; and, apart, what the loss had on top."""
-        config, place, trainer = self._config, self._place, self._trainer
+        config, workplace, trainer = self._config, self._workplace, self._trainer
         head = trainer.objective.state_dict()
         if head:  # before the encoder's, so that a crash between the two leaves no encoder without its head
             checkpoint.save(self._run.head_checkpoint, head, {"epoch": epoch})
         checkpoint.save(self._run.best_checkpoint, trainer.encoder.state_dict(), {
             "timm_name": config.encoder.name, "timm_options": encoder.timm_options(config.encoder),
-            **encoder.describe(config.encoder, place.data_config, config.evaluation.normalize),
-            "classes": list(place.manifest.closed_classes), "epoch": epoch, "validation_map_at_r": self._best})
+            **encoder.describe(config.encoder, workplace.data_config, config.evaluation.normalize),
+            "classes": list(workplace.manifest.closed_classes), "epoch": epoch, "validation_map_at_r": self._best})

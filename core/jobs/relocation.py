@@ -16,7 +16,7 @@ from core import files
 from core.config import DatasetConfig
 from core.data import sources
 from core.errors import ConfigError, Damaged, DataError, InputError
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.jobs import control
 
 _MOST_NAMED = 3
@@ -31,11 +31,11 @@ def wanted_root(overrides: list[str]) -> Path | None:
     """
     if not overrides:
         return None
-    key, separator, place = overrides[-1].partition("=")
-    if len(overrides) > 1 or key.strip() != "dataset.root" or not separator or not place.strip():
+    key, separator, root = overrides[-1].partition("=")
+    if len(overrides) > 1 or key.strip() != "dataset.root" or not separator or not root.strip():
         raise ConfigError(f"resume --set must be dataset.root=PLACE alone, as runs that go on keep every other setting, got "
                           f"{' '.join(overrides)!r}")
-    return files.absolute(place.strip(), "dataset.root")
+    return files.absolute(root.strip(), "dataset.root")
 
 
 def is_missing(dataset: DatasetConfig) -> bool:

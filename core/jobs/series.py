@@ -28,8 +28,8 @@ from core.config import RunConfig
 from core.data import pixels as pixel_store
 from core.data.scan import Progress
 from core.errors import DataError, InputError
+from core.experiments.handles import Experiment, Run
 from core.experiments.status import RunStatus, State
-from core.experiments.store import Experiment, Run
 from core.jobs import control, failures, relocation
 from core.jobs.execution import execute
 from core.jobs.workplace import Stopped, Workplace
@@ -58,7 +58,7 @@ def take_part(experiment_of: Callable[[], Experiment], data: Path, device: str) 
     """Works through an experiment: alone, or under torch's launcher as one of the processes that share each batch.
 
     Args:
-        experiment_of: gives the experiment; the first process alone is asked.
+        experiment_of: returns the experiment; called by the first process alone.
         data: root of datasets and decoded images.
         device: as the worker's.
 
@@ -96,9 +96,9 @@ def work_through(experiment: Experiment, data: Path, device: str, ranks: Ranks) 
     try:
         ranks.decide(experiment.reserve)
         if waiting:
-            place = _prepare(experiment, data, device, ranks, waiting)
+            workplace = _prepare(experiment, data, device, ranks, waiting)
             for _, group in groupby(waiting, key=lambda run: (run.images_per_class, run.seed)):
-                _train_in_step(experiment, list(group), place)
+                _train_in_step(experiment, list(group), workplace)
         ranks.decide(_conclude, experiment)
     except Stopped:
         pass
@@ -108,7 +108,7 @@ def work_through(experiment: Experiment, data: Path, device: str, ranks: Ranks) 
 
 def _conclude(experiment: Experiment) -> None:
     """Writes the verdict where not every run is completed: else the last one to complete has."""
-    if any(control.last_state(run) != "completed" for run in experiment.runs):
+    if any(control.last_state(run) != State.COMPLETED for run in experiment.runs):
         _write_verdict(experiment)
 
 
@@ -128,8 +128,8 @@ def _record(write: Callable[[], None], error: Exception, experiment: Experiment,
     if ranks.is_first:
         write()
         for run in experiment.runs:
-            if control.last_state(run) == "running":
-                run.write_status(RunStatus("queued"))
+            if control.last_state(run) == State.RUNNING:
+                run.write_status(RunStatus(State.QUEUED))
     else:
         log.error("this process could not go on", exc_info=error)
         time.sleep(1)  # if the first has failed too, it has the time to say so
@@ -140,9 +140,9 @@ def _queued(experiment: Experiment) -> list[RunConfig]:
     """Runs that wait to be worked on; one that was asked to stop meanwhile is marked stopped."""
     waiting = []
     for run in experiment.config.runs():
-        if control.last_state(experiment.run(run.name)) == "queued":
+        if control.last_state(experiment.run(run.name)) == State.QUEUED:
             if control.is_stop_requested(experiment.run(run.name)):
-                _say(experiment.run(run.name), "stopped")
+                _say(experiment.run(run.name), State.STOPPED)
             else:
                 waiting.append(run)
     return waiting
@@ -160,9 +160,9 @@ def _prepare(experiment: Experiment, data: Path, device: str, ranks: Ranks, wait
             if control.last_state(run) not in control.UNFINISHED:
                 continue
             if not control.is_stop_requested(run):
-                _say(run, "running", phase)
+                _say(run, State.RUNNING, phase)
                 return
-            _end(run, "stopped")
+            _end(run, State.STOPPED)
         raise Stopped
 
     def progress(done: int, total: int) -> None:
@@ -201,9 +201,9 @@ def own_device(name: str) -> torch.device:
     return device
 
 
-def _train_in_step(experiment: Experiment, group: list[RunConfig], place: Workplace) -> None:
+def _train_in_step(experiment: Experiment, group: list[RunConfig], workplace: Workplace) -> None:
     """Works on runs of one images-per-class and seed, an epoch of each in turn, until all have ended."""
-    ranks = place.ranks
+    ranks = workplace.ranks
     configs = {experiment.run(config.name): config for config in group}
     working: dict[Run, Generator[None]] = {}
     stopped: set[Run] = set()  # while another was at work; the first process's alone
@@ -218,13 +218,13 @@ def _train_in_step(experiment: Experiment, group: list[RunConfig], place: Workpl
             if other != run and other not in stopped and control.is_stop_requested(other):
                 working[other].close()
                 stopped.add(other)
-                _end(other, "stopped")
+                _end(other, State.STOPPED)
         return control.is_stop_requested(run)
 
     for run in ranks.decide(unfinished):
         manifest = ranks.together(experiment.manifest, configs[run].split)
-        working[run] = execute(run, configs[run], replace(place, manifest=manifest), should_stop=partial(should_stop, run),
-                               say=partial(_say, run, "running"))
+        working[run] = execute(run, configs[run], replace(workplace, manifest=manifest), should_stop=partial(should_stop, run),
+                               say=partial(_say, run, State.RUNNING))
     while working:
         for run in list(working):
             if ranks.decide(stopped.__contains__, run):
@@ -244,7 +244,7 @@ def _go_on(run: Run, work: Iterator[None], ranks: Ranks) -> bool:
         except StopIteration:
             ranks.decide(_complete, run)
     except Stopped:
-        ranks.decide(_end, run, "stopped")
+        ranks.decide(_end, run, State.STOPPED)
     except Exception as error:
         _record(partial(_fail_alone, run, error), error, run.experiment, ranks)
     return False
@@ -256,20 +256,20 @@ def _fail_alone(run: Run, error: Exception) -> None:
 
 
 def _complete(run: Run) -> None:
-    if all(control.last_state(other) == "completed" for other in run.experiment.runs if other != run):
+    if all(control.last_state(other) == State.COMPLETED for other in run.experiment.runs if other != run):
         _write_verdict(run.experiment)  # first: a completed experiment always has one
-    _end(run, "completed")
+    _end(run, State.COMPLETED)
 
 
 def _write_verdict(experiment: Experiment) -> None:
     try:
-        found = verdict.decide(experiment)
+        conclusion = verdict.decide(experiment)
     except InputError as error:  # another run's files are damaged: no fault of the run that has just ended
         log.warning("no verdict: %s", error)
         return
-    result.write(experiment, found)
+    result.write(experiment, conclusion)
     try:
-        gathering.write(experiment, experiment.report_file, found=found)
+        gathering.write(experiment, experiment.report_file, found=conclusion)
     except (OSError, InputError) as error:  # nothing to compare yet, or images that have gone: the numbers stand without it
         log.warning("no report: %s", error)
 

@@ -93,7 +93,7 @@ def start(folder: Path, module: str, arguments: Json, result: Path | None = None
     Args:
         folder: where it is heard; one task's alone.
         module: by its name; its entry point calls `main`.
-        arguments: what it is told, as JSON has it; paths absolute, as it works in another folder.
+        arguments: what it works on, as JSON has it; paths absolute, as it works in another folder.
         result: the file it makes.
         owner: a process as `identity.of` has it, whose end ends the task; without one the task outlives everyone.
 
@@ -115,9 +115,9 @@ def start_module(module: str, arguments: list[str], log: BinaryIO) -> Identity:
     """Starts `python -m module` as a process that outlives this one; returns what `identity.of` says of it."""
     process = subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=log,
                                stderr=log, start_new_session=True, env={**os.environ, **ENVIRONMENT})
-    found = identity.of(process.pid)
+    child = identity.of(process.pid)
     threading.Thread(target=process.wait, daemon=True).start()  # reaps the child when it ends, so that no zombie is left
-    return found
+    return child
 
 
 def is_running(folder: Path) -> bool:
@@ -144,23 +144,23 @@ def wait(folder: Path, progress: Callable[[Progress], None] | None = None) -> Js
     """
     n_heard, pause = 0, _FIRST_POLL
     while True:
-        found, lines = _look(folder)
+        task, lines = _look(folder)
         if progress:
             for line in lines[n_heard:] or lines[-1:]:
                 progress(line)
         n_heard = len(lines)
-        if not found.is_running:
+        if not task.is_running:
             break
         time.sleep(pause)
         pause = min(1.1 * pause, _LAST_POLL)
-    if found.refused:
-        raise InputError(found.refused)
-    if found.result is None:
-        error = TaskFailed(found.failed or "it was cancelled")
+    if task.refused:
+        raise InputError(task.refused)
+    if task.result is None:
+        error = TaskFailed(task.failed or "it was cancelled")
         if log := _log(folder):
             error.add_note(log)
         raise error
-    return found.result
+    return task.result
 
 
 def run(module: str, arguments: Json, progress: Callable[[Progress], None] | None = None) -> Json:
@@ -223,7 +223,7 @@ class Report:
 
 
 def main(work: Callable[[Json, Report], Json]) -> int:
-    """Entry point of a task's module: `python -m MODULE FOLDER TOLD`, TOLD as `start` writes it.
+    """Entry point of a task's module: `python -m MODULE FOLDER CALL`, CALL as `start` writes it.
 
     Args:
         work: called with the task's arguments and its report; returns the answer, as JSON has it. What it refuses is told in
@@ -232,12 +232,12 @@ def main(work: Callable[[Json, Report], Json]) -> int:
     Returns:
         The exit code: 0, 2 if it refused, 1 if it failed.
     """
-    folder, told = Path(sys.argv[1]), json.loads(sys.argv[2])
-    if told["owner"] is not None:
-        threading.Thread(target=_end_with, args=(told["owner"],), daemon=True).start()
+    folder, call = Path(sys.argv[1]), json.loads(sys.argv[2])
+    if call["owner"] is not None:
+        threading.Thread(target=_end_with, args=(call["owner"],), daemon=True).start()
     last: Json
     try:
-        code, last = 0, {"result": work(told["arguments"], Report(folder / PROGRESS))}
+        code, last = 0, {"result": work(call["arguments"], Report(folder / PROGRESS))}
     except REFUSALS as error:
         code, last = 2, {"refused": failure(error)}
     except Exception as error:
@@ -257,8 +257,8 @@ def _end_with(owner: Identity) -> None:
 def _process(folder: Path) -> Identity | None:
     """The process that is written down as a task's; None if none is, or not so that anyone can tell."""
     try:
-        found = files.read_json(folder / PROCESS)
-        return {"pid": found["pid"], "pid_created": found["pid_created"], "pid_started": found.get("pid_started", "")}
+        values = files.read_json(folder / PROCESS)
+        return {"pid": values["pid"], "pid_created": values["pid_created"], "pid_started": values.get("pid_started", "")}
     except (FileNotFoundError, NotADirectoryError, Damaged, KeyError):
         return None
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import psutil
 
 from core import identity
-from core.experiments.status import RunStatus
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
+from core.experiments.status import RunStatus, State
 from core.jobs import control, device_queue, failures
 from core.jobs.device_queue import Ticket
 from core.jobs.failures import ProcessEnded
@@ -77,15 +77,15 @@ def _watch_over(experiment: Experiment, data: Path, device: str) -> None:
         process = subprocess.Popen([sys.executable, *_launcher(experiment), "-m", "core.jobs.series",
                                     str(experiment.folder), "--data", str(data), "--device", device],
                                    stdin=subprocess.PIPE)  # closes when this process ends
-        asked: dict[Run, float] = {}
+        requested_at: dict[Run, float] = {}
         while process.poll() is None:
             time.sleep(_POLL)
-            if _is_overdue(runs, asked):
+            if _is_overdue(runs, requested_at):
                 log.warning("asked to stop %.0f s ago and still at work: ended; it resumes from its last checkpoint", PATIENCE)
                 _kill(process.pid)
         if process.wait() == 0:
             return
-        _clear_up(runs, None if asked else ProcessEnded(process.returncode), has_begun=not before <= _unfinished(runs))
+        _clear_up(runs, None if requested_at else ProcessEnded(process.returncode), has_begun=not before <= _unfinished(runs))
         if not control.has_queued(experiment):
             return
 
@@ -96,15 +96,15 @@ def _launcher(experiment: Experiment) -> list[str]:
     return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_devices}"] if n_devices > 1 else []
 
 
-def _is_overdue(runs: list[Run], asked: dict[Run, float]) -> bool:
-    """Whether a run works on although it was asked to stop long ago; `asked` keeps since when."""
+def _is_overdue(runs: list[Run], requested_at: dict[Run, float]) -> bool:
+    """Whether a run works on although it was asked to stop long ago; `requested_at` holds since when, for each."""
     now = time.monotonic()
     for run in runs:
-        if control.is_stop_requested(run) and control.last_state(run) == "running":
-            asked.setdefault(run, now)
+        if control.is_stop_requested(run) and control.last_state(run) == State.RUNNING:
+            requested_at.setdefault(run, now)
         else:
-            asked.pop(run, None)
-    return any(now - since > PATIENCE for since in asked.values())
+            requested_at.pop(run, None)
+    return any(now - since > PATIENCE for since in requested_at.values())
 
 
 def _kill(pid: int) -> None:
@@ -128,17 +128,17 @@ def _clear_up(runs: list[Run], error: ProcessEnded | None, has_begun: bool) -> N
         error: how the process ended; None if it was ended for the sake of a stop.
         has_begun: whether it has brought a run to its end.
     """
-    running = [run for run in runs if control.last_state(run) == "running"]
+    running = [run for run in runs if control.last_state(run) == State.RUNNING]
     if error and not running and not has_begun:  # so would the next
-        running = [run for run in runs if control.last_state(run) == "queued"]
+        running = [run for run in runs if control.last_state(run) == State.QUEUED]
     for run in running:
         if control.is_stop_requested(run):
-            run.write_status(RunStatus("stopped"))
+            run.write_status(RunStatus(State.STOPPED))
             run.stop_file.unlink(missing_ok=True)
         elif error:
             failures.record(run, error, log)
         else:
-            run.write_status(RunStatus("queued"))
+            run.write_status(RunStatus(State.QUEUED))
 
 
 if __name__ == "__main__":

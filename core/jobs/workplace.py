@@ -19,20 +19,26 @@ from core.training.ranks import Ranks
 
 log = logging.getLogger("duet")
 Say = Callable[[str], None]
-Ask = Callable[..., None]
+StopCheck = Callable[..., None]
 
 
 class Stopped(Exception):
     """Someone asked for this run to stop; what was done is saved."""
 
 
-def asking(should_stop: Callable[[], bool]) -> Ask:
-    """A call that ends the work with Stopped if that was asked for; takes and ignores what progress reports."""
-    def ask(*_: int) -> None:
+def make_stop_check(should_stop: Callable[[], bool]) -> StopCheck:
+    """Makes a function that raises Stopped once `should_stop` returns true.
+
+    The function takes any arguments and ignores them, so that it can be passed wherever progress is reported.
+
+    Args:
+        should_stop: whether the run was asked to stop.
+    """
+    def check_stop(*_: int) -> None:
         if should_stop():
             raise Stopped
 
-    return ask
+    return check_stop
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,30 +52,31 @@ class Workplace:
     device: torch.device
     ranks: Ranks = field(default_factory=Ranks)
 
-    def features(self, module: nn.Module, rows: np.ndarray, config: RunConfig, ask: Ask, is_half: bool = True) -> np.ndarray:
+    def features(self, module: nn.Module, rows: np.ndarray, config: RunConfig, check_stop: StopCheck,
+                 is_half: bool = True) -> np.ndarray:
         """Pooled features of some samples as they are, shape (m, D), float32.
 
         Args:
             module: the encoder.
             rows: the samples, shape (m,), int64.
             config: of the run.
-            ask: told of the progress.
+            check_stop: called with the progress; raises Stopped if the run is to stop.
             is_half: as of `embed.embed`.
 
         Raises:
             FloatingPointError: if one is no longer a number: the images are good.
         """
         return _checked(lambda: embed.embed(module, self.data_config, self.pixels, rows, self.device, normalize=False,
-                                            progress=ask, flip_seed=config.seed if config.evaluation.flip else None,
+                                            progress=check_stop, flip_seed=config.seed if config.evaluation.flip else None,
                                             is_half=is_half))
 
-    def vectors(self, module: nn.Module, rows: np.ndarray, config: RunConfig, ask: Ask) -> np.ndarray:
+    def vectors(self, module: nn.Module, rows: np.ndarray, config: RunConfig, check_stop: StopCheck) -> np.ndarray:
         """Embeddings as the config wants them, of length 1 or as they are, shape (m, D), float32.
 
         Raises:
             FloatingPointError: as `features`, and if one is zero and was to be of length 1.
         """
-        return normalized(self.features(module, rows, config, ask), config)
+        return normalized(self.features(module, rows, config, check_stop), config)
 
     def validation_groups(self, config: RunConfig) -> np.ndarray | None:
         """The own groups of the validation images, shape (n,); None, so that a query leaves out itself alone, where each class
@@ -80,20 +87,20 @@ class Workplace:
         log.warning("validation %s", split.WITHIN_GROUPS)
         return None
 
-    def map_at_r(self, module: nn.Module, own: np.ndarray | None, config: RunConfig, ask: Ask) -> float:
+    def map_at_r(self, module: nn.Module, own: np.ndarray | None, config: RunConfig, check_stop: StopCheck) -> float:
         """MAP@R of the validation images, by which epochs and learning rates are chosen.
 
         Args:
             module: the encoder.
             own: their own groups, as `validation_groups` has them.
             config: of the run.
-            ask: told of the progress.
+            check_stop: called with the progress; raises Stopped if the run is to stop.
 
         Raises:
             FloatingPointError: as `vectors`.
         """
         validation = self.manifest.indices("validation")
-        vectors = self.vectors(module, validation, config, ask)
+        vectors = self.vectors(module, validation, config, check_stop)
         return float(np.nanmean(retrieval.retrieve(vectors, self.manifest.label_id[validation], group=own)["map_at_r"]))
 
 

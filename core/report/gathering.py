@@ -17,7 +17,7 @@ from core.config import ExperimentConfig, arm_title
 from core.data import separation, sources, split
 from core.errors import InputError
 from core.experiments import openings, trials
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.results import pairs, readouts, scoring, verdict
 from core.results.result import Pair, Verdict
 

@@ -14,7 +14,7 @@ from core.analysis.comparison import Values
 from core.analysis.metrics import HEADLINE
 from core.config import ExperimentConfig, RunConfig, arm_label, arm_title
 from core.config.objectives import UntrainedConfig
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.results.result import Curve
 from core.results.scoring import has_scores
 
@@ -48,23 +48,23 @@ def draw(experiment: Experiment, scores_of: Callable[[list[Run], str], ArmScores
     shown = [UntrainedConfig(), *(item for item in config.objectives if not (item.group or item.pool))]
     titles = {arm_label(item): arm_title(item) for item in shown}
     seeds = {count: _finished_seeds(experiment, config, count, set(titles)) for count in config.images_per_class}
-    most = max((len(found) for found in seeds.values()), default=0)
-    complete = [count for count, found in seeds.items() if most and len(found) == most]
+    most = max((len(finished) for finished in seeds.values()), default=0)
+    complete = [count for count, finished in seeds.items() if most and len(finished) == most]
     if len(complete) < 2 or len(titles) < 2:
         return None
     by_name = {(arm_label(run.objective), run.images_per_class, run.seed): experiment.run(run.name) for run in config.runs()}
     scores = {label: {count: scores_of([by_name[label, count, seed] for seed in seeds[count]], label) for count in complete}
               for label in titles}
     first = next(iter(scores.values()))[complete[0]]
-    found = low_data.curve(
+    curve = low_data.curve(
         HEADLINE, {label: {count: item.drawn()[HEADLINE] for count, item in arm.items()} for label, arm in scores.items()},
         _images(experiment, config, complete), config.evaluation.bootstrap, first.group, titles,
         floor=arm_label(UntrainedConfig()), n_defined=int(first.defined()[HEADLINE].sum()))
     leaks = sorted({leak for run in config.runs() if arm_label(run.objective) in titles for leak in run.leaks})
     if leaks:
         warning = f"These numbers are too good, with {' and '.join(leaks)}: "
-        found = replace(found, pairs=tuple(replace(pair, sentence=warning + pair.sentence) for pair in found.pairs))
-    return Curve(**vars(found), titles=titles, floor_sentence=low_data.floor_sentence(found, titles),
+        curve = replace(curve, pairs=tuple(replace(pair, sentence=warning + pair.sentence) for pair in curve.pairs))
+    return Curve(**vars(curve), titles=titles, floor_sentence=low_data.floor_sentence(curve, titles),
                  left_out=tuple(count for count in config.images_per_class if count not in complete))
 
 

@@ -13,7 +13,8 @@ from typing import TypeVar
 from core import files
 from core.errors import Damaged
 from core.experiments import film, selections, trials
-from core.experiments.store import RESUME, Experiment, Run
+from core.experiments.handles import RESUME, Experiment, Run
+from core.experiments.status import State
 from core.results import readouts, result
 
 Where = TypeVar("Where")
@@ -25,25 +26,25 @@ def examine(experiment: Experiment) -> list[Damaged]:
         config = experiment.config
     except Damaged as error:
         return [error]
-    found = _raised(lambda: experiment.manifest(), lambda: _if_there(result.read, experiment),
-                    lambda: selections.read(experiment), lambda: _if_there(files.read_json, experiment.worker_file))
+    damage = _raised(lambda: experiment.manifest(), lambda: _if_there(result.read, experiment),
+                     lambda: selections.read(experiment), lambda: _if_there(files.read_json, experiment.worker_file))
     for run in config.runs():
-        found += run_files(experiment.run(run.name))
-    return found
+        damage += run_files(experiment.run(run.name))
+    return damage
 
 
 def run_files(run: Run) -> list[Damaged]:
     """Everything in a run's folder that cannot be used."""
-    found = _raised(lambda: run.config, lambda: run.status)
-    if found:
-        return found
-    found += [_lines(run.folder / name, count) for name, count in run.bad_lines.items()]
-    found += filter(None, [trials.damage(run)])
+    damage = _raised(lambda: run.config, lambda: run.status)
+    if damage:
+        return damage
+    damage += [_lines(run.folder / name, count) for name, count in run.bad_lines.items()]
+    damage += filter(None, [trials.damage(run)])
     for path in run.snapshots.values():
-        found += _raised(partial(film.read_frame, path))
-    if run.status.state == "completed":
-        found += results(run)
-    return found
+        damage += _raised(partial(film.read_frame, path))
+    if run.status.state == State.COMPLETED:
+        damage += results(run)
+    return damage
 
 
 def results(run: Run) -> list[Damaged]:
@@ -53,12 +54,12 @@ def results(run: Run) -> list[Damaged]:
     def scores(path: Path) -> None:
         scoring.parse_scores(run)
 
-    found = _raised(lambda: scoring.read_embeddings(run),
-                    lambda: files.read(run.scores_file, scores, "a table of scores"),
-                    lambda: files.read_json(run.evaluation_file), lambda: readouts.read(run))
+    damage = _raised(lambda: scoring.read_embeddings(run),
+                     lambda: files.read(run.scores_file, scores, "a table of scores"),
+                     lambda: files.read_json(run.evaluation_file), lambda: readouts.read(run))
     if run.config.is_trained:
-        found += _raised(lambda: files.read(run.best_checkpoint, _weights, "a file of weights"))
-    return [Damaged(error.path, error.what, RESUME) for error in found]
+        damage += _raised(lambda: files.read(run.best_checkpoint, _weights, "a file of weights"))
+    return [Damaged(error.path, error.what, RESUME) for error in damage]
 
 
 def _weights(path: Path) -> None:
@@ -87,13 +88,13 @@ def _if_there(reader: Callable[[Where], object], where: Where) -> None:
 
 def _raised(*readers: Callable[[], object]) -> list[Damaged]:
     """What readers say of the files they cannot read; a file that is missing is damage too."""
-    found = []
+    damage = []
     for reader in readers:
         try:
             reader()
         except Damaged as error:
-            found.append(error)
+            damage.append(error)
         except OSError as error:
             what = f"must be a file that can be read, got: {error.strerror or error}"
-            found.append(Damaged(Path(error.filename or "?"), what, RESUME))
-    return found
+            damage.append(Damaged(Path(error.filename or "?"), what, RESUME))
+    return damage

@@ -11,7 +11,7 @@ from core import config as configuration
 from core.config import arm_label, arm_title
 from core.errors import InputError
 from core.experiments import store
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.results import scoring, verdict
 from core.results.result import Pair, Verdict
 from core.results.scoring import Scores
@@ -29,12 +29,12 @@ def common_seeds(experiment: Experiment, label_a: str, label_b: str, images_per_
     return [runs[label_a][seed] for seed in seeds], [runs[label_b][seed] for seed in seeds]
 
 
-def said(experiment: Experiment, found: Verdict, label_a: str, label_b: str, images_per_class: int | str) -> Pair:
+def said(experiment: Experiment, conclusion: Verdict, label_a: str, label_b: str, images_per_class: int | str) -> Pair:
     """A pair of an experiment's arms as its verdict has it; compared now if the verdict lacks it.
 
     Args:
         experiment: which one.
-        found: its verdict, as `verdict.read` gives it.
+        conclusion: its verdict, as `verdict.read` gives it.
         label_a, label_b: the arms.
         images_per_class: of both.
 
@@ -45,7 +45,7 @@ def said(experiment: Experiment, found: Verdict, label_a: str, label_b: str, ima
     if not runs_a:
         raise InputError(f"arms to report must have finished, got {label_a} and {label_b} at {images_per_class} images per "
                          f"class in {experiment.name!r} with no finished seed in common")
-    known = found.pair(label_a, label_b, images_per_class)
+    known = conclusion.pair(label_a, label_b, images_per_class)
     if known is not None and known.differences[0].n_seeds == len(runs_a):
         return known
     a, b = named_apart(scoring.scores_of_runs(runs_a, ""), scoring.scores_of_runs(runs_b, ""))
@@ -81,7 +81,7 @@ def named_apart(a: Scores, b: Scores) -> tuple[Scores, Scores]:
         if first != second:
             names = [name + word for name, word in zip(names, (first, second))]
     if names[0] == names[1] and a.files != b.files:
-        names = [f"{name} ({place})" for name, place in zip(names, _apart(a.files[0], b.files[0]))]
+        names = [f"{name} ({end})" for name, end in zip(names, _apart(a.files[0], b.files[0]))]
     return replace(a, name=names[0]), replace(b, name=names[1])
 
 

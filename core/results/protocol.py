@@ -9,7 +9,7 @@ from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.config import RunConfig
 from core.experiments import trials
-from core.experiments.store import Run
+from core.experiments.handles import Run
 from core.files import Json
 
 

@@ -17,8 +17,8 @@ from core.analysis.neighbors import Distance
 from core.config import ExperimentConfig, arm_label
 from core.config.objectives import UntrainedConfig
 from core.errors import Damaged
-from core.experiments import store
-from core.experiments.store import Experiment, Run
+from core.experiments import handles
+from core.experiments.handles import Experiment, Run
 from core.files import Json
 from core.quantities import percent
 
@@ -71,10 +71,10 @@ def score(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, refe
     return Readout(place, is_unit, {name: float(np.nanmean(values[name])) for name in CELLS})
 
 
-def write(run: Run, found: list[Readout]) -> None:
+def write(run: Run, readouts: list[Readout]) -> None:
     """Keeps a run's readouts."""
     files.write_json(run.readouts_file, {scored_by.KEY: scored_by.VERSION, "kmeans_seeds": KMEANS_SEEDS,
-                                         "readouts": [asdict(item) for item in found]})
+                                         "readouts": [asdict(readout) for readout in readouts]})
 
 
 def read(run: Run) -> list[Readout]:
@@ -86,17 +86,17 @@ def read(run: Run) -> list[Readout]:
     """
     def parse(path: Path) -> list[Readout]:
         values = files.read_json(path)
-        found = [Readout(**item) for item in values["readouts"]]
-        if not all(set(CELLS) <= item.scores.keys() for item in found):
+        readouts = [Readout(**item) for item in values["readouts"]]
+        if not all(set(CELLS) <= item.scores.keys() for item in readouts):
             raise KeyError(f"scores of {', '.join(CELLS)}")
-        return found if scored_by.is_current(values) else []
+        return readouts if scored_by.is_current(values) else []
 
     try:
         return files.read(run.readouts_file, parse, "a run's readouts")
     except FileNotFoundError:
         return []
     except Damaged as error:
-        raise Damaged(error.path, error.what, store.RESUME) from None
+        raise Damaged(error.path, error.what, handles.RESUME) from None
 
 
 def is_of_earlier_version(run: Run) -> bool:
@@ -112,21 +112,21 @@ def rows(experiment: Experiment, config: ExperimentConfig, images_per_class: int
         JSON, a row an arm, untrained first: 'objective', 'n_seeds' and 'readouts', each with 'place', 'is_unit' and
         metric -> {'mean', 'sd'}; sd is 0 with one seed.
     """
-    found = []
+    arms = []
     for label in (arm_label(UntrainedConfig()), *config.arms):
         seeds = [readouts for run in config.runs() if arm_label(run.objective) == label
                  and run.images_per_class == images_per_class and (readouts := read(experiment.run(run.name)))]
         if seeds:
-            found.append({"objective": label, "n_seeds": len(seeds), "readouts": [
+            arms.append({"objective": label, "n_seeds": len(seeds), "readouts": [
                 {"place": item.place, "is_unit": item.is_unit,
                  **{name: _over_seeds([seed[number].scores[name] for seed in seeds]) for name in CELLS}}
                 for number, item in enumerate(seeds[0])]})
-    return found
+    return arms
 
 
-def sentence(found: list[Json], a: str, b: str, metric: str) -> str:
+def sentence(arms: list[Json], a: str, b: str, metric: str) -> str:
     """What two arms score at the pooled features, and where each does best; means alone, which say no more than that."""
-    by_arm = {row["objective"]: row["readouts"] for row in found}
+    by_arm = {row["objective"]: row["readouts"] for row in arms}
     if a not in by_arm or b not in by_arm:
         return ""
     title = METRICS[metric].title

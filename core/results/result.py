@@ -15,8 +15,8 @@ from core.analysis.chance import Chance
 from core.analysis.comparison import Comparison, Difference, Interval
 from core.analysis.low_data import Count
 from core.errors import Damaged
-from core.experiments import store
-from core.experiments.store import Experiment
+from core.experiments import handles
+from core.experiments.handles import Experiment
 from core.files import Json
 
 
@@ -142,7 +142,7 @@ class Verdict:
     @property
     def is_current(self) -> bool:
         """Whether its numbers were scored, and its differences judged, by today's rules."""
-        return self.scored_by == scored_by.VERSION and self.schema == store.VERDICT_SCHEMA
+        return self.scored_by == scored_by.VERSION and self.schema == handles.VERDICT_SCHEMA
 
     def arms(self, images_per_class: Count) -> tuple[Arm, ...]:
         """The rows at one images-per-class."""
@@ -187,9 +187,9 @@ def read(experiment: Experiment) -> Verdict:
         return _VERDICT.validate_python(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise Damaged(experiment.verdict_file, f"must hold a verdict, got under {place}: {first['msg']}",
-                      store.DECIDE) from None
+        field = ".".join(str(part) for part in first["loc"])
+        raise Damaged(experiment.verdict_file, f"must hold a verdict, got under {field}: {first['msg']}",
+                      handles.DECIDE) from None
 
 
 def write(experiment: Experiment, verdict: Verdict) -> None:

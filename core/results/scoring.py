@@ -26,8 +26,9 @@ from core.config import RunConfig, arm_label, arm_title
 from core.data import split
 from core.data.manifest import OPEN
 from core.errors import Damaged, InputError
-from core.experiments import store
-from core.experiments.store import Experiment, Run
+from core.experiments import handles, store
+from core.experiments.handles import Experiment, Run
+from core.experiments.status import State
 from core.files import Json
 from core.results import protocol
 from core.results.result import OwnGroup
@@ -122,15 +123,15 @@ def score(table: EmbeddingTable) -> Scores:
     config = table.metadata["config"]
     evaluation = config["evaluation"]
     classes, places = np.unique(np.concatenate([test.label_id, known.label_id]), return_inverse=True)  # none is held out
-    found = metrics.measure(test.embedding, places[:len(test)], known.embedding, places[len(test):], len(classes),
-                            evaluation["neighbors"], evaluation["kmeans_seeds"], test.group)
+    measures = metrics.measure(test.embedding, places[:len(test)], known.embedding, places[len(test):], len(classes),
+                               evaluation["neighbors"], evaluation["kmeans_seeds"], test.group)
     return Scores(name=configuration.parse_run(config).name, sample_id=test.sample_id, group=test.group, label=test.label,
-                  label_id=test.label_id, values={name: column[None] for name, column in found.values.items()},
-                  gallery={name: column[None] for name, column in found.gallery.items()},
-                  space={name: column[None] for name, column in found.space.items()},
-                  clusters=classes[found.clusters].astype(np.int32)[None],
-                  neighbors=found.neighbors[None].astype(np.int32), config=config, settings=protocol.of_table(table),
-                  with_own_group=_with_own_group(test.group, found.with_own_group))
+                  label_id=test.label_id, values={name: column[None] for name, column in measures.values.items()},
+                  gallery={name: column[None] for name, column in measures.gallery.items()},
+                  space={name: column[None] for name, column in measures.space.items()},
+                  clusters=classes[measures.clusters].astype(np.int32)[None],
+                  neighbors=measures.neighbors[None].astype(np.int32), config=config, settings=protocol.of_table(table),
+                  with_own_group=_with_own_group(test.group, measures.with_own_group))
 
 
 def _by_name(table: EmbeddingTable) -> EmbeddingTable:
@@ -158,15 +159,15 @@ def score_open(table: EmbeddingTable) -> Scores | None:
         cluster, _ = clustering.matched_kmeans(held_out.embedding, label_id, len(classes), seed)
         correct.append(cluster == label_id)
         clusters.append(classes[cluster].astype(np.int32))
-    found = retrieval.measure(held_out.embedding, label_id, held_out.group)
-    values = {**found.values, "kmeans_accuracy": np.mean(correct, axis=0)}
+    measures = retrieval.measure(held_out.embedding, label_id, held_out.group)
+    values = {**measures.values, "kmeans_accuracy": np.mean(correct, axis=0)}
     return Scores(name=configuration.parse_run(config).name, sample_id=held_out.sample_id, group=held_out.group,
                   label=held_out.label, label_id=held_out.label_id,
                   values={name: values[name][None] for name in METRICS if name in values},
-                  gallery={name: column[None] for name, column in found.gallery.items()}, space={},
-                  clusters=np.stack(clusters)[None], neighbors=found.neighbors[None].astype(np.int32), config=config,
+                  gallery={name: column[None] for name, column in measures.gallery.items()}, space={},
+                  clusters=np.stack(clusters)[None], neighbors=measures.neighbors[None].astype(np.int32), config=config,
                   settings=protocol.of_table(table), is_open=True,
-                  with_own_group=_with_own_group(held_out.group, found.with_own_group))
+                  with_own_group=_with_own_group(held_out.group, measures.with_own_group))
 
 
 _TEXT = ("sample_id", "group", "label")
@@ -210,22 +211,22 @@ def read_scores(run: Run, is_open: bool = False) -> Scores:
                          f"{run.status.state}")
     is_earlier = False
     with suppress(FileNotFoundError, Damaged):
-        found = files.read(path, lambda _: parse_scores(run, is_open), "a table of scores")
-        if found is not None:
-            return found
+        scores = files.read(path, lambda _: parse_scores(run, is_open), "a table of scores")
+        if scores is not None:
+            return scores
         is_earlier = True
     try:
-        found = (score_open if is_open else score)(read_space(run))
+        scores = (score_open if is_open else score)(read_space(run))
     except Damaged as error:
         if is_earlier:
             raise Damaged(path, f"was {scored_by.EARLIER}; to be scored anew, {error.path.name} {error.what}",
-                          store.RESUME) from None
+                          handles.RESUME) from None
         raise
-    if found is None:
-        raise Damaged(path, "must be a table of scores, and there are no held-out classes to score", store.RESUME)
+    if scores is None:
+        raise Damaged(path, "must be a table of scores, and there are no held-out classes to score", handles.RESUME)
     with suppress(OSError):  # a disk that is full or only to be read: they are computed again next time
-        write_scores(run, found)
-    return _named(run, found)
+        write_scores(run, scores)
+    return _named(run, scores)
 
 
 def read_space(run: Run) -> EmbeddingTable:
@@ -252,11 +253,11 @@ def read_embeddings(run: Run) -> EmbeddingTable:
     Raises:
         Damaged: if it is gone or cannot be read.
     """
-    return files.read_or_damaged(run.embeddings_file, tables.read, store.RESUME)
+    return files.read_or_damaged(run.embeddings_file, tables.read, handles.RESUME)
 
 
-def _named(run: Run, found: Scores) -> Scores:
-    return replace(found, name=run.full_name, files=(run.embeddings_file,))
+def _named(run: Run, scores: Scores) -> Scores:
+    return replace(scores, name=run.full_name, files=(run.embeddings_file,))
 
 
 def parse_scores(run: Run, is_open: bool = False) -> Scores | None:
@@ -351,17 +352,17 @@ def scores_of_runs(runs: list[Run], name: str, is_open: bool = False) -> Scores:
     Raises:
         InputError: if a run is not completed, or they were not tested on the same samples.
     """
-    found = [read_scores(run, is_open) for run in runs]
-    for other in found[1:]:
-        if not np.array_equal(other.sample_id, found[0].sample_id):
-            raise InputError(f"seeds must be tested on the same samples, got others in {other.name} than in {found[0].name}")
+    scores = [read_scores(run, is_open) for run in runs]
+    for other in scores[1:]:
+        if not np.array_equal(other.sample_id, scores[0].sample_id):
+            raise InputError(f"seeds must be tested on the same samples, got others in {other.name} than in {scores[0].name}")
     values, gallery, space, with_own_group = (
-        {metric: np.concatenate([getattr(item, part)[metric] for item in found]) for metric in getattr(found[0], part)}
+        {metric: np.concatenate([getattr(item, part)[metric] for item in scores]) for metric in getattr(scores[0], part)}
         for part in ("values", "gallery", "space", "with_own_group"))
-    return replace(found[0], name=name, values=values, gallery=gallery, space=space, with_own_group=with_own_group,
-                   clusters=np.concatenate([item.clusters for item in found]),
-                   neighbors=np.concatenate([item.neighbors for item in found]), settings=protocol.of_runs(runs),
-                   files=tuple(path for item in found for path in item.files))
+    return replace(scores[0], name=name, values=values, gallery=gallery, space=space, with_own_group=with_own_group,
+                   clusters=np.concatenate([item.clusters for item in scores]),
+                   neighbors=np.concatenate([item.neighbors for item in scores]), settings=protocol.of_runs(runs),
+                   files=tuple(path for item in scores for path in item.files))
 
 
 def scores_of_file(path: Path) -> Scores:
@@ -382,7 +383,7 @@ def has_scores(run: Run, is_open: bool = False) -> bool:
     if not has_file and (is_open or not has_embeddings):
         return False
     try:
-        return run.status.state == "completed"
+        return run.status.state == State.COMPLETED
     except (InputError, OSError):  # its state is damaged too: nothing says that it came to its end
         return False
 

@@ -19,8 +19,8 @@ from core.analysis.neighbors import NOBODY
 from core.config import ExperimentConfig, arm_label
 from core.config.objectives import Objective, UntrainedConfig
 from core.errors import Damaged, InputError
-from core.experiments import best, store
-from core.experiments.store import Experiment
+from core.experiments import best, handles
+from core.experiments.handles import Experiment
 from core.files import Json
 from core.results import curve, result, scoring
 from core.results.result import Agreement, Arm, Pair, Verdict
@@ -99,14 +99,14 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None) -> Comparison:
     is_worth = not leaks_a and bool(leaks_b) and not confounding - _LEAK_SETTINGS and (
         _without_leaks(config_a.objective) == _without_leaks(config_b.objective))
     if is_worth:
-        said = statements.worth_sentence(headline, " and ".join(leaks_b), a.name)
+        sentence = statements.worth_sentence(headline, " and ".join(leaks_b), a.name)
         unfair = ()
     else:
-        said = statements.sentence(headline, a.name, b.name, unfair, _leak_warning(a.name, leaks_a, b.name, leaks_b))
+        sentence = statements.sentence(headline, a.name, b.name, unfair, _leak_warning(a.name, leaks_a, b.name, leaks_b))
     if a.is_open:
-        said = f"Among {len(set(a.label.tolist()))} held-out classes: {said}"
+        sentence = f"Among {len(set(a.label.tolist()))} held-out classes: {sentence}"
     return Comparison(name_a=a.name, name_b=b.name, differences=tuple(differences), confounders=unfair, n_dropped=n_dropped,
-                      sentence=said, settings=settings, leaks_a=leaks_a, leaks_b=leaks_b, is_worth_of_leak=is_worth,
+                      sentence=sentence, settings=settings, leaks_a=leaks_a, leaks_b=leaks_b, is_worth_of_leak=is_worth,
                       space=tuple(space), mcnemar=tuple(mcnemar), per_class=tuple(per_class), n_bootstrap=n_bootstrap,
                       draws_note=draws_note)
 
@@ -132,8 +132,8 @@ def overlap(a: Scores, b: Scores) -> np.ndarray:
     """
     shared = np.intersect1d(a.sample_id, b.sample_id)
     in_a, in_b = _rows(a, shared), _rows(b, shared)
-    place = {sample_id: row for row, sample_id in enumerate(a.sample_id.tolist())}
-    as_in_a = np.array([*(place.get(sample_id, NOBODY) for sample_id in b.sample_id.tolist()), NOBODY])  # its last: nobody
+    row_of = {sample_id: row for row, sample_id in enumerate(a.sample_id.tolist())}
+    as_in_a = np.array([*(row_of.get(sample_id, NOBODY) for sample_id in b.sample_id.tolist()), NOBODY])  # its last: nobody
     k = min(a.neighbors.shape[2], b.neighbors.shape[2])
     return np.stack([agreement.shared_neighbors(near_a[in_a, :k], as_in_a[near_b[in_b, :k]])
                      for near_a, near_b in zip(a.neighbors, b.neighbors)])
@@ -165,8 +165,8 @@ def _cka(file_a: Path, file_b: Path, shared: np.ndarray) -> float | None:
     vectors = []
     for file in (file_a, file_b):
         table = tables.read(file)
-        place = {sample_id: row for row, sample_id in enumerate(table.sample_id.tolist())}
-        vectors.append(table.embedding[[place[sample_id] for sample_id in shared.tolist()]])
+        row_of = {sample_id: row for row, sample_id in enumerate(table.sample_id.tolist())}
+        vectors.append(table.embedding[[row_of[sample_id] for sample_id in shared.tolist()]])
     if any((space == space[0]).all() for space in vectors):
         return None
     return agreement.linear_cka(*vectors)
@@ -191,10 +191,10 @@ def read(experiment: Experiment) -> Verdict:
     is what an earlier version wrote."""
     path = experiment.verdict_file
     with suppress(FileNotFoundError, Damaged):  # made anew below
-        found = result.read(experiment)
+        verdict = result.read(experiment)
         scored = [file.stat().st_mtime_ns for file in experiment.scores_files]
-        if path.stat().st_mtime_ns >= max(scored, default=0) and found.is_current:
-            return found
+        if path.stat().st_mtime_ns >= max(scored, default=0) and verdict.is_current:
+            return verdict
     return decide(experiment)
 
 
@@ -208,7 +208,7 @@ def decide(experiment: Experiment) -> Verdict:
     open_rows, open_comparisons = _tell(experiment, config, is_open=True)
     most = max(config.images_per_class, key=lambda count: float("inf") if count == "all" else count)
     chosen = next((item for item in comparisons if item.images_per_class == most), None)
-    return Verdict(schema=store.VERDICT_SCHEMA, scored_by=scored_by.VERSION, rows=rows, comparisons=comparisons,
+    return Verdict(schema=handles.VERDICT_SCHEMA, scored_by=scored_by.VERSION, rows=rows, comparisons=comparisons,
                    sentence=chosen.sentence if chosen else "", curve=curve.draw(experiment, scoring.scores_of_runs),
                    open_rows=open_rows, open_comparisons=open_comparisons)
 
@@ -222,17 +222,17 @@ def _tell(experiment: Experiment, config: ExperimentConfig, is_open: bool = Fals
         arms = {label: scoring.arm(experiment, label, count, is_open)
                 for label in (arm_label(UntrainedConfig()), *config.arms)}
         floor = arms[arm_label(UntrainedConfig())]
-        for label, found in arms.items():
-            if found is not None:
-                against_untrained, not_improved = _against_untrained(floor, found, n_bootstrap)
-                rows.append(Arm(objective=label, images_per_class=count, leaks=configuration.parse_run(found.config).leaks,
-                                n_seeds=len(found.values[HEADLINE]), n_test=len(found.sample_id),
-                                own_group=scoring.own_group_counts(found), metrics=summarize(found, n_bootstrap),
-                                space=summarize_space(found, n_bootstrap), against_untrained=against_untrained,
+        for label, arm in arms.items():
+            if arm is not None:
+                against_untrained, not_improved = _against_untrained(floor, arm, n_bootstrap)
+                rows.append(Arm(objective=label, images_per_class=count, leaks=configuration.parse_run(arm.config).leaks,
+                                n_seeds=len(arm.values[HEADLINE]), n_test=len(arm.sample_id),
+                                own_group=scoring.own_group_counts(arm), metrics=summarize(arm, n_bootstrap),
+                                space=summarize_space(arm, n_bootstrap), against_untrained=against_untrained,
                                 not_improved=not_improved,
                                 unchanged=best.unchanged(experiment,
                                                          scoring.runs_of_arm(experiment, label, count, is_open)),
-                                chance=chance_levels(found, n_bootstrap)))
+                                chance=chance_levels(arm, n_bootstrap)))
         for label_a, label_b in _pairs(config):
             a, b = arms[label_a], arms[label_b]
             if a is not None and b is not None and a.settings["seeds"] == b.settings["seeds"]:
@@ -247,10 +247,10 @@ def _against_untrained(floor: Scores | None, arm: Scores, n_bootstrap: int) -> t
         return None, ""
     rows = np.arange(len(arm.sample_id))
     of_floor, of_arm, n_samples = _drawn_in_pairs(floor, arm, rows, rows)
-    found = comparison.difference(HEADLINE, of_floor[HEADLINE], of_arm[HEADLINE], n_bootstrap, group=arm.group,
-                                  n_samples=n_samples[HEADLINE], margin=margin(floor, arm))
-    said = statements.sentence(found, "the untrained encoder", arm.name)
-    return found, "" if found.verdict == "better" else said
+    difference = comparison.difference(HEADLINE, of_floor[HEADLINE], of_arm[HEADLINE], n_bootstrap, group=arm.group,
+                                       n_samples=n_samples[HEADLINE], margin=margin(floor, arm))
+    sentence = statements.sentence(difference, "the untrained encoder", arm.name)
+    return difference, "" if difference.verdict == "better" else sentence
 
 
 def _pairs(config: ExperimentConfig) -> list[tuple[str, str]]:
@@ -270,5 +270,5 @@ def _pairs(config: ExperimentConfig) -> list[tuple[str, str]]:
 
 
 def _rows(scores: Scores, sample_ids: np.ndarray) -> np.ndarray:
-    place = {sample_id: row for row, sample_id in enumerate(scores.sample_id.tolist())}
-    return np.array([place[sample_id] for sample_id in sample_ids.tolist()], dtype=np.int64)
+    row_of = {sample_id: row for row, sample_id in enumerate(scores.sample_id.tolist())}
+    return np.array([row_of[sample_id] for sample_id in sample_ids.tolist()], dtype=np.int64)

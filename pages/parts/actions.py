@@ -12,7 +12,7 @@ from pages.parts.roots import PROJECT, checkpoints_root, data_root
 from pages.parts.text import plain
 
 if TYPE_CHECKING:
-    from core.experiments.store import Experiment, Run
+    from core.experiments.handles import Experiment, Run
 
 
 def demo_button() -> None:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
-from core.experiments.store import Run
+from core.experiments.handles import Run
 from core.report import palette
 from core.results import scoring
 from pages.parts import file_stamp, scatter
@@ -22,11 +22,11 @@ MOST_GROUPS = 48  # as many as there are colours to tell apart
 
 def choices(spaces: list[EmbeddingTable]) -> list[str]:
     """What these spaces can be coloured by; the class first."""
-    found = ["label", "cluster", "right or wrong"]
+    titles = ["label", "cluster", "right or wrong"]
     if len(spaces) > 1:
-        found.append("won or lost")
-    found += [name for name in ("split", "group") if 1 < len(set(getattr(spaces[0], name).tolist())) <= MOST_GROUPS]
-    return [*found, *(METRICS[name].title for name in _NUMBERS), *TRUST]
+        titles.append("won or lost")
+    titles += [name for name in ("split", "group") if 1 < len(set(getattr(spaces[0], name).tolist())) <= MOST_GROUPS]
+    return [*titles, *(METRICS[name].title for name in _NUMBERS), *TRUST]
 
 
 _NUMBERS = ("map_at_r", "r_precision", "kmeans_accuracy", "silhouette")  # of a sample, and more than right or wrong
@@ -72,8 +72,8 @@ def _per_sample(metric: str, spaces: list[EmbeddingTable], runs: list[Run]) -> l
 
 
 def _scores(stamp: tuple[str, int, int], metric: str, space: EmbeddingTable) -> np.ndarray:
-    found = _by_sample(*stamp, metric)
-    return np.array([found.get(sample_id, np.nan) for sample_id in space.sample_id.tolist()], dtype=np.float64)
+    score_of = _by_sample(*stamp, metric)
+    return np.array([score_of.get(sample_id, np.nan) for sample_id in space.sample_id.tolist()], dtype=np.float64)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

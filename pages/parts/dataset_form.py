@@ -182,10 +182,10 @@ def _state(config: DatasetConfig) -> str:
 def _offer_download(root: str) -> None:
     """A button that fetches the dataset in a process of its own; leaving the page or cancelling ends it, and what came is
     kept for the next try."""
-    place = st.empty()
-    if not place.button("Download 800 MB", icon=":material/download:", type="primary"):
+    slot = st.empty()
+    if not slot.button("Download 800 MB", icon=":material/download:", type="primary"):
         return
-    place.button("Cancel", icon=":material/close:", key="cancel-download")
+    slot.button("Cancel", icon=":material/close:", key="cancel-download")
     bar = st.progress(0.0, "Asking for Oxford-IIIT Pet …")
 
     def show(progress: Progress) -> None:  # a call of Streamlit's: leaving the page ends the wait, and so the process

@@ -12,7 +12,7 @@ from pages.parts import actions, address
 from pages.parts.roots import checkpoints_root
 
 if TYPE_CHECKING:
-    from core.experiments.store import Experiment
+    from core.experiments.handles import Experiment
 
 
 def has_experiments() -> bool:
@@ -41,7 +41,7 @@ def require(needs: str) -> None:
 
 def pick() -> "Experiment":
     """The experiment this screen is about, kept in the address and from screen to screen."""
-    from core.experiments.store import Experiment
+    from core.experiments.handles import Experiment
 
     all_names = names()
     wanted = address.choose("experiment", all_names) or st.session_state.get("experiment")

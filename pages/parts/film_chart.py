@@ -9,7 +9,7 @@ import streamlit as st
 from core.config import RunConfig
 from core.errors import Damaged
 from core.experiments import film
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.visible import visible
 from pages.parts import file_stamp, sample_images, scatter, screen
 from pages.parts.scatter import Card, Film, Reel

@@ -4,7 +4,7 @@
 import streamlit as st
 from PIL import Image, ImageOps
 
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from pages.parts import sample_images
 from pages.parts.text import plain
 

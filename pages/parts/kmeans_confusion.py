@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.analysis import changes, clustering
 from core.analysis.table import EmbeddingTable
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.report import figures, palette
 from pages.parts import sample_images, selection, space_tables
 from pages.parts.text import LONGEST, plain

@@ -75,34 +75,34 @@ def _parameters(method: str) -> Settings:
 
 def compute(paths: list[Path], split: str, settings: Settings) -> Layouts | None:
     """Layouts of one or two tables; while a process computes them, draws how far it is, and gives None."""
-    if found := ready(paths, split, settings):
-        return found
+    if layouts := ready(paths, split, settings):
+        return layouts
     if address.may_begin("Lay out", f"{NAMES[settings.method]} of these images is not computed yet."):
         _wait(layout.request(paths, settings, split, _cache()), NAMES[settings.method])
     return None
 
 
-def measured(paths: list[Path], split: str, found: Layouts) -> Layouts:
+def measured(paths: list[Path], split: str, layouts: Layouts) -> Layouts:
     """The same layouts with how far they can be believed; of PCA, which is computed here, that is measured on few points."""
-    return found if found.trustworthiness else _pca_measured(tuple(file_stamp.stamp(path) for path in paths), split)
+    return layouts if layouts.trustworthiness else _pca_measured(tuple(file_stamp.stamp(path) for path in paths), split)
 
 
-def say(paths: list[Path], split: str, found: Layouts) -> None:
+def say(paths: list[Path], split: str, layouts: Layouts) -> None:
     """In words, below the plots: what moves against the noise floor, how far to believe, and which classes only seem to
     touch."""
-    found = measured(paths, split, found)
-    places = [f" in {place}" for place in "AB"] if len(found.points) > 1 else [""]
-    if found.moved is not None:
-        little = ": most of that is the layout's own" if found.floor and found.moved < 1.5 * found.floor else ""
-        st.caption(f"Points move {found.moved:.2f} of the plot's radius between A and B; the same space laid out twice moves "
-                   f"{found.floor:.2f}{little}.", help=_MOVED)
+    layouts = measured(paths, split, layouts)
+    places = [f" in {place}" for place in "AB"] if len(layouts.points) > 1 else [""]
+    if layouts.moved is not None:
+        little = ": most of that is the layout's own" if layouts.floor and layouts.moved < 1.5 * layouts.floor else ""
+        st.caption(f"Points move {layouts.moved:.2f} of the plot's radius between A and B; the same space laid out twice "
+                   f"moves {layouts.floor:.2f}{little}.", help=_MOVED)
     parts = [f"trustworthiness {np.nanmean(near):.3f}, continuity {np.nanmean(lost):.3f}{place}"
-             for near, lost, place in zip(found.trustworthiness, found.continuity, places)]
-    n, n_measured = len(found.points[0]), int(np.isfinite(found.trustworthiness[0]).sum())
+             for near, lost, place in zip(layouts.trustworthiness, layouts.continuity, places)]
+    n, n_measured = len(layouts.points[0]), int(np.isfinite(layouts.trustworthiness[0]).sum())
     sample = f", on {n_measured:,} of {n:,} points among all" if n_measured < n else ""
     st.caption(f"How far to believe it: {'; '.join(parts)}{sample}.", help=_MEANING)
     classes = space_tables.table(paths[0]).classes
-    for place, pairs in zip(places, found.touches):
+    for place, pairs in zip(places, layouts.touches):
         if pairs:
             worst = pairs[0]
             more = f" So do {len(pairs) - 1:,} more pairs." if len(pairs) > 1 else ""

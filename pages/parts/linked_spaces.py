@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from core.analysis.table import EmbeddingTable
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.jobs.layout import Settings
 from pages.parts import (
     address,

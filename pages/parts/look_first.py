@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.analysis import changes, suggestions
 from core.analysis.suggestions import ChangedPair, Doubts
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from pages.parts import file_stamp, image_strips, kmeans_confusion, selection, space_tables
 from pages.parts.text import LONGEST, plain
 
@@ -62,12 +62,12 @@ def _open_cell(experiment: Experiment, runs: tuple[Run, Run], cell: tuple[int, i
 
 
 def _neighborhoods(experiment: Experiment, stamps: tuple) -> None:
-    sample_ids, labels, kept = _moved(stamps)
+    sample_ids, labels, shares = _moved(stamps)
     st.markdown("**Neighbourhoods that changed most**", help=f"Test images by how few of their {_K} nearest test images in A "
                 "are still among them in B, images of their own group left out.")
     st.button(f"Mark these {len(sample_ids)}", key="look-neighborhoods", icon=":material/select_all:", width="stretch",
               on_click=selection.select, args=(experiment, sample_ids))
-    image_strips.strip(experiment, sample_ids, [f"{label} · {100 * share:.0f} %" for label, share in zip(labels, kept)])
+    image_strips.strip(experiment, sample_ids, [f"{label} · {100 * share:.0f} %" for label, share in zip(labels, shares)])
     st.caption("Class, and share of neighbours kept.")
 
 
@@ -76,15 +76,15 @@ def _doubts(experiment: Experiment, stamps: tuple) -> None:
                 "call them by another label than their own, the same in both spaces; the most certain first. A space that was "
                 "trained on a wrong label may have learnt it.")
     space = space_tables.table(Path(stamps[0][0]))
-    found, ids, labels = _doubtful(stamps)
-    if not len(found.rows):
+    doubts, ids, labels = _doubtful(stamps)
+    if not len(doubts.rows):
         st.caption("Both spaces contradict no label with one voice.")
         return
     shown = ids[:IMAGES]
     st.button(f"Mark all {len(ids):,}", key="look-doubts", icon=":material/select_all:", width="stretch",
               on_click=selection.select, args=(experiment, ids))
     image_strips.strip(experiment, shown,
-                       [f"{label} → {space.classes[called]}" for label, called in zip(labels, found.called)])
+                       [f"{label} → {space.classes[called]}" for label, called in zip(labels, doubts.called)])
     st.caption("Label → what both spaces would call it. Only test images can be marked in the plots above.")
 
 
@@ -97,14 +97,14 @@ def _changed(stamps: tuple) -> list[ChangedPair]:
 @st.cache_resource(max_entries=8, show_spinner="Comparing neighbourhoods …")
 def _moved(stamps: tuple) -> tuple[list[str], list[str], list[float]]:
     a, b = space_tables.shared_of(stamps, "test")
-    rows, kept = suggestions.moved_neighborhoods(a.embedding, b.embedding, _K, a.group, a.sample_id)
+    rows, shares = suggestions.moved_neighborhoods(a.embedding, b.embedding, _K, a.group, a.sample_id)
     rows = rows[:IMAGES]
-    return a.sample_id[rows].tolist(), a.label[rows].tolist(), kept[:IMAGES].tolist()
+    return a.sample_id[rows].tolist(), a.label[rows].tolist(), shares[:IMAGES].tolist()
 
 
 @st.cache_resource(max_entries=8, show_spinner="Asking neighbours …")
 def _doubtful(stamps: tuple) -> tuple[Doubts, list[str], list[str]]:
     a, b = space_tables.shared_of(stamps, "all")
-    found = suggestions.doubtful_labels(a.embedding, b.embedding, a.label_id, len(a.classes), _K, a.group,
-                                        a.sample_id)
-    return found, a.sample_id[found.rows].tolist(), a.label[found.rows].tolist()
+    doubts = suggestions.doubtful_labels(a.embedding, b.embedding, a.label_id, len(a.classes), _K, a.group,
+                                         a.sample_id)
+    return doubts, a.sample_id[doubts.rows].tolist(), a.label[doubts.rows].tolist()

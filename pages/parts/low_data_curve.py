@@ -5,22 +5,22 @@ import streamlit as st
 
 from core.analysis.metrics import METRICS
 from core.config import ExperimentConfig
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.report import figures, palette
 from core.results.result import Verdict
 from pages.parts import address
 from pages.parts.text import plain
 
 
-def draw(experiment: Experiment, config: ExperimentConfig, found: Verdict) -> None:
+def draw(experiment: Experiment, config: ExperimentConfig, verdict: Verdict) -> None:
     """The section of an experiment.
 
     Args:
         experiment: which one.
         config: its config.
-        found: its verdict; without a curve where none can be drawn.
+        verdict: its verdict; without a curve where none can be drawn.
     """
-    curve = found.curve
+    curve = verdict.curve
     if curve is None:
         if len(config.images_per_class) == 1:
             _offer(experiment)
@@ -34,8 +34,8 @@ def draw(experiment: Experiment, config: ExperimentConfig, found: Verdict) -> No
     left.plotly_chart(figures.low_data_curve(curve, colors, title), key="low-data-curve", config={"displayModeBar": False})
     with right:
         for pair in curve.pairs:
-            told = f"{plain(pair.sentence)}."
-            st.markdown(f"**{told}**" if len(curve.pairs) == 1 else told)
+            sentence = f"{plain(pair.sentence)}."
+            st.markdown(f"**{sentence}**" if len(curve.pairs) == 1 else sentence)
             st.markdown(f"{plain(pair.crossing_sentence)}.")
         if curve.floor_sentence:
             st.caption(f"{plain(curve.floor_sentence)}.")

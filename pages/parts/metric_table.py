@@ -114,17 +114,17 @@ def _own_group(rows: Iterable[Arm]) -> None:
         st.caption("For comparison with studies that count them: there, crops of one photograph count as hits for each other.")
 
 
-def open_set(found: Verdict, images_per_class: int | str, a: str, b: str) -> None:
+def open_set(verdict: Verdict, images_per_class: int | str, a: str, b: str) -> None:
     """The verdict among held-out classes; nothing where none was held out."""
-    told, rows = found.open_pair(a, b, images_per_class), found.open_arms(images_per_class)
-    if told is None:
+    pair, rows = verdict.open_pair(a, b, images_per_class), verdict.open_arms(images_per_class)
+    if pair is None:
         return
     st.subheader("Classes it never saw", help="Held-out classes are never trained on. Their images are retrieved among each "
                  "other; they have no training images, so k-NN and the probe have nothing to learn from.")
-    st.markdown(f"**{plain(told.sentence)}.**")
+    st.markdown(f"**{plain(pair.sentence)}.**")
     st.caption("The interval is over seeds and images of these classes alone: others held out may say otherwise.")
     untrained(rows, (a, b))
-    table(told, rows, next(row.n_seeds for row in rows if row.objective == b))
+    table(pair, rows, next(row.n_seeds for row in rows if row.objective == b))
 
 
 def _cell(summary: Interval | None, n_seeds: int) -> str:

@@ -5,7 +5,7 @@ import streamlit as st
 
 from core import files
 from core.errors import InputError
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.jobs import control, relocation
 from pages.parts.text import plain
 
@@ -17,10 +17,10 @@ def offer_place(experiment: Experiment) -> None:
         return
     st.warning(f"The images are no longer at {plain(dataset.root)}.", icon=":material/folder_off:")
     with st.form(f"moved-{experiment.name}", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
-        place = st.text_input("They are now at", key=f"moved-to-{experiment.name}",
-                              placeholder="/path/to/images.csv" if dataset.source == "table" else "/path/to/images")
+        path = st.text_input("They are now at", key=f"moved-to-{experiment.name}",
+                             placeholder="/path/to/images.csv" if dataset.source == "table" else "/path/to/images")
         is_given = st.form_submit_button("Compare and take", disabled=control.is_worker_alive(experiment))
-    if not is_given or not place:
+    if not is_given or not path:
         return
     bar = st.progress(0.0, "Comparing images …")
 
@@ -29,7 +29,7 @@ def offer_place(experiment: Experiment) -> None:
             bar.progress(done / total, f"Comparing images: {100 * done / total:.0f} %")
 
     try:
-        relocation.move(experiment, files.absolute(place, "the place"), progress)
+        relocation.move(experiment, files.absolute(path, "the place"), progress)
     except (InputError, OSError) as error:
         bar.empty()
         st.error(plain(error), icon=":material/error:")

@@ -9,7 +9,7 @@ from core.analysis import neighbors, projection
 from core.analysis.table import EmbeddingTable
 from core.data import decoding, memory
 from core.errors import InputError
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.inference import query
 from core.jobs.layout import Settings
 from core.wording import failure
@@ -138,21 +138,21 @@ def _is_readable(name: str, content: bytes) -> bool:
 def _vectors(runs: tuple[Run, ...], images: list[bytes]) -> list[np.ndarray] | None:
     """Vectors of each run, asked for once a session and question; None with the reason shown if that fails."""
     key = _question(runs, query.fingerprint(images))
-    kept = st.session_state.setdefault("query-answers", {})
-    if key not in kept:
-        place = st.empty()
+    answers = st.session_state.setdefault("query-answers", {})
+    if key not in answers:
+        slot = st.empty()
 
         def wait(seconds: float, is_starting: bool) -> None:  # a call of Streamlit's: leaving the page ends the wait
-            place.caption(f":material/hourglass_top: {'Loading the encoders' if is_starting else 'Embedding'} … "
-                          f"{seconds:.0f} s")
+            slot.caption(f":material/hourglass_top: {'Loading the encoders' if is_starting else 'Embedding'} … "
+                         f"{seconds:.0f} s")
 
         try:
-            kept[key] = query.embed(list(runs), images, roots.checkpoints_root() / ".query", wait)
+            answers[key] = query.embed(list(runs), images, roots.checkpoints_root() / ".query", wait)
         except (InputError, RuntimeError, OSError) as error:
-            place.error(plain(error), icon=":material/error:")
+            slot.error(plain(error), icon=":material/error:")
             return None
-        place.empty()
-    return kept[key]
+        slot.empty()
+    return answers[key]
 
 
 def _say_places(runs: tuple[Run, ...], split: str) -> None:

@@ -7,7 +7,7 @@ import streamlit as st
 from core import scored_by
 from core.analysis.metrics import METRICS
 from core.config import ExperimentConfig
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.quantities import percent
 from core.results import readouts
 from pages.parts.text import plain

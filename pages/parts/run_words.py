@@ -14,17 +14,24 @@ from pages.parts.text import plain
 
 if TYPE_CHECKING:
     from core.config import RunConfig
+    from core.experiments.status import State
     from core.jobs import control
 
-STATE_ICONS = {"queued": ":material/schedule:", "running": ":material/play_circle:", "lost": ":material/help:",
-               "completed": ":material/check_circle:", "failed": ":material/error:", "stopped": ":material/stop_circle:",
-               "damaged": ":material/report:"}
-STATE_WORDS = {"completed": "finished"}
+
+def state_word(state: State) -> str:
+    """A state in a word."""
+    from core.experiments.status import State
+
+    return "finished" if state == State.COMPLETED else str(state)
 
 
-def state_text(state: str) -> str:
+def state_text(state: State) -> str:
     """A state as icon and word."""
-    return f"{STATE_ICONS[state]} {STATE_WORDS.get(state, state)}"
+    from core.experiments.status import State
+
+    icons = {State.QUEUED: "schedule", State.RUNNING: "play_circle", State.COMPLETED: "check_circle", State.FAILED: "error",
+             State.STOPPED: "stop_circle", State.LOST: "help", State.DAMAGED: "report"}
+    return f":material/{icons[state]}: {state_word(state)}"
 
 
 def progress_text(progress: control.Progress) -> str:

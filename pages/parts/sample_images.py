@@ -10,7 +10,7 @@ from PIL import Image
 from core.data import sources
 from core.data.manifest import read_levels
 from core.errors import ChangedFile
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.visible import visible
 from pages.parts import file_stamp
 from pages.parts.text import LONGEST, plain
@@ -83,8 +83,8 @@ def gallery(experiment: Experiment, sample_ids: list[str], captions: list[str], 
     """A grid of images; says how many of how many it shows."""
     shown = list(zip(sample_ids, captions))[:most]
     for start in range(0, len(shown), columns):
-        for place, (sample_id, caption) in zip(st.columns(columns, gap="small"), shown[start:start + columns]):
-            with place:
+        for column, (sample_id, caption) in zip(st.columns(columns, gap="small"), shown[start:start + columns]):
+            with column:
                 try:
                     st.image(image(experiment, sample_id), width="stretch", alt=visible(caption))
                 except OSError as error:

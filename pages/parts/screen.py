@@ -102,7 +102,7 @@ def fragment(run_every: float | None = None) -> Callable[[Callable[..., None]], 
 def _damage_behind(error: Exception) -> list[Damaged]:
     from core.errors import Damaged
     from core.experiments import store
-    from core.experiments.store import Experiment
+    from core.experiments.handles import Experiment
     from core.results import examination
 
     if isinstance(error, Damaged):
@@ -113,7 +113,7 @@ def _damage_behind(error: Exception) -> list[Damaged]:
 
 def _say_damaged(error: Damaged) -> None:
     """What is wrong, and a button for each thing that can be done."""
-    from core.experiments.store import DELETE, RESUME, Experiment
+    from core.experiments.handles import DELETE, RESUME, Experiment
     from core.visible import printable
 
     root = checkpoints_root()

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.analysis.table import EmbeddingTable
 from core.experiments import selections
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from pages.parts import address, screen
 
 IN_ADDRESS = 20  # samples that an address names one by one

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.errors import InputError
 from core.experiments import selections
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from pages.parts import screen, selection, space_tables
 from pages.parts.text import plain
 
@@ -47,17 +47,17 @@ def _save(experiment: Experiment, chosen: list[str]) -> None:
 
 
 def _saved(experiment: Experiment) -> None:
-    found: dict[str, list[str]] = {}
+    saved: dict[str, list[str]] = {}
     with screen.in_words():
-        found = selections.read(experiment)
-    if not found:
+        saved = selections.read(experiment)
+    if not saved:
         st.caption("No selection of this experiment is saved yet.")
         return
-    name = st.selectbox("Selection", list(found), format_func=lambda item: f"{item} ({len(found[item]):,})",
+    name = st.selectbox("Selection", list(saved), format_func=lambda item: f"{item} ({len(saved[item]):,})",
                         key=f"saved-selection-{experiment.name}")
     with st.container(horizontal=True):
         if st.button("Open", type="primary", key="open-selection"):
-            selection.select(experiment, found[name], saved=name)
+            selection.select(experiment, saved[name], saved=name)
             st.rerun(scope="fragment")
         if st.button("Delete", icon=":material/delete:", key="delete-selection"):
             selections.delete(experiment, name)

@@ -5,7 +5,7 @@ import numpy as np
 import streamlit as st
 
 from core.analysis.table import EmbeddingTable
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.visible import visible
 from pages.parts import sample_images, scatter, screen, selection
 from pages.parts.scatter import Card, Cloud, Color, Stars

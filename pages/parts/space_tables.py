@@ -8,7 +8,7 @@ import streamlit as st
 from core.analysis import table as tables
 from core.analysis.neighbors import nearest
 from core.analysis.table import EmbeddingTable
-from core.experiments.store import Run
+from core.experiments.handles import Run
 from core.results import scoring
 from pages.parts import file_stamp
 

@@ -29,9 +29,9 @@ def plain(text: object, most: int | None = None) -> str:
     line = visible(text, most)
     if not line:
         return line
-    escaped = _SPECIAL.sub(lambda found: "\\" + found.group(), line)
+    escaped = _SPECIAL.sub(lambda match: "\\" + match.group(), line)
     escaped = _SCHEME.sub(f"\\\\:{_BREAK}", escaped)
-    escaped = _WWW.sub(lambda found: found.group()[:3] + _BREAK + ".", escaped)
+    escaped = _WWW.sub(lambda match: match.group()[:3] + _BREAK + ".", escaped)
     escaped = _MAIL.sub(f"{_BREAK}@", escaped)
     escaped = _ARROW.sub(_BREAK, escaped)
     if line[0] in " \t#+-=>|:!" or _LIST.match(line):  # would begin a heading, a list, a quotation or code

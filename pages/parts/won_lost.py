@@ -9,7 +9,7 @@ import streamlit as st
 from core.analysis import changes, neighbors
 from core.analysis.changes import Quadrants
 from core.analysis.table import EmbeddingTable
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.results import scoring
 from pages.parts import file_stamp, image_strips, selection, space_tables
 from pages.parts.text import LONGEST, plain

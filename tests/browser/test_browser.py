@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from core import files
 from core.experiments import store
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.jobs import control, device_queue
 from tests.browsing import PAINTED, Server, ask, headline, in_spaces, walk, window
 from tests.lasting import states, trainers

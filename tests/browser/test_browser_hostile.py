@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from core.experiments import selections
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.report import gathering, html
 from core.results import scoring
 from core.visible import visible

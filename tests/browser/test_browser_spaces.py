@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from core.analysis import table as tables
 from core.data import sources
 from core.experiments import film, selections
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from tests.browsing import (
     PAINTED,
     Server,

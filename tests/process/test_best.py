@@ -14,7 +14,7 @@ from core import files
 from core.analysis import table as tables
 from core.cli import follow
 from core.experiments import best
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.inference import embedding
 from core.report import gathering
 from core.training import checkpoint, encoder, objectives

@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from core.experiments import board
 from core.experiments.board import Board
-from core.experiments.store import Run
+from core.experiments.handles import Run
 from tests.conftest import run_experiment, tiny
 
 

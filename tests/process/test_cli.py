@@ -20,7 +20,7 @@ import main
 from core.analysis.metrics import SHORT
 from core.cli import output
 from core.config import experiment_file
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from tests import PROJECT
 from tests.conftest import TINY
 from tests.waiting import DEADLINE

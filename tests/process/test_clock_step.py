@@ -10,7 +10,7 @@ import pytest
 from filelock import FileLock
 
 from core import files, identity
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.jobs import control, device_queue
 from core.jobs.device_queue import Ticket
 from tests.conftest import PROJECT, put_into

@@ -12,7 +12,7 @@ from core import files
 from core.analysis import low_data
 from core.analysis.metrics import HEADLINE
 from core.experiments import planning, store
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.results import curve, result, scoring
 from tests.conftest import run_in_process, tiny
 

@@ -15,7 +15,7 @@ import pytest
 
 from core import files
 from core.experiments import store
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.jobs import control, device_queue
 from core.jobs.device_queue import Ticket
 from tests.conftest import PROJECT
@@ -127,7 +127,7 @@ CROWD = """
 import json, os, sys, time
 from pathlib import Path
 import psutil
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.jobs import device_queue
 from core.jobs.device_queue import Ticket
 folder = Path(sys.argv[1])

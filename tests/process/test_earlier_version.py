@@ -11,7 +11,7 @@ from core import files, scored_by
 from core.config import ExperimentConfig, RunConfig
 from core.data import pixels, sources
 from core.experiments import planning, store, trials
-from core.experiments.store import Run
+from core.experiments.handles import Run
 from core.jobs import execution
 from core.jobs.execution import Stopped, Workplace
 from core.training import checkpoint, encoder

@@ -13,8 +13,8 @@ from PIL import Image
 
 from core.config import bounded_yaml, experiment_file
 from core.experiments import planning
+from core.experiments.handles import Experiment, Run
 from core.experiments.status import RunStatus
-from core.experiments.store import Experiment, Run
 from core.jobs import control, failures, launch
 from core.jobs.failures import ProcessEnded
 from tests.conftest import run_experiment, tiny

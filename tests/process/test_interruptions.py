@@ -16,7 +16,7 @@ from PIL import Image
 
 from core import files
 from core.experiments import planning, store
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.jobs import control, tasks
 from core.training import checkpoint
 from tests.conftest import run_experiment

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from tests import kill_moments
 from tests.conftest import PROJECT
 from tests.lasting import assert_same_numbers

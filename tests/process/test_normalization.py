@@ -17,7 +17,7 @@ from torch import nn
 from core import config as configuration
 from core import files
 from core.errors import ConfigError
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.results import protocol
 from core.training import checkpoint, encoder, normalization, objectives
 from core.training.encoder import DataConfig

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from core import files
 from core.analysis import clustering, retrieval
 from core.analysis import table as tables
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.results import result, scoring, verdict
 from tests.conftest import run_in_process, tiny
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from core import files
 from core.experiments import openings
+from core.experiments.handles import Experiment, Run
 from core.experiments.status import RunStatus
-from core.experiments.store import Experiment, Run
 from core.jobs import control
 from core.results import scoring, verdict
 from tests.lasting import Hold, lasting, resume_and_finish

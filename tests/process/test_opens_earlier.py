@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 import main
 from core.analysis import table as tables
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.jobs import overview
 from core.results import verdict
 from tests import PROJECT

@@ -14,8 +14,8 @@ from core import files, identity
 from core.analysis import projection
 from core.analysis import table as tables
 from core.data import sources
+from core.experiments.handles import Run
 from core.experiments.status import RunStatus
-from core.experiments.store import Run
 from core.inference import query
 from core.jobs import tasks
 from tests.waiting import until

@@ -13,8 +13,8 @@ import torch
 
 from core.config import ExperimentConfig
 from core.experiments import planning, store, trials
+from core.experiments.handles import Experiment, Run
 from core.experiments.status import RunStatus
-from core.experiments.store import Experiment, Run
 from core.jobs import control, launch
 from core.training.ranks import Ranks
 from tests import PROJECT

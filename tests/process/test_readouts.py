@@ -12,7 +12,7 @@ from core import files
 from core.analysis import metrics, retrieval
 from core.analysis import table as tables
 from core.config.objectives import OBJECTIVES
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.results import readouts, scoring
 from core.training import checkpoint, objectives
 from tests.conftest import run_in_process, tiny

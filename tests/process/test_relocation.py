@@ -13,7 +13,7 @@ from core import files, identity
 from core.data import sources
 from core.errors import DataError
 from core.experiments import planning, store
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.jobs import control, relocation
 from tests.conftest import TINY
 from tests.images import noise

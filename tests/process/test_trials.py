@@ -9,7 +9,7 @@ import pytest
 from core import files
 from core.analysis import table as tables
 from core.experiments import planning, preflight, trials
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.experiments.trials import Trial
 from core.jobs import control
 from tests.conftest import run_experiment, run_in_process, tiny

@@ -12,7 +12,7 @@ from PIL import Image
 from core import files
 from core.config import EncoderConfig
 from core.data import decoding, pixels
-from core.experiments.store import Run
+from core.experiments.handles import Run
 from core.inference import embedding, exports, usage
 from core.training import checkpoint, embed, encoder
 from core.training.encoder import DataConfig

@@ -10,7 +10,7 @@ import pytest
 from core import config as configuration
 from core import files
 from core.analysis import table as tables
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.results import result, scoring, verdict
 from tests.conftest import run_experiment, run_in_process, tiny
 from tests.lasting import assert_same_run

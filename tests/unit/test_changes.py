@@ -10,7 +10,7 @@ from core import files
 from core.analysis import changes, clustering, paired_tests
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.results import scoring
 from tests import conftest
 

@@ -9,7 +9,7 @@ import pytest
 from core.analysis import clustering
 from core.analysis import table as tables
 from core.data.manifest import OPEN, Manifest
-from core.experiments.store import Run
+from core.experiments.handles import Run
 from core.results import clusters, scoring
 from tests.unit.test_split import make
 

@@ -15,8 +15,8 @@ import main
 from core import files
 from core.analysis import table as tables
 from core.errors import Damaged
+from core.experiments.handles import Run
 from core.experiments.status import RunStatus
-from core.experiments.store import Run
 from core.inference import embedding, exports, query
 from core.training import checkpoint
 

@@ -10,7 +10,7 @@ from core import config as configuration
 from core.analysis import fairness
 from core.analysis import table as tables
 from core.config import RunConfig, experiment_file
-from core.experiments.store import Run
+from core.experiments.handles import Run
 from core.results import protocol
 from tests.conftest import PROJECT, tiny
 

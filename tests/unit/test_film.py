@@ -10,7 +10,7 @@ import pytest
 from core.analysis import trust
 from core.data.manifest import Manifest
 from core.experiments.film import Film, probe_rows, read_frame
-from core.experiments.store import Run
+from core.experiments.handles import Run
 
 
 def manifest(sizes: dict[str, int], n_other: int = 4) -> Manifest:

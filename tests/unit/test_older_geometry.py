@@ -13,8 +13,8 @@ from core.analysis import fairness
 from core.data.preprocessing import RoundedGeometry
 from core.errors import ConfigError
 from core.experiments import planning
+from core.experiments.handles import Experiment, Run
 from core.experiments.status import RunStatus
-from core.experiments.store import Experiment, Run
 from core.inference import embedding
 from core.jobs import control, launch
 from core.results import protocol

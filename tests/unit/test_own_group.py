@@ -15,7 +15,7 @@ from core.config import SplitConfig
 from core.data import split
 from core.data.duplicates import Pair
 from core.data.manifest import Manifest
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.results import readouts, scoring, verdict
 from tests import SHARED
 from tests.unit.test_retrieval import cosine, on_circle, random_space

@@ -6,7 +6,7 @@ import pytest
 
 from core import files
 from core.experiments import openings
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from tests.conftest import put_into
 from tests.unit.test_verdict import spoil
 

@@ -8,7 +8,7 @@ import pytest
 
 from core.analysis import table as tables
 from core.data import sources
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.jobs import tasks
 from core.jobs.layout import Settings, lay_out
 from tests.conftest import canvas_of, put_into

@@ -6,7 +6,7 @@ import pytest
 
 from core.analysis import table as tables
 from core.experiments import selections
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from tests.conftest import put_into
 
 

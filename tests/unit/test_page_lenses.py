@@ -10,7 +10,7 @@ from core.analysis import changes, clustering, suggestions
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.experiments import planning, store
-from core.experiments.store import Run
+from core.experiments.handles import Run
 from core.results import scoring
 from pages.parts import image_strips, sample_images
 from tests import conftest

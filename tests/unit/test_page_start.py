@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from core import files
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.jobs import control
 from tests.conftest import put_into
 

@@ -10,7 +10,7 @@ from core import config as configuration
 from core import files
 from core.config import experiment_file
 from core.config.objectives import OBJECTIVES, Objective
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.jobs import control
 from tests import PROJECT
 from tests.conftest import put_into

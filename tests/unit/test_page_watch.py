@@ -7,7 +7,7 @@ import numpy as np
 
 from core import files, scored_by
 from core.experiments import film
-from core.experiments.store import Run
+from core.experiments.handles import Run
 from tests.conftest import canvas_of, put_into
 
 

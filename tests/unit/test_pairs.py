@@ -19,7 +19,7 @@ from core import files
 from core.analysis import statements
 from core.analysis.comparison import Difference
 from core.cli import follow
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.report import gathering
 from core.results import pairs, result, scoring, verdict
 from tests.conftest import TINY

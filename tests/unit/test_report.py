@@ -8,7 +8,7 @@ import pytest
 
 from core import files
 from core.analysis.metrics import METRICS
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.report import gathering
 from tests.unit.test_html import Page
 

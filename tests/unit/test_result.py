@@ -11,7 +11,7 @@ from core import files, scored_by
 from core.analysis.comparison import ClassDifference, Difference
 from core.cli import follow
 from core.errors import Damaged
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from core.results import result, verdict
 
 DIFFERENCE = ["metric", "a", "b", "difference", "low", "high", "verdict", "n_seeds", "n_samples", "settles_at", "p_value",

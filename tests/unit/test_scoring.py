@@ -9,7 +9,7 @@ import pytest
 from core import files
 from core.analysis import table as tables
 from core.analysis.metrics import GALLERY, METRICS, SPACE_METRICS
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.results import scoring, verdict
 from core.results.scoring import Scores
 

@@ -10,7 +10,7 @@ import pytest
 from core.analysis import table as tables
 from core.errors import ConfigError
 from core.experiments import selections
-from core.experiments.store import Experiment
+from core.experiments.handles import Experiment
 from tests.unit.test_table import small
 
 

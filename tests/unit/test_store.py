@@ -8,8 +8,8 @@ import pytest
 
 from core.errors import ConfigError
 from core.experiments import planning, store
+from core.experiments.handles import Experiment, Run
 from core.experiments.status import RunStatus
-from core.experiments.store import Experiment, Run
 from tests.conftest import tiny
 
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from core.experiments.handles import Experiment, Run
 from core.experiments.status import RunStatus
-from core.experiments.store import Experiment, Run
 from core.unchanged import Unchanged
 from tests import PROJECT
 
 POLL = """
 import json, os, sys, time
 from pathlib import Path
-from core.experiments.store import Run
+from core.experiments.handles import Run
 
 run, opened = Run(Path(sys.argv[1])), []
 sys.addaudithook(lambda event, values: opened.append(str(values[0])) if event == "open" else None)

@@ -10,7 +10,7 @@ import pytest
 from core.analysis import agreement
 from core.analysis import table as tables
 from core.analysis.metrics import METRICS, SHORT, SPACE_METRICS
-from core.experiments.store import Experiment, Run
+from core.experiments.handles import Experiment, Run
 from core.results import result, scoring, verdict
 
 
