@@ -9,6 +9,7 @@ from core.analysis import clustering
 from core.analysis.comparison import HEAD, Comparison, first_up, row, unfair_words
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
+from core.errors import InputError
 from core.quantities import percent
 from core.report import figures, page
 
@@ -39,9 +40,15 @@ def write_space(table: EmbeddingTable, name: str, path: Path) -> None:
         table: the space.
         name: what to call it.
         path: the .html file.
+
+    Raises:
+        InputError: if the table says nothing of its numbers.
     """
-    test, evaluation = table.of_split("test"), table.metadata["evaluation"]
-    rows = [[METRICS[key].title, percent(item["mean"]), f"{percent(item['low'])} to {percent(item['high'])}"]
+    test, evaluation = table.of_split("test"), table.metadata.get("evaluation")
+    if evaluation is None:
+        raise InputError(f"a space to report must have 'evaluation' in its metadata, got none in {name}")
+    rows = [[METRICS[key].title if key in METRICS else key,
+             percent(item["mean"]), f"{percent(item['low'])} to {percent(item['high'])}"]
             for key, item in evaluation["metrics"].items()]
     page.write("space.html", {
         "name": name, "space": table, "n_test": len(test), "rows": rows, "leaks": _leaks(table),
