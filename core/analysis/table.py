@@ -249,6 +249,8 @@ def _metadata_fault(metadata: Json) -> str:
     try:
         configuration.parse_run(metadata["config"])
     except (ConfigError, RecursionError) as error:
+        if str(error).startswith("unknown key"):
+            return f"was written by a newer Duet, or changed by hand: its config has an {error}"
         return f"must have a run's settings as 'config' in its metadata, got: {error}"
     return ""
 

@@ -26,11 +26,13 @@ def write_comparison(comparison: Comparison, tables: list[EmbeddingTable], path:
     if comparison.confounders:
         unfair.append(f"{first_up(unfair_words(comparison.confounders))}.")
     spaces = [table.of_split("test") for table in tables]
+    confusions, without = zip(*(_confusion(space) for space in spaces))
     names = [f"A · {comparison.name_a}", f"B · {comparison.name_b}"]
     page.write("comparison.html", {
         "comparison": comparison, "unfair": unfair, "names": names, "head": ["percent", *names, *HEAD[3:]],
         "row": row, "metrics": METRICS,
-        "layouts": [_layout(space) for space in spaces], "confusions": [_confusion(space) for space in spaces]}, path)
+        "layouts": [_layout(space) for space in spaces], "confusions": confusions,
+        "without_cluster": [f"{side}: {said}" for side, said in zip("AB", without) if said]}, path)
 
 
 def write_space(table: EmbeddingTable, name: str, path: Path) -> None:
@@ -50,10 +52,11 @@ def write_space(table: EmbeddingTable, name: str, path: Path) -> None:
     rows = [[METRICS[key].title if key in METRICS else key,
              percent(item["mean"]), f"{percent(item['low'])} to {percent(item['high'])}"]
             for key, item in evaluation["metrics"].items()]
+    confusion, without = _confusion(test)
     page.write("space.html", {
         "name": name, "space": table, "n_test": len(test), "rows": rows, "leaks": _leaks(table),
         "earlier": "" if scored_by.is_current(evaluation) else scored_by.EARLIER,
-        "figures": [_layout(test), _confusion(test)]}, path)
+        "figures": [_layout(test), confusion], "without_cluster": without}, path)
 
 
 def _leaks(table: EmbeddingTable) -> str:
@@ -65,5 +68,6 @@ def _layout(table: EmbeddingTable) -> go.Figure:
     return figures.space(table.layout, table.label_id, table.classes, table.sample_id)
 
 
-def _confusion(table: EmbeddingTable) -> go.Figure:
-    return figures.confusion(clustering.confusion(table.cluster, table.label_id, len(table.classes)), table.classes)
+def _confusion(table: EmbeddingTable) -> tuple[go.Figure | None, str]:
+    counts = clustering.confusion(table.cluster, table.label_id, len(table.classes))
+    return figures.confusion_or_why_not(counts, len(table), table.classes)
