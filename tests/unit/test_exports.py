@@ -146,9 +146,11 @@ def test_tables_whose_groups_disagree_are_not_compared(experiment: Path, tmp_pat
 def test_compare_shows_no_pair_whose_labels_disagree(screen, experiment: Path) -> None:
     path = experiment / "classification-15-seed0" / "embeddings.parquet"
     space = tables.read(path)
-    label = space.label.copy()
-    label[np.flatnonzero(space.split == "test")[0]] = "another"
-    changed(experiment, path, label=label)
+    label, label_id = space.label.copy(), space.label_id.copy()
+    row = np.flatnonzero(space.split == "test")[0]
+    label_id[row] = (label_id[row] + 1) % 10
+    label[row] = str(label_id[row])
+    changed(experiment, path, label=label, label_id=label_id)
     app = screen("compare", experiment="tiny")
     assert [item.value for item in app.error if "must have the same label for the same sample" in item.value]
 
