@@ -214,3 +214,18 @@ def test_what_is_no_regular_file_is_left_out_and_not_waited_for(experiment: Path
     (image_folder / "zeros.png").symlink_to("/dev/zero")
     _, left_out = embedding.embed_folder(Run(experiment / RUN), image_folder, torch.device("cpu"))
     assert {("pipe.png", "not a regular file"), ("zeros.png", "not a regular file")} <= set(left_out)
+
+
+def test_a_folder_without_a_readable_image_names_the_first_and_why(experiment: Path, tmp_path: Path, capsys) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    arguments = ("embed", f"tiny/{RUN}", folder, "--output", tmp_path / "space.parquet", "--device", "cpu")
+    must = "error: folder must hold at least one readable image, got"
+    assert duet(experiment, capsys, *arguments) == (2, f"{must} none in {folder}\n")
+    (folder / "notes.txt").write_text("x")
+    assert duet(experiment, capsys, *arguments) == (2, f"{must} no image but 1 .txt in {folder}\n")
+    for name in ("a.png", "b.png"):
+        (folder / name).write_bytes(b"")
+    code, error = duet(experiment, capsys, *arguments)
+    assert code == 2 and error.startswith(f"{must} 2 that cannot be read, the first a.png (")
+    assert error.endswith(f"), in {folder}\n") and "empty" in error
