@@ -24,7 +24,7 @@ from core.analysis.table import EmbeddingTable
 from core.data.manifest import Manifest
 from core.experiments import store
 from tests.browsing import PAINTED, WATCH, Server, chromium, draw_loop
-from tests.conftest import tiny
+from tests.conftest import said_of_itself, tiny
 
 CLASSES, WIDTH, PER_FOLDER = 37, 32, 200
 RUNS = ("classification-15-seed0", "supcon-15-seed0")
@@ -93,7 +93,7 @@ def build(root: Path, n: int) -> Path:
         tables.write(EmbeddingTable(
             sample_id=sample_id, path=sample_id, label=names[label_id], label_id=label_id, split=test, group=nothing,
             cluster=label_id, x=vectors[:, 0], y=vectors[:, 1], embedding=vectors,
-            metadata={"classes": names.tolist(), "normalization": "l2"}), experiment.run(run).embeddings_file)
+            metadata=said_of_itself(names.tolist()) | {"normalization": "l2"}), experiment.run(run).embeddings_file)
     return experiment.folder
 
 

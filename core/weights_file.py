@@ -3,6 +3,7 @@
 Reads no tensors; `core.training.weights` does.
 """
 
+import codecs
 import zipfile
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from core.wording import one_line
 
 WANTED = "encoder.weights must be a safetensors file or a .pth of tensors alone"
 SAVE_TENSORS = "save its tensors alone: torch.save(model.state_dict(), FILE)"
+_N_START = 512  # bytes that are looked at
+_TORCH_MAGIC = (0x1950a86a20f9469cfc6c).to_bytes(10, "little")  # first in what torch.save wrote before 1.6: its MAGIC_NUMBER
 _MOST_HEADER = 100_000_000  # bytes, safetensors' own limit
 
 # First bytes -> what that is, and what would work.
@@ -42,7 +45,7 @@ def check(path: Path) -> None:
         raise NotFound(f"encoder.weights must be 'random', 'hub' or a weights file, found none at {path}")
     try:
         with path.open("rb") as file:
-            start = file.read(512)
+            start = file.read(_N_START)
     except OSError as error:
         raise InputError(f"encoder.weights must be readable, got {path} ({one_line(error.strerror or error)})") from None
     if kind := _kind(path, start):
@@ -52,8 +55,11 @@ def check(path: Path) -> None:
 def is_safetensors(path: Path) -> bool:
     """Whether a file begins as one, whatever its name is."""
     with path.open("rb") as file:
-        start = file.read(9)
-    return len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") < _MOST_HEADER
+        return _begins_as_safetensors(file.read(9))
+
+
+def _begins_as_safetensors(start: bytes) -> bool:
+    return start[8:9] == b"{" and int.from_bytes(start[:8], "little") < _MOST_HEADER
 
 
 def _kind(path: Path, start: bytes) -> str:
@@ -70,9 +76,15 @@ def _kind(path: Path, start: bytes) -> str:
         return "a JSON text; take the file of weights that belongs to it"
     if start.startswith(b"PK"):
         return _kind_of_archive(path)
-    if len(start) < 512 and _is_text(start):
-        return "a short text, no weights"
-    return ""
+    if _begins_as_safetensors(start) or _TORCH_MAGIC in start[:64]:
+        return ""
+    if _is_text(start):
+        return "a short text, no weights" if len(start) < _N_START else "a text, no weights"
+    if start[257:262] == b"ustar":
+        return "a tar archive; unpack it first"
+    if start[0] == 0x80 and start[1:2] and 2 <= start[1] <= 5:
+        return f"a pickle that torch.save did not write and that could run code; load it where it was made and {SAVE_TENSORS}"
+    return "no file of weights: it begins neither as safetensors does nor as what torch.save writes"
 
 
 def _kind_of_archive(path: Path) -> str:
@@ -96,7 +108,9 @@ def _kind_of_archive(path: Path) -> str:
 
 
 def _is_text(start: bytes) -> bool:
+    encoding = "utf-16" if start.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8"
     try:
-        return start.decode("utf-8").isprintable() or all(ch.isprintable() or ch.isspace() for ch in start.decode("utf-8"))
+        text = codecs.getincrementaldecoder(encoding)().decode(start)  # the last character may be cut
     except UnicodeDecodeError:
         return False
+    return all(ch.isprintable() or ch.isspace() for ch in text)

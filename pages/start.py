@@ -88,7 +88,7 @@ def _listed(experiments: list[Experiment]) -> list[Experiment]:
     if not found:
         return []
     lines = [{"experiment": visible(item.name), "state": run_words.state_word(item.state),
-              "finding": visible("; ".join(item.damage) or item.sentence)} for item in found]
+              "finding": visible("; ".join(item.damage) or item.sentence or item.remark)} for item in found]
     chosen = st.dataframe(lines, hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row",
                           key=f"experiments-{page}-{word}",
                           column_config={"finding": st.column_config.TextColumn(width="large")})

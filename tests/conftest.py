@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +94,12 @@ def image_folder(tmp_path: Path) -> Path:
 def tiny(**changes: object) -> ExperimentConfig:
     """A config that trains in seconds on the digits; keyword arguments replace top-level fields."""
     return configuration.parse({**TINY, **changes})
+
+
+def said_of_itself(classes: Iterable[str]) -> dict[str, object]:
+    """The metadata that every embedding table has, of a run of the tiny experiment."""
+    return {"config": tiny().runs()[0].to_json(), "classes": list(classes), "encoder": {}, "fingerprint": "",
+            "normalization": "none", "projection": {"method": "pca", "seed": 0}, "training_samples": None}
 
 
 def run_experiment(config: ExperimentConfig, root: Path, seconds: float = DEADLINE) -> Path:

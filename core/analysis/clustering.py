@@ -78,8 +78,9 @@ def match(cluster: np.ndarray, label_id: np.ndarray, n_classes: int) -> np.ndarr
 
 
 def confusion(cluster: np.ndarray, label_id: np.ndarray, n_classes: int) -> np.ndarray:
-    """How many samples of each class (row) fell into each cluster (column); shape (n_classes, n_classes), int64."""
-    cells = label_id.astype(np.int64) * n_classes + cluster
+    """How many samples of each class (row) fell into each cluster (column); shape (n_classes, n_classes), int64. A sample of
+    cluster -1, which is none, is in no cell."""
+    cells = (label_id.astype(np.int64) * n_classes + cluster)[cluster >= 0]
     return np.bincount(cells, minlength=n_classes ** 2).reshape(n_classes, n_classes)
 
 

@@ -5,6 +5,7 @@ Writing is whole or not at all; reading checks that the content is what was writ
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,12 +13,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from core import config as configuration
 from core import files
-from core.errors import Damaged, InputError, NotFound
+from core.config import RunConfig
+from core.errors import ConfigError, Damaged, InputError, NotFound
 from core.files import Json
+from core.visible import visible
 
 _TEXT = ("sample_id", "path", "label", "split", "group")
 _N_NAMED = 5  # samples that a refusal names
+_MOST_SHOWN = 80  # characters of a name or value in a refusal
 _NUMBERS = {"label_id": pa.int32(), "cluster": pa.int32(), "x": pa.float32(), "y": pa.float32()}
 
 
@@ -31,7 +36,8 @@ class EmbeddingTable:
         cluster: K-means cluster, numbered as the class it was matched to, shape (n,), int32; -1 if none.
         x, y: stored 2D layout, shape (n,), float32; for looking at, never for a metric.
         embedding: vectors, shape (n, D), float32; of length 1 if `metadata['normalization']` is 'l2'.
-        metadata: JSON values: config, encoder, checkpoint, fingerprint, readout, parameters, evaluation, versions.
+        metadata: JSON values: config, encoder, checkpoint, fingerprint, readout, parameters, evaluation, versions. Of those
+            that are read, `_metadata_fault` says what they must be.
     """
 
     sample_id: np.ndarray
@@ -53,6 +59,11 @@ class EmbeddingTable:
     def classes(self) -> tuple[str, ...]:
         """Class names; `label_id` counts along it."""
         return tuple(self.metadata["classes"])
+
+    @property
+    def config(self) -> RunConfig:
+        """What its run was configured as."""
+        return configuration.parse_run(self.metadata["config"])
 
     @property
     def layout(self) -> np.ndarray:
@@ -142,7 +153,7 @@ def write(table: EmbeddingTable, path: Path) -> None:
         "y": pa.array(table.y, pa.float32()),
         "embedding": pa.FixedSizeListArray.from_arrays(flat, width),
     })
-    metadata = {**table.metadata, "content_sha256": _digest(table)}
+    metadata = {**table.metadata, _CHECKSUM: _digest(table)}
     with files.replacing(path) as temporary:
         pq.write_table(arrow.replace_schema_metadata({"duet": json.dumps(metadata)}), temporary, compression="zstd")
 
@@ -167,8 +178,7 @@ def read(path: Path) -> EmbeddingTable:
 def _read(path: Path) -> tuple[EmbeddingTable, str]:
     """What a file holds, and the checksum it was written with."""
     arrow = pq.read_table(path)
-    metadata = _metadata(arrow.schema, path)
-    expected = metadata.pop("content_sha256")
+    metadata, expected = _metadata(arrow.schema, path)
     _check_schema(arrow.schema)
     text = {name: np.array(arrow[name].to_pylist(), dtype=object) for name in _TEXT}
     numbers = {name: arrow[name].to_numpy() for name in _NUMBERS}
@@ -177,15 +187,81 @@ def _read(path: Path) -> tuple[EmbeddingTable, str]:
     return EmbeddingTable(**text, **numbers, embedding=embedding, metadata=metadata), expected
 
 
-def _metadata(schema: pa.Schema, path: Path) -> Json:
-    """What a file says of itself under 'duet'."""
+def _metadata(schema: pa.Schema, path: Path) -> tuple[Json, str]:
+    """What a file says of itself under 'duet', and the checksum it was written with."""
     text = (schema.metadata or {}).get(b"duet")
     if text is None:
         raise Damaged(path, "must be an embedding table that Duet wrote, got a Parquet file without its metadata 'duet'")
-    metadata = json.loads(text)
+    try:
+        metadata = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Damaged(path, f"must have a JSON object as its metadata 'duet', got what is no JSON: {error}") from None
     if not isinstance(metadata, dict):
         raise Damaged(path, f"must have a JSON object as its metadata 'duet', got {type(metadata).__name__}")
-    return metadata
+    if fault := _metadata_fault(metadata) or _key_fault(metadata, _CHECKSUM):
+        raise Damaged(path, fault)
+    expected: str = metadata.pop(_CHECKSUM)
+    return metadata, expected
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _is_each_once(value: object) -> bool:
+    return isinstance(value, list) and _is_names(value) and len(set(value)) == len(value)
+
+
+def _is_projection(value: object) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("method"), str)
+
+
+def _is_evaluation(value: object) -> bool:
+    metrics = value.get("metrics") if isinstance(value, dict) else None
+    return isinstance(metrics, dict) and all(
+        isinstance(item, dict) and all(isinstance(item.get(key), int | float) for key in ("mean", "low", "high"))
+        for item in metrics.values())
+
+
+_CHECKSUM = "content_sha256"  # beside the metadata: the file's own
+
+# Key -> what it must be, and whether a value is that.
+_KEYS: dict[str, tuple[str, Callable[[object], bool]]] = {
+    _CHECKSUM: ("text", lambda value: isinstance(value, str)),
+    "config": ("a group of settings", lambda value: isinstance(value, dict)),
+    "classes": ("a list of names, each once", _is_each_once),
+    "encoder": ("a mapping", lambda value: isinstance(value, dict)),
+    "fingerprint": ("text", lambda value: isinstance(value, str)),
+    "normalization": ("'l2' or 'none'", lambda value: value in ("l2", "none")),
+    "projection": ("a mapping with its method", _is_projection),
+    "training_samples": ("a list of names, or null for all", lambda value: value is None or _is_names(value)),
+    "evaluation": ("a mapping whose metrics have a mean, a low and a high each", _is_evaluation),
+    "leaks": ("a list of names", _is_names),
+}
+_OPTIONAL = ("evaluation", "leaks")  # of a table of `embed`, or of an earlier version
+
+
+def _metadata_fault(metadata: Json) -> str:
+    """What is wrong with what a table says of itself, as 'must …, got …'; empty if nothing is."""
+    for key in _KEYS:
+        if key != _CHECKSUM and (key in metadata or key not in _OPTIONAL) and (fault := _key_fault(metadata, key)):
+            return fault
+    try:
+        configuration.parse_run(metadata["config"])
+    except (ConfigError, RecursionError) as error:
+        if str(error).startswith("unknown key"):
+            return f"was written by a newer Duet, or changed by hand: its config has an {error}"
+        return f"must have a run's settings as 'config' in its metadata, got: {error}"
+    return ""
+
+
+def _key_fault(metadata: Json, key: str) -> str:
+    must_be, is_that = _KEYS[key]
+    if key not in metadata:
+        return f"must have {key!r} in its metadata, got none"
+    if is_that(metadata[key]):
+        return ""
+    return f"must have {must_be} as {key!r} in its metadata, got {visible(json.dumps(metadata[key]), _MOST_SHOWN)}"
 
 
 def read_header(path: Path) -> tuple[Json, int]:
@@ -200,11 +276,20 @@ def read_header(path: Path) -> tuple[Json, int]:
     return files.read(path, _read_header, "an embedding table")
 
 
+def content_sha256(path: Path) -> str:
+    """A table's own checksum, as its file says it: the same wherever it lies.
+
+    Raises:
+        NotFound: if there is none.
+        Damaged: if it is not an embedding table.
+    """
+    return files.read(path, lambda file: _metadata(pq.read_schema(file), file)[1], "an embedding table")
+
+
 def _read_header(path: Path) -> tuple[Json, int]:
     schema = pq.read_schema(path)
     _check_schema(schema)
-    metadata = _metadata(schema, path)
-    metadata.pop("content_sha256", None)
+    metadata, _ = _metadata(schema, path)
     return metadata, schema.field("embedding").type.list_size
 
 
@@ -213,18 +298,47 @@ def _fault(table: EmbeddingTable) -> str:
     lengths = {len(getattr(table, name)) for name in (*_TEXT, "label_id", "cluster", "x", "y", "embedding")}
     if len(lengths) != 1:
         return f"must have columns of one length, got {sorted(lengths)}"
+    if fault := _metadata_fault(table.metadata) or _text_fault(table) or _class_fault(table):
+        return fault
     if not np.isfinite(table.embedding).all():
         return "must have finite vectors, got NaN or infinity"
     if (n_ids := len(set(table.sample_id.tolist()))) != len(table):
         return f"must have each sample_id once, got {n_ids:,} in {len(table):,} rows"
-    if table.metadata.get("normalization") == "l2" and len(table):
+    if table.metadata["normalization"] == "l2" and len(table):
         longest = np.abs(np.linalg.norm(table.embedding, axis=1) - 1).max()
         if longest > 1e-4:
             return f"must have vectors of length 1, got a deviation of {longest:.2g}"
     return ""
 
 
+def _text_fault(table: EmbeddingTable) -> str:
+    for name in _TEXT:
+        if n_empty := sum(not isinstance(value, str) for value in getattr(table, name).tolist()):
+            return f"must have text as {name!r} in each row, got none in {n_empty:,} of {len(table):,}"
+    return ""
+
+
+def _class_fault(table: EmbeddingTable) -> str:
+    """What is wrong with its columns that count along its classes."""
+    classes, n = table.classes, len(table.classes)
+    named = np.array([*classes, None], dtype=object)[np.where((table.label_id >= 0) & (table.label_id < n), table.label_id, n)]
+    if len(odd := np.flatnonzero(named != table.label)):
+        shown = [f"{_named(table, row)} ({table.label_id[row]} for {visible(table.label[row], _MOST_SHOWN)})"
+                 for row in odd[:_N_NAMED]]
+        return f"must have each label's place among its {n} classes as label_id, got {_and_more(shown, len(odd))}"
+    if len(odd := np.flatnonzero((table.cluster < -1) | (table.cluster >= n))):
+        shown = [f"{_named(table, row)} ({table.cluster[row]})" for row in odd[:_N_NAMED]]
+        return f"must have a place among its {n} classes as cluster, or -1 for none, got {_and_more(shown, len(odd))}"
+    return ""
+
+
+def _named(table: EmbeddingTable, row: int) -> str:
+    return visible(table.sample_id[row], _MOST_SHOWN)
+
+
 def _check_schema(schema: pa.Schema) -> None:
+    if lacking := [name for name in (*_TEXT, *_NUMBERS, "embedding") if name not in schema.names]:
+        raise TypeError(f"it has no column {', '.join(lacking)}")
     for name in _TEXT:
         kind = schema.field(name).type
         if not pa.types.is_string(kind.value_type if pa.types.is_dictionary(kind) else kind):

@@ -29,7 +29,7 @@ def main(options: argparse.Namespace) -> int:
     for each in overviews:
         n_done = sum(state == State.COMPLETED for state in each.runs.values())
         waits = overview.position(each)
-        said = each.sentence if waits is None else f"number {waits} in the queue"
+        said = each.sentence or each.remark if waits is None else f"number {waits} in the queue"
         say(f"{each.name}  {each.state}  " + (f"{n_done} of {len(each.runs)} runs  {said}".rstrip() if each.is_readable else
                                               "; ".join(each.damage)))
         for sentence in each.damage if each.is_readable else ():

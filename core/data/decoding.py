@@ -9,6 +9,7 @@ import struct
 import subprocess
 import zlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -16,6 +17,9 @@ from core.data import deep_color, memory
 from core.data import levels as level_ranges
 from core.data.levels import Levels, Reach
 from core.data.orientation import stand_up
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MAX_PIXELS = 100_000_000  # larger files are listed as unreadable; Pillow warns of a bomb near here too
 MAX_BYTES = 2_000_000_000  # of a file: what so many pixels of 16 bits and four channels take, and as much again
@@ -120,23 +124,25 @@ def _decoded_bytes(image: Image.Image, n_content: int) -> int:
 
 @dataclass(frozen=True)
 class _Scale:
-    """Levels of black and white, and whether they change places."""
+    """Levels of black and white, whether they change places, and whether 8 bits are signed."""
 
     low: int
     high: int
     is_inverted: bool
+    is_signed_byte: bool = False
 
 
 def _finished(image: Image.Image, mode: str, levels: Levels | None, content: bytes = b"") -> tuple[Image.Image, Reach | None]:
     """Decoded, upright, in a mode of 8-bit levels; and what its levels reached, of a kind that does not state its range."""
     is_deep = deep_color.is_deep(image) and not (levels is not None and levels.is_assumed)
+    kind = level_ranges.kind_before_decoding(image, content)
     image.load()
-    scale, reach = _scale(image, levels)
+    scale, reach = _scale(image, levels, kind)
     if "exif" in image.info or image.format in ("TIFF", "PNG", "WEBP", "MPO"):
         stand_up(image)
     if is_deep:
         image, reach = deep_color.scaled(image, deep_color.lower_bytes(content, FORMATS), levels)
-    if image.mode == mode and "transparency" not in image.info:
+    if image.mode == mode and scale is None and "transparency" not in image.info:
         return image, reach
     if image.mode == "F":
         raise ValueError("floating-point levels have no fixed range; save it with 8 or 16 bits")
@@ -149,22 +155,31 @@ def _finished(image: Image.Image, mode: str, levels: Levels | None, content: byt
     return finished, reach
 
 
-def _scale(image: Image.Image, levels: Levels | None) -> tuple[_Scale | None, Reach | None]:
-    """How a decoded image's levels become 8 bits; nothing where they have 8 already."""
-    if not image.mode.startswith("I"):
+def _scale(image: Image.Image, levels: Levels | None, kind: str) -> tuple[_Scale | None, Reach | None]:
+    """How a decoded image's levels become 8 bits; nothing where they have 8 already. `kind` as it was told before decoding."""
+    if levels is not None and kind not in levels.ranges:
+        kind = ""  # of a dataset that was scanned before there was such a kind, or has none
+    if not image.mode.startswith("I") and not kind:
         return None, None
     if levels is not None and levels.is_assumed:
         return _Scale(0, 65535, is_inverted=False), None
     is_inverted = level_ranges.is_inverted(image)
-    if (known := level_ranges.stated(image)) is not None:
+    if not kind and (known := level_ranges.stated(image)) is not None:
         return _Scale(*known, is_inverted), None
+    is_signed_byte = kind == level_ranges.SIGNED_BYTE
+    ends = [(int(band.min()), int(band.max())) for band in
+            (_values(image.crop((0, top, image.width, bottom)), is_signed_byte) for top, bottom in memory.bands(image.size))]
+    reach = Reach(kind or level_ranges.kind_of(image), min(low for low, _ in ends), max(high for _, high in ends))
+    of_kind = levels.ranges.get(reach.kind) if levels is not None else None
+    return _Scale(*(of_kind or level_ranges.fitting(reach)), is_inverted, is_signed_byte), reach
+
+
+def _values(image: Image.Image, is_signed_byte: bool) -> "np.ndarray":
+    """Levels (rows, columns) as the file means them."""
     import numpy as np  # 60 ms, for rare images alone: processes that help start with this module
 
-    ends = [(int(band.min()), int(band.max())) for band in
-            (np.asarray(image.crop((0, top, image.width, bottom))) for top, bottom in memory.bands(image.size))]
-    reach = Reach(level_ranges.kind_of(image), min(low for low, _ in ends), max(high for _, high in ends))
-    of_kind = levels.ranges.get(reach.kind) if levels is not None else None
-    return _Scale(*(of_kind or level_ranges.fitting(reach)), is_inverted), reach
+    values = np.asarray(image)
+    return values.view(np.int8) if is_signed_byte else values
 
 
 def _converted(image: Image.Image, mode: str, scale: _Scale | None) -> Image.Image:
@@ -173,7 +188,7 @@ def _converted(image: Image.Image, mode: str, scale: _Scale | None) -> Image.Ima
         import numpy as np
 
         low, high = (scale.high, scale.low) if scale.is_inverted else (scale.low, scale.high)
-        levels = (np.asarray(image).astype(np.float64) - low) / ((high - low) / 255)
+        levels = (_values(image, scale.is_signed_byte).astype(np.float64) - low) / ((high - low) / 255)
         image = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
     if image.mode in _TRANSPARENT or "transparency" in image.info:
         image = image.convert("RGBA")

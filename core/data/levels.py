@@ -13,11 +13,15 @@ from PIL import Image
 Setting = Literal["auto", 255, 1023, 4095, 16383, 65535]  # as `DatasetConfig.levels`
 
 SIGNED = "signed 16-bit"
+SIGNED_BYTE = "signed 8-bit"  # of TIFF; Pillow takes -1 for 255
+WIDEST = "16-bit PGM or JPEG 2000"  # of all 16 bits: converters write that whatever the camera used
 DEEP_COLOR = "16-bit colour"
 FULL = (0, 65535)
 _BITS = {"16-bit": (8, 10, 12, 14, 16), SIGNED: (8, 10, 12, 14, 15), "32-bit": (8, 10, 12, 14, 16, 20, 24, 31),
-         DEEP_COLOR: (8, 10, 12, 14, 16)}
+         DEEP_COLOR: (8, 10, 12, 14, 16), WIDEST: (8, 10, 12, 14, 16), SIGNED_BYTE: (7,)}
 _PHOTOMETRIC, _BITS_PER_SAMPLE, _WHITE_IS_ZERO = 262, 258, 0  # TIFF 6.0, sections 4 and 8
+_SAMPLE_FORMAT, _IS_SIGNED = 339, 2  # section 19
+_CODESTREAM, _PRECISION = b"\xff\x4f\xff\x51", 42  # of JPEG 2000: how it begins, and where its first channel's bits stand
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,9 @@ class Levels:
     """The ranges of a dataset.
 
     Attributes:
-        ranges: kind of file ('16-bit', 'signed 16-bit', '32-bit', '16-bit colour') -> levels of black and white. A kind that
-            is not there has the range that the file at hand reaches.
+        ranges: kind of file ('16-bit', 'signed 16-bit', '32-bit', '16-bit colour', …) -> levels of black and white. A kind
+            that is not there has the range that the file at hand reaches; `WIDEST` and `SIGNED_BYTE` are read as before they
+            were measured, as 16 bits and as Pillow does.
         is_assumed: every level is one of 65,535 and none is inverted, as before ranges were measured.
     """
 
@@ -95,8 +100,29 @@ def kind_of(image: Image.Image) -> str:
     return SIGNED if _bits(image) == 16 else "32-bit"
 
 
+def kind_before_decoding(image: Image.Image, content: bytes) -> str:
+    """The kind of a file of which only what is not decoded yet tells that its levels may not be all of its range; else ''.
+
+    Args:
+        image: opened, not decoded yet.
+        content: the file's bytes.
+    """
+    arguments = getattr(image, "tile", None) and image.tile[0].args  # type: ignore[attr-defined]
+    if image.format == "PPM" and image.mode == "I":
+        return WIDEST if arguments == "I;16B" or (isinstance(arguments, tuple) and arguments[-1] == FULL[1]) else ""
+    if image.format == "JPEG2000" and image.mode.startswith("I"):
+        start = content.find(_CODESTREAM)
+        return WIDEST if start >= 0 and content[start + _PRECISION:start + _PRECISION + 1] == bytes([15]) else ""  # less one
+    tags = getattr(image, "tag_v2", {})
+    is_signed = tags.get(_SAMPLE_FORMAT) in (_IS_SIGNED, (_IS_SIGNED,)) and _bits(image) == 8
+    return SIGNED_BYTE if is_signed and image.mode == "L" and tags.get(_PHOTOMETRIC) != _WHITE_IS_ZERO else ""
+
+
 def stated(image: Image.Image) -> tuple[int, int] | None:
-    """The range that a file states: fewer bits a sample, or a format whose levels Pillow scales to 16 bits."""
+    """The range that a file states: fewer bits a sample, or a format whose levels Pillow scales to 16 bits.
+
+    Not where `kind_before_decoding` has a kind: that one is measured.
+    """
     if image.format in ("PPM", "JPEG2000"):
         return FULL
     bits = _bits(image)

@@ -16,6 +16,7 @@ from core.errors import InputError
 
 MOST_BYTES = 1_000_000_000
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_NO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff"  # what web pages and spreadsheets leave at a name's end; nobody sees it
 _USUAL = ("path", "label", "group", "split", "file_name", "filename", "image", "class")
 
 
@@ -162,7 +163,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _named(names: list[str], cells: list[list[object]], path: Path) -> dict[str, list[object]]:
     columns: dict[str, list[object]] = {}
     for number, (name, values) in enumerate(zip(names, cells), start=1):
-        name = str(name).strip()
+        name = str(name).strip().strip(_NO_WIDTH).strip()
         is_empty = all(value is None or str(value).strip() == "" for value in values)
         if not name and is_empty:
             continue  # a comma at the end of every line

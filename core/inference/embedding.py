@@ -16,7 +16,7 @@ from core.analysis.table import EmbeddingTable
 from core.config import RunConfig
 from core.data import decoding, memory, pixels, reading
 from core.data.levels import Levels
-from core.data.listing import list_files, shown
+from core.data.listing import Listing, list_files, other_words, shown
 from core.data.manifest import read_levels
 from core.errors import InputError, NotFound
 from core.experiments import provenance
@@ -25,6 +25,7 @@ from core.experiments.status import State
 from core.inference import exports
 from core.training import checkpoint, embed, encoder
 from core.training.encoder import DataConfig
+from core.visible import visible
 
 
 def load_encoder(run: Run, allow_unfinished: bool = False) -> tuple[nn.Module, DataConfig, RunConfig, str | None]:
@@ -114,7 +115,7 @@ def embed_folder(run: Run, folder: Path, device: torch.device,
         if progress:
             progress(done, len(paths))
     if not names:
-        raise InputError(f"folder must hold at least one readable image, got {len(left_out)} unreadable in {folder}")
+        raise InputError(f"folder must hold at least one readable image, got {_none_readable(left_out, listing)} in {folder}")
     vectors = embed.embed(module, data, np.stack(squares), np.arange(len(names)), device, config.evaluation.normalize,
                           is_half=False)
     layout = projection.project(vectors, "pca") if len(names) > 2 else np.zeros((len(names), 2), np.float32)
@@ -134,6 +135,14 @@ def embed_folder(run: Run, folder: Path, device: torch.device,
                   "folder": {"left_out": [list(item) for item in left_out], "other_files": listing.other_files},
                   "projection": {"method": "pca", "seed": 0}, "versions": provenance.versions()})
     return table, left_out
+
+
+def _none_readable(left_out: list[tuple[str, str]], listing: Listing) -> str:
+    """What a folder holds instead of images, in words."""
+    if left_out:
+        name, reason = left_out[0]
+        return f"{len(left_out):,} that cannot be read, the first {visible(name, 120)} ({reason}),"
+    return f"no image but {other_words(listing.other_files)}" if listing.other_files else "none"
 
 
 def _progress(run: Run, state: State) -> dict[str, object]:

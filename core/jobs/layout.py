@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from core import files
 from core.analysis import projection, trust
@@ -194,8 +193,7 @@ def write(layouts: Layouts, output: Path) -> None:
 
 def _content(path: Path) -> str:
     """A table's own checksum: the same wherever it lies."""
-    return files.read(path, lambda file: json.loads(pq.read_schema(file).metadata[b"duet"])["content_sha256"],
-                      "an embedding table")
+    return tables.content_sha256(path)
 
 
 def compute(arguments: dict, report: Report) -> dict:

@@ -33,6 +33,7 @@ class Overview:
         sentence: its verdict's; empty before there is one.
         is_leaky: whether any of its runs leaks.
         damage: what is wrong, a sentence each with what can be done.
+        remark: why a completed experiment has no sentence, and how it comes to one; else empty.
     """
 
     experiment: Experiment
@@ -43,6 +44,7 @@ class Overview:
     sentence: str = ""
     is_leaky: bool = False
     damage: tuple[str, ...] = ()
+    remark: str = ""
 
     @property
     def is_readable(self) -> bool:
@@ -90,16 +92,16 @@ def _look(experiment: Experiment, config: ExperimentConfig) -> Overview:
         damage.insert(0, f"{experiment.manifest_file.name} {what}; {handles.DELETE}; finished runs can still be explored and "
                          "exported")
     progress = control.progress(experiment, config)
-    sentence = ""
+    sentence, remark = "", ""
     try:
         sentence = experiment.sentence
     except FileNotFoundError:
         if progress.state == State.COMPLETED:
-            damage.append(f"{experiment.verdict_file.name} must exist, it is missing; Compare makes it anew")
+            remark = "no verdict is written down; Compare decides one"  # lost or not written yet: it is made of the scores
     except Damaged as error:
         damage.append(f"{experiment.verdict_file.name} {error.what}; {error.remedy}")
     return Overview(experiment, printable(experiment.name), progress.state, progress, runs, sentence,
-                    any(each.leaks for each in configs), tuple(damage))
+                    any(each.leaks for each in configs), tuple(damage), remark)
 
 
 def _of_run(run: Run, config: RunConfig, status: RunStatus) -> list[str]:

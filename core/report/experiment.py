@@ -101,6 +101,8 @@ def write(report: Report, path: Path) -> None:
     matrices = [clustering.confusion(space.cluster, space.label_id, len(space.classes)) for space in report.spaces]
     names = [f"A · {report.title_a}", f"B · {report.title_b}"]
     height = max(400, 14 * len(classes) + 90)
+    confusions, without = zip(*(figures.confusion_or_why_not(matrix, len(space), classes, height)
+                                  for matrix, space in zip(matrices, report.spaces)))
     page.write("experiment.html", {
         "report": report, "names": names, "unfair": _unfair(report.comparison),
         "head": [statements.HEAD[0], *names, *statements.HEAD[3:]], "row": statements.row,
@@ -109,8 +111,9 @@ def write(report: Report, path: Path) -> None:
         "curve": _curve(report), "readouts": _readouts(report),
         "layouts": [figures.space(layout, space.label_id, space.classes, space.sample_id, extent=extent)
                     for layout, space in zip(report.layouts, report.spaces)],
-        "confusions": [figures.confusion(matrix, classes, height=height) for matrix in matrices],
-        "confusion_difference": figures.difference(matrices[0], matrices[1], classes, height=height)}, path)
+        "confusions": confusions, "without_cluster": [f"{side}: {said}" for side, said in zip("AB", without) if said],
+        "confusion_difference": figures.difference(matrices[0], matrices[1], classes, height=height)
+        if None not in confusions else None}, path)
 
 
 def _unfair(pair: Pair) -> list[str]:

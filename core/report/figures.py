@@ -173,6 +173,19 @@ def confusion(counts: np.ndarray, classes: tuple[str, ...], as_share: bool = Tru
                    chosen, ink)
 
 
+def confusion_or_why_not(counts: np.ndarray, n_samples: int, classes: tuple[str, ...],
+                         height: int = 400) -> tuple[go.Figure | None, str]:
+    """The confusion of some test images, and a sentence on those in none of its cells; no figure where that is all of them.
+
+    Args:
+        counts, classes, height: as of `confusion`.
+        n_samples: how many test images there are.
+    """
+    n_none = n_samples - int(counts.sum())
+    said = f"{n_none:,} of {n_samples:,} test images are in no cluster of the table's, and so in no cell." if n_none else ""
+    return (confusion(counts, classes, height=height) if n_none < n_samples else None), said
+
+
 def difference(counts_a: np.ndarray, counts_b: np.ndarray, classes: tuple[str, ...], as_share: bool = True,
                height: int = 400, chosen: tuple[int, int] | None = None, ink: str | None = None) -> go.Figure:
     """Confusion of B minus that of A: orange where B has more, blue where A has more, nothing where they agree.

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from core import files
 from core.analysis import projection
 from core.analysis import table as tables
 from core.config import ExperimentConfig, arm_title
@@ -174,8 +173,12 @@ def _command(experiment: Experiment) -> str:
 
 
 def _versions(experiment: Experiment) -> dict[str, str]:
-    kept = files.read_json(experiment.description_file)
-    return {**kept["versions"], **({"commit": kept["git_commit"][:12]} if kept["git_commit"] else {}),
-            "dataset": kept["fingerprint"]}
-
-
+    """What the experiment was laid out with; of what its file does not hold as it should, that it does not."""
+    kept = experiment.description
+    versions, commit, fingerprint = (kept.get(key) for key in ("versions", "git_commit", "fingerprint"))
+    lacking = f"not readable in {experiment.description_file.name}"
+    found = {str(name): str(version) for name, version in versions.items()} if isinstance(versions, dict) else {
+        "versions": lacking}
+    if commit:
+        found["commit"] = commit[:12] if isinstance(commit, str) else lacking
+    return {**found, "dataset": fingerprint if isinstance(fingerprint, str) else lacking}

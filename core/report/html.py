@@ -10,6 +10,7 @@ from core.analysis.comparison import Comparison
 from core.analysis.metrics import METRICS
 from core.analysis.statements import HEAD, first_up, row, unfair_words
 from core.analysis.table import EmbeddingTable
+from core.errors import InputError
 from core.quantities import percent
 from core.report import figures, page
 
@@ -26,11 +27,13 @@ def write_comparison(comparison: Comparison, tables: list[EmbeddingTable], path:
     if comparison.confounders:
         unfair.append(f"{first_up(unfair_words(comparison.confounders))}.")
     spaces = [table.of_split("test") for table in tables]
+    confusions, without = zip(*(_confusion(space) for space in spaces))
     names = [f"A · {comparison.name_a}", f"B · {comparison.name_b}"]
     page.write("comparison.html", {
         "comparison": comparison, "unfair": unfair, "names": names, "head": ["percent", *names, *HEAD[3:]],
         "row": row, "metrics": METRICS,
-        "layouts": [_layout(space) for space in spaces], "confusions": [_confusion(space) for space in spaces]}, path)
+        "layouts": [_layout(space) for space in spaces], "confusions": confusions,
+        "without_cluster": [f"{side}: {said}" for side, said in zip("AB", without) if said]}, path)
 
 
 def write_space(table: EmbeddingTable, name: str, path: Path) -> None:
@@ -40,14 +43,21 @@ def write_space(table: EmbeddingTable, name: str, path: Path) -> None:
         table: the space.
         name: what to call it.
         path: the .html file.
+
+    Raises:
+        InputError: if the table says nothing of its numbers.
     """
-    test, evaluation = table.of_split("test"), table.metadata["evaluation"]
-    rows = [[METRICS[key].title, percent(item["mean"]), f"{percent(item['low'])} to {percent(item['high'])}"]
+    test, evaluation = table.of_split("test"), table.metadata.get("evaluation")
+    if evaluation is None:
+        raise InputError(f"a space to report must have 'evaluation' in its metadata, got none in {name}")
+    rows = [[METRICS[key].title if key in METRICS else key,
+             percent(item["mean"]), f"{percent(item['low'])} to {percent(item['high'])}"]
             for key, item in evaluation["metrics"].items()]
+    confusion, without = _confusion(test)
     page.write("space.html", {
         "name": name, "space": table, "n_test": len(test), "rows": rows, "leaks": _leaks(table),
         "earlier": "" if scored_by.is_current(evaluation) else scored_by.EARLIER,
-        "figures": [_layout(test), _confusion(test)]}, path)
+        "figures": [_layout(test), confusion], "without_cluster": without}, path)
 
 
 def _leaks(table: EmbeddingTable) -> str:
@@ -59,5 +69,6 @@ def _layout(table: EmbeddingTable) -> go.Figure:
     return figures.space(table.layout, table.label_id, table.classes, table.sample_id)
 
 
-def _confusion(table: EmbeddingTable) -> go.Figure:
-    return figures.confusion(clustering.confusion(table.cluster, table.label_id, len(table.classes)), table.classes)
+def _confusion(table: EmbeddingTable) -> tuple[go.Figure | None, str]:
+    counts = clustering.confusion(table.cluster, table.label_id, len(table.classes))
+    return figures.confusion_or_why_not(counts, len(table), table.classes)

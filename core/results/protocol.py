@@ -4,7 +4,6 @@ Gathers only; `core.analysis.fairness` judges what differs.
 """
 
 
-from core import config as configuration
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.config import RunConfig
@@ -50,8 +49,7 @@ def of_table(table: EmbeddingTable) -> dict[str, object]:
     Raises:
         ConfigError: if its config is not one of a run.
     """
-    config = configuration.parse_run(table.metadata["config"])
-    return _with_used(of_config(config), table.metadata, table.embedding.shape[1])
+    return _with_used(of_config(table.config), table.metadata, table.embedding.shape[1])
 
 
 def _with_used(values: Json, metadata: Json, width: int) -> dict[str, object]:

@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core import config as configuration
 from core import files, scored_by
 from core.analysis import chance, clustering, comparison, metrics, resampling, retrieval
 from core.analysis import table as tables
@@ -32,6 +31,7 @@ from core.experiments.status import State
 from core.files import Json
 from core.results import protocol
 from core.results.result import OwnGroup
+from core.visible import printable
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,18 +120,17 @@ def score(table: EmbeddingTable) -> Scores:
     known = table.of_split("train") if used is None else table.rows(np.isin(table.sample_id, used))
     if len(test) < 2 or len(known) == 0:
         raise InputError(f"a space to score must have test and training samples, got {len(test)} and {len(known)}")
-    config = table.metadata["config"]
-    evaluation = config["evaluation"]
+    config = table.config
     classes, places = np.unique(np.concatenate([test.label_id, known.label_id]), return_inverse=True)  # none is held out
     measures = metrics.measure(test.embedding, places[:len(test)], known.embedding, places[len(test):], len(classes),
-                               evaluation["neighbors"], evaluation["kmeans_seeds"], test.group)
-    return Scores(name=configuration.parse_run(config).name, sample_id=test.sample_id, group=test.group, label=test.label,
+                               config.evaluation.neighbors, config.evaluation.kmeans_seeds, test.group)
+    return Scores(name=config.name, sample_id=test.sample_id, group=test.group, label=test.label,
                   label_id=test.label_id, values={name: column[None] for name, column in measures.values.items()},
                   gallery={name: column[None] for name, column in measures.gallery.items()},
                   space={name: column[None] for name, column in measures.space.items()},
                   clusters=classes[measures.clusters].astype(np.int32)[None],
-                  neighbors=measures.neighbors[None].astype(np.int32), config=config, settings=protocol.of_table(table),
-                  with_own_group=_with_own_group(test.group, measures.with_own_group))
+                  neighbors=measures.neighbors[None].astype(np.int32), config=table.metadata["config"],
+                  settings=protocol.of_table(table), with_own_group=_with_own_group(test.group, measures.with_own_group))
 
 
 def _by_name(table: EmbeddingTable) -> EmbeddingTable:
@@ -152,21 +151,21 @@ def score_open(table: EmbeddingTable) -> Scores | None:
     held_out = _by_name(table).of_split(OPEN)
     if len(held_out) == 0:
         return None
-    config = table.metadata["config"]
+    config = table.config
     classes, label_id = np.unique(held_out.label_id, return_inverse=True)
     correct, clusters = [], []
-    for seed in range(config["evaluation"]["kmeans_seeds"]):
+    for seed in range(config.evaluation.kmeans_seeds):
         cluster, _ = clustering.matched_kmeans(held_out.embedding, label_id, len(classes), seed)
         correct.append(cluster == label_id)
         clusters.append(classes[cluster].astype(np.int32))
     measures = retrieval.measure(held_out.embedding, label_id, held_out.group)
     values = {**measures.values, "kmeans_accuracy": np.mean(correct, axis=0)}
-    return Scores(name=configuration.parse_run(config).name, sample_id=held_out.sample_id, group=held_out.group,
+    return Scores(name=config.name, sample_id=held_out.sample_id, group=held_out.group,
                   label=held_out.label, label_id=held_out.label_id,
                   values={name: values[name][None] for name in METRICS if name in values},
                   gallery={name: column[None] for name, column in measures.gallery.items()}, space={},
-                  clusters=np.stack(clusters)[None], neighbors=measures.neighbors[None].astype(np.int32), config=config,
-                  settings=protocol.of_table(table), is_open=True,
+                  clusters=np.stack(clusters)[None], neighbors=measures.neighbors[None].astype(np.int32),
+                  config=table.metadata["config"], settings=protocol.of_table(table), is_open=True,
                   with_own_group=_with_own_group(held_out.group, measures.with_own_group))
 
 
@@ -369,9 +368,13 @@ def scores_of_file(path: Path) -> Scores:
     """The scores of an embedding table.
 
     Raises:
-        NotFound, InputError: as `table.read` and `score`.
+        NotFound, InputError: as `table.read` and `score`; of the file.
     """
-    return replace(score(tables.read(path)), name=path.stem, files=(path,))
+    table = tables.read(path)
+    try:
+        return replace(score(table), name=path.stem, files=(path,))
+    except InputError as error:
+        raise InputError(f"{printable(str(path))} must be a space that can be scored, got: {error}") from None
 
 
 def has_scores(run: Run, is_open: bool = False) -> bool:

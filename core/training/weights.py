@@ -9,6 +9,7 @@ import datetime
 import pathlib
 import pickle  # for the name of its error alone
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +113,9 @@ def _read(path: Path) -> object:
             from safetensors.torch import load_file
 
             return load_file(path)
-        with path.open("rb") as file, torch.serialization.safe_globals(_SAFE):  # by its name torch would guess at the format
+        with path.open("rb") as file, torch.serialization.safe_globals(_SAFE), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of sparse tensors, which are refused below
+            # not by its name, from which torch would guess at the format
             return torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError,
             AttributeError, ArithmeticError, ImportError, MemoryError, AssertionError) as error:
@@ -134,7 +137,7 @@ def _why_not(path: Path, error: Exception) -> str:
         return f"it holds {names}{more}, which could run code; load it where it was made and {SAVE_TENSORS}"
     text = one_line(error)
     if "Weights only load failed" in text or isinstance(error, pickle.UnpicklingError):
-        unsupported = re.search(r"Unsupported (?:global: GLOBAL|class|operand|type) ([\w.]+)", text)
+        unsupported = re.search(r"Unsupported (?:global: GLOBAL|class|operand|type) ([A-Za-z_][\w.]*)", text)
         what = f"{unsupported[1]}, which could run code" if unsupported else "more than tensors, or is damaged"
         return f"it holds {what}; load it where it was made and {SAVE_TENSORS}"
     return text[:120] or type(error).__name__
@@ -187,10 +190,19 @@ def _check_fit(state: State, expected: State, path: Path, name: str) -> None:
 
 
 def _check_numbers(state: State, path: Path) -> None:
-    """Refuses what is no number: every run would fail on it."""
+    """Refuses what is no number: every run would fail on it. Also zeros alone: no image would differ from another."""
     for key, value in state.items():
+        if value.is_meta:
+            raise InputError(f"encoder.weights must hold numbers, got {path}, where {one_line(key)!r} has a shape alone (a "
+                             f"tensor of PyTorch's device 'meta'); load the weights into the model before you save it")
+        if value.layout != torch.strided:
+            raise InputError(f"encoder.weights must be dense tensors, got {path}, where {one_line(key)!r} is sparse; save "
+                             f"each as tensor.to_dense()")
         if value.is_floating_point() and not torch.isfinite(value.float()).all():
             raise InputError(f"encoder.weights must be finite numbers, got {path}, where {key!r} holds NaN or infinity")
+    matrices = [value for value in state.values() if value.is_floating_point() and value.ndim > 1]
+    if matrices and not any(value.any() for value in matrices):
+        raise InputError(f"encoder.weights must be of a trained encoder, got {path}, where all of them are zero")
 
 
 def _note(candidates: list[_Candidate], best: _Candidate, left: list[str]) -> str:

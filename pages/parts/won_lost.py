@@ -128,4 +128,4 @@ def _side(path: Path, scores: Path) -> tuple[EmbeddingTable, EmbeddingTable, np.
     kept = scoring.scores_of_runs([Run(scores.parent)], scores.parent.name)
     right = dict(zip(kept.sample_id.tolist(), kept.values["knn_accuracy"][0].tolist()))
     judged = np.array([right[item] for item in test.sample_id.tolist()])
-    return test, known, judged, table.metadata["config"]["evaluation"]["neighbors"]
+    return test, known, judged, table.config.evaluation.neighbors

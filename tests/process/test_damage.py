@@ -142,7 +142,7 @@ DAMAGE: dict[str, Callable[[Path, Path], object]] = {
 }
 # what a reader passes over, and what shows only where a file is read that neither Start nor `list` reads
 UNHARMED = {"state newer field", "ticket newer", "records half last line", "snapshot odd name", "records of an epoch alone",
-            "worker half", "worker empty", "worker of text", "snapshots is a file"}
+            "worker half", "worker empty", "worker of text", "snapshots is a file", "verdict missing"}
 FOUND_WHEN_READ = {"embeddings one byte", "snapshot half", "openings garbage", "selections half", "selections of numbers",
                    "evaluation half", "readouts half", "readouts empty object", "verdict of empty rows"}
 
@@ -205,6 +205,14 @@ def test_every_screen_and_list_show_the_good_and_say_what_is_damaged(
     app = opened("compare", experiment="good")
     assert not app.exception and not app.error
     assert app.header[0].value.replace("\\", "").startswith(sentence[:30])
+
+
+def test_an_experiment_without_a_verdict_is_not_damaged(pair: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    DAMAGE["verdict missing"](pair[1], pair[1] / RUN)
+    assert main.main(["list", "--checkpoints", str(pair[1].parent)]) == 0
+    listed = capsys.readouterr().out
+    assert "damaged  completed  6 of 6 runs  no verdict is written down; Compare decides one\n" in listed
+    assert "damaged: " not in listed
 
 
 @pytest.mark.parametrize(("kind", "screen", "words"), [

@@ -15,6 +15,7 @@ from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.jobs import layout, tasks
 from core.jobs.layout import Settings
+from tests.conftest import said_of_itself
 from tests.waiting import until
 
 
@@ -26,7 +27,7 @@ def space(seed: int, n_each: int = 12) -> EmbeddingTable:
     return EmbeddingTable(
         sample_id=ids, path=ids, label=label_id.astype(str).astype(object), label_id=label_id,
         split=np.array(["test"] * len(ids), dtype=object), group=ids, cluster=label_id, x=vectors[:, 0], y=vectors[:, 1],
-        embedding=vectors, metadata={"classes": list("0123")})
+        embedding=vectors, metadata=said_of_itself("0123"))
 
 
 @pytest.mark.parametrize("method", ["pca", "tsne"])

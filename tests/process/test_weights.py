@@ -4,6 +4,7 @@ import argparse
 import collections
 import os
 import pathlib
+import pickle
 import warnings
 import zipfile
 from pathlib import Path
@@ -170,7 +171,12 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 12345\n"
     (LFS, "a Git LFS pointer, not the file it stands for; fetch that with: git lfs pull"), (b"", "which is empty"),
     (b"<!DOCTYPE html>\n<html>", "a web page"), (b"\n <html lang='en'>", "a web page"),
     (b"\x89HDF\r\n\x1a\n" + bytes(600), "an HDF5 file, as Keras and TensorFlow write"), (b'{"a": 1}', "a JSON text"),
-    (b"\x1f\x8b" + bytes(600), "compressed with gzip"), (b"Not found", "a short text"), (b"GGUF" + bytes(600), "a GGUF file")])
+    (b"\x1f\x8b" + bytes(600), "compressed with gzip"), (b"Not found", "a short text"), (b"GGUF" + bytes(600), "a GGUF file"),
+    (b"path,label\n" * 200, "which is a text, no weights"), (("weights\n" * 200).encode("utf-16"), "which is a text"),
+    ("é".encode() * 600, "which is a text"), (bytes(257) + b"ustar" + bytes(400), "a tar archive"),
+    *((pickle.dumps(value, protocol), "a pickle that torch.save did not write") for value in (5, [1, 2])
+      for protocol in (2, 4)),
+    (b"PAR1" + bytes(600), "no file of weights"), (b"\x80", "no file of weights"), (bytes(5000), "no file of weights")])
 def test_a_file_of_another_kind_is_called_what_it_is(content: bytes, words: str, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"w.{suffix}"
     path.write_bytes(content)
@@ -207,6 +213,30 @@ def test_weights_that_are_no_numbers_are_refused(value: float, tmp_path: Path) -
     assert "encoder.weights must be finite numbers" in refusal(tmp_path / "w.pth")
     with pytest.raises(ValueError, match=r"'conv1\.0\.weight' holds NaN or infinity"):
         checks.check_encoder(EncoderConfig(name=NAME, weights=str(tmp_path / "w.pth"), image_size=32))
+
+
+def test_weights_that_are_all_zero_are_refused(tmp_path: Path) -> None:
+    torch.save({key: torch.zeros_like(tensor) for key, tensor in STATE.items()}, tmp_path / "w.pth")
+    assert "must be of a trained encoder, got " in refusal(tmp_path / "w.pth")
+    torch.save({key: torch.zeros_like(tensor) if tensor.ndim > 1 else tensor for key, tensor in STATE.items()},
+               tmp_path / "w.pth")
+    assert "all of them are zero" in refusal(tmp_path / "w.pth")
+
+
+def test_tensors_without_numbers_and_sparse_ones_are_called_what_they_are(tmp_path: Path) -> None:
+    torch.save({key: tensor.to("meta") for key, tensor in STATE.items()}, tmp_path / "w.pth")
+    assert "has a shape alone (a tensor of PyTorch's device 'meta'); load the weights" in refusal(tmp_path / "w.pth")
+    torch.save({key: tensor.to_sparse() if tensor.ndim > 1 else tensor for key, tensor in STATE.items()}, tmp_path / "w.pth")
+    assert "'conv1.0.weight' is sparse; save each as tensor.to_dense()" in refusal(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_what_torch_saved_before_1_6_is_a_file_of_weights(protocol: int, tmp_path: Path) -> None:
+    torch.save(STATE, tmp_path / "w.pth", _use_new_zipfile_serialization=False, pickle_protocol=protocol)
+    if protocol == 2:
+        assert is_loaded(load(tmp_path / "w.pth")[0])
+    else:  # torch's reader of tensors alone does not know it
+        assert "it holds more than tensors, or is damaged" in refusal(tmp_path / "w.pth")
 
 
 def test_quantised_weights_are_refused(tmp_path: Path) -> None:

@@ -62,8 +62,7 @@ def scored(folder: Path, name: str, generator: np.random.Generator, noise: float
         sample_id=ids, path=ids, label=label_id.astype(str).astype(object), label_id=label_id.astype(np.int32),
         split=np.array(["test"] * 60 + ["train"] * 40, dtype=object), group=ids, cluster=label_id.astype(np.int32),
         x=vectors[:, 0], y=vectors[:, 1], embedding=vectors,
-        metadata={"config": config.to_json(), "classes": list("0123"), "training_samples": None, "normalization": "l2",
-                  "fingerprint": "", "encoder": {}})
+        metadata=conftest.said_of_itself("0123") | {"config": config.to_json(), "normalization": "l2"})
     run = folder / name
     run.mkdir(parents=True)
     scores = scoring.score(table)

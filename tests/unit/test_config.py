@@ -410,6 +410,15 @@ def test_weights_of_no_name_are_refused(weights):
         f"encoder.weights must be 'random', 'hub' or the path of a weights file, got {weights!r}")
 
 
+@pytest.mark.parametrize("option", ["drop_rate", "drop_path_rate", "attn_drop_rate"])
+@pytest.mark.parametrize("rate", [-0.1, 1, 1.5, True, "0.5"])
+def test_rates_of_what_is_dropped_are_bounded(option, rate):
+    assert refusal({**MINIMAL, "encoder": {"options": {option: rate}}}) == (
+        f"encoder.options must have {option} from 0 to below 1, got {rate!r}")
+    config.parse({**MINIMAL, "encoder": {"options": {option: 0.5}}})
+    config.parse({**MINIMAL, "encoder": {"options": {option: rate}}}, stored=True)
+
+
 @pytest.mark.parametrize("option", ["num_classes", "pretrained", "checkpoint_path", "in_chans", "features_only"])
 def test_options_that_are_not_the_architectures_are_refused(option):
     assert refusal({**MINIMAL, "encoder": {"options": {option: 3}}}).startswith(f"encoder.options must not set {option}: ")

@@ -146,9 +146,11 @@ def test_tables_whose_groups_disagree_are_not_compared(experiment: Path, tmp_pat
 def test_compare_shows_no_pair_whose_labels_disagree(screen, experiment: Path) -> None:
     path = experiment / "classification-15-seed0" / "embeddings.parquet"
     space = tables.read(path)
-    label = space.label.copy()
-    label[np.flatnonzero(space.split == "test")[0]] = "another"
-    changed(experiment, path, label=label)
+    label, label_id = space.label.copy(), space.label_id.copy()
+    row = np.flatnonzero(space.split == "test")[0]
+    label_id[row] = (label_id[row] + 1) % 10
+    label[row] = str(label_id[row])
+    changed(experiment, path, label=label, label_id=label_id)
     app = screen("compare", experiment="tiny")
     assert [item.value for item in app.error if "must have the same label for the same sample" in item.value]
 
@@ -212,3 +214,18 @@ def test_what_is_no_regular_file_is_left_out_and_not_waited_for(experiment: Path
     (image_folder / "zeros.png").symlink_to("/dev/zero")
     _, left_out = embedding.embed_folder(Run(experiment / RUN), image_folder, torch.device("cpu"))
     assert {("pipe.png", "not a regular file"), ("zeros.png", "not a regular file")} <= set(left_out)
+
+
+def test_a_folder_without_a_readable_image_names_the_first_and_why(experiment: Path, tmp_path: Path, capsys) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    arguments = ("embed", f"tiny/{RUN}", folder, "--output", tmp_path / "space.parquet", "--device", "cpu")
+    must = "error: folder must hold at least one readable image, got"
+    assert duet(experiment, capsys, *arguments) == (2, f"{must} none in {folder}\n")
+    (folder / "notes.txt").write_text("x")
+    assert duet(experiment, capsys, *arguments) == (2, f"{must} no image but 1 .txt in {folder}\n")
+    for name in ("a.png", "b.png"):
+        (folder / name).write_bytes(b"")
+    code, error = duet(experiment, capsys, *arguments)
+    assert code == 2 and error.startswith(f"{must} 2 that cannot be read, the first a.png (")
+    assert error.endswith(f"), in {folder}\n") and "empty" in error

@@ -160,6 +160,17 @@ def test_names_are_text_and_no_markup(tmp_path: Path) -> None:
     assert "Not a fair comparison: <img src=x> differs." in page.text
 
 
+@pytest.mark.parametrize("n_none", [3, 20])
+def test_test_images_in_no_cluster_are_said(tmp_path: Path, n_none: int) -> None:
+    odd = space(0)
+    odd.cluster[np.flatnonzero(odd.split == "test")[:n_none]] = -1
+    html.write_comparison(compared(), [odd, space(1)], tmp_path / "report.html")
+    html.write_space(odd, "a space", tmp_path / "space.html")
+    said = f"{n_none} of 20 test images are in no cluster of the table's, and so in no cell."
+    assert f"A: {said}" in Page(tmp_path / "report.html").text and "B: " not in Page(tmp_path / "report.html").text
+    assert said in Page(tmp_path / "space.html").text
+
+
 def test_name_of_a_space_and_its_dataset_are_text_and_no_markup(tmp_path: Path, page_of_space: Path) -> None:
     name, table = "</title><b>bold</b>&amp;", space()
     table.metadata["fingerprint"] = "<i>0</i>"

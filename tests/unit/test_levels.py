@@ -77,8 +77,32 @@ def test_levels_below_zero_are_scaled_with_the_rest():
 def test_formats_that_say_their_range_keep_it():
     dark = GREY.astype(np.uint16) // 16
     assert shown(b"P5 32 32 4095\n" + (dark * 16).astype(">u2").tobytes()).max() in (14, 15)
-    assert shown(b"P5 32 32 65535\n" + (dark * 257).astype(">u2").tobytes()).max() == dark.max()
-    assert decoding.grey_square(encoded(Image.fromarray(dark * 257), "JPEG2000"), 16)[1] is None
+    assert decoding.grey_square(b"P5 32 32 4095\n" + (dark * 16).astype(">u2").tobytes(), 16)[1] is None
+    assert np.abs(shown(tiff(255 - GREY, photometric=0)) - GREY).max() == 0
+
+
+PGM = b"P5 32 32 65535\n"
+
+
+@pytest.mark.parametrize("content", [
+    PGM + (GREY.astype(np.uint16) * 16).astype(">u2").tobytes(),
+    b"P2 32 32 65535\n" + " ".join(str(int(value) * 16) for value in GREY.ravel()).encode(),
+    encoded(Image.fromarray(GREY.astype(np.uint16) * 16), "JPEG2000")], ids=["PGM", "PGM in digits", "JPEG 2000"])
+def test_16_bits_of_a_format_that_always_states_them_are_measured(content):
+    assert np.abs(shown(content) - GREY).max() <= 2
+    kind = "16-bit PGM or JPEG 2000"
+    assert decoding.grey_square(content, 16)[1] == Reach(kind, 0, 4080)
+    assert np.abs(shown(content, Levels({kind: (0, 16383)})) - GREY // 4).max() <= 2
+    for earlier in (Levels({"16-bit": (0, 4095)}), levels.ASSUMED):  # as an experiment of before was trained on it
+        assert np.abs(shown(content, earlier) - GREY // 16).max() <= 1
+
+
+def test_signed_8_bits_are_no_unsigned_ones():
+    content = tiff((GREY.astype(int) - 128).astype(np.int8))
+    assert (shown(content) == GREY).all()
+    grey, reach = decoding.grey_square(content, 16)
+    assert reach == Reach("signed 8-bit", -128, 127) and np.asarray(grey).mean() == pytest.approx(GREY.mean(), abs=3)
+    assert (shown(content, Levels()) == (GREY.astype(int) - 128) % 256).all(), "as an experiment of before was trained on it"
 
 
 def test_floating_point_is_refused_as_ever():

@@ -82,3 +82,18 @@ def test_images_that_have_gone_leave_the_report_its_numbers(
 def test_any_two_arms_can_be_told_of(finished: Path, tmp_path: Path) -> None:
     gathering.write(Experiment(finished), tmp_path / "report.html", ("untrained", "supcon", 15))
     assert "Does training by SupCon give better embeddings than no training?" in Page(tmp_path / "report.html").text
+
+
+@pytest.mark.parametrize("key, value, said", [
+    ("versions", 1e18, "versions not readable in experiment.json"), ("versions", None, "versions not readable"),
+    ("versions", {"torch": [2]}, "torch [2]"), ("git_commit", 5, "commit not readable in experiment.json"),
+    ("git_commit", [], "dataset "), ("fingerprint", {}, "dataset not readable in experiment.json")])
+def test_what_an_experiment_no_longer_tells_of_itself_is_said(experiment: Path, tmp_path: Path, key: str, value: object,
+                                                              said: str) -> None:
+    kept = files.read_json(experiment / "experiment.json")
+    files.write_json(experiment / "experiment.json", {**kept, key: value})
+    gathering.write(Experiment(experiment), tmp_path / "report.html")
+    assert said in Page(tmp_path / "report.html").text
+    del kept[key]
+    files.write_json(experiment / "experiment.json", kept)
+    gathering.write(Experiment(experiment), tmp_path / "report.html")

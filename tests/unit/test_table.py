@@ -2,15 +2,18 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import main
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.errors import Damaged
+from tests.conftest import said_of_itself
 
 COLUMNS = ("sample_id", "path", "label", "label_id", "split", "group", "cluster", "x", "y", "embedding")
 
@@ -29,7 +32,8 @@ def small() -> EmbeddingTable:
         cluster=np.array([-1, 0, 1, -1], np.int32), x=np.array([0.1, -0.0, 1e-40, 3], np.float32),
         y=np.array([0.5, 1.5, 2.5, np.float32(1) / 3], np.float32),
         embedding=generator.normal(size=(4, 3)).astype(np.float32),
-        metadata={"classes": ["a", "b"], "evaluation": {"map_at_r": 0.1 + 0.2}, "encoder": {"name": "ü"}})
+        metadata=said_of_itself(["a", "b"]) | {
+            "evaluation": {"metrics": {"map_at_r": {"mean": 0.1 + 0.2, "low": 0.0, "high": 1}}}, "encoder": {"name": "ü"}})
 
 
 @pytest.fixture
@@ -169,7 +173,7 @@ def test_text_that_moved_from_one_column_to_the_next_is_refused(path):
         tables.read(path)
 
 
-@pytest.mark.parametrize("key, value", [("evaluation", {"map_at_r": 0.99}), ("classes", ["b", "a"])])
+@pytest.mark.parametrize("key, value", [("evaluation", {"metrics": {}}), ("classes", ["b", "a"])])
 def test_altered_metadata_is_refused(path, key, value):
     arrow = pq.read_table(path)
     metadata = json.loads(arrow.schema.metadata[b"duet"]) | {key: value}
@@ -240,7 +244,7 @@ def test_a_missing_table_is_named(tmp_path):
     ({"embedding": np.full((4, 3), np.nan, np.float32)}, "must have finite vectors, got NaN or infinity"),
     ({"embedding": np.full((4, 3), np.inf, np.float32)}, "must have finite vectors, got NaN or infinity"),
     ({"sample_id": np.array(["a", "b", "a", "c"], dtype=object)}, "must have each sample_id once, got 3 in 4 rows"),
-    ({"metadata": {"normalization": "l2"}}, "must have vectors of length 1, got a deviation of"),
+    ({"metadata": small().metadata | {"normalization": "l2"}}, "must have vectors of length 1, got a deviation of"),
 ])
 def test_a_bad_table_is_not_written_and_the_old_one_stays(path, changes, message):
     with pytest.raises(ValueError, match=message):
@@ -251,24 +255,36 @@ def test_a_bad_table_is_not_written_and_the_old_one_stays(path, changes, message
 
 def test_vectors_said_to_be_of_length_one_may_be(tmp_path):
     vectors = small().embedding / np.linalg.norm(small().embedding, axis=1, keepdims=True)
-    unit = replace(small(), embedding=vectors, metadata={"normalization": "l2"})
+    unit = replace(small(), embedding=vectors, metadata=small().metadata | {"normalization": "l2"})
     tables.write(unit, tmp_path / "unit.parquet")
     assert_same_bits(tables.read(tmp_path / "unit.parquet"), unit)
 
 
+def write_as_another_program(table: EmbeddingTable, path: Path, checksum: bool = True) -> None:
+    """A table with whatever it holds, and a checksum that is right."""
+    text = ("sample_id", "path", "label", "split", "group")
+    arrow = pa.table({name: pa.array(getattr(table, name).tolist()) for name in text})
+    for name in ("label_id", "cluster", "x", "y"):
+        arrow = arrow.append_column(name, pa.array(getattr(table, name)))
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(table.embedding.reshape(-1), pa.float32()), table.embedding.shape[1])
+    metadata = {**table.metadata, **({"content_sha256": tables._digest(table)} if checksum else {})}
+    pq.write_table(arrow.append_column("embedding", vectors).replace_schema_metadata({"duet": json.dumps(metadata)}), path)
+
+
 @pytest.mark.parametrize("changes, message", [
     ({"embedding": np.full((4, 3), np.nan, np.float32)}, "must have finite vectors, got NaN or infinity"),
+    ({"label": column("a", None, "b", "b")}, "must have text as 'label' in each row, got none in 1 of 4"),
+    ({"label_id": np.array([0, 1, 1, 0], np.int32)},
+     r"must have each label's place among its 2 classes as label_id, got a/ä 漢.png \(1 for a\), b/2.png \(0 for b\)"),
+    ({"label_id": np.array([0, 0, 7, -1], np.int32)}, r"got b/two\\nlines.png \(7 for b\), b/2.png \(-1 for b\)$"),
+    ({"cluster": np.array([-1, 2, 1, -2], np.int32)},
+     r"must have a place among its 2 classes as cluster, or -1 for none, got a/ä 漢.png \(2\), b/2.png \(-2\)"),
     ({"sample_id": np.array(["a", "b", "a", "c"], dtype=object)}, "must have each sample_id once, got 3 in 4 rows"),
-    ({"metadata": {"normalization": "l2"}, "embedding": np.full((4, 3), 2, np.float32)}, "must have vectors of length 1"),
+    ({"metadata": small().metadata | {"normalization": "l2"},
+      "embedding": np.full((4, 3), 2, np.float32)}, "must have vectors of length 1"),
 ])
 def test_a_table_of_another_program_that_fails_verification_is_damaged(path, changes, message):
-    table = replace(small(), **changes)
-    arrow = pq.read_table(path)
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(table.embedding.reshape(-1), pa.float32()), table.embedding.shape[1])
-    for name, values in {"embedding": vectors, "sample_id": pa.array(table.sample_id.tolist(), pa.string())}.items():
-        arrow = arrow.set_column(arrow.column_names.index(name), name, values)
-    metadata = {**table.metadata, "content_sha256": tables._digest(table)}
-    pq.write_table(arrow.replace_schema_metadata({"duet": json.dumps(metadata)}), path)
+    write_as_another_program(replace(small(), **changes), path)
     with pytest.raises(Damaged, match=message) as caught:
         tables.read(path)
     assert caught.value.path == path
@@ -283,3 +299,65 @@ def test_a_table_made_by_hand_is_told_what_it_lacks(path, reader, metadata, mess
     pq.write_table(pq.read_table(path).replace_schema_metadata(metadata), path)
     with pytest.raises(Damaged, match=message):
         reader(path)
+
+
+SETTINGS = small().metadata["config"]
+LACKS = object()  # stands for: without the key
+
+
+@pytest.mark.parametrize("reader", [tables.read, tables.read_header, tables.content_sha256])
+@pytest.mark.parametrize("key, value, message", [
+    ("config", LACKS, "must have 'config' in its metadata, got none"),
+    ("config", None, "must have a group of settings as 'config' in its metadata, got null"),
+    ("config", {}, "must have a run's settings as 'config' in its metadata, got: experiment must be given"),
+    ("config", SETTINGS | {"evaluation": SETTINGS["evaluation"] | {"neighbors": "x"}},
+     "must have a run's settings as 'config' in its metadata, got: evaluation.neighbors must be a whole number"),
+    ("config", SETTINGS | {"evaluation": SETTINGS["evaluation"] | {"kmeans_seeds": 0}},
+     "got: evaluation.kmeans_seeds must be"),
+    ("classes", "ab", "must have a list of names, each once as 'classes' in its metadata, got \"ab\""),
+    ("classes", ["a", "a"], "must have a list of names, each once"), ("classes", LACKS, "must have 'classes'"),
+    ("encoder", [], r"must have a mapping as 'encoder' in its metadata, got \[\]"), ("encoder", LACKS, "must have 'encoder'"),
+    ("fingerprint", None, "must have text as 'fingerprint' in its metadata, got null"),
+    ("fingerprint", LACKS, "must have 'fingerprint'"),
+    ("training_samples", "abc", "must have a list of names, or null for all as 'training_samples' in its metadata"),
+    ("training_samples", [3], "must have a list of names"), ("training_samples", LACKS, "must have 'training_samples'"),
+    ("normalization", 5, "must have 'l2' or 'none' as 'normalization'"), ("normalization", LACKS, "must have 'normalization'"),
+    ("projection", "pca", "must have a mapping with its method as 'projection'"),
+    ("evaluation", {"metrics": {"map_at_r": 0.5}}, "must have a mapping whose metrics have a mean, a low and a high each as"),
+    ("leaks", "yes", "must have a list of names as 'leaks'"),
+])
+def test_metadata_that_is_missing_or_no_such_thing_is_said_with_its_key(path, reader, key, value, message):
+    metadata = small().metadata | {key: value}
+    if value is LACKS:
+        del metadata[key]
+    write_as_another_program(replace(small(), metadata=metadata), path)
+    with pytest.raises(Damaged, match=message) as caught:
+        reader(path)
+    assert caught.value.path == path and str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("reader", [tables.read, tables.read_header, tables.content_sha256])
+def test_a_table_without_its_checksum_is_refused(path, reader):
+    write_as_another_program(small(), path, checksum=False)
+    with pytest.raises(Damaged, match="must have 'content_sha256' in its metadata, got none"):
+        reader(path)
+
+
+def test_a_table_without_metadata_that_reading_needs_is_not_written(path):
+    with pytest.raises(ValueError, match="must have 'config' in its metadata, got none"):
+        tables.write(replace(small(), metadata={"classes": ["a", "b"]}), path)
+    assert_same_bits(tables.read(path), small())
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"config": None}, "must have a group of settings as 'config' in its metadata, got null"),
+    ({"encoder": []}, "must have a mapping as 'encoder' in its metadata, got []"),
+    ({"training_samples": ["abc"]}, "must be a space that can be scored, got: a space to score must have test and training"),
+])
+def test_compare_says_of_a_damaged_table_its_file_and_what_is_wrong(tmp_path, capsys, changes, message):
+    path = tmp_path / "odd.parquet"
+    write_as_another_program(replace(small(), split=column("train", "test", "test", "test"),
+                                     metadata=small().metadata | changes), path)
+    assert main.main(["compare", str(path), str(path), "--checkpoints", str(tmp_path)]) in (1, 2)
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {path} {message}") and len(said.splitlines()) == 1

@@ -66,6 +66,12 @@ def test_a_table_in_any_common_form_is_read(folder, content):
     assert not manifest.remarks
 
 
+@pytest.mark.parametrize("header", ["path, label", " path ,label ", '"path"," label"', "path,\tlabel", "path,\u00a0label",
+                                    "path,label\u200b", "\ufeffpath,\ufefflabel "])
+def test_spaces_around_the_names_of_columns_are_left_off(folder, header):
+    assert scanned(folder, rows(header=header)).counts() == {"cat": N // 2, "dog": N // 2}
+
+
 def test_utf_16_as_spreadsheets_write_it_is_read(folder):
     assert scanned(folder, rows(between="\t").encode("utf-16")).counts() == {"cat": N // 2, "dog": N // 2}
 
