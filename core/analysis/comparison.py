@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from core.analysis import outperforming
+from core.analysis import outperforming as another_run
 from core.analysis.fairness import SettingDifference
 from core.analysis.metrics import HEADLINE, METRICS, SHORT, SPACE_METRICS
+from core.analysis.outperforming import Outperforming
 from core.analysis.paired_tests import McNemar
 from core.analysis.resampling import UNKNOWN, Bootstrap, bootstrap, holm
 from core.errors import InputError
@@ -31,20 +32,29 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Equivalence:
+    """How sure it is that a difference lies inside a margin, the least difference that matters, in the metric's unit.
+
+    `p_value` is `Bootstrap.p_within`'s, `p_holm` the same, corrected for all metrics that were compared at once."""
+
+    margin: float
+    p_value: float
+    p_holm: float
+
+
+@dataclass(frozen=True)
 class Difference:
     """B − A on one metric, in the metric's unit (0 to 1), with its 95 % interval.
 
     `p_value` is that of the same draws; `p_holm` the same, corrected for all metrics that were compared at once (or all
-    classes, in a difference of one class). `margin` is the least difference that matters, in the same unit, 0 where none was
-    set; `p_same` and `p_same_holm` are of the interval lying inside it (`Bootstrap.p_within`), 1 without a margin.
+    classes, in a difference of one class). `equivalence` is None where no margin was set.
 
     `verdict` is said of B: 'same' where the interval lies inside the margin, also if it leaves out zero; else 'better' or
     'worse' where it leaves out zero; else 'cannot tell'. `settles_at` is about how many test samples would bring a gap this
     large out of doubt, as a difference or as none that matters; None when it is already decided, no gap to speak of, or seeds
     that differ by so much that no number of images would (`seeds_decide`). `sd_a` and `sd_b` are the standard deviations of A
-    and B over seeds, 0 with one; None where an earlier version wrote the difference down. `outperforms` is the probability
-    that one more run of B beats one more run of A (`outperforming.probability`), with the ends of its interval; None with one
-    seed.
+    and B over seeds, 0 with one; None where an earlier version wrote the difference down. `outperforming` is None
+    with one seed, and of classes and whole spaces.
     """
 
     metric: str
@@ -62,12 +72,8 @@ class Difference:
     seeds_decide: bool = False
     sd_a: float | None = None
     sd_b: float | None = None
-    margin: float = 0.0
-    p_same: float = 1.0
-    p_same_holm: float = 1.0
-    outperforms: float | None = None
-    outperforms_low: float | None = None
-    outperforms_high: float | None = None
+    equivalence: Equivalence | None = None
+    outperforming: Outperforming | None = None
 
 
 @dataclass(frozen=True)
@@ -156,11 +162,13 @@ def difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed
         InputError: if shapes differ or no sample has a value.
     """
     return _paired({metric: a}, {metric: b}, n_bootstrap, seed, group, {} if n_samples is None else {metric: n_samples},
-                   margin)[0]
+                   margin, foretells=True)[0]
 
 
 def _paired(a: Values, b: Values, n_bootstrap: int, seed: int, group: np.ndarray | None,
-            n_samples: dict[str, int] | None = None, margin: float = 0.0) -> list[Difference]:
+            n_samples: dict[str, int] | None = None, margin: float = 0.0,
+            foretells: bool = False) -> list[Difference]:
+    """Column by column; `foretells` asks how often another run of B would beat another run of A."""
     for name, column in a.items():
         if column.shape != b[name].shape:
             raise InputError(f"A and B must have the same seeds and samples, got {column.shape} and {b[name].shape}")
@@ -171,18 +179,16 @@ def _paired(a: Values, b: Values, n_bootstrap: int, seed: int, group: np.ndarray
         keep = ~np.isnan(b[name] - column).any(axis=0)
         judged = _judge(name, float(column[:, keep].mean()), float(b[name][:, keep].mean()), float(drawn.mean[index]),
                         drawn, index, (len(column), (n_samples or {}).get(name, int(keep.sum()))), margin)
-        result.append(_with_spread(judged, column[:, keep], b[name][:, keep], drawn.draws[:, index], seed))
+        judged = replace(judged, sd_a=_sd(column[:, keep]), sd_b=_sd(b[name][:, keep]))
+        result.append(_foretelling(judged, drawn.draws[:, index], (len(column),) * 2, seed) if foretells else judged)
     return result
 
 
-def _with_spread(judged: Difference, a: np.ndarray, b: np.ndarray, gaps: np.ndarray, seed: int) -> Difference:
-    """The same with what A's and B's seeds say: values of shape (seeds, samples), without nan; `gaps` as drawn."""
-    sd_a, sd_b = _sd(a), _sd(b)
-    n_seeds = (len(a), len(b))
-    if min(n_seeds) < 2:
-        return replace(judged, sd_a=sd_a, sd_b=sd_b)
-    chance, low, high = outperforming.probability(judged.difference, gaps, sd_a, sd_b, n_seeds, seed)
-    return replace(judged, sd_a=sd_a, sd_b=sd_b, outperforms=chance, outperforms_low=low, outperforms_high=high)
+def _foretelling(item: Difference, gaps: np.ndarray, n_seeds: tuple[int, int], seed: int) -> Difference:
+    """The same with how often another run of B would beat another run of A, where each has several seeds; `gaps` as drawn."""
+    if min(n_seeds) < 2 or item.sd_a is None or item.sd_b is None:
+        return item
+    return replace(item, outperforming=another_run.outperforming(item.difference, gaps, item.sd_a, item.sd_b, n_seeds, seed))
 
 
 def _sd(values: np.ndarray) -> float:
@@ -218,14 +224,16 @@ def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: 
         n_samples = min(_defined(a).shape[1], _defined(b).shape[1])
     shape = (min(len(a), len(b)), n_samples)
     judged = _judge(metric, float(of_a.mean[0]), float(of_b.mean[0]), float(drawn.mean[0]), drawn, 0, shape, margin)
-    return _with_spread(judged, _defined(a), _defined(b), drawn.draws[:, 0], seed)
+    return _foretelling(replace(judged, sd_a=_sd(_defined(a)), sd_b=_sd(_defined(b))), drawn.draws[:, 0], (len(a), len(b)),
+                        seed)
 
 
 def _judge(metric: str, a: float, b: float, gap: float, drawn: Bootstrap, index: int, shape: tuple[int, int],
            margin: float) -> Difference:
     low, high = float(drawn.low[index]), float(drawn.high[index])
     verdict = _answer(low, high, margin)
-    p_value, p_same = float(drawn.p_value[index]), float(drawn.p_within(margin)[index]) if margin else 1.0
+    p_value = float(drawn.p_value[index])
+    equivalence = Equivalence(margin, p_within := float(drawn.p_within(margin)[index]), p_within) if margin else None
     n_seeds, n_samples = shape
     settles_at, seeds_decide = None, False
     reaches = []  # how many times wider the interval is, on one side, than would decide
@@ -242,7 +250,7 @@ def _judge(metric: str, a: float, b: float, gap: float, drawn: Bootstrap, index:
     low, high = (float(np.clip(end, bounds[0] - bounds[1], bounds[1] - bounds[0])) for end in (low, high))
     return Difference(metric=metric, a=a, b=b, difference=gap, low=low, high=high, verdict=verdict, n_seeds=n_seeds,
                       n_samples=n_samples, settles_at=settles_at, p_value=p_value, p_holm=p_value,
-                      seeds_decide=seeds_decide, margin=margin, p_same=p_same, p_same_holm=p_same)
+                      seeds_decide=seeds_decide, equivalence=equivalence)
 
 
 def _answer(low: float, high: float, margin: float) -> Answer:
@@ -258,7 +266,7 @@ def compare(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = N
     metric and `margin` as of `difference`."""
     shared = [metric for metric in METRICS if metric in a and metric in b]
     return hold(_paired({metric: a[metric] for metric in shared}, {metric: b[metric] for metric in shared}, n_bootstrap, 0,
-                        group, n_samples, margin))
+                        group, n_samples, margin, foretells=True))
 
 
 def compare_space(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = None) -> list[Difference]:
@@ -297,7 +305,7 @@ def hold(differences: list[Difference]) -> list[Difference]:
     does; its corrected p-values stand beside it. Of the others, which are looked at because they are there, one is called
     better, worse or the same only if its interval says so and it holds after Holm among all of them.
     """
-    return [replace(item, p_holm=corrected.p_holm, p_same_holm=corrected.p_same_holm) if item.metric == HEADLINE else corrected
+    return [replace(corrected, verdict=item.verdict) if item.metric == HEADLINE else corrected
             for item, corrected in zip(differences, correct(differences))]
 
 
@@ -305,16 +313,18 @@ def correct(differences: list[Difference]) -> list[Difference]:
     """The same with p-values corrected over all of them, and 'cannot tell' where the verdict's is not below 0.05."""
     if not differences:
         return []
-    p_holm, p_same_holm = (holm(np.array(values)) for values in (
-        [item.p_value for item in differences], [item.p_same for item in differences]))
-    corrected = [replace(item, p_holm=float(p), p_same_holm=float(p_same)) for item, p, p_same in zip(
-        differences, p_holm, p_same_holm)]
+    p_holm = holm(np.array([item.p_value for item in differences]))
+    p_within = holm(np.array([item.equivalence.p_value if item.equivalence else 1.0 for item in differences]))
+    corrected = []
+    for item, p, within in zip(differences, p_holm, p_within):
+        equivalence = replace(item.equivalence, p_holm=float(within)) if item.equivalence else None
+        corrected.append(replace(item, p_holm=float(p), equivalence=equivalence))
     return [replace(item, verdict=_answer_that_holds(item)) for item in corrected]
 
 
 def _answer_that_holds(item: Difference) -> Answer:
     """The verdict that is left after the correction: of one inside the margin too, whether it leaves out zero."""
-    if item.verdict == "same" and item.p_same_holm < 0.05:
+    if item.verdict == "same" and item.equivalence and item.equivalence.p_holm < 0.05:
         return "same"
     otherwise = _answer(item.low, item.high, 0.0) if item.verdict == "same" else item.verdict
     return otherwise if item.p_holm < 0.05 else "cannot tell"

@@ -1,13 +1,24 @@
 """How often one more run of B would beat one more run of A: each trained anew, with a seed of its own."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.stats import norm
 
 _DRAWN = 6  # of this module's random numbers
 
 
-def probability(gap: float, gaps: np.ndarray, sd_a: float, sd_b: float, n_seeds: tuple[int, int],
-                seed: int = 0) -> tuple[float, float, float]:
+@dataclass(frozen=True)
+class Outperforming:
+    """P(B > A) of one more run of each, 0 to 1, and the ends of its 95 % interval."""
+
+    probability: float
+    low: float
+    high: float
+
+
+def outperforming(gap: float, gaps: np.ndarray, sd_a: float, sd_b: float, n_seeds: tuple[int, int],
+                  seed: int = 0) -> Outperforming:
     """P(B > A) of two single runs, where runs of an arm are normal about its mean, with a 95 % interval.
 
     It is Φ(gap / √(sd_a² + sd_b²)). The interval takes each draw of the gap with a draw of what the standard deviations could
@@ -23,12 +34,13 @@ def probability(gap: float, gaps: np.ndarray, sd_a: float, sd_b: float, n_seeds:
         seed: seed of the draws.
 
     Returns:
-        The probability and the ends of its interval, each 0 to 1; 0.5 where the arms are the same and have no spread.
+        0.5 where the arms are the same and have no spread.
     """
     generator = np.random.default_rng([seed, _DRAWN])
     variance = sum(sd ** 2 * (n - 1) / generator.chisquare(n - 1, len(gaps)) for sd, n in zip((sd_a, sd_b), n_seeds))
     low, high = np.quantile(_at(gaps, np.sqrt(variance)), [0.025, 0.975])
-    return float(_at(np.array([gap]), np.array([np.hypot(sd_a, sd_b)]))[0]), float(low), float(high)
+    probability = _at(np.array([gap]), np.array([np.hypot(sd_a, sd_b)]))[0]
+    return Outperforming(float(probability), float(low), float(high))
 
 
 def _at(gaps: np.ndarray, sd: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What a difference allows one to say: in a sentence, and in a row of a table, in the same words and digits everywhere."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from core.analysis.comparison import Difference
 from core.analysis.metrics import METRICS
@@ -45,7 +45,7 @@ def row(result: Difference) -> Row:
     Args:
         result: of `METRICS`.
     """
-    answer = {"better": "B is better", "worse": "A is better", "same": f"same within {_points(result.margin)}"}.get(
+    answer = {"better": "B is better", "worse": "A is better", "same": f"same within {_points(result)}"}.get(
         result.verdict, "cannot tell")
     if result.verdict == "cannot tell" and (result.low > 0 or result.high < 0):
         answer = "cannot tell: not after Holm"
@@ -56,11 +56,10 @@ def row(result: Difference) -> Row:
 
 def _outperforms(result: Difference) -> str:
     """How often one more run of B beats one more of A, in percent with its interval; '–' with one seed."""
-    values = (result.outperforms, result.outperforms_low, result.outperforms_high)
-    if None in values:
+    if result.outperforming is None:
         return "–"
-    chance, low, high = (f"{100 * value:.0f}" for value in values if value is not None)
-    return f"{chance} [{low}, {high}]"
+    probability, low, high = (f"{100 * value:.0f}" for value in astuple(result.outperforming))
+    return f"{probability} [{low}, {high}]"
 
 
 def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[str, ...] = (), warning: str = "") -> str:
@@ -76,7 +75,7 @@ def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[st
         elif result.seeds_decide:
             text += "; more seeds would be needed to settle a gap this large"
     elif result.verdict == "same":
-        text = (f"{name_b} and {name_a} are the same within {_points(result.margin)} on {title}: {100 * result.b:.1f} against "
+        text = (f"{name_b} and {name_a} are the same within {_points(result)} on {title}: {100 * result.b:.1f} against "
                 f"{100 * result.a:.1f} (difference 95 % {low:+z.1f} to {high:+z.1f}; {seeds}){_of_one_seed(result)}")
     else:
         sign = 1 if result.verdict == "better" else -1
@@ -107,7 +106,7 @@ def worth_sentence(result: Difference, leak: str, name: str) -> str:
         text = (f"cannot tell what {leak} is worth to {name} on {title}: {100 * result.b:.1f} with it against "
                 f"{100 * result.a:.1f} without (difference 95 % {low:+z.1f} to {high:+z.1f}; {_seeds(result)})")
     elif result.verdict == "same":
-        text = (f"{leak} is worth less than {_points(result.margin)} of {title} to {name} "
+        text = (f"{leak} is worth less than {_points(result)} of {title} to {name} "
                 f"(difference 95 % {low:+z.1f} to {high:+z.1f}; {_seeds(result)}){_of_one_seed(result)}")
     else:
         text = (f"{leak} is worth {100 * result.difference:+z.1f} points of {title} to {name} "
@@ -121,8 +120,9 @@ def _seeds(result: Difference) -> str:
     return f"{result.n_seeds} {seeds}, {result.n_samples:,} test {images}"
 
 
-def _points(margin: float) -> str:
-    points = f"{100 * margin:.3g}"
+def _points(result: Difference) -> str:
+    """The margin of one that was judged by a margin."""
+    points = f"{100 * result.equivalence.margin:.3g}" if result.equivalence else "0"
     return f"{points} point{'' if points == '1' else 's'}"
 
 

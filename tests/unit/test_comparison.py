@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from core.analysis import comparison, resampling, statements
-from core.analysis.comparison import Difference
+from core.analysis.comparison import Difference, Equivalence
 from core.analysis.metrics import METRICS, SHORT
 
 NAN = float("nan")
@@ -345,13 +345,13 @@ def test_the_sentence_for_an_unfair_comparison_says_so_first(result):
 
 
 def test_the_sentence_for_the_same_names_the_margin():
-    same = replace(UNSURE, difference=0.001, a=0.5667, b=0.5677, low=-0.004, high=0.006, verdict="same", margin=0.01,
-                   n_seeds=3)
+    same = replace(UNSURE, difference=0.001, a=0.5667, b=0.5677, low=-0.004, high=0.006, verdict="same", n_seeds=3,
+                   equivalence=Equivalence(0.01, 0.01, 0.01))
     assert statements.sentence(same, "classification", "triplet") == (
         "Triplet and classification are the same within 1 point on K-means: 56.8 against 56.7 "
         "(difference 95 % -0.4 to +0.6; 3 seeds, 30 test images)")
     assert statements.row(same).answer == "same within 1 point"
-    assert statements.row(replace(same, margin=0.025)).answer == "same within 2.5 points"
+    assert statements.row(replace(same, equivalence=Equivalence(0.025, 0.01, 0.01))).answer == "same within 2.5 points"
     assert statements.worth_sentence(same, "a random split", "SupCon") == (
         "A random split is worth less than 1 point of K-means to SupCon "
         "(difference 95 % -0.4 to +0.6; 3 seeds, 30 test images)")
@@ -366,9 +366,9 @@ def test_same_is_said_where_the_interval_lies_inside_the_margin_and_nowhere_else
         found, without = (comparison.difference("map_at_r", a, b, 1000, seed=trial, margin=margin) for margin in (0.03, 0.0))
         is_inside = found.low > -0.03 and found.high < 0.03
         assert found.verdict == ("same" if is_inside else without.verdict) and without.verdict != "same"
-        assert (found.p_same < 0.05) == is_inside or abs(found.p_same - 0.05) < 0.02
+        assert (found.equivalence.p_value < 0.05) == is_inside or abs(found.equivalence.p_value - 0.05) < 0.02
         assert (found.low, found.high, found.p_value) == (without.low, without.high, without.p_value)
-        assert without.p_same == 1 and without.margin == 0 and found.margin == 0.03
+        assert without.equivalence is None and found.equivalence.margin == 0.03
         verdicts.append(found.verdict)
     assert set(verdicts) == {"better", "worse", "same", "cannot tell"}
 
@@ -392,9 +392,9 @@ def test_images_needed_count_for_the_answer_that_comes_first():
 
 
 def test_the_same_on_a_metric_that_was_not_asked_for_must_hold_after_holm():
-    item = replace(UNSURE, metric="precision_at_1", verdict="same", low=-0.01, high=0.009, margin=0.012, p_value=0.9,
-                   p_same=0.03)
-    sure = replace(item, p_same=0.001)
+    item = replace(UNSURE, metric="precision_at_1", verdict="same", low=-0.01, high=0.009, p_value=0.9,
+                   equivalence=Equivalence(0.012, 0.03, 0.03))
+    sure = replace(item, equivalence=Equivalence(0.012, 0.001, 0.001))
     headline = replace(item, metric="map_at_r")
     assert [found.verdict for found in comparison.hold([headline, item, sure])] == ["same", "cannot tell", "same"]
     shifted = replace(item, low=0.001, p_value=0.0005)

@@ -15,8 +15,8 @@ from core.experiments.handles import Experiment
 from core.results import result, verdict
 
 DIFFERENCE = ["metric", "a", "b", "difference", "low", "high", "verdict", "n_seeds", "n_samples", "settles_at", "p_value",
-              "p_holm", "seeds_decide", "sd_a", "sd_b", "margin", "p_same", "p_same_holm",
-              "outperforms", "outperforms_low", "outperforms_high"]
+              "p_holm", "seeds_decide", "sd_a", "sd_b", "equivalence",
+              "outperforming"]
 COMPARISON = ["a", "b", "sentence", "n_dropped", "n_bootstrap", "draws_note", "confounders", "settings", "leaks_a", "leaks_b",
               "is_worth_of_leak", "differences", "space", "mcnemar", "per_class"]
 
@@ -75,11 +75,11 @@ def test_a_file_without_a_schema_is_read_as_it_is_and_judged_anew(experiment: Pa
     for row in values["rows"]:
         del row["unchanged"]
     for item in values["comparisons"][0]["differences"]:
-        del item["sd_a"], item["sd_b"], item["margin"], item["p_same"], item["p_same_holm"]
+        del item["sd_a"], item["sd_b"], item["equivalence"], item["outperforming"]
     files.write_json(experiment / "verdict.json", values | {"sentence": "As written down"})
     found = result.read(Experiment(experiment))
     assert found.sentence == "As written down" and found.rows[0].unchanged == "" and not found.is_current
-    assert found.comparisons[0].differences[0].sd_a is None and found.comparisons[0].differences[0].margin == 0
+    assert found.comparisons[0].differences[0].sd_a is None and found.comparisons[0].differences[0].equivalence is None
     assert verdict.read(Experiment(experiment)) == verdict.decide(Experiment(experiment))
 
 
