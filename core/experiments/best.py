@@ -3,16 +3,21 @@
 The encoder as it begins, epoch 0, is a candidate: a run that only harms it exports it unchanged. Reads what training wrote.
 """
 
-
 from core import files
 from core.config import RunConfig, arm_title
 from core.experiments.handles import Experiment, Run
+from core.files import Json
+from core.unchanged import Unchanged
+
+_values: Unchanged[Json] = Unchanged(5_000)
 
 
 def epoch(run: Run) -> int | None:
     """The epoch of a run's best checkpoint so far, 0 for the encoder as it began; None where there is none to read."""
+    if not run.best_values_file.exists():  # of the untrained encoder: nothing is opened
+        return None
     try:
-        return files.read_json(run.best_values_file).get("epoch")
+        return _values.read(run.best_values_file, files.read_json).get("epoch")
     except (OSError, ValueError, AttributeError):  # not trained, or damaged: whoever needs the weights says so
         return None
 

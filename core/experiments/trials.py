@@ -12,6 +12,7 @@ from core.config import RunConfig, arm_label
 from core.errors import Damaged
 from core.experiments.handles import Experiment, Run
 from core.files import Json
+from core.unchanged import Unchanged
 
 SELECTED_ON = "validation MAP@R"
 
@@ -31,6 +32,9 @@ class Trial:
     images_seen: int
     validation_map_at_r: float | None
     seconds: float
+
+
+_trials: Unchanged[tuple[Trial, ...]] = Unchanged(5_000)
 
 
 def read(run: Run) -> list[Trial]:
@@ -62,14 +66,16 @@ def discard(run: Run) -> None:
 
 
 def _read(run: Run) -> list[Trial]:
+    if not run.trials_file.exists():  # of most runs: nothing is opened
+        return []
     try:
-        return files.read(run.trials_file, _parse, "a run's trials")
+        return list(_trials.read(run.trials_file, lambda path: files.read(path, _parse, "a run's trials")))
     except FileNotFoundError:
         return []
 
 
-def _parse(path: Path) -> list[Trial]:
-    trials = [Trial(**trial) for trial in files.read_json(path)["trials"]]
+def _parse(path: Path) -> tuple[Trial, ...]:
+    trials = tuple(Trial(**trial) for trial in files.read_json(path)["trials"])
     for trial in trials:
         for value in (trial.lr, trial.images_seen, trial.seconds, trial.validation_map_at_r or 0.0):
             float(value)  # text and lists are no numbers

@@ -18,14 +18,17 @@ from core.errors import Damaged, InputError
 from core.experiments import trials
 from core.experiments.handles import Experiment, Run
 from core.experiments.status import RunStatus, State
+from core.files import Json
 from core.identity import is_alive
 from core.jobs import device_queue, tasks
 from core.jobs.device_queue import Ticket
+from core.unchanged import Unchanged
 
 UNFINISHED = (State.QUEUED, State.RUNNING)
 RESUMABLE = (State.STOPPED, State.FAILED, State.LOST, State.DAMAGED)
 _FIRST_TO_SHOW = (State.RUNNING, State.DAMAGED, State.LOST, State.FAILED, State.STOPPED, State.QUEUED, State.COMPLETED)
 _GRACE = 10.0  # seconds in which whoever only looks whether a lock is free has let go of it again
+_workers: Unchanged[Json] = Unchanged(5_000)
 _held: dict[Path, FileLock] = {}  # the locks of experiments that this process is the worker of
 
 
@@ -179,7 +182,7 @@ def is_stop_requested(run: Run) -> bool:
 def is_worker_alive(experiment: Experiment) -> bool:
     """Whether a worker is at this experiment: the process that is written down lives, or one holds the worker's lock."""
     try:
-        worker = files.read_json(experiment.worker_file)
+        worker = _workers.read(experiment.worker_file, files.read_json)
         if is_alive(worker["pid"], worker["pid_created"], worker.get("pid_started", "")):
             return True
     except (FileNotFoundError, NotADirectoryError, Damaged, KeyError, TypeError):
@@ -256,7 +259,7 @@ def wait(experiment: Experiment, seconds: float) -> bool:
 def _worker(experiment: Experiment) -> int | None:
     """The pid that is written down as the worker's."""
     try:
-        return files.read_json(experiment.worker_file).get("pid")
+        return _workers.read(experiment.worker_file, files.read_json).get("pid")
     except (FileNotFoundError, Damaged):
         return None
 

@@ -39,6 +39,32 @@ print(json.dumps(looks))
 """
 
 
+PROGRESS = """
+import json, os, sys
+from pathlib import Path
+from core import files, identity
+from core.experiments import best
+from core.experiments.handles import Experiment
+from core.experiments.status import RunStatus
+from core.jobs import control
+
+experiment, opened = Experiment(Path(sys.argv[1])), []
+experiment.runs[1].write_status(RunStatus("running"))
+files.write_json(experiment.worker_file, identity.of(os.getpid()))
+for path in experiment.folder.rglob("*.json*"):
+    os.utime(path, (1e9, 1e9))
+sys.addaudithook(lambda event, values: opened.append(str(values[0])) if event == "open" else None)
+
+def look():
+    before = len(opened)
+    state = control.progress(experiment).state
+    words = [best.words(run) for run in experiment.runs]
+    return sorted({Path(path).name for path in opened[before:] if path.startswith(str(experiment.folder))}), state, words
+
+print(json.dumps([look(), look(), look()]))
+"""
+
+
 def settle(path: Path, seconds: float = 1e9) -> None:
     """Makes a file one that was written long ago."""
     os.utime(path, (seconds, seconds))
@@ -57,6 +83,15 @@ def test_polling_opens_a_file_only_when_it_has_changed(tmp_path: Path) -> None:
     assert second == third == [[], ["running", 1, 1, {}]]
     assert after == [["records.jsonl"], ["running", 2, 1, {}]]
     assert last == [[], ["running", 2, 1, {}]]
+
+
+def test_the_progress_of_an_experiment_that_has_not_moved_opens_no_file(experiment: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRESS, str(experiment)], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, second, third = json.loads(done.stdout)
+    assert first[:2] == [["best.json", "experiment.json", "records.jsonl", "state.json", "worker.json"], "running"]
+    assert any("best: epoch" in words for words in first[2])
+    assert second == third == [[], *first[1:]]
 
 
 def test_a_file_that_has_just_changed_is_read_each_time(tmp_path: Path) -> None:
