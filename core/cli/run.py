@@ -13,7 +13,7 @@ from core.cli.planning import plan
 from core.config import ExperimentConfig, experiment_file
 from core.data import separation
 from core.errors import InputError
-from core.experiments import store
+from core.experiments import preflight, store
 from core.experiments.handles import Experiment
 from core.experiments.planning import Plan
 from core.jobs import checks, control, launch
@@ -53,6 +53,7 @@ def _launch(checked: Plan, options: argparse.Namespace) -> Experiment:
     experiment = launch.start(checked, options.checkpoints, options.data, options.device, options.queue)
     known = separation.sentence(checked.manifest)
     say(f"{known[0].upper()}{known[1:]}. {separation.advice(checked.manifest)}".rstrip(), file=sys.stderr)
+    say(f"{preflight.look_ahead(checked, options.checkpoints).gap_sentence}.", file=sys.stderr)
     return experiment
 
 

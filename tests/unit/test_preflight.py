@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.analysis import detectable
 from core.experiments import planning, preflight
 from tests.conftest import tiny
 from tests.images import three_classes
@@ -32,6 +33,20 @@ def test_time_and_memory_are_those_of_the_last_experiment_with_this_encoder(expe
     assert preflight.look_ahead(planning.plan(smaller), root).memory is None, "its steps were larger"
     other = tiny(name="next", encoder={"name": "test_convnext", "image_size": 32})
     assert preflight.look_ahead(planning.plan(other), root).seconds is None
+
+
+def test_the_gap_that_a_plan_can_find_is_of_its_own_test_images_groups_and_seeds(tmp_path: Path) -> None:
+    found = preflight.look_ahead(planning.plan(tiny(images_per_class=["all"], seeds=[0, 1, 2])), tmp_path)
+    assert (found.n_seeds, found.n_test, found.n_groups) == (3, 361, 361)
+    assert found.gap == detectable.gap(3, np.ones(361, int), detectable.USUAL)
+    assert found.gap_sentence.startswith(f"With 361 test images and 3 seeds, a gap of {100 * found.gap:.1f} points of MAP@R ")
+    root = three_classes(tmp_path / "images")
+    grouped = tiny(dataset={"source": "folder", "root": str(root), "group_by": r"([a-z]+/\d)"}, images_per_class=["all"],
+                   training={"batch": {"classes": 3, "samples": 4}})
+    ahead = preflight.look_ahead(planning.plan(grouped), tmp_path)
+    assert ahead.n_groups < ahead.n_test and f"{ahead.n_test} test images of {ahead.n_groups} groups" in ahead.gap_sentence
+    assert ahead.gap > found.gap
+    assert replace(ahead, gap=float("inf")).gap_sentence.endswith(f" of {ahead.n_groups} groups tell no two arms apart")
 
 
 @pytest.mark.parametrize(("n_groups", "is_within"), [(5, True), (10, False)])
