@@ -2,16 +2,16 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, model_validator
 
-from core.config.settings import Settings
+from core.config.settings import Settings, is_stored
 
 
 class EvaluationConfig(Settings):
     """How a space is scored, and which 2D layout is stored with it.
 
     `margin` is the least difference that matters, in points (percent): two arms whose difference surely lies inside it are
-    called the same. 0 for none: then there is better, worse and cannot tell.
+    called the same. 0 for none, as in experiments of earlier versions, where none was set beforehand.
     `flip` is a fault to measure the worth of: images are mirrored by chance as they are embedded, as the study did.
     """
 
@@ -23,3 +23,10 @@ class EvaluationConfig(Settings):
     projection: Literal["pca", "umap", "tsne"] = "pca"
     probe: int = Field(500, ge=3, le=10_000)
     flip: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_has_no_margin(cls, values: object, info: ValidationInfo) -> object:
+        if is_stored(info) and isinstance(values, dict) and "margin" not in values:
+            return {**values, "margin": 0.0}
+        return values

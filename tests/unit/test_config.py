@@ -430,3 +430,12 @@ def test_what_an_earlier_version_accepted_still_opens():
     values = {**MINIMAL, "objectives": [{"name": "supcon", "temperature": 1e-4}, "classification"]}
     assert config.parse(values, stored=True).objectives[0].temperature == 1e-4
     assert "objectives.0.temperature must be at least 0.001" in refusal(values)
+
+
+def test_a_margin_is_a_new_experiments_alone() -> None:
+    new = config.parse(MINIMAL)
+    assert new.evaluation.margin == 1.0
+    stored = new.to_json()
+    assert config.parse(stored, stored=True).evaluation.margin == 1.0
+    del stored["evaluation"]["margin"]
+    assert config.parse(stored, stored=True).evaluation.margin == 0.0, "none was set before its results were seen"
