@@ -18,7 +18,7 @@ def compiled(pattern: str) -> "regex.Pattern[str]":
     """
     try:
         expression = regex.compile(pattern)
-    except (regex.error, RecursionError, OverflowError, MemoryError) as error:
+    except (regex.error, ValueError, RecursionError, OverflowError, MemoryError) as error:
         raise InputError(f"must be a regular expression, got {pattern!r} ({error})") from None
     if expression.groups != 1:
         raise InputError(f"must hold exactly one (…) that captures the group, got {pattern!r} with {expression.groups}")
@@ -29,13 +29,14 @@ def group(expression: "regex.Pattern[str]", path: str) -> str:
     """What the pattern captures in a path.
 
     Raises:
-        InputError: if it does not match, or takes longer than a second.
+        InputError: if it does not match, or takes longer than a second or more memory than there is.
     """
     try:
         match = expression.search(path, timeout=_MOST_SECONDS)
-    except TimeoutError:
-        raise InputError(f"dataset.group_by must match a path within a second, got {expression.pattern!r}, which does not "
-                         f"end on {path!r}; write it without repeating what can match in several ways, as (a|aa)+") from None
+    except (TimeoutError, MemoryError, RecursionError):
+        raise InputError(f"dataset.group_by must match a path within a second, got {expression.pattern!r}, whose search in "
+                         f"{path!r} did not finish; write it without repeating what can match in several ways, as (a|aa)+"
+                         ) from None
     if match is None or match[1] is None:
         raise InputError(f"dataset.group_by must match every path, got no match of {expression.pattern!r} in {path!r}")
     return match[1]

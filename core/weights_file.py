@@ -66,6 +66,8 @@ def _kind(path: Path, start: bytes) -> str:
     """What a file is that holds no weights one can load, in words; nothing where it may hold some."""
     if not start:
         return "empty"
+    if _begins_as_safetensors(start):  # first: the length of its header may look like anything
+        return ""
     for beginning, words in _BEGINNINGS:
         if start.startswith(beginning):
             return words
@@ -76,7 +78,7 @@ def _kind(path: Path, start: bytes) -> str:
         return "a JSON text; take the file of weights that belongs to it"
     if start.startswith(b"PK"):
         return _kind_of_archive(path)
-    if _begins_as_safetensors(start) or _TORCH_MAGIC in start[:64]:
+    if _TORCH_MAGIC in start[:64]:
         return ""
     if _is_text(start):
         return "a short text, no weights" if len(start) < _N_START else "a text, no weights"

@@ -51,7 +51,7 @@ def _say(found: Overview) -> None:
         position = overview.position(found)
         st.write(run_words.progress_text(found.progress) if position is None else f"number {position} in the queue")
     elif found.state == State.COMPLETED:
-        st.write(plain(found.sentence))
+        st.write(plain(found.sentence or found.remark))
     elif found.state == State.FAILED:
         st.write(f":red[{plain(found.progress.message)}]")
     elif found.state != State.DAMAGED:

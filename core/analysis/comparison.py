@@ -10,10 +10,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from core.analysis import outperforming as another_run
 from core.analysis.fairness import SettingDifference
 from core.analysis.metrics import HEADLINE, METRICS, SHORT, SPACE_METRICS
-from core.analysis.outperforming import Outperforming
+from core.analysis.outperforming import Outperforming, outperforming
 from core.analysis.paired_tests import McNemar
 from core.analysis.resampling import UNKNOWN, Bootstrap, bootstrap, holm
 from core.errors import InputError
@@ -162,13 +161,13 @@ def difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed
         InputError: if shapes differ or no sample has a value.
     """
     return _paired({metric: a}, {metric: b}, n_bootstrap, seed, group, {} if n_samples is None else {metric: n_samples},
-                   margin, foretells=True)[0]
+                   margin, asks_outperforming=True)[0]
 
 
 def _paired(a: Values, b: Values, n_bootstrap: int, seed: int, group: np.ndarray | None,
             n_samples: dict[str, int] | None = None, margin: float = 0.0,
-            foretells: bool = False) -> list[Difference]:
-    """Column by column; `foretells` asks how often another run of B would beat another run of A."""
+            asks_outperforming: bool = False) -> list[Difference]:
+    """Column by column; `asks_outperforming` fills in how often another run of B would beat another run of A."""
     for name, column in a.items():
         if column.shape != b[name].shape:
             raise InputError(f"A and B must have the same seeds and samples, got {column.shape} and {b[name].shape}")
@@ -180,15 +179,17 @@ def _paired(a: Values, b: Values, n_bootstrap: int, seed: int, group: np.ndarray
         judged = _judge(name, float(column[:, keep].mean()), float(b[name][:, keep].mean()), float(drawn.mean[index]),
                         drawn, index, (len(column), (n_samples or {}).get(name, int(keep.sum()))), margin)
         judged = replace(judged, sd_a=_sd(column[:, keep]), sd_b=_sd(b[name][:, keep]))
-        result.append(_foretelling(judged, drawn.draws[:, index], (len(column),) * 2, seed) if foretells else judged)
+        if asks_outperforming:
+            judged = _with_outperforming(judged, drawn.draws[:, index], (len(column), len(column)), seed)
+        result.append(judged)
     return result
 
 
-def _foretelling(item: Difference, gaps: np.ndarray, n_seeds: tuple[int, int], seed: int) -> Difference:
+def _with_outperforming(item: Difference, gaps: np.ndarray, n_seeds: tuple[int, int], seed: int) -> Difference:
     """The same with how often another run of B would beat another run of A, where each has several seeds; `gaps` as drawn."""
     if min(n_seeds) < 2 or item.sd_a is None or item.sd_b is None:
         return item
-    return replace(item, outperforming=another_run.outperforming(item.difference, gaps, item.sd_a, item.sd_b, n_seeds, seed))
+    return replace(item, outperforming=outperforming(item.difference, gaps, item.sd_a, item.sd_b, n_seeds, seed))
 
 
 def _sd(values: np.ndarray) -> float:
@@ -224,8 +225,8 @@ def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: 
         n_samples = min(_defined(a).shape[1], _defined(b).shape[1])
     shape = (min(len(a), len(b)), n_samples)
     judged = _judge(metric, float(of_a.mean[0]), float(of_b.mean[0]), float(drawn.mean[0]), drawn, 0, shape, margin)
-    return _foretelling(replace(judged, sd_a=_sd(_defined(a)), sd_b=_sd(_defined(b))), drawn.draws[:, 0], (len(a), len(b)),
-                        seed)
+    judged = replace(judged, sd_a=_sd(_defined(a)), sd_b=_sd(_defined(b)))
+    return _with_outperforming(judged, drawn.draws[:, 0], (len(a), len(b)), seed)
 
 
 def _judge(metric: str, a: float, b: float, gap: float, drawn: Bootstrap, index: int, shape: tuple[int, int],
@@ -266,7 +267,7 @@ def compare(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = N
     metric and `margin` as of `difference`."""
     shared = [metric for metric in METRICS if metric in a and metric in b]
     return hold(_paired({metric: a[metric] for metric in shared}, {metric: b[metric] for metric in shared}, n_bootstrap, 0,
-                        group, n_samples, margin, foretells=True))
+                        group, n_samples, margin, asks_outperforming=True))
 
 
 def compare_space(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = None) -> list[Difference]:

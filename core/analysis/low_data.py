@@ -14,6 +14,7 @@ from core.analysis import comparison
 from core.analysis.comparison import Difference, Interval
 from core.analysis.metrics import METRICS
 from core.analysis.resampling import bootstrap
+from core.analysis.statements import margin_words
 from core.errors import InputError
 
 Count = int | str                  # images per class, or 'all'
@@ -44,7 +45,8 @@ class Pair:
         a, b: labels.
         differences: B − A, one a count.
         crossings: where the means change sides.
-        crosses: 'yes' if each is better somewhere, 'no' if one is better at every count, else 'cannot tell'.
+        crosses: 'yes' if each is better somewhere, 'no' if one is better at every count, 'same' if they are the same at every
+            count, else 'cannot tell'.
         sentence: what the differences support.
         crossing_sentence: where the curves cross, in words.
     """
@@ -86,7 +88,7 @@ class Curve:
 
 def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n_bootstrap: int,
           group: np.ndarray | None = None, titles: dict[str, str] | None = None, floor: str | None = None,
-          n_defined: int | None = None) -> Curve:
+          n_defined: int | None = None, margin: float = 0.0) -> Curve:
     """Points, differences and crossings of several arms.
 
     Args:
@@ -99,6 +101,7 @@ def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n
         titles: label -> its name in a sentence; None for the labels.
         floor: which arm is the untrained encoder, if one is.
         n_defined: how many samples have a value of their own, as of `comparison.difference`; None: as many as are not nan.
+        margin: the least difference that matters, as there.
 
     Raises:
         InputError: if there are fewer than two counts, or arms differ in counts, seeds or samples.
@@ -115,7 +118,7 @@ def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n
 
     def against(a: str, b: str) -> tuple[Difference, ...]:
         return tuple(comparison.difference(metric, arms[a][count], arms[b][count], n_bootstrap, group=group,
-                                           n_samples=n_defined)
+                                           n_samples=n_defined, margin=margin)
                      for count in counts)
 
     first, *others = (label for label in arms if label != floor)
@@ -199,7 +202,7 @@ def _crosses(differences: tuple[Difference, ...]) -> str:
     verdicts = {item.verdict for item in differences}
     if {"better", "worse"} <= verdicts:
         return "yes"
-    return "no" if verdicts in ({"better"}, {"worse"}) else "cannot tell"
+    return "same" if verdicts == {"same"} else "no" if verdicts in ({"better"}, {"worse"}) else "cannot tell"
 
 
 def _sentence(differences: tuple[Difference, ...], counts: tuple[Count, ...], images: tuple[float, ...], name_a: str,
@@ -215,6 +218,10 @@ def _sentence(differences: tuple[Difference, ...], counts: tuple[Count, ...], im
             low, high = min(item.low for item in mine), max(item.high for item in mine)
             apart = f"{name_b} from {name_a} on {title} " if number == 0 else ""
             clauses.append(f"{where} one cannot tell {apart}(difference 95 % within {100 * low:+z.1f} to {100 * high:+z.1f})")
+        elif mine[0].verdict == "same":
+            low, high = min(item.low for item in mine), max(item.high for item in mine)
+            clauses.append(f"{where} {name_b} and {name_a} are the same within {margin_words(mine[0])} on {title} (difference "
+                           f"95 % within {100 * low:+z.1f} to {100 * high:+z.1f})")
         else:
             sign = 1 if mine[0].verdict == "better" else -1
             least, most = (f"{pick(sign * 100 * item.difference for item in mine):.1f}" for pick in (min, max))
@@ -249,6 +256,8 @@ def _crossing_sentence(crosses: str, crossings: tuple[Crossing, ...], name_a: st
         return f"The curves of {name_a} and {name_b} cross at about {spots}"
     if crosses == "no":
         return f"The curves of {name_a} and {name_b} do not cross"
+    if crosses == "same":
+        return f"Whether the curves of {name_a} and {name_b} cross does not matter: they are the same at every count"
     if crossings:
         return f"Cannot tell whether {name_a} and {name_b} cross: their means do at about {spots}"
     return f"Cannot tell whether {name_a} and {name_b} cross: their means do not, but not every interval leaves out zero"

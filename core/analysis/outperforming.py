@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import norm
 
 _DRAWN = 6  # of this module's random numbers
+_ROUNDING = 1e-12  # of means over samples: what is less is nothing
 
 
 @dataclass(frozen=True)
@@ -45,5 +46,5 @@ def outperforming(gap: float, gaps: np.ndarray, sd_a: float, sd_b: float, n_seed
 
 def _at(gaps: np.ndarray, sd: np.ndarray) -> np.ndarray:
     """Φ(gap / sd), and by the gap's sign alone where there is no spread."""
-    by_sign = np.select([gaps > 0, gaps < 0], [np.inf, -np.inf], 0.0)
-    return norm.cdf(np.divide(gaps, sd, out=by_sign, where=sd > 0))
+    by_sign = np.select([gaps > _ROUNDING, gaps < -_ROUNDING], [np.inf, -np.inf], 0.0)
+    return norm.cdf(np.divide(gaps, sd, out=by_sign, where=sd > _ROUNDING))

@@ -40,14 +40,16 @@ class Row:
 def row(result: Difference) -> Row:
     """A difference in the words and digits of every table: on a screen, on the command line and in a report.
 
-    An interval without zero and 'cannot tell' stand side by side where Holm's correction is not met: the row says so.
+    An interval that would decide and 'cannot tell' stand side by side where Holm's correction is not met: the row says so.
 
     Args:
         result: of `METRICS`.
     """
-    answer = {"better": "B is better", "worse": "A is better", "same": f"same within {_points(result)}"}.get(
+    answer = {"better": "B is better", "worse": "A is better", "same": f"same within {margin_words(result)}"}.get(
         result.verdict, "cannot tell")
-    if result.verdict == "cannot tell" and (result.low > 0 or result.high < 0):
+    margin = result.equivalence.margin if result.equivalence else 0.0
+    is_overruled = result.low > 0 or result.high < 0 or (-margin < result.low and result.high < margin)
+    if result.verdict == "cannot tell" and is_overruled:
         answer = "cannot tell: not after Holm"
     gap, low, high = (f"{100 * value:+z.1f}" for value in (result.difference, result.low, result.high))
     a, b = (percent(mean, sd, result.n_seeds) for mean, sd in ((result.a, result.sd_a), (result.b, result.sd_b)))
@@ -75,7 +77,7 @@ def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[st
         elif result.seeds_decide:
             text += "; more seeds would be needed to settle a gap this large"
     elif result.verdict == "same":
-        text = (f"{name_b} and {name_a} are the same within {_points(result)} on {title}: {100 * result.b:.1f} against "
+        text = (f"{name_b} and {name_a} are the same within {margin_words(result)} on {title}: {100 * result.b:.1f} against "
                 f"{100 * result.a:.1f} (difference 95 % {low:+z.1f} to {high:+z.1f}; {seeds}){_of_one_seed(result)}")
     else:
         sign = 1 if result.verdict == "better" else -1
@@ -106,7 +108,7 @@ def worth_sentence(result: Difference, leak: str, name: str) -> str:
         text = (f"cannot tell what {leak} is worth to {name} on {title}: {100 * result.b:.1f} with it against "
                 f"{100 * result.a:.1f} without (difference 95 % {low:+z.1f} to {high:+z.1f}; {_seeds(result)})")
     elif result.verdict == "same":
-        text = (f"{leak} is worth less than {_points(result)} of {title} to {name} "
+        text = (f"{leak} is worth less than {margin_words(result)} of {title} to {name} "
                 f"(difference 95 % {low:+z.1f} to {high:+z.1f}; {_seeds(result)}){_of_one_seed(result)}")
     else:
         text = (f"{leak} is worth {100 * result.difference:+z.1f} points of {title} to {name} "
@@ -120,8 +122,8 @@ def _seeds(result: Difference) -> str:
     return f"{result.n_seeds} {seeds}, {result.n_samples:,} test {images}"
 
 
-def _points(result: Difference) -> str:
-    """The margin of one that was judged by a margin."""
+def margin_words(result: Difference) -> str:
+    """The margin of a difference that was judged by one: '1 point'."""
     points = f"{100 * result.equivalence.margin:.3g}" if result.equivalence else "0"
     return f"{points} point{'' if points == '1' else 's'}"
 

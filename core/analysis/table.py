@@ -195,7 +195,7 @@ def _metadata(schema: pa.Schema, path: Path) -> tuple[Json, str]:
     try:
         metadata = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Damaged(path, f"must have a JSON object as its metadata 'duet', got what is no JSON: {error}") from None
+        raise Damaged(path, f"must have a JSON object as its metadata 'duet', got text that is not JSON: {error}") from None
     if not isinstance(metadata, dict):
         raise Damaged(path, f"must have a JSON object as its metadata 'duet', got {type(metadata).__name__}")
     if fault := _metadata_fault(metadata) or _key_fault(metadata, _CHECKSUM):
@@ -325,7 +325,7 @@ def _class_fault(table: EmbeddingTable) -> str:
     if len(odd := np.flatnonzero(named != table.label)):
         shown = [f"{_named(table, row)} ({table.label_id[row]} for {visible(table.label[row], _MOST_SHOWN)})"
                  for row in odd[:_N_NAMED]]
-        return f"must have each label's place among its {n} classes as label_id, got {_and_more(shown, len(odd))}"
+        return f"must have label_id as each label's index among its {n} classes, got {_and_more(shown, len(odd))}"
     if len(odd := np.flatnonzero((table.cluster < -1) | (table.cluster >= n))):
         shown = [f"{_named(table, row)} ({table.cluster[row]})" for row in odd[:_N_NAMED]]
         return f"must have a place among its {n} classes as cluster, or -1 for none, got {_and_more(shown, len(odd))}"

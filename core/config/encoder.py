@@ -54,7 +54,7 @@ class EncoderConfig(Settings):
             raise InputError(f"must not set {', '.join(sorted(own))}: Duet sets what goes in and comes out of an encoder, and "
                              f"encoder.weights its weights")
         for name, rate in value.items() if not is_stored(info) else ():
-            if "drop" in name and name.endswith("_rate") and (
+            if "drop" in name and name.endswith(("drop", "drop_path", "_rate")) and (
                     isinstance(rate, bool | str) or not 0 <= rate < 1):  # timm says so in a step, or not at all
                 raise InputError(f"must have {name} from 0 to below 1, got {rate!r}")
         return value

@@ -23,11 +23,15 @@ def sentences(what: str, names: Iterable[str]) -> list[str]:
     for name in sorted(set(names)):
         by_key.setdefault(_key(name), []).append(name)
     alike = [its_names for its_names in by_key.values() if len(its_names) > 1]
-    said = [f"{what} {', '.join(repr(visible(name)) for name in its_names)} differ in capitals, spaces or spelling alone; "
-            f"they count as {len(its_names)}." for its_names in alike[:_MOST_NAMED]]
+    said = [f"{what} {', '.join(map(_quoted, its_names))} differ in capitals, spaces, stored "
+            f"accents or a decimal point alone; they count as {len(its_names)}." for its_names in alike[:_MOST_NAMED]]
     if len(alike) > _MOST_NAMED:
         said.append(f"{what}: {len(alike) - _MOST_NAMED:,} more sets of names are alike in this way.")
     return said
+
+
+def _quoted(name: str) -> str:
+    return f"'{visible(name)}'"
 
 
 def _key(name: str) -> str:

@@ -18,8 +18,8 @@ def summary(manifest: Manifest) -> list[str]:
         said.append(f"{_count(len(sizes), 'class')} left out for having too few images: {_some(sizes)}.")
     apart = manifest.sample_id[manifest.split == LEFT_OUT].tolist()
     if apart:
-        said.append(f"{_count(len(apart), 'image')} left out of training, since their group or picture also stands among "
-                    f"images to test on: {_some(apart)}.")
+        said.append(f"{_count(len(apart), 'image')} left out of every split, since their group or picture stands in the "
+                    f"dataset's own test or validation split or among held-out classes: {_some(apart)}.")
     if manifest.without_images:
         said.append(f"{_count(len(manifest.without_images), 'folder')} without an image: {_some(manifest.without_images)}.")
     if manifest.other_files:

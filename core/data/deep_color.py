@@ -1,6 +1,6 @@
 """Colour of 16 bits a channel, of which Pillow keeps the upper 8: what its lower 8 are, and all 16 scaled to 8.
 
-Of PNG and TIFF alone: other formats state their range, and Pillow scales by it. Does not say what is black and white
+Of PNG and TIFF alone: of other formats Pillow gives 8 bits, by the range that they state. Does not say what is black and white
 (`core.data.levels`).
 """
 

@@ -60,7 +60,7 @@ def read(root: Path, classes: Literal["top", "leaf"] | None = None) -> Contents:
     if not paths:
         raise InputError(f"dataset.root must hold one folder of images per class, found {_nothing(loose, listing)} in {root}"
                          f"{_FLAT_ADVICE if loose else ''}")
-    split_of = _split_folders(root, paths)
+    split_of = _split_folders(root, paths, classes)
     if not split_of and classes != "leaf":
         _refuse_wrapper(root, paths)
     inner = _below_splits(paths, split_of)
@@ -79,6 +79,11 @@ def read(root: Path, classes: Literal["top", "leaf"] | None = None) -> Contents:
     if part_names(parts) and classes != "top":
         inner = _without_parts(root, parts, inner, classes)
         remarks.append(f"The folders {_and(parts)} are taken as parts of one dataset.")
+        inside = split_names(sorted({rest.partition("/")[0] for rest in inner.values()}))
+        if not split_of and len(set(inside.values())) > 1:  # as fold1/train/cat
+            raise InputError(f"dataset.root must hold one split, got one inside each of {_some(parts)} in {root}; point "
+                             f"dataset.root at one of them, or name the images in a table with the columns path, label and "
+                             f"split")
     labels, remark = _labels(root, inner, classes)
     remarks += [remark] if remark else []
     if any(official.values()):
@@ -98,8 +103,9 @@ def _nothing(loose: list[str], listing: Listing) -> str:
     return f"no images ({reasons})" if reasons else "no images"
 
 
-def _split_folders(root: Path, paths: list[str]) -> dict[str, str]:
-    """Top folder -> its split, where the top folders are splits; none where they are classes.
+def _split_folders(root: Path, paths: list[str], classes: Literal["top", "leaf"] | None) -> dict[str, str]:
+    """Top folder -> its split, where the top folders are splits; none where they are classes, as `classes` may say of folders
+    that hold images alone.
 
     Raises:
         InputError: if they look like splits but cannot be taken as such.
@@ -113,7 +119,8 @@ def _split_folders(root: Path, paths: list[str]) -> dict[str, str]:
         return {}  # a single folder is a wrapper, whatever its name
     says_two = len(set(named.values())) > 1
     is_split = says_two or (len(named) > 1 if not others else any(len(folders) > 1 for folders in inside.values()))
-    if not is_split:
+    is_flat = not any(inside.values())
+    if not is_split or (is_flat and classes == "top"):
         return {}  # say, locomotives beside buses
     are = f"{_and(list(named))} {'look like splits' if len(named) > 1 else 'looks like a split'}"
     if others:
@@ -126,6 +133,7 @@ def _split_folders(root: Path, paths: list[str]) -> dict[str, str]:
         instead = (f"move {_and(flat)} away and point dataset.root at {root / with_classes[0]}" if len(with_classes) == 1 else
                    f"put the images of each class into a folder of its own inside {_and(flat)}, or name them in a table with "
                    f"the columns path, label and split")
+        instead += ", or set dataset.classes: top if they are classes" if is_flat else ""
         raise InputError(f"dataset.root must say the class of every image, got none in {root}: {are}, and "
                          f"{_and(flat)} {'hold' if len(flat) > 1 else 'holds'} images without class folders; {instead}")
     for split in SPLITS:
@@ -172,9 +180,14 @@ def _without_parts(root: Path, parts: list[str], inner: dict[str, str], classes:
     """Each path without the folder of its part, where the user says that the innermost folders are the classes.
 
     Raises:
-        InputError: if the user does not, or images lie in no folder inside.
+        InputError: if the user does not say so, or images lie in no folder inside.
     """
-    if classes is None or any(rest.count("/") < 2 for rest in inner.values()):
+    flat = next((rest for rest in inner.values() if rest.count("/") < 2), "")
+    if classes == "leaf" and flat:
+        raise InputError(f"dataset.root must say the class of every image, got none in {root} of those that lie directly in "
+                         f"{shown(flat.partition('/')[0])}, which looks like a part of the dataset; put them into folders of "
+                         f"their classes, or set dataset.classes: top if {_some(parts)} are the classes")
+    if classes is None:
         raise InputError(f"dataset.root must hold one folder per class, got {_some(parts)} in {root}, which look like parts "
                          f"of one dataset; set dataset.classes: leaf if the folders inside are the classes, top if "
                          f"{_some(parts)} are, or name the images in a table with the columns path and label")

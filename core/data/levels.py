@@ -73,14 +73,14 @@ class Reach:
 
 
 def measured(reaches: Iterable[Reach], setting: Setting = "auto") -> Levels:
-    """One range for all files of a kind: the least of the usual bits that holds what they reach, or the one that is set."""
+    """One range for all files of a kind: the least of the usual bits that holds what they reach, or the one that is set, which
+    is of more than 8 bits and so not of signed bytes."""
     ends: dict[str, tuple[int, int]] = {}
     for reach in reaches:
         low, high = ends.get(reach.kind, (reach.low, reach.high))
         ends[reach.kind] = min(low, reach.low), max(high, reach.high)
-    if setting != "auto":
-        return Levels({kind: (0, setting) for kind in ends})
-    return Levels({kind: fitting(Reach(kind, *both)) for kind, both in ends.items()})
+    return Levels({kind: fitting(Reach(kind, *both)) if setting == "auto" or kind == SIGNED_BYTE else (0, setting)
+                   for kind, both in ends.items()})
 
 
 def fitting(reach: Reach) -> tuple[int, int]:

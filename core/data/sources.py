@@ -196,6 +196,7 @@ class Files:
         if len(labels) < 2:
             raise InputError(f"dataset.root must hold at least two class folders with images, "
                              f"found {', '.join(labels) or 'none readable'} in {self.root}")
+        alike_classes = alike.sentences("Classes", (entry.label for entry in readable))  # before small ones are left out
         readable, small = _large_enough(readable, self._min_per_class)
         if self._group_by:
             readable = [replace(entry, group=group_pattern.group(self._group_by, entry.path)) for entry in readable]
@@ -204,7 +205,7 @@ class Files:
         seen_of = {entry.path: seen[entry.path] for entry in readable}
         manifest = _manifest(readable, [item.digest for item in seen_of.values()], (*unreadable, *contents.left_out),
                              duplicates.find(seen_of))
-        alike_names = (*alike.sentences("Classes", (entry.label for entry in readable)),
+        alike_names = (*alike_classes,
                        *alike.sentences("Groups", (entry.group for entry in readable if entry.group != entry.path)))
         remarks = (*contents.remarks, *alike_names, *level_ranges.sentences(ranges, reaches, self._setting))
         return replace(manifest, remarks=remarks, levels=ranges, other_files=contents.other_files,

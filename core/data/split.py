@@ -264,7 +264,9 @@ def _too_few(label: str, n_images: int, n_blocks: int, names: tuple[str, ...], m
     advice = "; copies are counted with their original (split.near_duplicates: false counts exact ones alone)" if near else ""
     n_apart = int(((manifest.split == LEFT_OUT) & (manifest.label == label)).sum())
     if n_apart:
-        whose = "held-out classes" if (manifest.split == OPEN).any() else "the dataset's own test split"
+        whose = " or of ".join(name for name, is_there in (
+            ("held-out classes", (manifest.split == OPEN).any()),
+            ("the dataset's own test split", len(names) < len(SPLITS))) if is_there)  # only then is less than all drawn
         advice += f"; {n_apart} more belong together with images of {whose} and are left out"
     where = " and ".join([", ".join(names[:-1]), names[-1]])
     return (f"class {label!r} must have at least {len(names)} groups to stand in {where}, "

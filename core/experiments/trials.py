@@ -12,7 +12,7 @@ from core.config import RunConfig, arm_label
 from core.errors import Damaged
 from core.experiments.handles import Experiment, Run
 from core.files import Json
-from core.unchanged import Unchanged
+from core.unchanged import MISSING, Unchanged, stamp
 
 SELECTED_ON = "validation MAP@R"
 
@@ -66,7 +66,7 @@ def discard(run: Run) -> None:
 
 
 def _read(run: Run) -> list[Trial]:
-    if not run.trials_file.exists():  # of most runs: nothing is opened
+    if stamp(run.trials_file) == MISSING:  # of most runs: nothing is opened
         return []
     try:
         return list(_trials.read(run.trials_file, lambda path: files.read(path, _parse, "a run's trials")))

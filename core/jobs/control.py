@@ -185,7 +185,7 @@ def is_worker_alive(experiment: Experiment) -> bool:
         worker = _workers.read(experiment.worker_file, files.read_json)
         if is_alive(worker["pid"], worker["pid_created"], worker.get("pid_started", "")):
             return True
-    except (FileNotFoundError, NotADirectoryError, Damaged, KeyError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, Damaged, KeyError, TypeError, AttributeError):
         pass  # none is written down, or not so that anyone can tell: the lock can
     return _is_held(experiment.worker_lock)
 

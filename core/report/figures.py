@@ -182,7 +182,7 @@ def confusion_or_why_not(counts: np.ndarray, n_samples: int, classes: tuple[str,
         n_samples: how many test images there are.
     """
     n_none = n_samples - int(counts.sum())
-    said = f"{n_none:,} of {n_samples:,} test images are in no cluster of the table's, and so in no cell." if n_none else ""
+    said = f"{n_none:,} of {n_samples:,} test images belong to no cluster and are left out of the confusion." if n_none else ""
     return (confusion(counts, classes, height=height) if n_none < n_samples else None), said
 
 

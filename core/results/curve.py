@@ -59,7 +59,8 @@ def draw(experiment: Experiment, scores_of: Callable[[list[Run], str], ArmScores
     curve = low_data.curve(
         HEADLINE, {label: {count: item.drawn()[HEADLINE] for count, item in arm.items()} for label, arm in scores.items()},
         _images(experiment, config, complete), config.evaluation.bootstrap, first.group, titles,
-        floor=arm_label(UntrainedConfig()), n_defined=int(first.defined()[HEADLINE].sum()))
+        floor=arm_label(UntrainedConfig()), n_defined=int(first.defined()[HEADLINE].sum()),
+        margin=config.evaluation.margin / 100)
     leaks = sorted({leak for run in config.runs() if arm_label(run.objective) in titles for leak in run.leaks})
     if leaks:
         warning = f"These numbers are too good, with {' and '.join(leaks)}: "

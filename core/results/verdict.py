@@ -37,7 +37,7 @@ def draws(a: Scores, b: Scores) -> tuple[int, str]:
     return max(n_a, n_b), f"{more}'s evaluation.bootstrap; {other}'s is {min(n_a, n_b):,}"
 
 
-def margin(a: Scores, b: Scores) -> float:
+def least_that_matters(a: Scores, b: Scores) -> float:
     """The least difference that matters, 0 to 1, as the configs of A and B say; the smaller of both."""
     return min(configuration.parse_run(side.config).evaluation.margin for side in (a, b)) / 100
 
@@ -62,7 +62,7 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None) -> Comparison:
                          f"{n_seeds[1]} of {b.name}")
     config_a, config_b = configuration.parse_run(a.config), configuration.parse_run(b.config)
     n_dropped, space, mcnemar, per_class = 0, [], [], []
-    matters = margin(a, b)
+    margin = least_that_matters(a, b)
     shared = np.intersect1d(a.sample_id, b.sample_id)
     in_a, in_b = _rows(a, shared), _rows(b, shared)
     tables.check_labels(shared, a.label[in_a], b.label[in_b])
@@ -73,7 +73,7 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None) -> Comparison:
         n_dropped = len(a.sample_id) + len(b.sample_id) - 2 * len(shared)
         group = a.group[in_a]
         drawn_a, drawn_b, n_samples = _drawn_in_pairs(a, b, in_a, in_b)
-        differences = comparison.compare(drawn_a, drawn_b, n_bootstrap, group, n_samples, matters)
+        differences = comparison.compare(drawn_a, drawn_b, n_bootstrap, group, n_samples, margin)
         space = comparison.compare_space({metric: column[:, in_a] for metric, column in a.space.items()},
                                          {metric: column[:, in_b] for metric, column in b.space.items()}, n_bootstrap,
                                          group) if a.space else []
@@ -89,7 +89,7 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None) -> Comparison:
             comparison.unpaired_difference(metric, drawn_a[metric], drawn_b[metric], n_bootstrap, group_a=a.group,
                                            group_b=b.group,
                                            n_samples=int(min(defined_a[metric].sum(), defined_b[metric].sum())),
-                                           margin=matters)
+                                           margin=margin)
             for metric in a.values])
     headline = next(item for item in differences if item.metric == HEADLINE)
     leaks_a, leaks_b = config_a.leaks, config_b.leaks
@@ -248,7 +248,7 @@ def _against_untrained(floor: Scores | None, arm: Scores, n_bootstrap: int) -> t
     rows = np.arange(len(arm.sample_id))
     of_floor, of_arm, n_samples = _drawn_in_pairs(floor, arm, rows, rows)
     difference = comparison.difference(HEADLINE, of_floor[HEADLINE], of_arm[HEADLINE], n_bootstrap, group=arm.group,
-                                       n_samples=n_samples[HEADLINE], margin=margin(floor, arm))
+                                       n_samples=n_samples[HEADLINE], margin=least_that_matters(floor, arm))
     sentence = statements.sentence(difference, "the untrained encoder", arm.name)
     return difference, "" if difference.verdict == "better" else sentence
 

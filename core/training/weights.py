@@ -202,7 +202,7 @@ def _check_numbers(state: State, path: Path) -> None:
             raise InputError(f"encoder.weights must be finite numbers, got {path}, where {key!r} holds NaN or infinity")
     matrices = [value for value in state.values() if value.is_floating_point() and value.ndim > 1]
     if matrices and not any(value.any() for value in matrices):
-        raise InputError(f"encoder.weights must be of a trained encoder, got {path}, where all of them are zero")
+        raise InputError(f"encoder.weights must be of a trained encoder, got {path}, in which every weight is zero")
 
 
 def _note(candidates: list[_Candidate], best: _Candidate, left: list[str]) -> str:

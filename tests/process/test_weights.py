@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from torch import nn
 
+from core import weights_file
 from core.config import EncoderConfig
 from core.experiments import planning
 from core.jobs import checks, launch
@@ -185,6 +186,17 @@ def test_a_file_of_another_kind_is_called_what_it_is(content: bytes, words: str,
         planning.plan(tiny(encoder={"name": NAME, "image_size": 32, "weights": str(path)}))
 
 
+@pytest.mark.parametrize("length", [123, 23328, 31520])
+def test_safetensors_whose_header_begins_like_a_text_are_weights(length: int, tmp_path: Path) -> None:
+    """The first byte of the header's length is '{', or its first two are ' {' or ' ['."""
+    content = save({"a": torch.ones(3)})
+    n_header = int.from_bytes(content[:8], "little")
+    padded = content[8:8 + n_header].rstrip().ljust(length)
+    (tmp_path / "w.safetensors").write_bytes(len(padded).to_bytes(8, "little") + padded + content[8 + n_header:])
+    assert len(padded) == length
+    weights_file.check(tmp_path / "w.safetensors")
+
+
 def test_a_zip_of_weights_and_a_file_of_arrays_are_called_what_they_are(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "w.pth", "w") as archive:
         archive.writestr("resnet/model.pth", b"x")
@@ -220,7 +232,7 @@ def test_weights_that_are_all_zero_are_refused(tmp_path: Path) -> None:
     assert "must be of a trained encoder, got " in refusal(tmp_path / "w.pth")
     torch.save({key: torch.zeros_like(tensor) if tensor.ndim > 1 else tensor for key, tensor in STATE.items()},
                tmp_path / "w.pth")
-    assert "all of them are zero" in refusal(tmp_path / "w.pth")
+    assert "every weight is zero" in refusal(tmp_path / "w.pth")
 
 
 def test_tensors_without_numbers_and_sparse_ones_are_called_what_they_are(tmp_path: Path) -> None:

@@ -397,6 +397,7 @@ def test_the_same_on_a_metric_that_was_not_asked_for_must_hold_after_holm():
     sure = replace(item, equivalence=Equivalence(0.012, 0.001, 0.001))
     headline = replace(item, metric="map_at_r")
     assert [found.verdict for found in comparison.hold([headline, item, sure])] == ["same", "cannot tell", "same"]
+    assert statements.row(comparison.hold([headline, item, sure])[1]).answer == "cannot tell: not after Holm"
     shifted = replace(item, low=0.001, p_value=0.0005)
     assert comparison.correct([shifted, item])[0].verdict == "better", "it leaves out zero, which holds"
 

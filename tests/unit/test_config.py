@@ -410,7 +410,7 @@ def test_weights_of_no_name_are_refused(weights):
         f"encoder.weights must be 'random', 'hub' or the path of a weights file, got {weights!r}")
 
 
-@pytest.mark.parametrize("option", ["drop_rate", "drop_path_rate", "attn_drop_rate"])
+@pytest.mark.parametrize("option", ["drop_rate", "drop_path_rate", "attn_drop_rate", "drop_path", "attn_drop"])
 @pytest.mark.parametrize("rate", [-0.1, 1, 1.5, True, "0.5"])
 def test_rates_of_what_is_dropped_are_bounded(option, rate):
     assert refusal({**MINIMAL, "encoder": {"options": {option: rate}}}) == (

@@ -121,6 +121,25 @@ def test_parts_of_a_dataset_are_put_together_where_the_user_says_so(tmp_path):
     assert labels(tmp_path, "top") == {"fold1": 4, "fold2": 6}
 
 
+@pytest.mark.parametrize("places, message", [
+    (("fold1/cat", "fold1/dog", "fold2/cat", "fold2/dog", "fold1"), "of those that lie directly in fold1, which looks like"),
+    (("fold1", "fold2"), "of those that lie directly in fold1, which looks like a part"),
+    (("fold1/train/cat", "fold1/test/cat", "fold2/train/cat", "fold2/test/dog"), "must hold one split, got one inside each"),
+])
+def test_parts_that_do_not_say_their_classes_are_refused_also_where_the_leaves_are_meant(tmp_path, places, message):
+    named(tmp_path, *places)
+    with pytest.raises(ValueError) as caught:
+        folders.read(tmp_path, "leaf")
+    assert message in str(caught.value)
+
+
+def test_flat_folders_named_like_splits_are_classes_where_the_user_says_so(tmp_path):
+    named(tmp_path, "dev_board", "test_board")
+    with pytest.raises(ValueError, match=r"or set dataset\.classes: top if they are classes"):
+        folders.read(tmp_path)
+    assert labels(tmp_path, "top") == {"dev_board": 2, "test_board": 2}
+
+
 def test_class_names_that_hold_a_word_of_splits_are_classes(tmp_path):
     named(tmp_path, "train_station", "test_tube", "test_strip", "validation stamp")
     assert labels(tmp_path) == {"test_strip": 2, "test_tube": 2, "train_station": 2, "validation stamp": 2}

@@ -166,7 +166,7 @@ def test_test_images_in_no_cluster_are_said(tmp_path: Path, n_none: int) -> None
     odd.cluster[np.flatnonzero(odd.split == "test")[:n_none]] = -1
     html.write_comparison(compared(), [odd, space(1)], tmp_path / "report.html")
     html.write_space(odd, "a space", tmp_path / "space.html")
-    said = f"{n_none} of 20 test images are in no cluster of the table's, and so in no cell."
+    said = f"{n_none} of 20 test images belong to no cluster and are left out of the confusion."
     assert f"A: {said}" in Page(tmp_path / "report.html").text and "B: " not in Page(tmp_path / "report.html").text
     assert said in Page(tmp_path / "space.html").text
 

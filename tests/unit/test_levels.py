@@ -105,6 +105,11 @@ def test_signed_8_bits_are_no_unsigned_ones():
     assert (shown(content, Levels()) == (GREY.astype(int) - 128) % 256).all(), "as an experiment of before was trained on it"
 
 
+def test_a_range_of_more_than_8_bits_is_not_laid_on_signed_bytes():
+    reaches = [Reach("signed 8-bit", -128, 127), Reach("16-bit", 0, 300)]
+    assert levels.measured(reaches, 65535) == Levels({"signed 8-bit": levels.fitting(reaches[0]), "16-bit": (0, 65535)})
+
+
 def test_floating_point_is_refused_as_ever():
     with pytest.raises(ValueError, match="floating-point levels have no fixed range"):
         decoding.decode(tiff(GREY.astype(np.float32)))

@@ -129,6 +129,20 @@ def test_the_sentence_says_each_stretch_with_its_intervals(b: dict, sentence: st
     assert found.crosses == crosses
 
 
+def test_arms_that_differ_by_less_than_the_margin_are_the_same_and_cross_or_not() -> None:
+    arms = {"ce": constant(0.5, 0.5, 0.5), "con": constant(0.503, 0.499, 0.6)}
+    found = low_data.curve("map_at_r", arms, IMAGES, N, margin=0.01).pairs[0]
+    assert found.sentence == ("With up to 8 images per class con and ce are the same within 1 point on MAP@R (difference 95 % "
+                              "within -0.1 to +0.3); with all images con is better by 10.0 points (95 % within 10.0 to 10.0); "
+                              "2 seeds, 6 test images")
+    assert found.crosses == "cannot tell"
+    arms["con"] = constant(0.503, 0.499, 0.501)
+    found = low_data.curve("map_at_r", arms, IMAGES, N, margin=0.01).pairs[0]
+    assert found.crosses == "same"
+    assert found.crossing_sentence == ("Whether the curves of ce and con cross does not matter: they are the same at every "
+                                       "count")
+
+
 def test_the_floor_is_a_line_of_its_own_and_never_an_arm() -> None:
     arms = {"untrained": constant(0.5, 0.5, 0.5), "ce": {**constant(0.6, 0.6, 0.6), 2: unsure(0.5)},
             "con": constant(0.4, 0.6, 0.7), "more": constant(0.4, 0.4, 0.4)}

@@ -29,7 +29,7 @@ def test_many_seeds_leave_the_gap_alone_in_doubt() -> None:
     assert found.high == pytest.approx(norm.cdf(0.0496 / 0.05), abs=0.01)
 
 
-@pytest.mark.parametrize("gap, expected", [(0.01, 1.0), (-0.01, 0.0), (0.0, 0.5)])
+@pytest.mark.parametrize("gap, expected", [(0.01, 1.0), (-0.01, 0.0), (0.0, 0.5), (1e-16, 0.5)])
 def test_runs_without_spread_are_told_by_the_gap_alone(gap: float, expected: float) -> None:
     assert outperforming(gap, np.full(100, gap), 0.0, 0.0, (3, 3)) == Outperforming(expected, expected, expected)
 

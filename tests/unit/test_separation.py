@@ -100,5 +100,6 @@ def test_what_is_not_among_the_samples_is_said_in_lines():
 def test_samples_left_out_for_their_group_are_named():
     samples = manifest(crops())
     samples = replace(samples, split=np.array(["none", "none", *["test"] * (len(samples) - 2)], dtype=object))
-    assert census.lines(samples) == ["2 images left out of training, since their group or picture also stands among images to "
-                                     f"test on: {samples.sample_id[0]}, {samples.sample_id[1]}."]
+    assert census.lines(samples) == [
+        "2 images left out of every split, since their group or picture stands in the dataset's own test or validation split "
+        f"or among held-out classes: {samples.sample_id[0]}, {samples.sample_id[1]}."]

@@ -203,9 +203,25 @@ def test_class_folders_and_groups_that_a_person_reads_as_one_are_said(tmp_path, 
     folder_of(tmp_path, **{one: {"1.png": good(1)}, other: {"2.png": good(2)}, "elk": {"3.png": good(3)}})
     remarks = folder_source(tmp_path, r"([^/]*)/").scan().remarks
     assert [remark.partition(" ")[0] for remark in remarks] == ["Classes", "Groups"]
-    assert all("differ in capitals, spaces or spelling alone; they count as 2." in remark for remark in remarks)
+    assert all("differ in capitals, spaces, stored accents or a decimal point alone; they count as 2." in remark
+               for remark in remarks)
     assert ", ".join(repr(name) for name in sorted((one, other))) in remarks[0]
     assert folder_source(tmp_path).scan().remarks == remarks[:1], "a path is no name of a group"
+
+
+def test_a_class_too_small_beside_one_of_its_name_is_said(tmp_path):
+    folder_of(tmp_path, cat={f"{seed}.png": good(seed) for seed in range(3)}, Cat={"x.png": good(7)},
+              dog={f"{seed}.png": good(seed) for seed in range(10, 13)})
+    manifest = sources.open_source(DatasetConfig(source="folder", root=str(tmp_path), min_per_class=2)).scan()
+    assert manifest.small_classes == {"Cat": 1}
+    assert manifest.remarks[0].startswith("Classes 'Cat', 'cat' differ in capitals")
+
+
+@pytest.mark.parametrize("pattern", ["((?R))", "((?1))"])
+def test_a_pattern_that_calls_itself_for_ever_is_refused(tmp_path, pattern):
+    folder_of(tmp_path, a={"a.png": good(0)}, b={"b.png": good(1)})
+    with pytest.raises(ValueError, match=r"dataset\.group_by must"):
+        folder_source(tmp_path, pattern).scan()
 
 
 def test_progress_counts_every_file_once(tmp_path):

@@ -275,7 +275,7 @@ def write_as_another_program(table: EmbeddingTable, path: Path, checksum: bool =
     ({"embedding": np.full((4, 3), np.nan, np.float32)}, "must have finite vectors, got NaN or infinity"),
     ({"label": column("a", None, "b", "b")}, "must have text as 'label' in each row, got none in 1 of 4"),
     ({"label_id": np.array([0, 1, 1, 0], np.int32)},
-     r"must have each label's place among its 2 classes as label_id, got a/ä 漢.png \(1 for a\), b/2.png \(0 for b\)"),
+     r"must have label_id as each label's index among its 2 classes, got a/ä 漢.png \(1 for a\), b/2.png \(0 for b\)"),
     ({"label_id": np.array([0, 0, 7, -1], np.int32)}, r"got b/two\\nlines.png \(7 for b\), b/2.png \(-1 for b\)$"),
     ({"cluster": np.array([-1, 2, 1, -2], np.int32)},
      r"must have a place among its 2 classes as cluster, or -1 for none, got a/ä 漢.png \(2\), b/2.png \(-2\)"),

@@ -249,7 +249,8 @@ def test_accents_composed_and_combined_are_one_class_and_capitals_are_two_and_sa
         content = content.replace(f"i/{number}.png,cat", f"i/{number}.png,{label}")
     manifest = scanned(folder, content)
     assert manifest.counts()["caf\u00e9"] == 2 and manifest.counts()["Cat"] == 1
-    assert "Classes 'Cat', 'cat' differ in capitals, spaces or spelling alone; they count as 2." in manifest.remarks
+    assert ("Classes 'Cat', 'cat' differ in capitals, spaces, stored accents or a decimal point alone; they count as 2."
+            in manifest.remarks)
 
 
 @pytest.mark.parametrize("value, words", [
