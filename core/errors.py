@@ -55,7 +55,7 @@ class DataError(InputError):
 
 
 class Damaged(InputError):
-    """A file or folder that cannot be what it should be.
+    """A file or folder that cannot be used: missing, broken, or written by a newer version.
 
     Args:
         path: the file or folder.

@@ -97,7 +97,7 @@ def _listed(experiments: list[Experiment]) -> list[Experiment]:
 
 
 def _is_busy(experiments: list[Experiment]) -> bool:
-    return any(experiment.worker_file.exists() and control.is_worker_alive(experiment) for experiment in experiments)
+    return any(experiment.has_worker_file and control.is_worker_alive(experiment) for experiment in experiments)
 
 
 experiments = store.experiments(roots.checkpoints_root())

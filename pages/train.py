@@ -40,8 +40,8 @@ FIT_HELP = ("Where images per class are fewer than a batch takes of a class, it 
             "objective; the images seen stay the same, in more steps.")
 MARGIN_HELP = ("In points of every metric. Arms whose difference surely lies inside it are called the same; 0 says that any "
                "difference matters. It counts as set beforehand if you set it before you have seen results.")
-GAP_HELP = ("From the plan's own test images, groups and seeds. More of any of them find smaller gaps; with one seed the "
-            "interval leaves out what another seed would change.")
+GAP_HELP = ("If images and seeds vary as on digits, pets and fungi. More test images, groups or seeds find smaller gaps; with "
+            "one seed the interval leaves out what another seed would change.")
 NORM_HELP = ("What becomes of BatchNorm's running statistics. Frozen: they stay as the weights brought them, and its weight "
              "and bias are trained; small batches would make them worse. Trained: learnt anew, as random weights need it. "
              "Encoders without such layers are the same either way.")
@@ -319,7 +319,7 @@ def _show_plan(checked: planning.Plan) -> None:
     held_out = f", {len(checked.manifest.indices(OPEN)):,} of {n_held_out} held-out classes" if n_held_out else ""
     st.caption(f"{len(checked.manifest):,} images, {len(checked.manifest.classes)} classes: {sizes['train']:,} train, "
                f"{sizes['validation']:,} validation, {sizes['test']:,} test{held_out}.")
-    st.markdown(f"{ahead.gap_sentence}.", help=GAP_HELP)
+    st.caption(f"{ahead.gap_sentence}.", help=GAP_HELP)
     known = separation.sentence(checked.manifest)
     st.caption(plain(f"{known[0].upper()}{known[1:]}. {separation.advice(checked.manifest)}"))
     for line in census.summary(checked.manifest):

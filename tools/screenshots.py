@@ -26,7 +26,7 @@ def shoot(page: Page, output: Path, settle: float = 1.5) -> None:
 
 def on_top(page: Page, selector: str) -> None:
     """Scrolls an element to just below the navigation at the window's top."""
-    page.locator(selector).first.evaluate("""element => { element.style.scrollMarginTop = '84px';
+    page.locator(selector).first.evaluate("""element => { element.style.scrollMarginTop = '112px';
         element.scrollIntoView({block: 'start'}) }""")
 
 

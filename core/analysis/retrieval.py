@@ -70,7 +70,8 @@ def retrieve(vectors: np.ndarray, label_id: np.ndarray, distance: neighbors.Dist
 
 
 def n_relevant(label_id: np.ndarray, group: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """How many samples of its class each query may find (its R), and how many of all classes; each shape (n,), int64.
+    """For each query, how many samples outside its own group have its class (R), and how many there are of any class; each of
+    shape (n,), int64.
 
     Args:
         label_id: shape (n,), int.

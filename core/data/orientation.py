@@ -9,7 +9,7 @@ _UNREADABLE = (SyntaxError, ValueError, TypeError, LookupError, OSError, Arithme
 
 
 def stand_up(image: Image.Image) -> None:
-    """Turns a decoded image in place."""
+    """Rotates or mirrors a decoded image in place as its EXIF orientation says; unreadable EXIF leaves it as it is."""
     try:
         ImageOps.exif_transpose(image, in_place=True)
     except _UNREADABLE:

@@ -131,6 +131,11 @@ class Experiment:
         """The tables of scores that runs have left; also where the experiment itself cannot be read."""
         return list(self.folder.glob(f"*/{filenames.SCORES}"))
 
+    @property
+    def has_worker_file(self) -> bool:
+        """Whether a worker is written down, living or not; asked of every experiment each time that Start is drawn."""
+        return os.path.exists(f"{self.folder}/{filenames.WORKER}")
+
     def run(self, name: str) -> "Run":
         """The run of a name, whether there is one or not."""
         return Run(self.folder / name)
@@ -179,7 +184,11 @@ class Experiment:
         return sentence if scored_by.is_current(verdict) or not sentence else f"{sentence} ({scored_by.EARLIER})"
 
     def stamps(self, runs: Iterable[str]) -> tuple[Stamp, ...]:
-        """Stamps of every file that says how the experiment stands, its own and those of the runs of these names."""
+        """Time, size and inode of each file that the experiment's state is read from; equal stamps mean that nothing changed.
+
+        Args:
+            runs: names of the runs whose files count too.
+        """
         own = [f"{self.folder}/{name}" for name in _OWN]
         return tuple(stamp(path) for path in (*own, *(f"{self.folder}/{run}/{name}" for run in runs for name in _OF_RUN)))
 

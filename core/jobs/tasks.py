@@ -207,7 +207,7 @@ def last_logged(folder: Path) -> str:
 
 
 class Report:
-    """Says how far a task is: a line for each text, and for each whole percent of it."""
+    """Appends a task's progress to its file: a JSON line whenever the text or the whole percent changes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -33,7 +33,7 @@ def of_config(config: RunConfig, seeds: tuple[int, ...] | None = None) -> dict[s
 
 
 def of_runs(runs: list[Run]) -> dict[str, object]:
-    """The settings of an arm's finished runs, a seed each: those of the first, and all seeds.
+    """An arm's settings: those of its first finished run, with the seeds of all its runs.
 
     Raises:
         NotFound, InputError: as `table.read_header`.

@@ -267,7 +267,8 @@ def parse_scores(run: Run, is_open: bool = False) -> Scores | None:
     embeddings = run.embeddings_file
     is_of_test, columns = not is_open, set(arrow.column_names)
     galleries = {name: f"gallery_{name}" for name in GALLERY if is_of_test or f"gallery_{name}" in columns}
-    lacks_columns = is_of_test and not {*_TEXT, "label_id", *_LISTS, *METRICS, *SPACE_METRICS, *galleries.values()} <= columns
+    metrics_of_it = {*METRICS, *SPACE_METRICS} if is_of_test else {*retrieval.NAMES, "kmeans_accuracy"}
+    lacks_columns = not {*_TEXT, "label_id", *_LISTS, *metrics_of_it, *galleries.values()} <= columns
     if lacks_columns or not scored_by.is_current(json.loads((arrow.schema.metadata or {}).get(b"duet", b"{}"))):
         return None
     clusters, neighbors = (arrow[key].combine_chunks().flatten().to_numpy().reshape(len(arrow), -1) for key in _LISTS)

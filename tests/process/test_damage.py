@@ -16,13 +16,13 @@ from core.experiments.status import RunStatus
 from core.jobs import control, series
 from core.results import examination, verdict
 from core.training.ranks import Ranks
+from tests import SCREENS
 from tests.conftest import opened, run_in_process, tiny
 from tests.images import three_classes
 from tests.lasting import assert_same_run
 from tests.waiting import DEADLINE
 
 RUN = "supcon-15-seed0"
-SCREENS = ("start", "data", "train", "watch", "compare", "explore", "export")
 
 
 def write(path: Path, content: bytes | str) -> None:

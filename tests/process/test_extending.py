@@ -56,7 +56,7 @@ from tests.conftest import tiny
 os.environ["DUET_CHECKPOINTS"] = str(Path("checkpoints").resolve())
 plan = planning.plan(tiny())
 store.create(plan.config, plan.manifest, Path("checkpoints"))
-app = AppTest.from_file("streamlit_app.py", default_timeout=600).switch_page("pages/sizes.py").run()
+app = AppTest.from_file("streamlit_app.py", default_timeout=600).switch_page("pages/class_sizes.py").run()
 assert not app.exception, app.exception
 assert app.header[0].value == "1,797 images of 10 classes"
 """,

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file
 
@@ -64,6 +65,16 @@ def test_open_scores_are_retrieval_and_kmeans_among_the_held_out_alone(held_out:
         kept = files.read_json(run.folder / "evaluation.json")["open_set"]
         assert kept["n_samples"] == len(table)
         assert kept["metrics"]["map_at_r"]["mean"] == pytest.approx(np.nanmean(expected["map_at_r"]))
+
+
+def test_open_scores_of_a_version_without_a_metric_are_made_anew(held_out: Path, tmp_path: Path) -> None:
+    experiment = Path(shutil.copytree(held_out, tmp_path / "checkpoints" / "open"))
+    file = experiment / "supcon-15-seed0" / "open_scores.parquet"
+    whole = pq.read_table(file)
+    pq.write_table(whole.drop_columns(["r_precision"]), file)  # as if it were a metric added since
+    before = verdict.decide(Experiment(held_out)).open_comparisons
+    assert verdict.decide(Experiment(experiment)).open_comparisons == before
+    assert pq.read_table(file).equals(whole)
 
 
 def test_the_open_set_has_a_verdict_of_its_own(held_out: Path) -> None:

@@ -16,7 +16,7 @@ from core.analysis import table as tables
 from core.experiments.handles import Experiment
 from core.jobs import overview
 from core.results import verdict
-from tests import PROJECT
+from tests import PROJECT, SCREENS
 from tests.conftest import opened
 
 FIXTURE = PROJECT / "tests" / "fixtures" / "experiment-0.tar.xz"
@@ -53,7 +53,7 @@ def test_it_is_whole_and_its_verdict_stands(earlier: Path) -> None:
     assert (earlier / "verdict.json").read_bytes() == before, "nothing is decided anew"
 
 
-@pytest.mark.parametrize("page", ["start", "data", "train", "watch", "compare", "explore", "export"])
+@pytest.mark.parametrize("page", SCREENS)
 def test_every_screen_opens_it(earlier: Path, page: str) -> None:
     app = opened(page, **({} if page == "start" else {"from" if page == "train" else "experiment": "earlier"}))
     assert not app.exception and not app.error, [item.value for item in app.error]

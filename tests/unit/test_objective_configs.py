@@ -75,7 +75,7 @@ def test_every_objective_is_reached_by_its_name_alone() -> None:
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_every_objective_says_what_it_is_and_every_parameter_what_it_does(name: str) -> None:
     model = OBJECTIVES[name]
-    assert model.title and model.word and re.search(r"arXiv:\d{4}\.\d{5}", model.paper)
+    assert model.title and model.word and re.search(r"arXiv:\d{4}\.\d{5}|doi:10\.\d{4,}/", model.paper)
     for field in model.model_fields.keys() - Objective.model_fields.keys():
         assert model.model_fields[field].description.endswith("."), field
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-PAGES = ("start", "data", "train", "watch", "compare", "explore", "export")
+from tests import SCREENS
+
 PICKED = ("experiment", "run", "split", "color", "a", "b", "images", "seed", "layout", "view", "saved", "source")
 NONSENSE = {
     "bogus": dict.fromkeys(PICKED, "bogus") | {"select": "no/such.png", "root": "/no/such/folder", "from": "bogus"},
@@ -26,7 +27,7 @@ def texts(app: AppTest) -> list[str]:
     return [item.value for kind in ("warning", "error", "info") for item in getattr(app, kind)]
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", SCREENS)
 @pytest.mark.parametrize("address", NONSENSE.values(), ids=NONSENSE)
 def test_nonsense_in_an_address_is_a_sentence(screen, experiment: Path, page: str, address: dict[str, str]) -> None:
     app = screen(page, presses=False, **address)  # asserts that there is no traceback
@@ -67,7 +68,7 @@ def test_scan_again_is_offered_once_something_was_scanned(screen, image_folder: 
     assert [button.label for button in app.button].count("Scan again") == 1
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", SCREENS)
 def test_a_key_that_no_screen_knows_is_named_once(screen, experiment: Path, page: str) -> None:
     app = screen(page, nonsense="1")
     assert sum("The address names nonsense" in text for text in texts(app)) == 1
