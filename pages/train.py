@@ -1,6 +1,7 @@
 """TRAIN. What will run, and how long will it take?"""
 
 import math
+from contextlib import suppress
 from typing import Literal, get_args, get_origin
 
 import streamlit as st
@@ -10,6 +11,7 @@ from core import config as configuration
 from core.config import (
     BatchConfig,
     BudgetConfig,
+    DatasetConfig,
     EncoderConfig,
     EvaluationConfig,
     ExperimentConfig,
@@ -20,7 +22,7 @@ from core.config import (
 )
 from core.config.objectives import OBJECTIVES, Objective
 from core.data import census, separation, split
-from core.data.manifest import OPEN
+from core.data.manifest import OPEN, Manifest
 from core.errors import InputError
 from core.experiments import planning, preflight, store
 from core.jobs import launch
@@ -134,7 +136,7 @@ def _form_like(base: ExperimentConfig) -> dict | None:
             "budget": {**values["budget"], "images": images}}
 
 
-def _fill_in_curve(values: dict, is_digits: bool) -> None:
+def _fill_in_curve(values: dict) -> None:
     """Fills the form with a low-data curve of the dataset; says what stands against it."""
     address.press()
     try:
@@ -145,23 +147,45 @@ def _fill_in_curve(values: dict, is_digits: bool) -> None:
         st.session_state["curve-refused"] = str(error)
         return
     if curve is not None:
-        batch, number = curve.training.batch, st.session_state.get("curve-filled", {}).get("number", 0)
-        st.session_state["curve-filled"] = {
-            "number": number + 1, "is_digits": is_digits, "views": curve.training.views, "fit": True,
-            "counts": ", ".join(map(str, curve.images_per_class)), "classes": batch.classes, "samples": batch.samples}
+        _fill_in(curve)
 
 
-def _filled(is_digits: bool, example: ExperimentConfig) -> dict:
-    """What the fields begin with that a low-data curve fills in: its values where one was filled in for this dataset.
+def _fill_in_what_fits(config: ExperimentConfig, scanned: Manifest) -> None:
+    """Once for a dataset: where its classes cannot fill the form's batches, or have fewer images than it asks for, fills in
+    what they can, and draws the screen anew."""
+    if st.session_state.get("fitted") == config.dataset:
+        return
+    st.session_state["fitted"] = config.dataset
+    with suppress(InputError):  # no split can be made: the plan says why
+        manifest = split.assign(scanned, config.split, (0,))
+        sizes = manifest.closed_counts(manifest.indices("train"))
+        batch = split.fitting_batch(config.training.batch, sizes)
+        counts = [count for count in config.images_per_class if count == "all" or count <= min(sizes.values())] or ["all"]
+        if batch.samples > 1 and (batch != config.training.batch or counts != list(config.images_per_class)):
+            training = config.training.model_copy(update={"batch": batch})
+            _fill_in(config.model_copy(update={"training": training, "images_per_class": tuple(counts)}))
+            st.rerun()
+
+
+def _fill_in(config: ExperimentConfig) -> None:
+    """Makes what `_filled` gives for this dataset the config's."""
+    batch, number = config.training.batch, st.session_state.get("filled", {}).get("number", 0)
+    st.session_state["filled"] = {
+        "number": number + 1, "dataset": config.dataset, "views": config.training.views, "fit": batch.fit,
+        "counts": ", ".join(map(str, config.images_per_class)), "classes": batch.classes, "samples": batch.samples}
+
+
+def _filled(dataset: DatasetConfig | None, example: ExperimentConfig) -> dict:
+    """What the fields begin with that a dataset or a low-data curve fills in: its values where some were for this dataset.
 
     A field's key carries the number, so each filling makes it anew with its value as the default. A value put into a
     field's state instead is lost to a page that is interrupted before it draws the field.
     """
-    filled = st.session_state.get("curve-filled", {"number": 0, "is_digits": None})
+    filled = st.session_state.get("filled", {"number": 0, "dataset": ""})
     batch, views = example.training.batch, example.training.views
     own = {"counts": ", ".join(map(str, example.images_per_class)), "classes": batch.classes, "samples": batch.samples,
            "views": views, "fit": batch.fit}
-    return filled if filled["is_digits"] == is_digits else {**own, "number": filled["number"]}
+    return filled if filled["dataset"] == dataset else {**own, "number": filled["number"]}
 
 
 def _decimals(text: str) -> list:
@@ -186,7 +210,7 @@ def _form() -> dict | None:
     dataset = dataset_form.pick_dataset()
     is_digits = dataset is None or dataset.source == "digits"
     example = _example(is_digits)
-    filled = _filled(is_digits, example)
+    filled = _filled(dataset, example)
     number = filled["number"]
     chosen = st.multiselect("Objectives", list(OBJECTIVES), default=[item.name for item in example.objectives],
                             format_func=lambda item: OBJECTIVES[item].title, key=f"objectives-{is_digits}",
@@ -268,7 +292,7 @@ def _form() -> dict | None:
                          "micro_batch": micro_batch, "norm": norm, "tensorboard": tensorboard},
             "evaluation": {**shipped["evaluation"], "projection": layout, "margin": margin},
             "tuning": {"learning_rates": _decimals(tried), "share": share / 100} if tried.strip() else None}
-    curve.button("Low-data curve", icon=":material/show_chart:", on_click=_fill_in_curve, args=(values, is_digits),
+    curve.button("Low-data curve", icon=":material/show_chart:", on_click=_fill_in_curve, args=(values,),
                  help="Fills in the images per class, from one to all, that the dataset can carry, and what they need.")
     if refused := st.session_state.pop("curve-refused", ""):
         curve.caption(f":red[{plain(refused)}.]")
@@ -347,6 +371,8 @@ with plan:
         try:
             config = configuration.parse(values)
             scanned = dataset_form.scan(config.dataset)
+            if base is None and scanned is not None:
+                _fill_in_what_fits(config, scanned)
             checked = planning.plan(config, scanned=scanned) if scanned is not None else None
         except (InputError, OSError) as error:
             st.error(f"Cannot work: {plain(error)}.", icon=":material/error:")

@@ -52,14 +52,28 @@ def test_a_mean_that_is_no_numbers_is_refused_in_words(screen, label: str) -> No
 @pytest.mark.parametrize("file, source", [("demo", "digits"), ("folder_example", "folder")])
 def test_the_form_begins_as_the_shipped_file(screen, image_folder: Path, file: str, source: str) -> None:
     app = screen("train", source=source, **({"root": str(image_folder)} if source == "folder" else {}))
-    number = next(item for item in app.number_input if item.label == "Classes per batch")
-    if source == "folder":  # of two classes
-        number.set_value(2).run()
     assert not app.error, [item.value for item in app.error]
     found = configuration.parse(yaml.safe_load(app.code[0].value))
     wanted = experiment_file.load(PROJECT / "configs" / f"{file}.yaml")
     apart = {name for name in type(wanted).model_fields if getattr(found, name) != getattr(wanted, name)}
     assert apart == ({"name"} if source == "digits" else {"name", "dataset", "training"})
+
+
+def test_a_folders_classes_fill_in_what_they_can_once_and_not_over_the_user(screen, image_folder: Path) -> None:
+    for label in ("dark", "light"):  # become three classes of twenty images, fourteen of each to train on
+        for number, path in enumerate(sorted((image_folder / label).iterdir())):
+            folder = image_folder / f"class{number % 3}"
+            folder.mkdir(exist_ok=True)
+            path.rename(folder / path.name)
+        (image_folder / label).rmdir()
+    app = screen("train", source="folder", root=str(image_folder))
+    fields = {item.label: item for kind in (app.number_input, app.text_input) for item in kind}
+    assert (fields["Classes per batch"].value, fields["Samples per class in a batch"].value) == (3, 12)
+    assert fields["Images per class"].value == "all"
+    assert app.header[0].value == "Ready to start." and not app.error, [item.value for item in app.error]
+    fields["Samples per class in a batch"].set_value(20).run()
+    assert next(item for item in app.number_input if item.label == "Samples per class in a batch").value == 20
+    assert "3 × 14 fits" in app.error[0].value
 
 
 def test_every_objective_is_offered_with_its_parameters_and_makes_a_plan(screen) -> None:
