@@ -343,7 +343,7 @@ def _show_plan(checked: planning.Plan) -> None:
     held_out = f", {len(checked.manifest.indices(OPEN)):,} of {n_held_out} held-out classes" if n_held_out else ""
     st.caption(f"{len(checked.manifest):,} images, {len(checked.manifest.classes)} classes: {sizes['train']:,} train, "
                f"{sizes['validation']:,} validation, {sizes['test']:,} test{held_out}.")
-    st.caption(f"{ahead.gap_sentence}.", help=GAP_HELP)
+    st.caption(f"{plain(ahead.gap_sentence)}.", help=GAP_HELP)
     known = separation.sentence(checked.manifest)
     st.caption(plain(f"{known[0].upper()}{known[1:]}. {separation.advice(checked.manifest)}"))
     for line in census.summary(checked.manifest):
