@@ -1,5 +1,7 @@
 """The stored squares against timm's own evaluation transform, level by level."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import timm
@@ -21,6 +23,7 @@ STRIPS = [(1, 2000), (2000, 1), (3, 3001), (3001, 2)]  # stretched whole they ta
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
+@cache
 def noise(width: int, height: int) -> Image.Image:
     """Smooth colours under noise, so that every pixel's place and every filter's weights can be told."""
     generator = np.random.default_rng([width, height])
