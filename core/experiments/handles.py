@@ -134,7 +134,7 @@ class Experiment:
     @property
     def has_worker_file(self) -> bool:
         """Whether a worker is written down, living or not; asked of every experiment each time that Start is drawn."""
-        return os.path.exists(f"{self.folder}/{filenames.WORKER}")
+        return os.access(f"{self.folder}/{filenames.WORKER}", os.F_OK)
 
     def run(self, name: str) -> "Run":
         """The run of a name, whether there is one or not."""
