@@ -52,7 +52,7 @@ class Unchanged(Generic[Content]):
             while len(self._known) > self._most:
                 self._known.popitem(last=False)
 
-    def read(self, path: Path, reader: Callable[[Path], Content]) -> Content:
+    def read(self, path: Path, reader: Callable[[Path], Content], missing: Content | None = None) -> Content:
         """What a reader makes of one file; the same content again while the file is unchanged.
 
         A file that changed within the last two seconds is read each time, as a further change might show in no stamp. What the
@@ -61,8 +61,11 @@ class Unchanged(Generic[Content]):
         Args:
             path: the file.
             reader: called with the path if the file is new or has changed.
+            missing: what stands for a file that is not there, so that nothing is opened; None asks the reader.
         """
         before = stamp(path)
+        if before == MISSING and missing is not None:
+            return missing
         known = self.recall(str(path))
         if known is not None and known[0] == (before,) and before != MISSING:
             return known[1]

@@ -1,7 +1,6 @@
 """TRAIN. What will run, and how long will it take?"""
 
 import math
-from contextlib import suppress
 from typing import Literal, get_args, get_origin
 
 import streamlit as st
@@ -156,15 +155,9 @@ def _fill_in_what_fits(config: ExperimentConfig, scanned: Manifest) -> None:
     if st.session_state.get("fitted") == config.dataset:
         return
     st.session_state["fitted"] = config.dataset
-    with suppress(InputError):  # no split can be made: the plan says why
-        manifest = split.assign(scanned, config.split, (0,))
-        sizes = manifest.closed_counts(manifest.indices("train"))
-        batch = split.fitting_batch(config.training.batch, sizes)
-        counts = [count for count in config.images_per_class if count == "all" or count <= min(sizes.values())] or ["all"]
-        if batch.samples > 1 and (batch != config.training.batch or counts != list(config.images_per_class)):
-            training = config.training.model_copy(update={"batch": batch})
-            _fill_in(config.model_copy(update={"training": training, "images_per_class": tuple(counts)}))
-            st.rerun()
+    if (fitted := planning.fitted(config, scanned)) != config:
+        _fill_in(fitted)
+        st.rerun()
 
 
 def _fill_in(config: ExperimentConfig) -> None:

@@ -20,6 +20,7 @@ from core.errors import InputError
 Values = dict[str, np.ndarray]  # metric -> (seeds, samples), nan where undefined
 Answer = Literal["better", "worse", "same", "cannot tell", ""]  # of B; empty where none is given
 
+
 @dataclass(frozen=True)
 class Interval:
     """A mean with its 95 % bootstrap interval, all in the metric's unit (0 to 1); `sd` over seeds, 0 with one."""
@@ -34,7 +35,8 @@ class Interval:
 class Equivalence:
     """How sure it is that a difference lies inside a margin, the least difference that matters, in the metric's unit.
 
-    `p_value` is `Bootstrap.p_within`'s, `p_holm` the same, corrected for all metrics that were compared at once."""
+    `p_value` is `Bootstrap.p_within`'s, `p_holm` the same, corrected for all metrics that were compared at once.
+    """
 
     margin: float
     p_value: float
@@ -52,8 +54,8 @@ class Difference:
     'worse' where it leaves out zero; else 'cannot tell'. `settles_at` is about how many test samples would bring a gap this
     large out of doubt, as a difference or as none that matters; None when it is already decided, no gap to speak of, or seeds
     that differ by so much that no number of images would (`seeds_decide`). `sd_a` and `sd_b` are the standard deviations of A
-    and B over seeds, 0 with one; None where an earlier version wrote the difference down. `outperforming` is None
-    with one seed, and of classes and whole spaces.
+    and B over seeds, 0 with one; None where an earlier version wrote the difference down. `outperforming` is None with
+    one seed, and of classes and whole spaces.
     """
 
     metric: str

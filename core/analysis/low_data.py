@@ -14,7 +14,7 @@ from core.analysis import comparison
 from core.analysis.comparison import Difference, Interval
 from core.analysis.metrics import METRICS
 from core.analysis.resampling import bootstrap
-from core.analysis.statements import margin_words
+from core.analysis.statements import first_up, margin_words
 from core.errors import InputError
 
 Count = int | str                  # images per class, or 'all'
@@ -152,7 +152,7 @@ def floor_sentence(found: Curve, titles: dict[str, str]) -> str:
         else:
             where = f"from {_count(found.counts[-n_last])} on" if n_last > 1 else f"with {_count(found.counts[-1])}"
             parts.append(f"{name} is above the untrained encoder {where}")
-    return _capitalized("; ".join(parts))
+    return first_up("; ".join(parts))
 
 
 def _crossings(means: np.ndarray, drawn: np.ndarray, log_x: np.ndarray) -> tuple[Crossing, ...]:
@@ -214,14 +214,13 @@ def _sentence(differences: tuple[Difference, ...], counts: tuple[Count, ...], im
     for number, places in enumerate(stretches):
         mine = [differences[index] for index in places]
         where = _where(places, counts, images)
+        low, high = min(item.low for item in mine), max(item.high for item in mine)
+        within = f"(difference 95 % within {100 * low:+z.1f} to {100 * high:+z.1f})"
         if mine[0].verdict == "cannot tell":
-            low, high = min(item.low for item in mine), max(item.high for item in mine)
             apart = f"{name_b} from {name_a} on {title} " if number == 0 else ""
-            clauses.append(f"{where} one cannot tell {apart}(difference 95 % within {100 * low:+z.1f} to {100 * high:+z.1f})")
+            clauses.append(f"{where} one cannot tell {apart}{within}")
         elif mine[0].verdict == "same":
-            low, high = min(item.low for item in mine), max(item.high for item in mine)
-            clauses.append(f"{where} {name_b} and {name_a} are the same within {margin_words(mine[0])} on {title} (difference "
-                           f"95 % within {100 * low:+z.1f} to {100 * high:+z.1f})")
+            clauses.append(f"{where} {name_b} and {name_a} are the same within {margin_words(mine[0])} on {title} {within}")
         else:
             sign = 1 if mine[0].verdict == "better" else -1
             least, most = (f"{pick(sign * 100 * item.difference for item in mine):.1f}" for pick in (min, max))
@@ -232,7 +231,7 @@ def _sentence(differences: tuple[Difference, ...], counts: tuple[Count, ...], im
             clauses.append(f"{where} {name_b} is {mine[0].verdict} {than}by {by} points (95 % within {min(ends):.1f} to "
                            f"{max(ends):.1f})")
     seeds = f"{differences[0].n_seeds} {'seed' if differences[0].n_seeds == 1 else 'seeds'}"
-    return f"{_capitalized('; '.join(clauses))}; {seeds}, {differences[0].n_samples:,} test images"
+    return f"{first_up('; '.join(clauses))}; {seeds}, {differences[0].n_samples:,} test images"
 
 
 def _where(places: list[int], counts: tuple[Count, ...], images: tuple[float, ...]) -> str:
@@ -271,7 +270,3 @@ def _spot(item: Crossing) -> str:
 
 def _rounded(value: float) -> str:
     return f"{value:.1f}" if value < 10 else f"{value:,.0f}"
-
-
-def _capitalized(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -8,6 +8,7 @@ from core.quantities import percent
 
 HEAD = ("metric", "A", "B", "B − A", "95 % interval", "P(B > A)", "can we tell?")  # of `Row.cells`
 HEAD_OF_GAP = f"{HEAD[3]}, {HEAD[4]}"  # of `Row.gap`
+HEAD_OF_OUTPERFORMS = HEAD[5]          # of `Row.outperforms`
 HELP_OF_OUTPERFORMS = ("How often one more run of B, with a seed of its own, would beat one more run of A, in percent with "
                        "its 95 % interval. Needs two seeds of each.")
 

@@ -137,7 +137,7 @@ def write(table: EmbeddingTable, path: Path) -> None:
     Raises:
         ValueError: if columns disagree in length or a vector is not finite.
     """
-    if fault := _fault(table):
+    if fault := _metadata_fault(table.metadata) or _fault(table):
         raise ValueError(f"{path} {fault}")
     width = table.embedding.shape[1]
     flat = pa.array(np.ascontiguousarray(table.embedding, np.float32).reshape(-1), pa.float32())
@@ -198,9 +198,13 @@ def _metadata(schema: pa.Schema, path: Path) -> tuple[Json, str]:
         raise Damaged(path, f"must have a JSON object as its metadata 'duet', got text that is not JSON: {error}") from None
     if not isinstance(metadata, dict):
         raise Damaged(path, f"must have a JSON object as its metadata 'duet', got {type(metadata).__name__}")
-    if fault := _metadata_fault(metadata) or _key_fault(metadata, _CHECKSUM):
+    expected = metadata.pop(_CHECKSUM, "")
+    if fault := _metadata_fault(metadata):
         raise Damaged(path, fault)
-    expected: str = metadata.pop(_CHECKSUM)
+    if expected == "":
+        raise Damaged(path, f"must have {_CHECKSUM!r} in its metadata, got none")
+    if not isinstance(expected, str):
+        raise Damaged(path, f"must have text as {_CHECKSUM!r} in its metadata, got {_shown(expected)}")
     return metadata, expected
 
 
@@ -227,7 +231,6 @@ _CHECKSUM = "content_sha256"  # beside the metadata: the file's own
 
 # Key -> what it must be, and whether a value is that.
 _KEYS: dict[str, tuple[str, Callable[[object], bool]]] = {
-    _CHECKSUM: ("text", lambda value: isinstance(value, str)),
     "config": ("a group of settings", lambda value: isinstance(value, dict)),
     "classes": ("a list of names, each once", _is_each_once),
     "encoder": ("a mapping", lambda value: isinstance(value, dict)),
@@ -243,9 +246,11 @@ _OPTIONAL = ("evaluation", "leaks")  # of a table of `embed`, or of an earlier v
 
 def _metadata_fault(metadata: Json) -> str:
     """What is wrong with what a table says of itself, as 'must …, got …'; empty if nothing is."""
-    for key in _KEYS:
-        if key != _CHECKSUM and (key in metadata or key not in _OPTIONAL) and (fault := _key_fault(metadata, key)):
-            return fault
+    for key, (must_be, is_that) in _KEYS.items():
+        if key not in metadata and key not in _OPTIONAL:
+            return f"must have {key!r} in its metadata, got none"
+        if key in metadata and not is_that(metadata[key]):
+            return f"must have {must_be} as {key!r} in its metadata, got {_shown(metadata[key])}"
     try:
         configuration.parse_run(metadata["config"])
     except (ConfigError, RecursionError) as error:
@@ -255,13 +260,8 @@ def _metadata_fault(metadata: Json) -> str:
     return ""
 
 
-def _key_fault(metadata: Json, key: str) -> str:
-    must_be, is_that = _KEYS[key]
-    if key not in metadata:
-        return f"must have {key!r} in its metadata, got none"
-    if is_that(metadata[key]):
-        return ""
-    return f"must have {must_be} as {key!r} in its metadata, got {visible(json.dumps(metadata[key]), _MOST_SHOWN)}"
+def _shown(value: object) -> str:
+    return visible(json.dumps(value), _MOST_SHOWN)
 
 
 def read_header(path: Path) -> tuple[Json, int]:
@@ -294,11 +294,11 @@ def _read_header(path: Path) -> tuple[Json, int]:
 
 
 def _fault(table: EmbeddingTable) -> str:
-    """What is wrong with a table's content, as 'must …, got …'; empty if nothing is."""
+    """What is wrong with a table's rows, as 'must …, got …'; empty if nothing is."""
     lengths = {len(getattr(table, name)) for name in (*_TEXT, "label_id", "cluster", "x", "y", "embedding")}
     if len(lengths) != 1:
         return f"must have columns of one length, got {sorted(lengths)}"
-    if fault := _metadata_fault(table.metadata) or _text_fault(table) or _class_fault(table):
+    if fault := _text_fault(table) or _class_fault(table):
         return fault
     if not np.isfinite(table.embedding).all():
         return "must have finite vectors, got NaN or infinity"

@@ -17,7 +17,7 @@ class EvaluationConfig(Settings):
 
     kmeans_seeds: int = Field(10, ge=1, le=1000)
     bootstrap: int = Field(2000, ge=100, le=100_000)
-    margin: float = Field(1.0, ge=0.0, le=50.0, allow_inf_nan=False)
+    margin: float = Field(1.0, ge=0.0, le=50.0)
     neighbors: int = Field(5, ge=1, le=1000)
     normalize: bool = True
     projection: Literal["pca", "umap", "tsne"] = "pca"

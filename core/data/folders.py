@@ -79,11 +79,6 @@ def read(root: Path, classes: Literal["top", "leaf"] | None = None) -> Contents:
     if part_names(parts) and classes != "top":
         inner = _without_parts(root, parts, inner, classes)
         remarks.append(f"The folders {_and(parts)} are taken as parts of one dataset.")
-        inside = split_names(sorted({rest.partition("/")[0] for rest in inner.values()}))
-        if not split_of and len(set(inside.values())) > 1:  # as fold1/train/cat
-            raise InputError(f"dataset.root must hold one split, got one inside each of {_some(parts)} in {root}; point "
-                             f"dataset.root at one of them, or name the images in a table with the columns path, label and "
-                             f"split")
     labels, remark = _labels(root, inner, classes)
     remarks += [remark] if remark else []
     if any(official.values()):
@@ -180,7 +175,7 @@ def _without_parts(root: Path, parts: list[str], inner: dict[str, str], classes:
     """Each path without the folder of its part, where the user says that the innermost folders are the classes.
 
     Raises:
-        InputError: if the user does not say so, or images lie in no folder inside.
+        InputError: if the user does not say so, images lie in no folder inside, or the parts hold splits.
     """
     flat = next((rest for rest in inner.values() if rest.count("/") < 2), "")
     if classes == "leaf" and flat:
@@ -191,7 +186,11 @@ def _without_parts(root: Path, parts: list[str], inner: dict[str, str], classes:
         raise InputError(f"dataset.root must hold one folder per class, got {_some(parts)} in {root}, which look like parts "
                          f"of one dataset; set dataset.classes: leaf if the folders inside are the classes, top if "
                          f"{_some(parts)} are, or name the images in a table with the columns path and label")
-    return {path: rest.partition("/")[2] for path, rest in inner.items()}
+    rests = {path: rest.partition("/")[2] for path, rest in inner.items()}
+    if len(set(split_names(sorted({rest.partition("/")[0] for rest in rests.values()})).values())) > 1:  # as fold1/train/cat
+        raise InputError(f"dataset.root must hold one split, got one inside each of {_some(parts)} in {root}; point "
+                         f"dataset.root at one of them, or name the images in a table with the columns path, label and split")
+    return rests
 
 
 def _labels(root: Path, inner: dict[str, str], classes: Literal["top", "leaf"] | None) -> tuple[dict[str, str], str]:

@@ -7,17 +7,15 @@ from core import files
 from core.config import RunConfig, arm_title
 from core.experiments.handles import Experiment, Run
 from core.files import Json
-from core.unchanged import MISSING, Unchanged, stamp
+from core.unchanged import Unchanged
 
 _values: Unchanged[Json] = Unchanged(5_000)
 
 
 def epoch(run: Run) -> int | None:
     """The epoch of a run's best checkpoint so far, 0 for the encoder as it began; None where there is none to read."""
-    if stamp(run.best_values_file) == MISSING:  # of the untrained encoder: nothing is opened
-        return None
     try:
-        return _values.read(run.best_values_file, files.read_json).get("epoch")
+        return _values.read(run.best_values_file, files.read_json, missing={}).get("epoch")
     except (OSError, ValueError, AttributeError):  # not trained, or damaged: whoever needs the weights says so
         return None
 

@@ -84,6 +84,27 @@ def low_data(config: ExperimentConfig, scanned: Manifest) -> ExperimentConfig:
     return configuration.parse(values)
 
 
+def fitted(config: ExperimentConfig, scanned: Manifest) -> ExperimentConfig:
+    """The experiment with the nearest batch that its dataset's classes can fill, and without images per class beyond the
+    smallest; itself where that is nothing new, or no split can be made.
+
+    Args:
+        config: the experiment.
+        scanned: its dataset's samples.
+    """
+    try:
+        manifest = split.assign(scanned, config.split, config.seeds)
+    except InputError:
+        return config
+    sizes = manifest.closed_counts(manifest.indices("train"))
+    batch = split.fitting_batch(config.training.batch, sizes)
+    counts = tuple(count for count in config.images_per_class if count == "all" or count <= min(sizes.values())) or ("all",)
+    if batch.samples < 2 or (batch, counts) == (config.training.batch, config.images_per_class):
+        return config
+    return config.model_copy(update={"training": config.training.model_copy(update={"batch": batch}),
+                                     "images_per_class": counts})
+
+
 def scan(config: DatasetConfig, data: Path | None = None, progress: Callable[[int, int], None] | None = None,
          reread: bool = False) -> Manifest:
     """The samples of a dataset; what was read of them before is found again below `data`, unless all is to be reread.

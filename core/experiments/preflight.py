@@ -86,12 +86,12 @@ class Preflight:
                 f"smaller one less often")
 
 
-def look_ahead(checked: Plan, root: Path) -> Preflight:
+def look_ahead(checked: Plan, root: Path | None) -> Preflight:
     """What a plan's runs will be.
 
     Args:
         checked: an experiment whose data can carry it.
-        root: folder of earlier experiments.
+        root: folder of earlier experiments; None asks none how fast it was.
     """
     config, manifest = checked.config, checked.manifest
     views = config.training.views
@@ -106,7 +106,7 @@ def look_ahead(checked: Plan, root: Path) -> Preflight:
                     for count in config.images_per_class if first_of[count].training.batch != batch)
     images = run.n_steps * run.images_per_step
     seconds = memory = None
-    speed, memory, name = _earlier(run, root)
+    speed, memory, name = _earlier(run, root) if root else (None, None, "")
     own = split.own_groups(manifest, config.split)
     group_sizes = np.unique(own[manifest.indices("test")].astype(str), return_counts=True)[1]
     if speed:

@@ -12,7 +12,7 @@ from core.config import RunConfig, arm_label
 from core.errors import Damaged
 from core.experiments.handles import Experiment, Run
 from core.files import Json
-from core.unchanged import MISSING, Unchanged, stamp
+from core.unchanged import Unchanged
 
 SELECTED_ON = "validation MAP@R"
 
@@ -66,10 +66,8 @@ def discard(run: Run) -> None:
 
 
 def _read(run: Run) -> list[Trial]:
-    if stamp(run.trials_file) == MISSING:  # of most runs: nothing is opened
-        return []
     try:
-        return list(_trials.read(run.trials_file, lambda path: files.read(path, _parse, "a run's trials")))
+        return list(_trials.read(run.trials_file, lambda path: files.read(path, _parse, "a run's trials"), missing=()))
     except FileNotFoundError:
         return []
 

@@ -113,7 +113,7 @@ def measured(layouts: Layouts, spaces: list[EmbeddingTable], most: int = trust.M
 
 def key(paths: list[Path], settings: Settings, split: str) -> str:
     """Names layouts by what they are made of: the tables' content, split, method and its parameters."""
-    return tasks.key(_FORMAT, [_content(path) for path in paths], settings.used, split)
+    return tasks.key(_FORMAT, [tables.content_sha256(path) for path in paths], settings.used, split)
 
 
 def output_of(paths: list[Path], settings: Settings, split: str, cache: Path) -> Path:
@@ -189,11 +189,6 @@ def write(layouts: Layouts, output: Path) -> None:
             "floor": layouts.floor}
     with files.replacing(output) as temporary, temporary.open("wb") as file:
         np.savez(file, **columns, more=np.array(json.dumps(more)))
-
-
-def _content(path: Path) -> str:
-    """A table's own checksum: the same wherever it lies."""
-    return tables.content_sha256(path)
 
 
 def compute(arguments: dict, report: Report) -> dict:

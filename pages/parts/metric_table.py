@@ -8,7 +8,7 @@ import streamlit as st
 from core.analysis import statements
 from core.analysis.comparison import Interval
 from core.analysis.metrics import METRICS, SHORT, SPACE_METRICS, WHY_NOT_KMEANS_ALONE
-from core.analysis.statements import HEAD, HEAD_OF_GAP
+from core.analysis.statements import HEAD, HEAD_OF_GAP, HEAD_OF_OUTPERFORMS
 from core.quantities import percent
 from core.results.result import Arm, Pair, Verdict
 from core.visible import visible
@@ -31,10 +31,10 @@ def table(compared: Pair, rows: Sequence[Arm], n_seeds: int) -> None:
                        for label in ("untrained", compared.label_a, compared.label_b))
         a, b = (row.a, row.b) if item.sd_a is not None else own  # an earlier version's differences have none
         lines.append({HEAD[0]: row.title, "untrained": floor, f"A · {compared.label_a}": a, f"B · {compared.label_b}": b,
-                      HEAD_OF_GAP: row.gap, HEAD[5]: row.outperforms, HEAD[-1]: row.answer})
+                      HEAD_OF_GAP: row.gap, HEAD_OF_OUTPERFORMS: row.outperforms, HEAD[-1]: row.answer})
     st.dataframe(pd.DataFrame(lines), hide_index=True, width="stretch", height="content", column_config={
         HEAD[0]: st.column_config.TextColumn(help=_meanings(METRICS)),
-        HEAD[5]: st.column_config.TextColumn(help=statements.HELP_OF_OUTPERFORMS),
+        HEAD_OF_OUTPERFORMS: st.column_config.TextColumn(help=statements.HELP_OF_OUTPERFORMS),
         HEAD[-1]: st.column_config.TextColumn(
             help="MAP@R, the question asked beforehand, by its own interval. The others only if their difference also holds "
                  "among all of them (Holm, 1979).")})
