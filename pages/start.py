@@ -78,6 +78,8 @@ def _act(found: Overview) -> None:
 
 def _listed(experiments: list[Experiment]) -> list[Experiment]:
     """Many experiments as one table, a page of them at a time; the one that is chosen in it is drawn in full below."""
+    import pyarrow as pa
+
     with st.container(horizontal=True, vertical_alignment="bottom"):
         word = st.text_input("Find", key="find-experiment", placeholder="part of a name", width=260).strip().lower()
         matching = [experiment for experiment in experiments if word in experiment.name.lower()] if word else experiments
@@ -87,8 +89,9 @@ def _listed(experiments: list[Experiment]) -> list[Experiment]:
     found = [overview.read(experiment) for experiment in matching[(page - 1) * A_PAGE:page * A_PAGE]]
     if not found:
         return []
-    lines = [{"experiment": visible(item.name), "state": run_words.state_word(item.state),
-              "finding": visible("; ".join(item.damage) or item.sentence or item.remark)} for item in found]
+    lines = pa.Table.from_pylist([  # as Streamlit sends it: a data frame would be built to be taken apart
+        {"experiment": visible(item.name), "state": run_words.state_word(item.state),
+         "finding": visible("; ".join(item.damage) or item.sentence or item.remark)} for item in found])
     chosen = st.dataframe(lines, hide_index=True, width="stretch", on_select="rerun", selection_mode="single-row",
                           key=f"experiments-{page}-{word}",
                           column_config={"finding": st.column_config.TextColumn(width="large")})
@@ -96,12 +99,8 @@ def _listed(experiments: list[Experiment]) -> list[Experiment]:
     return [found[rows[0]].experiment]
 
 
-def _is_busy(experiments: list[Experiment]) -> bool:
-    return any(experiment.has_worker_file and control.is_worker_alive(experiment) for experiment in experiments)
-
-
 experiments = store.experiments(roots.checkpoints_root())
-is_busy = _is_busy(experiments)
+is_busy = device_queue.is_used(roots.checkpoints_root())
 
 
 @screen.fragment(run_every=2 if is_busy else None)
@@ -111,7 +110,7 @@ def _experiments(was_busy: bool, known: list[list[Experiment]]) -> None:
         st.caption(f":material/report: {plain(str(error))}")
     for experiment in experiments if len(experiments) <= A_PAGE else _listed(experiments):
         _row(overview.read(experiment))
-    if was_busy and not _is_busy(experiments):
+    if was_busy and not device_queue.is_used(roots.checkpoints_root()):
         st.rerun()
 
 

@@ -131,11 +131,6 @@ class Experiment:
         """The tables of scores that runs have left; also where the experiment itself cannot be read."""
         return list(self.folder.glob(f"*/{filenames.SCORES}"))
 
-    @property
-    def has_worker_file(self) -> bool:
-        """Whether a worker is written down, living or not; asked of every experiment each time that Start is drawn."""
-        return os.access(f"{self.folder}/{filenames.WORKER}", os.F_OK)
-
     def run(self, name: str) -> "Run":
         """The run of a name, whether there is one or not."""
         return Run(self.folder / name)

@@ -27,7 +27,7 @@ class _Listing(NamedTuple):
     """What lies in a root: when its names last changed, experiments with when they were made, and whatever is none."""
 
     changed: int
-    known: list[tuple[int, Path]]
+    known: list[tuple[int, Experiment]]
     others: list[str]
 
 
@@ -97,10 +97,14 @@ def experiments(root: Path) -> list[Experiment]:
     added, others = [], []
     for path in listed.others:
         when = _made(path)
-        added.append((when, Path(path))) if when is not None else others.append(path)
-    known = sorted([*listed.known, *added], reverse=True) if added else listed.known
+        added.append((when, Experiment(Path(path)))) if when is not None else others.append(path)
+    known = sorted([*listed.known, *added], key=_age_and_name, reverse=True) if added else listed.known
     _listed[str(root)] = _Listing(changed, known, others)
-    return [Experiment(folder) for _, folder in known]
+    return [experiment for _, experiment in known]
+
+
+def _age_and_name(known: tuple[int, Experiment]) -> tuple[int, Path]:
+    return known[0], known[1].folder
 
 
 def _made(path: str) -> int | None:

@@ -6,7 +6,7 @@ A worker outlives the page, the server and the terminal that started it; it is f
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,17 +62,15 @@ def start(experiment: Experiment, data: Path, device: str = "auto", queue: bool 
         device: 'auto', 'cpu', 'cuda' or the number of a CUDA device.
         queue: wait until the experiments that asked before are done with the device; else share it with them.
     """
-    wanted = device_queue.devices(device, experiment.config.training.devices)
+    wanted = device_queue.devices(device, experiment.config.training.devices) if queue else ()
     arguments = [str(experiment.folder.resolve()), "--data", str(data.resolve()), "--device", device]
     with _lock(experiment):
         if is_worker_alive(experiment):
             return
-        with device_queue.next_number(experiment.root) if queue else nullcontext() as number, \
-                experiment.worker_log.open("ab") as log:
-            ticket = [] if number is None else ["--ticket", str(number)]
+        with device_queue.next_number(experiment.root) as number, experiment.worker_log.open("ab") as log:
+            ticket = ["--ticket", str(number)] if queue else []
             process = tasks.start_module("core.jobs.worker", [*arguments, *ticket], log)
-            if number is not None:
-                device_queue.enter(experiment.root, Ticket(number, experiment.name, wanted, **process))
+            device_queue.enter(experiment.root, Ticket(number, experiment.name, wanted, **process))
         files.write_json(experiment.worker_file, {**process, "device": device})
 
 

@@ -29,7 +29,7 @@ class Ticket:
     Attributes:
         number: the smaller, the earlier; nanoseconds since 1970 when it was asked for, made unique.
         experiment: its name.
-        devices: what it needs, as `devices` names them.
+        devices: what it needs, as `devices` names them; none of an experiment that shares the device with those in the queue.
         pid: the process that waits or works.
         pid_created: when that process was created (s since 1970).
         pid_started: the same whatever the clock, as `identity.started` has it; '' of older versions.
@@ -83,6 +83,11 @@ def enter(root: Path, ticket: Ticket) -> None:
 def leave(experiment: Experiment) -> None:
     """Takes an experiment's ticket out of the queue."""
     (_folder(experiment.root) / f"{experiment.name}.json").unlink(missing_ok=True)
+
+
+def is_used(root: Path) -> bool:
+    """Whether any experiment of a folder has a process that waits or works."""
+    return any(ticket is not None and ticket.is_valid for ticket in map(_read, (root / ".queue").glob("*.json")))
 
 
 def position(experiment: Experiment) -> int | None:

@@ -48,25 +48,25 @@ def main(arguments: list[str] | None = None) -> None:
             return
         if ticket is not None:  # what was queued meanwhile waits like anyone else
             with device_queue.next_number(experiment.root) as ticket:
-                _enter(experiment, options.device, ticket)
+                _enter(experiment, device_queue.devices(options.device, experiment.config.training.devices), ticket)
 
 
 def _work(experiment: Experiment, data: Path, device: str, ticket: int | None) -> None:
     """Waits for the device and has everything worked on that is queued by then."""
     if ticket is None:
+        _enter(experiment, (), time.time_ns())
         _watch_over(experiment, data, device)
         return
-    wanted = _enter(experiment, device, ticket)
+    wanted = device_queue.devices(device, experiment.config.training.devices)
+    _enter(experiment, wanted, ticket)
     with device_queue.turn(experiment, wanted, give_up=lambda: not control.has_queued(experiment)) as is_mine:
         if is_mine and control.has_queued(experiment):
             _watch_over(experiment, data, device)
 
 
-def _enter(experiment: Experiment, device: str, number: int) -> tuple[str, ...]:
+def _enter(experiment: Experiment, wanted: tuple[str, ...], number: int) -> None:
     """Makes sure of the ticket: whoever started this process may have died before writing it."""
-    wanted = device_queue.devices(device, experiment.config.training.devices)
     device_queue.enter(experiment.root, Ticket(number, experiment.name, wanted, **identity.of(os.getpid())))
-    return wanted
 
 
 def _watch_over(experiment: Experiment, data: Path, device: str) -> None:

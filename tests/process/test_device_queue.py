@@ -88,6 +88,17 @@ def test_different_devices_do_not_wait_for_each_other_and_several_wait_for_each(
     assert [device_queue.position(Experiment(tmp_path / name)) for name in wanted] == [None, None, None, 2]
 
 
+def test_a_folder_is_used_while_a_process_waits_works_or_shares(tmp_path: Path, living) -> None:
+    assert not device_queue.is_used(tmp_path), "no experiment was ever queued"
+    for number, wanted in enumerate([CPU, ()]):
+        owner = living()
+        ask(tmp_path / f"experiment-{number}", owner, wanted)
+        assert device_queue.is_used(tmp_path)
+        owner.kill()
+        owner.wait()
+        assert not device_queue.is_used(tmp_path), "its process is gone"
+
+
 def test_a_reused_pid_is_nobody(tmp_path: Path, living) -> None:
     process = living()
     device_queue.enter(tmp_path, Ticket(1, "old", CPU, process.pid, process.create_time() - 5))
@@ -214,9 +225,12 @@ def test_without_the_queue_nobody_is_waited_for(tmp_path: Path, hold: Hold) -> N
                               Experiment(first).manifest(), first.parent).folder
     control.start(Experiment(second), tmp_path / "data", "cpu", queue=False)
     assert device_queue.position(Experiment(second)) is None
+    (first.parent / ".queue" / "second.json").unlink()  # as if whoever started it had died before writing it
+    until(lambda: (first.parent / ".queue" / "second.json").exists())
     until(lambda: Run(second / "classification-15-seed0").records)
     assert any(run.status.state == "running" for run in Experiment(first).runs)
     trainer.resume()
     for folder in (first, second):
         control.stop(Experiment(folder).runs)
         assert control.wait(Experiment(folder), DEADLINE)
+    until(lambda: not device_queue.is_used(first.parent))
