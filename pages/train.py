@@ -16,6 +16,7 @@ from core.config import (
     ExperimentConfig,
     TrainingConfig,
     bounded_yaml,
+    bundled,
     encoder_names,
     experiment_file,
 )
@@ -43,6 +44,9 @@ MARGIN_HELP = ("In points of every metric. Arms whose difference surely lies ins
                "difference matters. It counts as set beforehand if you set it before you have seen results.")
 GAP_HELP = ("If images and seeds vary as on digits, pets and fungi. More test images, groups or seeds find smaller gaps; with "
             "one seed the interval leaves out what another seed would change.")
+WEIGHTS = ["random", "hub", "file"]
+WEIGHTS_HELP = ("Bundled: ImageNet's, installed with Duet; a few encoders have them. Hub: timm's pretrained weights, "
+                "downloaded once. Random: training begins from nothing.")
 NORM_HELP = ("What becomes of BatchNorm's running statistics. Frozen: they stay as the weights brought them, and its weight "
              "and bias are trained; small batches would make them worse. Trained: learnt anew, as random weights need it. "
              "Encoders without such layers are the same either way.")
@@ -217,7 +221,8 @@ def _form() -> dict | None:
     names = sorted(encoder_names.names())
     fourth, fifth, sixth = st.columns(3)
     encoder = fourth.selectbox("Encoder (timm)", names, index=names.index(example.encoder.name), key=f"encoder-{is_digits}")
-    weights = fifth.selectbox("Weights", ["random", "hub", "file"], help="'hub' downloads timm's pretrained weights.")
+    choices = ["bundled", *WEIGHTS] if encoder in bundled.installed() else WEIGHTS
+    weights = fifth.selectbox("Weights", choices, key=f"weights-{'-'.join(choices)}", help=WEIGHTS_HELP)
     size = sixth.number_input("Image size", *_range(EncoderConfig.model_fields["image_size"]), example.encoder.image_size,
                               key=f"size-{is_digits}")
     if weights == "file":

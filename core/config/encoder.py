@@ -3,14 +3,16 @@
 Builds none; `core.training.encoder` does.
 """
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from core.config import encoder_names
+from core.config import bundled, encoder_names
 from core.config.settings import Settings, is_stored
 from core.errors import InputError
 
+NAMED_WEIGHTS = ("random", "bundled", "hub")  # what `weights` may be but a path
 GeometryName = Literal["timm", "rounded"]
 
 # Arguments of timm.create_model that say what an encoder takes and gives, or where its weights come from.
@@ -20,9 +22,10 @@ _NOT_OPTIONS = frozenset({"num_classes", "in_chans", "pretrained", "pretrained_c
 
 
 class EncoderConfig(Settings):
-    """A timm backbone. `weights` is 'random', 'hub' (timm's pretrained weights) or a local file's path; `mean` and `std` are
-    for pixels in 0..1; `options` are keyword arguments of the architecture. `geometry` is how images are resized and cropped
-    for evaluation: as timm does, or 'rounded', as experiments did before."""
+    """A timm backbone. `weights` is 'random', 'bundled' (ImageNet's, of an installed package), 'hub' (timm's pretrained
+    weights, downloaded) or a local file's path; `mean` and `std` are for pixels in 0..1; `options` are keyword arguments of
+    the architecture. `geometry` is how images are resized and cropped for evaluation: as timm does, or 'rounded', as
+    experiments did before."""
 
     name: str = Field("test_convnext", max_length=200)
     weights: str = "random"
@@ -43,8 +46,20 @@ class EncoderConfig(Settings):
     @classmethod
     def _names_something(cls, value: str) -> str:
         if not value.strip():
-            raise InputError(f"must be 'random', 'hub' or the path of a weights file, got {value!r}")
+            raise InputError(f"must be 'random', 'bundled', 'hub' or the path of a weights file, got {value!r}")
         return value
+
+    @model_validator(mode="after")
+    def _has_the_bundled_weights(self) -> "EncoderConfig":
+        if self.weights == "bundled" and self.name not in bundled.ENCODERS:
+            raise InputError(f"weights must not be 'bundled' for {self.name!r}: they are those of "
+                             f"{', '.join(bundled.ENCODERS)}; 'random', 'hub' and a weights file's path are for any encoder")
+        return self
+
+    @property
+    def weights_file(self) -> Path | None:
+        """The local file that `weights` names; None where it names no file."""
+        return None if self.weights in NAMED_WEIGHTS else Path(self.weights)
 
     @field_validator("options")
     @classmethod

@@ -140,7 +140,7 @@ class ExperimentConfig(Settings):
         dataset, encoder = self.dataset, self.encoder
         if dataset.root is not None:
             dataset = dataset.model_copy(update={"root": str(files.absolute(dataset.root, "dataset.root"))})
-        if encoder.weights not in ("random", "hub"):
+        if encoder.weights_file is not None:
             encoder = encoder.model_copy(update={"weights": str(files.absolute(encoder.weights, "encoder.weights"))})
         return self.model_copy(update={"dataset": dataset, "encoder": encoder})
 

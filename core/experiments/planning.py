@@ -44,8 +44,8 @@ def plan(config: ExperimentConfig, data: Path | None = None, progress: Callable[
         NotFound, InputError: what is missing, or cannot work and what would.
     """
     config = config.with_absolute_paths()
-    if config.encoder.weights not in ("random", "hub"):
-        weights_file.check(Path(config.encoder.weights))
+    if config.encoder.weights_file is not None:
+        weights_file.check(config.encoder.weights_file)
     if config.training.tensorboard:
         board.check()
     samples = scanned if scanned is not None else scan(config.dataset, data, progress)

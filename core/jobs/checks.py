@@ -7,7 +7,6 @@ The light half (`check_device`, `check_encoder`) is for pages and commands; the 
 import json
 import sys
 from functools import lru_cache
-from pathlib import Path
 
 from core.config import EncoderConfig, encoder_names
 from core.errors import InputError
@@ -22,15 +21,15 @@ def check_encoder(config: EncoderConfig) -> None:
     this process has checked before.
 
     Args:
-        config: its `weights` 'random', 'hub' or an absolute path.
+        config: its `weights` are named or an absolute path.
 
     Raises:
         InputError: what the encoder's own check said.
     """
     if config.weights == "random" and not config.options and encoder_names.is_known_to_take(config.name, config.image_size):
         return
-    file = Path(config.weights)
-    stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file.is_file() else None
+    file = config.weights_file
+    stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file is not None and file.is_file() else None
     _check_encoder(json.dumps(config.model_dump(mode="json")), stamp)
 
 

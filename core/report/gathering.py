@@ -119,7 +119,7 @@ def _protocol(experiment: Experiment, config: ExperimentConfig) -> dict[str, str
     manifest, training = experiment.manifest(), config.training
     proof = split.prove(manifest)
     sizes = [f"{len(manifest.indices(name)):,} {name}" for name in ("train", "validation", "test")]
-    weights = config.encoder.weights if config.encoder.weights in ("random", "hub") else Path(config.encoder.weights).name
+    weights = config.encoder.weights if config.encoder.weights_file is None else config.encoder.weights_file.name
     run = config.runs()[0]
     root = f", {config.dataset.root}" if config.dataset.root else ""
     return {

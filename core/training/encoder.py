@@ -8,7 +8,6 @@ import os
 import socket
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from core.config import EncoderConfig
 from core.config.encoder import GeometryName
 from core.data.preprocessing import AnyGeometry, rounded_geometry, timm_geometry
 from core.errors import InputError, Unreachable
-from core.training import weights
+from core.training import bundled, weights
 from core.wording import failure, one_line
 
 log = logging.getLogger("duet")
@@ -75,7 +74,7 @@ def build(config: EncoderConfig, seed: int) -> tuple[nn.Module, DataConfig]:
 
     Raises:
         InputError: if timm refuses the options or the weights do not fit the architecture.
-        NotFound: if the weights file is missing.
+        NotFound: if the weights file is missing, or the package of bundled weights.
         Unreachable: if hub weights are asked for and there is no network.
     """
     from_hub = config.weights == "hub"
@@ -94,7 +93,9 @@ def build(config: EncoderConfig, seed: int) -> tuple[nn.Module, DataConfig]:
                          f"({failure(error)})") from None
     except OSError as error:  # what huggingface_hub raises when a file is neither cached nor reachable
         raise _no_hub_weights(config, error) from None
-    if config.weights not in ("random", "hub") and (note := weights.load(module, Path(config.weights), config.name)):
+    if config.weights == "bundled":
+        bundled.load(module, config.name)
+    if config.weights_file is not None and (note := weights.load(module, config.weights_file, config.name)):
         log.info("weights of %s: %s", config.weights, note)
 
     resolved = timm.data.resolve_model_data_config(module)

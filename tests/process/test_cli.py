@@ -270,7 +270,7 @@ def test_copies_and_conflicts_are_told_on_the_command_line(image_folder: Path, t
     (image_folder / "notes.txt").write_text("x")
     told = command("--config", "configs/folder_example.yaml", "--device", "cpu", "--set", f"dataset.root={image_folder}",
                    "--set", "training.batch={classes: 2, samples: 4}", "--set", "images_per_class=[8]",
-                   "--set", "encoder.name=test_convnext", "--set", "encoder.image_size=16", root=tmp_path)
+                   "--set", "encoder={name: test_convnext, image_size: 16}", root=tmp_path)
     assert told.returncode == 2 and "encoder.image_size must suit the encoder" in told.stderr, told.stderr
     assert "left out dark/phone.heic: HEIC is not read; save it as PNG or JPEG" in told.stderr
     assert "Files that are no images, not read: 1 .txt." in told.stderr

@@ -407,7 +407,7 @@ def test_mean_and_std_of_pixels_in_0_to_255_are_refused(key, values):
 def test_weights_of_no_name_are_refused(weights):
     """As the page gives them where a file is chosen and none is named."""
     assert refusal({**MINIMAL, "encoder": {"weights": weights}}) == (
-        f"encoder.weights must be 'random', 'hub' or the path of a weights file, got {weights!r}")
+        f"encoder.weights must be 'random', 'bundled', 'hub' or the path of a weights file, got {weights!r}")
 
 
 @pytest.mark.parametrize("option", ["drop_rate", "drop_path_rate", "attn_drop_rate", "drop_path", "attn_drop"])

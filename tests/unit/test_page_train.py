@@ -59,6 +59,17 @@ def test_the_form_begins_as_the_shipped_file(screen, image_folder: Path, file: s
     assert apart == ({"name"} if source == "digits" else {"name", "dataset", "training"})
 
 
+def test_bundled_weights_are_the_default_for_photographs_and_offered_where_there_are_some(screen, image_folder: Path) -> None:
+    def weights() -> object:
+        return next(item for item in app.selectbox if item.label == "Weights")
+
+    app = screen("train", source="folder", root=str(image_folder))
+    assert weights().value == "bundled" and weights().options == ["bundled", "random", "hub", "file"]
+    next(item for item in app.selectbox if item.label == "Encoder (timm)").set_value("resnet18").run()
+    assert weights().value == "random" and weights().options == ["random", "hub", "file"]
+    assert not app.error, [item.value for item in app.error]
+
+
 def test_a_folders_classes_fill_in_what_they_can_once_and_not_over_the_user(screen, image_folder: Path) -> None:
     for label in ("dark", "light"):  # become three classes of twenty images, fourteen of each to train on
         for number, path in enumerate(sorted((image_folder / label).iterdir())):
