@@ -9,14 +9,18 @@ from pages.parts.text import plain
 screen.enter(__file__)
 
 st.title("Which embedding is better for your images?")
-if not experiment_picker.has_experiments():
+is_empty = not experiment_picker.has_experiments()
+if is_empty:
     st.write("Nothing trained yet. The demo trains a classifier and a contrastive encoder on handwritten digits and "
              "compares them, in about two minutes.")
 with st.container(horizontal=True):
-    actions.demo_button()
-    if st.button("New experiment", icon=":material/add:"):
+    if is_empty:
+        actions.demo_button()
+    if st.button("New experiment", type="secondary" if is_empty else "primary", icon=":material/add:"):
         st.switch_page("pages/train.py")
-if not experiment_picker.has_experiments():
+    if not is_empty:
+        actions.demo_button(is_main=False)
+if is_empty:
     st.stop()
 
 from core.experiments import store  # noqa: E402 - after the first screen has been drawn

@@ -30,7 +30,7 @@ CURVES = {"loss": "training loss", "validation_effective_rank": "effective rank 
 def _headline(progress: control.Progress) -> str:
     match progress.state:
         case State.RUNNING:
-            return f"Training: {run_words.progress_text(progress)}"
+            return f"Training {plain(experiment.name)}: {run_words.progress_text(progress)}"
         case State.QUEUED:
             position = device_queue.position(experiment)
             return "Starting" if position is None else f"Waiting for the device: number {position} in the queue"

@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from core.experiments.handles import Experiment, Run
 
 
-def demo_button() -> None:
-    """Starts the demo and goes to watch it."""
-    if st.button("Run the demo", type="primary", icon=":material/play_arrow:",
+def demo_button(is_main: bool = True) -> None:
+    """Starts the demo and goes to watch it.
+
+    Args:
+        is_main: whether it is what the screen offers first.
+    """
+    if st.button("Run the demo", type="primary" if is_main else "secondary", icon=":material/play_arrow:",
                  help="Classification against SupCon on 1,797 handwritten digits: about two minutes on two cores."):
         from core.config import experiment_file
         from core.experiments import planning, store

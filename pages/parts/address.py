@@ -48,10 +48,17 @@ def choose(key: str, options: Sequence[str]) -> str | None:
     value = get(key)
     if value in options:
         return value
-    if value and st.session_state.get(_OWN, {}).get(key) != value:  # what this session wrote may be out of date: no error
+    if names_none_of(key, options):
         some = ", ".join(options[:8]) + (", …" if len(options) > 8 else "")
         _refuse(f"{key} in the address must be one of {plain(some)}; got {plain(value, 60)}.")
     return None
+
+
+def names_none_of(key: str, options: Sequence[str]) -> bool:
+    """Whether the address asks for what can be meant and is none of the options; what this session wrote there itself may be
+    out of date, and asks for nothing."""
+    value = st.query_params.get(key, "")
+    return bool(value) and not _fault(value) and value not in options and st.session_state.get(_OWN, {}).get(key) != value
 
 
 def put(key: str, value: str) -> None:

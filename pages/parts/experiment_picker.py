@@ -10,6 +10,7 @@ import streamlit as st
 
 from pages.parts import actions, address
 from pages.parts.roots import checkpoints_root
+from pages.parts.text import plain
 
 if TYPE_CHECKING:
     from core.experiments.handles import Experiment
@@ -40,10 +41,20 @@ def require(needs: str) -> None:
 
 
 def pick() -> "Experiment":
-    """The experiment this screen is about, kept in the address and from screen to screen."""
+    """The experiment this screen is about, kept in the address and from screen to screen.
+
+    A link to one that is not here shows no other in its place: it says so, and the script ends until one is chosen.
+    """
     from core.experiments.handles import Experiment
 
     all_names = names()
+    if address.names_none_of("experiment", all_names):
+        st.warning(f"No experiment {plain(address.get('experiment'), 60)} here. Choose another.", icon=":material/link_off:")
+        chosen = st.selectbox("Experiment", all_names, index=None, placeholder="none chosen", key="pick-experiment-instead")
+        if chosen is None:
+            st.stop()
+        address.put("experiment", chosen)
+        st.rerun()
     wanted = address.choose("experiment", all_names) or st.session_state.get("experiment")
     chosen = st.selectbox("Experiment", all_names, index=all_names.index(wanted) if wanted in all_names else 0,
                           key=f"pick-experiment-{wanted}")

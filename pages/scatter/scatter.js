@@ -9,9 +9,10 @@ const views = new WeakMap();
 
 export default function (component) {
   const { parentElement, data, setTriggerValue } = component;
-  const root = parentElement.querySelector(".spaces");
+  let root = parentElement.querySelector(".spaces");
   let view = views.get(root);
   if (!view) {
+    root = untouched(root);
     view = new View(root);
     views.set(root, view);
   }
@@ -21,4 +22,18 @@ export default function (component) {
     view.close();
     views.delete(root);
   };
+}
+
+// The element as the page was given it. Streamlit may take a component down and mount it again in the same elements, where what the
+// view before added, listeners too, would stand twice.
+function untouched(root) {
+  const skeleton = root.skeleton ?? root.innerHTML;
+  if (root.skeleton !== undefined) {
+    const fresh = root.cloneNode(false);
+    root.replaceWith(fresh);
+    root = fresh;
+    root.innerHTML = skeleton;
+  }
+  root.skeleton = skeleton;
+  return root;
 }

@@ -129,7 +129,7 @@ def test_a_run_goes_on_without_its_page_and_its_server(server: Server, page: Pag
 
     with standing_still(folder, n_frames=1):
         page.reload()
-        expect(page.get_by_role("heading", name="Training:")).to_be_visible()
+        expect(page.get_by_role("heading", name="Training demo:")).to_be_visible()
         server.stop()
         assert control.is_alive(worker["pid"], worker["pid_created"])
         share = control.progress(Experiment(folder)).share
@@ -138,7 +138,7 @@ def test_a_run_goes_on_without_its_page_and_its_server(server: Server, page: Pag
     with standing_still(folder, n_frames=1):
         server.start()
         page.goto(f"{server.address}/watch?experiment=demo")  # straight to the screen, as from a bookmark
-        expect(page.get_by_role("heading", name="Training:")).to_be_visible()
+        expect(page.get_by_role("heading", name="Training demo:")).to_be_visible()
         expect(page.get_by_role("link", name="Compare")).to_be_visible()
 
         # killed: shown as lost, with the way on

@@ -16,6 +16,7 @@ from core.analysis import table as tables
 from core.data import sources
 from core.experiments import film, selections
 from core.experiments.handles import Experiment, Run
+from pages.parts import scatter
 from tests.browsing import (
     PAINTED,
     Server,
@@ -213,6 +214,32 @@ def test_an_own_image_lands_as_a_star_in_both_linked_spaces(server: Server, brow
         # taken away again, it goes
         page.get_by_role("button", name=re.compile("Remove|Delete|my .*own")).first.click()
         until(lambda: in_spaces(page, "view.stars.flat().length") == 0)
+
+
+@pytest.mark.parametrize("kind, n", [("pair", 2), ("film", scatter.MOST_REELS)])
+def test_a_canvas_that_is_mounted_again_stands_there_once(kind: str, n: int, browser: Browser) -> None:
+    points = scatter.cloud([np.zeros((3, 2))] * 2, np.zeros(3, int), ("cat",))
+    color = scatter.by_category("class", [np.zeros(3, int)], ("cat",), is_label=True)
+    reels = scatter.Film((scatter.Reel(1, {}, {}),) * 2, lambda name: None) if kind == "film" else None
+    slot: dict = {"seq": "", "cards": {}, "near": {}, "frames": [], "unread": set(), "sent": set()}
+    message = scatter.pack(points, color, ("A", "B"), np.zeros(0, int), "", slot, "space", None, None, film=reels)
+    with window(browser) as page:
+        page.set_content(f"<main>{scatter._skeleton(kind, n)}</main>")
+        counts = page.evaluate("""async ([script, data]) => {
+            const { default: mount } = await import(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
+            const parentElement = document.querySelector("main");
+            const count = () => ["*", "input", ".play", ".head"].map((found) => parentElement.querySelectorAll(found).length);
+            const component = () => ({ parentElement, data: Uint8Array.from(data), setTriggerValue() {} });
+            const counts = [];
+            for (let i = 0; i < 3; i++) {
+                const close = mount(component());
+                mount(component()); // drawn anew, not mounted anew
+                counts.push(count());
+                close();
+            }
+            return counts; }""", [scatter._script, list(message)])
+    assert counts[0] == counts[1] == counts[2] and counts[0][0] > 10
+    assert counts[0][1:] == ([1, 1, 0] if kind == "film" else [0, 0, 1])
 
 
 def test_a_film_is_stepped_and_played_in_step(server: Server, browser: Browser) -> None:

@@ -33,7 +33,7 @@ def test_nonsense_in_an_address_is_a_sentence(screen, experiment: Path, page: st
     app = screen(page, presses=False, **address)  # asserts that there is no traceback
     assert not any("http://e.org)" in text for text in texts(app))
     if page in ("compare", "explore") and "experiment" in address:
-        assert any("experiment in the address" in text for text in texts(app))
+        assert any("experiment in the address" in text or "No experiment " in text for text in texts(app))
 
 
 @pytest.mark.parametrize("page, address, sentence", [
@@ -42,7 +42,7 @@ def test_nonsense_in_an_address_is_a_sentence(screen, experiment: Path, page: st
      "Folder must be a path on this machine, got \\~nouser (Could not determine home directory)"),
     ("data", {"source": "folder", "root": "\0"}, "root in the address must be text without control characters"),
     ("compare", {"a": "bogus"}, "a in the address must be one of untrained, classification, supcon; got bogus."),
-    ("compare", {"experiment": "../.."}, "experiment in the address must be one of tiny; got ../..."),
+    ("compare", {"experiment": "../.."}, "No experiment ../.. here. Choose another."),
     ("explore", {"run": "x" * 10_000}, "run in the address must have at most 4,096 letters, got 10,000"),
     ("compare", {"select": "no.png"}, "1 of the 1 samples that the address selects are none of this experiment's."),
     ("watch", {"nonsense": "1"}, "The address names nonsense, which no screen knows; it is ignored."),
@@ -78,6 +78,17 @@ def test_no_layout_is_computed_from_an_address_before_a_press(screen, experiment
     app = screen("compare", presses=False, experiment="tiny", layout="umap")
     assert "Lay out" in [button.label for button in app.button]
     assert not (experiment.parent / ".layouts").exists(), "no process was started"
+
+
+@pytest.mark.parametrize("page", ["watch", "compare", "explore", "export"])
+def test_a_link_to_an_experiment_that_is_not_here_shows_no_other(screen, experiment: Path, page: str) -> None:
+    app = screen(page, experiment="nosuch")
+    assert [item.value for item in app.warning] == ["No experiment nosuch here. Choose another."]
+    assert not app.header and not app.button
+    [picker] = app.selectbox
+    picker.select("tiny").run()
+    assert not app.exception and not app.warning and app.header
+    assert next(item for item in app.selectbox if item.label == "Experiment").value == "tiny"
 
 
 def test_what_the_screens_write_into_the_address_themselves_is_no_error(screen, experiment: Path) -> None:

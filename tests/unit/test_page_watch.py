@@ -30,7 +30,7 @@ def test_finished_says_the_sentence_and_offers_compare(screen, experiment: Path)
 def test_running_shows_how_far_it_is(screen, experiment: Path) -> None:
     put_into(experiment, "running", phase="training, epoch 1 of 2")
     app = screen("watch", experiment="tiny")
-    assert app.header[0].value.startswith("Training: run 4 of 6")
+    assert app.header[0].value.startswith("Training tiny: run 4 of 6")
     assert "Stop all" in labels(app)
 
 
