@@ -27,7 +27,7 @@ from core.data.levels import Reach, Setting, measured
 from core.data.reading import LOOK_SIDE
 
 _CUT_OFF = 10.0  # levels that a block of a look loses at most, as the purest green does, when a JPEG's colours are cut off
-_VERSION = zlib.crc32(f"7 {pillow_version} {MAX_PIXELS} {LOOK_SIDE}".encode()) >> 1  # a signed number in SQLite
+_VERSION = zlib.crc32(f"8 {pillow_version} {MAX_PIXELS} {LOOK_SIDE}".encode()) >> 1  # a signed number in SQLite
 _CHUNK_FILES, _CHUNK_BYTES = 64, 1_000_000  # small files are handed over by the dozen, photographs one by one
 _COMMIT_SECONDS = 1.0
 
