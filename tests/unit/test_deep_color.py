@@ -13,7 +13,7 @@ from PIL import Image
 from core.config import DatasetConfig
 from core.data import decoding, sources
 from core.data.levels import Levels, Reach
-from tests.images import jpeg_2000
+from tests.images import encoded, jpeg_2000
 
 RED, GREEN = np.meshgrid(np.arange(0, 256, 8), np.arange(0, 256, 8), indexing="ij")
 COLOR = np.stack([RED, GREEN, np.full((32, 32), 255)], axis=-1).astype(np.uint8)
@@ -170,6 +170,21 @@ def test_colour_that_is_multiplied_by_transparency_is_laid_on_white(order, is_ap
     content = tiff(values, order, extra=1, is_apart=is_apart)
     assert np.abs(shown(content) - (COLOR * alpha + 255 * (1 - alpha))).max() <= 3
     assert decoding.grey_square(content, 16)[1] == Reach("16-bit premultiplied colour", 0, highest)
+
+
+def of_12_bits(jpeg: bytes) -> bytes:
+    place = jpeg.index(b"\xff\xc0") + 4
+    return jpeg[:place] + bytes([12]) + jpeg[place + 1:]
+
+
+@pytest.mark.parametrize("content, words", [
+    (tiff(np.full((8, 8, 3), 4095, np.uint16), photometric=8), "TIFF that can be read: it must be whole, grey or RGB"),
+    (of_12_bits(encoded(Image.new("RGB", (8, 8)), "JPEG")), "JPEG that can be read: it must be whole, of 8 bits a channel"),
+    (b"P7\nWIDTH 2\nHEIGHT 1\nDEPTH 3\nMAXVAL 65535\nTUPLTYPE RGB\nENDHDR\n" + bytes(12), "PAM is not; save it as PPM or PNG"),
+], ids=["CIELAB", "JPEG of 12 bits", "PAM"])
+def test_what_cannot_be_read_says_what_can(content, words):
+    with pytest.raises(ValueError, match=words):
+        decoding.decode(content)
 
 
 def test_channels_apart_that_are_cut_are_unreadable():
