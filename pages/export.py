@@ -86,10 +86,10 @@ with weights_tab:
     if run.config.is_trained:
         with screen.in_words():
             _weights_to_take(weights, f"{experiment.name}-{name}.safetensors")
-        st.caption("ONNX, from the command line:")
-        st.code(f"python main.py export {experiment.name}/{name} --output {name}.onnx", language="bash")
-        st.caption("Any folder of images through this encoder:")
-        st.code(f"python main.py embed {experiment.name}/{name} FOLDER --output FILE.parquet", language="bash")
+            st.caption("ONNX, from the command line:")
+            st.code(f"python main.py export {experiment.name}/{name} --output {name}.onnx", language="bash")
+            st.caption("Any folder of images through this encoder:")
+            st.code(f"python main.py embed {experiment.name}/{name} FOLDER --output FILE.parquet", language="bash")
     else:
         st.write("The untrained encoder has no weights of its own to take along.")
 with page_tab:

@@ -37,6 +37,11 @@ UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.err
               AttributeError, AssertionError, BufferError, RuntimeError, MemoryError, subprocess.SubprocessError, Warning,
               Image.DecompressionBombError)
 
+# How a file begins -> why it may not be read, where formats hold levels of many kinds.
+_NOT_READ = dict.fromkeys((b"II*", b"MM\0"), "not a TIFF that can be read: it must be whole, grey or RGB, of whole numbers "
+                          "from 0 up, of 8 or 16 bits") | {
+    b"\xff\xd8\xff": "not a JPEG that can be read: it must be whole, of 8 bits a channel, not lossless",
+    b"P7\n": "not an image file that can be read: PAM is not; save it as PPM or PNG"}
 _TRANSPARENT = ("LA", "PA", "RGBA", "La", "RGBa")
 
 
@@ -53,7 +58,7 @@ def decode(content: bytes, levels: Levels | None = None) -> Image.Image:
     """
     with memory.one_image():
         image = opened(content)
-        memory.reserve(_decoded_bytes(image, len(content)))
+        memory.reserve(_decoded_bytes(image, content))
         return _finished(image, "RGB", levels, content)[0]
 
 
@@ -74,7 +79,7 @@ def grey_square(content: bytes, side: int, levels: Levels | None = None) -> tupl
     with memory.one_image():
         image = opened(content)
         drafted = image.draft("L", (3 * side, 3 * side))
-        memory.reserve(_decoded_bytes(image, len(content)))
+        memory.reserve(_decoded_bytes(image, content))
         if drafted is None:
             grey, reach = _finished(image, "L", levels, content)
             squeezed = _squeezed(grey, side)
@@ -100,7 +105,7 @@ def opened(content: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except OSError:
-        raise ValueError("not an image file that can be read") from None
+        raise ValueError(_NOT_READ.get(content[:3], "not an image file that can be read")) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ValueError(f"more than {MAX_PIXELS:,} pixels") from None
     if image.width * image.height > MAX_PIXELS:
@@ -111,15 +116,15 @@ def opened(content: bytes) -> Image.Image:
     return image
 
 
-def _decoded_bytes(image: Image.Image, n_content: int) -> int:
+def _decoded_bytes(image: Image.Image, content: bytes) -> int:
     """Memory that an image takes while it is decoded, roughly; the file's own bytes are part of it."""
     width, height = image.size
     channels = 4 if len(image.getbands()) > 1 or image.mode in ("I", "F") else 2
     of_decoder = {"JPEG2000": 20, "AVIF": 12, "WEBP": 8}  # bytes a pixel, of the decoder's own too
     copies = of_decoder.get(image.format or "", channels)
     is_plain = image.mode in ("RGB", "L") and "transparency" not in image.info
-    of_deep = 2 * copies if deep_color.is_deep(image) else 0
-    return n_content + width * height * (of_deep + copies if is_plain else of_deep + copies + 4)
+    of_deep = 12 if deep_color.kind_of(image, content) else 0  # bytes a pixel, of all bits of its channels
+    return len(content) + width * height * (of_deep + copies if is_plain else of_deep + copies + 4)
 
 
 @dataclass(frozen=True)
@@ -134,14 +139,17 @@ class _Scale:
 
 def _finished(image: Image.Image, mode: str, levels: Levels | None, content: bytes = b"") -> tuple[Image.Image, Reach | None]:
     """Decoded, upright, in a mode of 8-bit levels; and what its levels reached, of a kind that does not state its range."""
-    is_deep = deep_color.is_deep(image) and not (levels is not None and levels.is_assumed)
-    kind = level_ranges.kind_before_decoding(image, content)
-    image.load()
-    scale, reach = _scale(image, levels, kind)
-    if "exif" in image.info or image.format in ("TIFF", "PNG", "WEBP", "MPO"):
-        stand_up(image)
-    if is_deep:
-        image, reach = deep_color.scaled(image, deep_color.lower_bytes(content, FORMATS), levels)
+    scale: _Scale | None = None
+    reach: Reach | None
+    kind = deep_color.kind_of(image, content)
+    if kind and (levels is None or levels.covers(kind)):
+        image, reach = deep_color.decoded(image, content, FORMATS, kind, levels)
+    else:
+        kind = level_ranges.kind_before_decoding(image, content)
+        image = deep_color.load(image, content, FORMATS)
+        scale, reach = _scale(image, levels, kind)
+        if "exif" in image.info or image.format in ("TIFF", "PNG", "WEBP", "MPO"):
+            stand_up(image)
     if image.mode == mode and scale is None and "transparency" not in image.info:
         return image, reach
     if image.mode == "F":
@@ -157,8 +165,8 @@ def _finished(image: Image.Image, mode: str, levels: Levels | None, content: byt
 
 def _scale(image: Image.Image, levels: Levels | None, kind: str) -> tuple[_Scale | None, Reach | None]:
     """How a decoded image's levels become 8 bits; nothing where they have 8 already. `kind` as it was told before decoding."""
-    if levels is not None and kind not in levels.ranges:
-        kind = ""  # of a dataset that was scanned before there was such a kind, or has none
+    if levels is not None and not levels.covers(kind):
+        kind = ""
     if not image.mode.startswith("I") and not kind:
         return None, None
     if levels is not None and levels.is_assumed:

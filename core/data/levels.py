@@ -16,9 +16,14 @@ SIGNED = "signed 16-bit"
 SIGNED_BYTE = "signed 8-bit"  # of TIFF; Pillow takes -1 for 255
 WIDEST = "16-bit PGM or JPEG 2000"  # of all 16 bits: converters write that whatever the camera used
 DEEP_COLOR = "16-bit colour"
+WIDEST_COLOR = "16-bit colour PPM or JPEG 2000"
+DEEP_CMYK = "16-bit CMYK"
+PREMULTIPLIED = "16-bit premultiplied colour"
 FULL = (0, 65535)
-_BITS = {"16-bit": (8, 10, 12, 14, 16), SIGNED: (8, 10, 12, 14, 15), "32-bit": (8, 10, 12, 14, 16, 20, 24, 31),
-         DEEP_COLOR: (8, 10, 12, 14, 16), WIDEST: (8, 10, 12, 14, 16), SIGNED_BYTE: (7,)}
+_MEASURED_LATER = (WIDEST, SIGNED_BYTE, WIDEST_COLOR, DEEP_CMYK, PREMULTIPLIED)  # than the first kinds
+_OF_16 = (8, 10, 12, 14, 16)
+_BITS = {"16-bit": _OF_16, SIGNED: (8, 10, 12, 14, 15), "32-bit": (8, 10, 12, 14, 16, 20, 24, 31), DEEP_COLOR: _OF_16,
+         WIDEST: _OF_16, WIDEST_COLOR: _OF_16, DEEP_CMYK: _OF_16, PREMULTIPLIED: _OF_16, SIGNED_BYTE: (7,)}
 _PHOTOMETRIC, _BITS_PER_SAMPLE, _WHITE_IS_ZERO = 262, 258, 0  # TIFF 6.0, sections 4 and 8
 _SAMPLE_FORMAT, _IS_SIGNED = 339, 2  # section 19
 _CODESTREAM, _PRECISION = b"\xff\x4f\xff\x51", 42  # of JPEG 2000: how it begins, and where its first channel's bits stand
@@ -30,8 +35,7 @@ class Levels:
 
     Attributes:
         ranges: kind of file ('16-bit', 'signed 16-bit', '32-bit', '16-bit colour', …) -> levels of black and white. A kind
-            that is not there has the range that the file at hand reaches; `WIDEST` and `SIGNED_BYTE` are read as before they
-            were measured, as 16 bits and as Pillow does.
+            that is not there has the range that the file at hand reaches, or is read as before it was measured (`covers`).
         is_assumed: every level is one of 65,535 and none is inverted, as before ranges were measured.
     """
 
@@ -42,6 +46,10 @@ class Levels:
     def key(self) -> str:
         """A part of a file's name; '' where all files have 8 bits."""
         return "".join(f"-m{-low}_{high}" if low < 0 else f"-{high}" for _, (low, high) in sorted(self.ranges.items()))
+
+    def covers(self, kind: str) -> bool:
+        """Whether a kind of file is scaled from a range; else it is read as Pillow does, as when this dataset was scanned."""
+        return not self.is_assumed and (kind in self.ranges or kind not in _MEASURED_LATER)
 
     def to_json(self) -> dict[str, list[int]] | None:
         return None if self.is_assumed else {kind: list(levels) for kind, levels in sorted(self.ranges.items())}

@@ -37,7 +37,8 @@ def looks(root: Path, levels: Levels | None, paths: list[str]) -> list[tuple[str
     return [_look(os.path.join(root, path), levels) for path in paths]
 
 
-LOST = ("", b"", "reading it ended the process that read it", "", "")  # for a file at which a helper dies; as `looks`
+# As `looks`, for a file at which a helper dies.
+LOST = ("", b"", "it crashed the process that read it: the file may be damaged, or memory was short", "", "")
 
 
 def _look(path: str, levels: Levels | None) -> tuple[str, bytes, str, str, str]:

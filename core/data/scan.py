@@ -1,7 +1,8 @@
 """Every file of a dataset read and decoded once: what it holds, how it looks, or why it is left out.
 
 What was found is kept by path, size, times of change and inode, so a second scan reads only what is new, and one that was
-interrupted goes on where it stopped. Knows nothing of classes, groups or splits.
+interrupted goes on where it stopped. Files are read by other processes, so one at which a decoder ends its process is named
+and left out. Knows nothing of classes, groups or splits.
 """
 
 import hashlib
@@ -27,7 +28,7 @@ from core.data.levels import Reach, Setting, measured
 from core.data.reading import LOOK_SIDE
 
 _CUT_OFF = 10.0  # levels that a block of a look loses at most, as the purest green does, when a JPEG's colours are cut off
-_VERSION = zlib.crc32(f"7 {pillow_version} {MAX_PIXELS} {LOOK_SIDE}".encode()) >> 1  # a signed number in SQLite
+_VERSION = zlib.crc32(f"8 {pillow_version} {MAX_PIXELS} {LOOK_SIDE}".encode()) >> 1  # a signed number in SQLite
 _CHUNK_FILES, _CHUNK_BYTES = 64, 1_000_000  # small files are handed over by the dozen, photographs one by one
 _COMMIT_SECONDS = 1.0
 
@@ -95,19 +96,20 @@ def scan(root: Path, paths: list[str], cache: Path | None = None, progress: Prog
                 missing.append((path, *state))
         if progress:
             progress(len(seen_of), len(paths))
-        for (path, *_), (digest, look, *others) in _read(missing, partial(reading.looks, root, None), database, _INSERT,
-                                                         reading.LOST):
+        for (path, *_), (digest, look, *others) in _read(missing, partial(reading.looks, root, None), reading.LOST, database,
+                                                         _INSERT):
             seen_of[path] = Seen(digest, look, "", *others)
             if progress:
                 progress(len(seen_of), len(paths))
         ranges = measured(reaches(seen_of), levels)
         otherwise = [(path,) for path, seen in seen_of.items()
                      if seen.reach and seen.scaled != reading.range_words(Reach.read(seen.reach), ranges)]
-        for (path,), (digest, look, *others) in _read(otherwise, partial(reading.looks, root, ranges), database, _RESCALE):
+        for (path,), (digest, look, *others) in _read(otherwise, partial(reading.looks, root, ranges), reading.LOST, database,
+                                                      _RESCALE):
             seen_of[path] = Seen(digest, look, "", *others)
         alike = _alike(seen_of)
         unsure = [(path,) for path, seen in seen_of.items() if seen.digest in alike and not seen.content]
-        for (path,), (content,) in _read(unsure, partial(reading.contents, root, ranges), database, _UPDATE):
+        for (path,), (content,) in _read(unsure, partial(reading.contents, root, ranges), ("",), database, _UPDATE):
             seen_of[path] = replace(seen_of[path], content=content)
         gone = [(path,) for path in known.keys() - seen_of.keys()]
         database.executemany("DELETE FROM file WHERE path = ?", gone)
@@ -147,14 +149,14 @@ def _opened(cache: Path | None, root: Path) -> Iterator[sqlite3.Connection]:
         raise OSError(f"what a scan finds must be kept in {name}, got: {error}; free some space, or delete it") from None
 
 
-def _read(items: list[tuple], work: Callable[[list[str]], list[tuple]], database: sqlite3.Connection,
-          sql: str, lost: tuple | None = None) -> Iterator[tuple[tuple, tuple]]:
-    """Each item, which begins with a path, with what `work` makes of it; in order, and written down as it comes. `lost` stands
-    for one at which the process ends."""
+def _read(items: list[tuple], work: Callable[[list[str]], list[tuple]], lost: tuple, database: sqlite3.Connection,
+          sql: str) -> Iterator[tuple[tuple, tuple]]:
+    """Each item, which begins with a path, with what `work` makes of it, or `lost` if its process ends at it; in order, and
+    written down as it comes."""
     chunks = _chunks(items)
     written = time.monotonic()
-    results = processes.in_parallel(work, [[item[0] for item in chunk] for chunk in chunks],
-                                    in_processes=len(items) >= processes.MANY, lost=(lambda _: lost) if lost else None)
+    results = processes.in_parallel(work, [[item[0] for item in chunk] for chunk in chunks], in_processes=True,
+                                    lost=lambda _: lost)
     try:
         for chunk, results_of_chunk in zip(chunks, results):
             database.executemany(sql, [(*item, *values) for item, values in zip(chunk, results_of_chunk)])

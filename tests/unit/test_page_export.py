@@ -31,6 +31,26 @@ def test_cut_weights_are_said_with_what_can_be_done_and_the_table_is_still_there
     assert app.error[0].value.startswith("Damaged: tiny/supcon-15-seed0/best.safetensors must")
     assert [button.label for button in app.button if "esume" in button.label] == ["Resume supcon-15-seed0"]
     assert app.get("download_button")[0].label == "Download Parquet"
+    assert not [code.value for code in app.code if "main.py" in code.value], "commands that would fail"
+
+
+@pytest.mark.parametrize("damage", ["gone", "changed", "of another run"])
+def test_commands_that_need_the_weights_stand_only_where_these_can_be_read(screen, experiment: Path, damage: str) -> None:
+    commands = ["python main.py export tiny/supcon-15-seed0 --output supcon-15-seed0.onnx",
+                "python main.py embed tiny/supcon-15-seed0 FOLDER --output FILE.parquet"]
+    app = screen("export", experiment="tiny", run="supcon-15-seed0")
+    assert [code.value for code in app.code if "main.py" in code.value] == commands
+    path = experiment / "supcon-15-seed0" / "best.safetensors"
+    content = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    elif damage == "changed":
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    else:
+        path.write_bytes((experiment / "classification-15-seed0" / "best.safetensors").read_bytes())
+    app = screen("export", experiment="tiny", run="supcon-15-seed0")
+    assert not app.exception and len(app.error) == 1
+    assert not [code.value for code in app.code if "main.py" in code.value]
 
 
 def test_a_saved_selection_may_be_taken_along(screen, experiment: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from core.data import listing, processes, scan
+from core.data import listing, scan
 from core.data.decoding import decode
 from tests.images import encoded, noise, png_header
 
@@ -97,14 +97,8 @@ def zoo(tmp_path: Path) -> Path:
     return folder
 
 
-in_processes_and_threads = pytest.mark.parametrize("many", [1, 1000], ids=["processes", "threads"])
-
-
 @pytest.mark.filterwarnings("ignore:Image size:PIL.Image.DecompressionBombWarning")
-@in_processes_and_threads
-def test_thirty_kinds_of_broken_file_are_each_listed_and_no_good_one_is_lost(
-        zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int) -> None:
-    monkeypatch.setattr(processes, "MANY", many)
+def test_thirty_kinds_of_broken_file_are_each_listed_and_no_good_one_is_lost(zoo: Path, tmp_path: Path) -> None:
     paths = listed(zoo)
     others = {"loop.jpg": "symbolic links", "gone.jpg": "No such file", "pipe.jpg": "not a regular file",
               "socket.png": "not a regular file", os.fsdecode(b"not-\xff-text.jpg"): "not text"}
@@ -161,9 +155,7 @@ def test_a_changed_a_new_and_a_deleted_file_are_noticed(tmp_path: Path) -> None:
     assert [name for name in second if second[name] != first.get(name)] == ["001.png", "new.png"]
 
 
-@in_processes_and_threads
-def test_an_interrupted_scan_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int) -> None:
-    monkeypatch.setattr(processes, "MANY", many)
+def test_an_interrupted_scan_goes_on_where_it_stopped(tmp_path: Path) -> None:
     root, cache = tmp_path / "a", tmp_path / "cache"
     paths = folder_of(root, 200)
 
@@ -178,15 +170,54 @@ def test_an_interrupted_scan_goes_on_where_it_stopped(tmp_path: Path, monkeypatc
     assert calls[0] >= 100 and calls[-1] == 200, "what was read before is not read again"
 
 
-def test_processes_find_what_threads_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+# In the processes that read files, whose Python runs this first: a decoder that crashes at images of 13 × 13 pixels.
+CRASHING = """
+import os
+from PIL import ImageFile
+load = ImageFile.ImageFile.load
+
+def crash(image):
+    if image.size == (13, 13):
+        os.abort()
+    return load(image)
+
+ImageFile.ImageFile.load = crash
+"""
+
+
+@pytest.mark.parametrize("n_files", [1, 3, 150])
+def test_a_file_at_which_a_decoder_crashes_is_named_and_the_scan_goes_on(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_files: int) -> None:
+    (tmp_path / "plugin").mkdir()
+    (tmp_path / "plugin" / "sitecustomize.py").write_text(CRASHING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "plugin"))
     root = tmp_path / "a"
-    folder_of(root, 100)
-    (root / "twin.bmp").write_bytes(encoded(noise(7), "BMP"))  # its content and its twin's are asked for too
+    folder_of(root, n_files)
+    for name in ("000.png", "crash.png"):
+        (root / name).write_bytes(encoded(noise(1, 13, 13), "PNG"))
     paths = listed(root)
-    of_threads = scan.scan(root, paths)
-    assert of_threads["twin.bmp"].content == of_threads["007.png"].content != ""
-    monkeypatch.setattr(processes, "MANY", 1)
-    assert scan.scan(root, paths) == of_threads
+    seen = scan.scan(root, paths, tmp_path / "cache")
+    assert {name: item.reason for name, item in seen.items() if item.reason} == dict.fromkeys(
+        ("000.png", "crash.png"), "it crashed the process that read it: the file may be damaged, or memory was short")
+    assert sum(bool(item.look) for item in seen.values()) == n_files - 1
+    assert scan.scan(root, paths, tmp_path / "cache") == seen
+
+
+def test_two_files_of_one_look_at_which_a_decoder_crashes_later_are_no_copies(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their pixels are asked for once their looks are known; a scan of looks alone went well."""
+    root = tmp_path / "a"
+    root.mkdir()
+    for name, kind in (("a.png", "PNG"), ("b.bmp", "BMP")):
+        (root / name).write_bytes(encoded(noise(1, 13, 13), kind))
+    (tmp_path / "plugin").mkdir()
+    is_content = "'contents' in {frame.name for frame in traceback.extract_stack()}"
+    (tmp_path / "plugin" / "sitecustomize.py").write_text(
+        CRASHING.replace("image.size ==", f"{is_content} and image.size ==").replace("import os", "import os, traceback"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "plugin"))
+    seen = scan.scan(root, ["a.png", "b.bmp"])
+    assert seen["a.png"].look == seen["b.bmp"].look != b""
+    assert [item.content for item in seen.values()] == ["", ""]
 
 
 def test_the_same_pixels_in_another_file_format_have_the_same_content(tmp_path: Path) -> None:

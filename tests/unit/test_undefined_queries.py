@@ -74,6 +74,48 @@ def test_intervals_are_as_wide_as_other_test_sets_make_the_metric() -> None:
         assert was < (0.95 if name == "precision_at_1" else 0.8), (name, was)
 
 
+def test_intervals_of_the_silhouette_too() -> None:
+    """A class of one photograph has no query, but is the rival of others as long as it is there."""
+    truth, after, before, is_within, was_within = [], [], [], [], []
+    for seed in range(200):
+        vectors, label_id, group = test_set(seed, of_rare=0.3)
+        measured_ = geometry.by_class(vectors, label_id, group)
+        silhouette, gallery = measured_["silhouette"], measured_["gallery silhouette"]
+        truth.append(np.nanmean(silhouette))
+        if seed < 60:
+            total = np.bincount(label_id, weights=gallery)
+            is_rare = np.isnan(silhouette)
+            pulled = gallery - np.where(is_rare, total[label_id] / np.bincount(label_id)[label_id], 0)  # as before
+            columns = [resampling.contributions(silhouette[None], each[None]) for each in (gallery, pulled)]
+            found = resampling.bootstrap(columns, 300, seed, group)
+            for variances, draws in zip((after, before), found.draws.T):
+                variances.append(draws.var())
+            for within, low, high in zip((is_within, was_within), found.low, found.high):
+                within.append((low, high))
+    is_, was = (np.sqrt(np.mean(variances)) / np.std(truth, ddof=1) for variances in (after, before))
+    assert 0.9 < is_ < 1.35 and was < 0.6, (is_, was)
+    covered, were = (np.mean([low <= np.mean(truth) <= high for low, high in within]) for within in (is_within, was_within))
+    assert covered > 0.75 and were < 0.65, (covered, were)
+
+
+def test_what_a_class_of_one_group_does_to_silhouettes_is_what_they_are_without_it() -> None:
+    vectors, label_id, group = test_set(5, of_rare=0.3)
+    found = geometry.by_class(vectors, label_id, group)
+    is_defined = ~np.isnan(found["silhouette"])
+    for label in np.unique(label_id[~is_defined]):
+        is_other = label_id != label
+        without = geometry.by_class(vectors[is_other], label_id[is_other], group[is_other])["silhouette"]
+        change = np.sum((found["silhouette"][is_other] - without)[is_defined[is_other]])
+        assert found["gallery silhouette"][~is_other].sum() == pytest.approx(change / 2 ** 0.5, abs=1e-6)
+    assert np.abs(found["gallery silhouette"][~is_defined]).max() > 1, "some of them are rivals"
+
+
+def test_without_another_rival_a_silhouette_has_nothing_to_change_to() -> None:
+    vectors = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    label_id, group = np.array([0] * 6 + [1] * 3), np.array([0, 1, 2, 3, 4, 5, 6, 6, 6])
+    assert np.abs(geometry.by_class(vectors, label_id, group)["gallery silhouette"][6:].sum()) < 1e-6
+
+
 def test_where_every_query_is_defined_no_bit_is_other() -> None:
     for seed in range(3):
         scores = measured(*test_set(seed, of_rare=0.0))
