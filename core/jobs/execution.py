@@ -26,7 +26,7 @@ from core.experiments.handles import Run
 from core.experiments.trials import Trial
 from core.files import Json
 from core.jobs.recorder import Recorder
-from core.jobs.workplace import Say, StopCheck, Stopped, Workplace, make_stop_check, normalized
+from core.jobs.workplace import Answers, Say, StopCheck, Stopped, Workplace, make_stop_check, normalized
 from core.results import clusters, readouts, scoring
 from core.results.readouts import Readout
 from core.training import checkpoint, encoder, objectives
@@ -109,11 +109,12 @@ def _try(run: Run, config: RunConfig, number: int, own: np.ndarray | None, workp
     ranks, lr = workplace.ranks, config.learning_rates[number]
     trial = config.trial(lr)
 
-    def score() -> float:
-        return workplace.map_at_r(trainer.encoder, own, config, make_stop_check(should_stop))
+    def score() -> Answers:
+        return workplace.validate(trainer.encoder, own, config, make_stop_check(should_stop))
 
-    def write(validation_map_at_r: float | None) -> None:
-        trials.add(run, Trial(lr, trainer.step * trial.images_per_step, validation_map_at_r, time.perf_counter() - started))
+    def write(answers: Answers | None) -> None:
+        map_at_r, group_chance = (answers.map_at_r, answers.group_chance) if answers else (None, 0.0)
+        trials.add(run, Trial(lr, trainer.step * trial.images_per_step, map_at_r, time.perf_counter() - started, group_chance))
 
     def write_diverged(error: FloatingPointError) -> None:
         log.warning("%s learning rate %g: %s", run.name, lr, error)
@@ -128,11 +129,11 @@ def _try(run: Run, config: RunConfig, number: int, own: np.ndarray | None, workp
             pass
         if not trainer.is_done:
             raise Stopped
-        validation_map_at_r = ranks.decide(score)
+        answers = ranks.decide(score)
     except FloatingPointError as error:
         ranks.decide(write_diverged, error)
     else:
-        ranks.decide(write, validation_map_at_r)
+        ranks.decide(write, answers)
 
 
 def _train(run: Run, config: RunConfig, trainer: Trainer, workplace: Workplace, should_stop: Callable[[], bool],

@@ -41,6 +41,26 @@ def make_stop_check(should_stop: Callable[[], bool]) -> StopCheck:
     return check_stop
 
 
+@dataclass(frozen=True)
+class Answers:
+    """How well the validation images find each other.
+
+    Attributes:
+        map_at_r, precision_at_1: means over them, 0 to 1.
+        group_chance: what of MAP@R comes of images of one group lying together, whatever the space knows of the classes
+            (`retrieval.retrieve_with_chance`); 0 where each image is a group of its own.
+    """
+
+    map_at_r: float
+    precision_at_1: float
+    group_chance: float
+
+    @property
+    def criterion(self) -> float:
+        """By which epochs and learning rates are chosen, 0 to 1: to know the photograph alone gains a space nothing."""
+        return max(0.0, self.map_at_r - self.group_chance)
+
+
 @dataclass(frozen=True, eq=False)
 class Workplace:
     """What every run of an experiment shares: samples, their decoded images (n, S, S, 3), the input, the device, and the
@@ -87,8 +107,20 @@ class Workplace:
         log.warning("validation %s", split.WITHIN_GROUPS)
         return None
 
-    def map_at_r(self, module: nn.Module, own: np.ndarray | None, config: RunConfig, check_stop: StopCheck) -> float:
-        """MAP@R of the validation images, by which epochs and learning rates are chosen.
+    def answers(self, vectors: np.ndarray, own: np.ndarray | None) -> Answers:
+        """How well validation images find each other, by which epochs and learning rates are chosen.
+
+        Args:
+            vectors: their embeddings, shape (n, D).
+            own: their own groups, as `validation_groups` has them.
+        """
+        label_id = self.manifest.label_id[self.manifest.indices("validation")]
+        values, group_chance = retrieval.retrieve_with_chance(vectors, label_id, own)
+        map_at_r, precision_at_1 = (float(np.nanmean(values[name])) for name in ("map_at_r", "precision_at_1"))
+        return Answers(map_at_r, precision_at_1, group_chance)
+
+    def validate(self, module: nn.Module, own: np.ndarray | None, config: RunConfig, check_stop: StopCheck) -> Answers:
+        """`answers` of an encoder.
 
         Args:
             module: the encoder.
@@ -99,9 +131,7 @@ class Workplace:
         Raises:
             FloatingPointError: as `vectors`.
         """
-        validation = self.manifest.indices("validation")
-        vectors = self.vectors(module, validation, config, check_stop)
-        return float(np.nanmean(retrieval.retrieve(vectors, self.manifest.label_id[validation], group=own)["map_at_r"]))
+        return self.answers(self.vectors(module, self.manifest.indices("validation"), config, check_stop), own)
 
 
 def normalized(features: np.ndarray, config: RunConfig) -> np.ndarray:
