@@ -41,9 +41,7 @@ class Recorder:
         self._run, self._config, self._trainer, self._workplace = run, config, trainer, workplace
         self._check_stop, self._say = check_stop, say
         batch, manifest = config.training.batch, workplace.manifest
-        self._validation = manifest.indices("validation")
-        self._own = workplace.validation_groups(config)
-        self._has_groups = self._own is not None and len(np.unique(self._own.astype(str))) < len(self._own)
+        self._validation = workplace.validation(config)
         self._probe = probe_rows(manifest, config.evaluation.probe)
         self._film = Film(run, manifest, self._probe)
         self._board: Board | None = None
@@ -67,7 +65,7 @@ class Recorder:
         if refused:
             self._mark = f" ({refused})"
             self._note["refused"] = refused
-        is_current = scored_by.is_current(values) and (not self._has_groups or values.get("best_of_groups", False))
+        is_current = scored_by.is_current(values) and (not self._validation.has_groups or values.get("best_of_groups", False))
         if self._best >= 0 and not is_current:  # later epochs are compared with it by today's rules
             self._say(f"scoring the best epoch so far anew{self._mark}")
             self._best = self._rescored_best()
@@ -144,14 +142,15 @@ class Recorder:
 
     def _score(self, epoch: int) -> dict[str, float]:
         self._say(f"scoring epoch {epoch} of {self._config.budget.epochs}{self._mark}")
-        vectors = self._workplace.vectors(self._trainer.encoder, self._validation, self._config, self._check_stop)
+        asked = self._validation
+        vectors = self._workplace.vectors(self._trainer.encoder, asked.all_rows, self._config, self._check_stop)
         self._check_stop()
-        self._film.add(epoch, vectors[np.searchsorted(self._validation, self._probe)])
+        self._film.add(epoch, vectors[np.searchsorted(asked.rows, self._probe)])
         self._check_stop()
-        self._answers = self._workplace.answers(vectors, self._own)
-        of_groups = {"validation_group_chance": self._answers.group_chance} if self._has_groups else {}
+        self._answers = self._workplace.answers(vectors, asked)
+        of_groups = {"validation_group_chance": self._answers.group_chance} if asked.has_groups else {}
         return {"validation_map_at_r": self._answers.map_at_r, "validation_precision_at_1": self._answers.precision_at_1,
-                "validation_effective_rank": float(geometry.effective_rank(vectors).mean()), **of_groups}
+                "validation_effective_rank": float(geometry.effective_rank(vectors[:len(asked.rows)]).mean()), **of_groups}
 
     def _write(self, record: EpochRecord, scores: dict[str, float], seconds: float) -> None:
         self._run.append_record({**asdict(record), **scores, "total_seconds": seconds, **self._note})
@@ -163,7 +162,7 @@ class Recorder:
         tensors, values = checkpoint.load(self._run.best_checkpoint)
         best = copy.deepcopy(self._trainer.encoder)
         best.load_state_dict(tensors)
-        answers = self._workplace.validate(best, self._own, self._config, self._check_stop)
+        answers = self._workplace.validate(best, self._validation, self._config, self._check_stop)
         score = answers.map_at_r
         if score != values["validation_map_at_r"]:
             log.warning("%s: the best epoch so far, %d, was %s: validation MAP@R %.4f; now %.4f", self._run.name,
