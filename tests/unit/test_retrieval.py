@@ -129,8 +129,8 @@ def test_a_query_finds_no_gallery_image_of_its_own_group_by_a_slow_loop(seed):
         left.sort(key=lambda row: -cosine(vectors[query], vectors[row]))
         r = sum(label[row] == label[query] for row in left)
         hits = [label[row] == label[query] for row in left[:r]]
-        slow = (float(hits[0]), sum(hits) / r, sum(sum(hits[:place + 1]) / (place + 1) for place in range(r) if hits[place]) / r
-                ) if r else (np.nan,) * 3
+        mean = sum(sum(hits[:place + 1]) / (place + 1) for place in range(r) if hits[place])
+        slow = (float(hits[0]), sum(hits) / r, mean / r) if r else (np.nan,) * 3
         assert [found[name][query] for name in retrieval.NAMES] == pytest.approx(slow, abs=1e-12, nan_ok=True)
     assert np.isnan(found["map_at_r"][3])
 
