@@ -44,7 +44,8 @@ def scored(n: int, seed: int) -> tuple[Scores, np.ndarray]:
                     gallery={name: column[None] for name, column in found.gallery.items()},
                     space={name: column[None] for name, column in found.space.items()}, clusters=found.clusters[None],
                     neighbors=found.neighbors[None].astype(np.int32), config=run.to_json(),
-                    settings=protocol.of_config(run))
+                    settings=protocol.of_config(run),
+                    expected={name: column[None] for name, column in found.expected.items()})
     with tempfile.TemporaryDirectory() as folder:
         scoring.write_scores(Run(Path(folder)), scores)
     scoring.evaluation(scores, DRAWS)

@@ -326,8 +326,8 @@ def _show_plan(checked: planning.Plan) -> None:
                     if config.training.norm == "frozen" else
                     "Statistics of normalisation layers (BatchNorm) are **learnt anew** from the batches.")
     st.caption("The encoder before training counts as epoch 0: unless an epoch is better on validation, a run exports it.")
-    if ahead.selects_within_groups:
-        st.caption(f":orange[Validation {split.WITHIN_GROUPS}.]")
+    if ahead.asks_training:
+        st.caption(f":orange[Validation {split.ASKS_TRAINING}.]")
     if ahead.seconds:
         memory = f" and {ahead.memory / 1e9:.1f} GB of memory" if ahead.memory else ""
         st.markdown(f"About **{duration(ahead.seconds)}** on this machine{memory}, by {plain(ahead.measured_on)}, "

@@ -70,9 +70,13 @@ def match(cluster: np.ndarray, label_id: np.ndarray, n_classes: int) -> np.ndarr
     Returns:
         Class of each cluster, shape (n_classes,), int32.
     """
-    counts = confusion(cluster, label_id, n_classes)
-    clusters, classes = linear_sum_assignment(counts.T, maximize=True)
-    naming = np.empty(n_classes, dtype=np.int32)
+    return matching(confusion(cluster, label_id, n_classes))
+
+
+def matching(table: np.ndarray) -> np.ndarray:
+    """`match` of a confusion, shape (n_classes, n_classes)."""
+    clusters, classes = linear_sum_assignment(table.T, maximize=True)
+    naming = np.empty(len(table), dtype=np.int32)
     naming[clusters] = classes
     return naming
 
@@ -123,7 +127,7 @@ def rand_index(cluster: np.ndarray, label_id: np.ndarray, n_classes: int) -> np.
     """
     table = confusion(cluster, label_id, n_classes).astype(np.float64)
     rows, columns, n = table.sum(axis=1), table.sum(axis=0), table.sum()
-    together, in_rows, in_columns, pairs = ((part * (part - 1) / 2).sum() for part in (table, rows, columns, n))
+    together, in_rows, in_columns, pairs = _pairs(table)
     chance = in_rows * in_columns / pairs
     most = (in_rows + in_columns) / 2
     if most == chance:  # one class in one cluster, or every sample alone: there is nothing to disagree on
@@ -135,6 +139,20 @@ def rand_index(cluster: np.ndarray, label_id: np.ndarray, n_classes: int) -> np.
     d_most = (d_rows + d_columns) / 2
     moved = n * (d_together - d_chance - index * (d_most - d_chance)) / (most - chance)
     return index + moved - moved.mean()
+
+
+def adjusted_rand(table: np.ndarray) -> float:
+    """`rand_index` as one number, of a confusion, shape (n_classes, n_classes)."""
+    together, in_rows, in_columns, pairs = _pairs(table.astype(np.float64))
+    chance, most = in_rows * in_columns / pairs, (in_rows + in_columns) / 2
+    return float((together - chance) / (most - chance)) if most != chance else 1.0
+
+
+def _pairs(table: np.ndarray) -> tuple[float, float, float, float]:
+    """Pairs of samples that stand in one cell, in one row, in one column, and all."""
+    together, in_rows, in_columns, pairs = (
+        (part * (part - 1) / 2).sum() for part in (table, table.sum(axis=1), table.sum(axis=0), table.sum()))
+    return together, in_rows, in_columns, pairs
 
 
 def mutual_information(cluster: np.ndarray, label_id: np.ndarray, n_classes: int, adjusted: float) -> np.ndarray:

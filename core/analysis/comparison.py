@@ -55,7 +55,8 @@ class Difference:
     large out of doubt, as a difference or as none that matters; None when it is already decided, no gap to speak of, or seeds
     that differ by so much that no number of images would (`seeds_decide`). `sd_a` and `sd_b` are the standard deviations of A
     and B over seeds, 0 with one; None where an earlier version wrote the difference down. `outperforming` is None with
-    one seed, and of classes and whole spaces.
+    one seed, and of classes and whole spaces. `by_chance` is how much higher the metric's chance level is in B than in A,
+    where images form groups: a gap between it and 0 tells nothing of classes, so verdict and p-value ask for one beyond both.
     """
 
     metric: str
@@ -75,6 +76,7 @@ class Difference:
     sd_b: float | None = None
     equivalence: Equivalence | None = None
     outperforming: Outperforming | None = None
+    by_chance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,8 @@ def intervals(values: Values, bounds: dict[str, tuple[float, float]], n_bootstra
 
 
 def difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed: int = 0,
-               group: np.ndarray | None = None, n_samples: int | None = None, margin: float = 0.0) -> Difference:
+               group: np.ndarray | None = None, n_samples: int | None = None, margin: float = 0.0,
+               by_chance: float = 0.0) -> Difference:
     """Paired difference B − A on one metric, by itself: samples are drawn the same for both.
 
     Args:
@@ -158,17 +161,18 @@ def difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed
         n_samples: how many have a value of their own, where values are contributions (`resampling.contributions`); None: as
             many as are not nan.
         margin: the least difference that matters, 0 to 1; 0 for none.
+        by_chance: as of `Difference`.
 
     Raises:
         InputError: if shapes differ or no sample has a value.
     """
     return _paired({metric: a}, {metric: b}, n_bootstrap, seed, group, {} if n_samples is None else {metric: n_samples},
-                   margin, asks_outperforming=True)[0]
+                   margin, asks_outperforming=True, by_chance={metric: by_chance})[0]
 
 
 def _paired(a: Values, b: Values, n_bootstrap: int, seed: int, group: np.ndarray | None,
-            n_samples: dict[str, int] | None = None, margin: float = 0.0,
-            asks_outperforming: bool = False) -> list[Difference]:
+            n_samples: dict[str, int] | None = None, margin: float = 0.0, asks_outperforming: bool = False,
+            by_chance: dict[str, float] | None = None) -> list[Difference]:
     """Column by column; `asks_outperforming` fills in how often another run of B would beat another run of A."""
     for name, column in a.items():
         if column.shape != b[name].shape:
@@ -179,7 +183,8 @@ def _paired(a: Values, b: Values, n_bootstrap: int, seed: int, group: np.ndarray
     for index, (name, column) in enumerate(a.items()):
         keep = ~np.isnan(b[name] - column).any(axis=0)
         judged = _judge(name, float(column[:, keep].mean()), float(b[name][:, keep].mean()), float(drawn.mean[index]),
-                        drawn, index, (len(column), (n_samples or {}).get(name, int(keep.sum()))), margin)
+                        drawn, index, (len(column), (n_samples or {}).get(name, int(keep.sum()))), margin,
+                        (by_chance or {}).get(name, 0.0))
         judged = replace(judged, sd_a=_sd(column[:, keep]), sd_b=_sd(b[name][:, keep]))
         if asks_outperforming:
             judged = _with_outperforming(judged, drawn.draws[:, index], (len(column), len(column)), seed)
@@ -201,7 +206,7 @@ def _sd(values: np.ndarray) -> float:
 
 def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed: int = 0,
                         group_a: np.ndarray | None = None, group_b: np.ndarray | None = None,
-                        n_samples: int | None = None, margin: float = 0.0) -> Difference:
+                        n_samples: int | None = None, margin: float = 0.0, by_chance: float = 0.0) -> Difference:
     """B − A where the two were tested on different samples: each is drawn on its own, so the interval is wider.
 
     Args:
@@ -213,7 +218,7 @@ def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: 
         group_a: samples of A that are drawn together, shape (samples,); None: each alone.
         group_b: the same for B.
         n_samples: as of `difference`, of the one that has fewer.
-        margin: as of `difference`.
+        margin, by_chance: as of `difference`.
 
     Raises:
         InputError: if no sample of one of them has a value.
@@ -226,23 +231,24 @@ def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: 
     if n_samples is None:
         n_samples = min(_defined(a).shape[1], _defined(b).shape[1])
     shape = (min(len(a), len(b)), n_samples)
-    judged = _judge(metric, float(of_a.mean[0]), float(of_b.mean[0]), float(drawn.mean[0]), drawn, 0, shape, margin)
+    judged = _judge(metric, float(of_a.mean[0]), float(of_b.mean[0]), float(drawn.mean[0]), drawn, 0, shape, margin,
+                    by_chance)
     judged = replace(judged, sd_a=_sd(_defined(a)), sd_b=_sd(_defined(b)))
     return _with_outperforming(judged, drawn.draws[:, 0], (len(a), len(b)), seed)
 
 
 def _judge(metric: str, a: float, b: float, gap: float, drawn: Bootstrap, index: int, shape: tuple[int, int],
-           margin: float) -> Difference:
+           margin: float, by_chance: float) -> Difference:
     low, high = float(drawn.low[index]), float(drawn.high[index])
-    verdict = _answer(low, high, margin)
-    p_value = float(drawn.p_value[index])
+    verdict = _answer(low, high, margin, by_chance)
+    p_value = float(drawn.p_beyond(by_chance)[index])
     equivalence = Equivalence(margin, p_within := float(drawn.p_within(margin)[index]), p_within) if margin else None
     n_seeds, n_samples = shape
     settles_at, seeds_decide = None, False
     reaches = []  # how many times wider the interval is, on one side, than would decide
     if verdict == "cannot tell" and high - low < UNKNOWN:
-        if abs(gap) > 1e-9:
-            reaches.append((gap - low if gap > 0 else high - gap) / abs(gap))  # to leave out zero
+        if (beyond := max(gap - max(by_chance, 0.0), min(by_chance, 0.0) - gap)) > 1e-9:
+            reaches.append((gap - low if gap > 0 else high - gap) / beyond)  # to leave out what chance explains
         if abs(gap) < margin:
             reaches.append(max((high - gap) / (margin - gap), (gap - low) / (margin + gap)))  # to lie inside the margin
     if reaches:
@@ -253,37 +259,41 @@ def _judge(metric: str, a: float, b: float, gap: float, drawn: Bootstrap, index:
     low, high = (float(np.clip(end, bounds[0] - bounds[1], bounds[1] - bounds[0])) for end in (low, high))
     return Difference(metric=metric, a=a, b=b, difference=gap, low=low, high=high, verdict=verdict, n_seeds=n_seeds,
                       n_samples=n_samples, settles_at=settles_at, p_value=p_value, p_holm=p_value,
-                      seeds_decide=seeds_decide, equivalence=equivalence)
+                      seeds_decide=seeds_decide, equivalence=equivalence, by_chance=by_chance)
 
 
-def _answer(low: float, high: float, margin: float) -> Answer:
-    """What an interval and a margin allow one to say; 0 is no margin."""
+def _answer(low: float, high: float, margin: float, by_chance: float) -> Answer:
+    """What an interval and a margin (0: none) allow one to say, where a gap between 0 and `by_chance` tells nothing."""
     if -margin < low and high < margin:
         return "same"
-    return "better" if low > 0 else "worse" if high < 0 else "cannot tell"
+    return "better" if low > max(by_chance, 0.0) else "worse" if high < min(by_chance, 0.0) else "cannot tell"
 
 
 def compare(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = None,
-            n_samples: dict[str, int] | None = None, margin: float = 0.0) -> list[Difference]:
-    """Paired differences on every metric both spaces have, in the order of `METRICS`; verdicts as `hold`. `n_samples` of a
-    metric and `margin` as of `difference`."""
+            n_samples: dict[str, int] | None = None, margin: float = 0.0,
+            by_chance: dict[str, float] | None = None) -> list[Difference]:
+    """Paired differences on every metric both spaces have, in the order of `METRICS`; verdicts as `hold`. `n_samples` and
+    `by_chance` of a metric and `margin` as of `difference`."""
     shared = [metric for metric in METRICS if metric in a and metric in b]
     return hold(_paired({metric: a[metric] for metric in shared}, {metric: b[metric] for metric in shared}, n_bootstrap, 0,
-                        group, n_samples, margin, asks_outperforming=True))
+                        group, n_samples, margin, asks_outperforming=True, by_chance=by_chance))
 
 
-def compare_space(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = None) -> list[Difference]:
+def compare_space(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = None,
+                  by_chance: dict[str, float] | None = None) -> list[Difference]:
     """Paired differences on `SPACE_METRICS`: with an interval, but without a verdict, as few have a best value."""
     return [replace(item, verdict="", settles_at=None, seeds_decide=False)
-            for item in _paired(a, b, n_bootstrap, 0, group)]
+            for item in _paired(a, b, n_bootstrap, 0, group, by_chance=by_chance)]
 
 
-def compare_classes(classes: dict[str, tuple[Values, Values, np.ndarray]], n_bootstrap: int) -> list[ClassDifference]:
+def compare_classes(classes: dict[str, tuple[Values, Values, np.ndarray]], n_bootstrap: int,
+                    by_chance: dict[str, float] | None = None) -> list[ClassDifference]:
     """Paired differences within each class, on the metrics of `SHORT`; corrected by Holm over the classes, metric by metric.
 
     Args:
         classes: label -> values of A and of B among its samples, the same samples and seeds, and the samples' groups.
         n_bootstrap: draws.
+        by_chance: metric -> as of `difference`, of all classes together.
 
     Returns:
         Class by class, metric by metric; without the metrics that are undefined of a class.
@@ -293,7 +303,7 @@ def compare_classes(classes: dict[str, tuple[Values, Values, np.ndarray]], n_boo
         defined = [metric for metric in SHORT if metric in a and _defined(b[metric] - a[metric]).shape[1]]
         if defined:
             for item in _paired({metric: a[metric] for metric in defined}, {metric: b[metric] for metric in defined},
-                                n_bootstrap, 0, group):
+                                n_bootstrap, 0, group, by_chance=by_chance):
                 differences[item.metric].append((label, item))
     held = [ClassDifference(label=label, **vars(corrected)) for items in differences.values()
             for (label, _), corrected in zip(items, correct([item for _, item in items]))]
@@ -329,7 +339,7 @@ def _answer_that_holds(item: Difference) -> Answer:
     """The verdict that is left after the correction: of one inside the margin too, whether it leaves out zero."""
     if item.verdict == "same" and item.equivalence and item.equivalence.p_holm < 0.05:
         return "same"
-    otherwise = _answer(item.low, item.high, 0.0) if item.verdict == "same" else item.verdict
+    otherwise = _answer(item.low, item.high, 0.0, item.by_chance) if item.verdict == "same" else item.verdict
     return otherwise if item.p_holm < 0.05 else "cannot tell"
 
 

@@ -10,10 +10,14 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from core.analysis import neighbors
+from core.analysis.exchangeable import Exchangeable
 
 _ROUNDING = 1e-6  # a smaller distance is rounding of float32
 _OF_THE_LEAST = 2 ** -0.5  # of what leaving out the least of several distances changes: see `_without_the_rival`
 _ROWS = 8192  # rows in float64 at a time: 50 MB of 768 dimensions
+_COSINES = 2 ** 23  # of samples with units, for chance: 64 MB; of more samples a random draw
+_FEWEST, _MOST = 20, 200  # permutations: as many as so many products allow
+_PRODUCTS = 2 ** 31
 
 
 def by_class(vectors: np.ndarray, label_id: np.ndarray, group: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -133,6 +137,60 @@ def _without_the_rival(silhouette: np.ndarray, intra: np.ndarray, rivals: np.nda
     change = np.zeros(len(silhouette))
     change[rows] = _OF_THE_LEAST * (silhouette[rows] - (following - intra[rows]) / furthest)
     return change
+
+
+def by_permuted_class(vectors: np.ndarray, units: Exchangeable, seed: int = 0) -> dict[str, np.ndarray]:
+    """What distances by class would be on average with labels permuted among groups of like size.
+
+    The mean over 20 to 200 permutations, of as many samples as make 8 million pairs with units; the others have their mean.
+
+    Args:
+        vectors: shape (n, D), float32; their directions count.
+        units: the samples, their labels and groups.
+        seed: seed of the permutations and of the draw of samples.
+
+    Returns:
+        'silhouette', 'intra_distance', 'inter_distance' and 'alignment' as of `by_class`, each (n,), float64; nan where
+        undefined as the labels are.
+    """
+    unit, n_units, n = neighbors.unit(vectors), len(units.size), len(vectors)
+    generator = np.random.default_rng([seed, 9])
+    n_asked = min(n, max(1, _COSINES // n_units))
+    rows = np.arange(n) if n_asked == n else np.sort(generator.choice(n, n_asked, replace=False))
+    n_classes = int(units.label_id.max()) + 1
+    n_permutations = int(np.clip(_PRODUCTS // (n_asked * n_units * n_classes), _FEWEST, _MOST))
+    group_of_unit = units.of_units(units.group)
+    cosines = unit[rows] @ _sums(unit, units.unit, n_units).T
+    cosines[group_of_unit == units.group[rows, None]] = 0
+    itself = np.arange(len(rows))
+    total = {name: np.zeros((2, len(rows))) for name in ("silhouette", "intra_distance", "inter_distance")}  # sum, how many
+    for label_id in units.permuted(n_permutations, generator):
+        label_of_unit = units.of_units(label_id)
+        of_class = np.zeros((n_units, n_classes))
+        of_class[np.arange(n_units), label_of_unit] = 1
+        own = np.zeros((int(units.group.max()) + 1, n_classes))
+        np.add.at(own, (group_of_unit, label_of_unit), units.size)
+        count = units.size @ of_class - own[units.group[rows]]
+        sums, place = cosines @ of_class, label_id[rows]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            distance = np.where(count > 0, 1 - sums / count, np.nan)
+            n_rest = count.sum(axis=1) - count[itself, place]
+            inter = 1 - (sums.sum(axis=1) - sums[itself, place]) / n_rest
+        intra = distance[itself, place]
+        rivals = np.where(np.isnan(distance), np.inf, distance)
+        rivals[itself, place] = np.inf
+        other = np.where(n_rest > 0, rivals.min(axis=1), np.nan)
+        larger = np.maximum(intra, other)
+        silhouette = np.where(larger < _ROUNDING, 0.0, (other - intra) / np.where(larger < _ROUNDING, 1.0, larger))
+        for name, value in (("silhouette", silhouette), ("intra_distance", intra), ("inter_distance", inter)):
+            is_defined = np.isfinite(value)
+            total[name] += np.where(is_defined, value, 0), is_defined
+    result = {}
+    for name, (sums, count) in total.items():
+        mean = sums / np.where(count > 0, count, np.nan)
+        result[name] = np.full(n, mean[count > 0].mean() if (count > 0).any() else np.nan)
+        result[name][rows[count > 0]] = mean[count > 0]
+    return result | {"alignment": 2 * result["intra_distance"]}
 
 
 def _own_group(unit: np.ndarray, place: np.ndarray, cell: np.ndarray, places: np.ndarray,

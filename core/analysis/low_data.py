@@ -88,7 +88,7 @@ class Curve:
 
 def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n_bootstrap: int,
           group: np.ndarray | None = None, titles: dict[str, str] | None = None, floor: str | None = None,
-          n_defined: int | None = None, margin: float = 0.0) -> Curve:
+          n_defined: int | None = None, margin: float = 0.0, levels: dict[str, dict[Count, float]] | None = None) -> Curve:
     """Points, differences and crossings of several arms.
 
     Args:
@@ -102,6 +102,7 @@ def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n
         floor: which arm is the untrained encoder, if one is.
         n_defined: how many samples have a value of their own, as of `comparison.difference`; None: as many as are not nan.
         margin: the least difference that matters, as there.
+        levels: label -> the metric's chance level at each count, where samples form groups; None: the same for all.
 
     Raises:
         InputError: if there are fewer than two counts, or arms differ in counts, seeds or samples.
@@ -118,7 +119,8 @@ def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n
 
     def against(a: str, b: str) -> tuple[Difference, ...]:
         return tuple(comparison.difference(metric, arms[a][count], arms[b][count], n_bootstrap, group=group,
-                                           n_samples=n_defined, margin=margin)
+                                           n_samples=n_defined, margin=margin,
+                                           by_chance=levels[b][count] - levels[a][count] if levels else 0.0)
                      for count in counts)
 
     first, *others = (label for label in arms if label != floor)

@@ -13,8 +13,9 @@ from sklearn.metrics import adjusted_mutual_info_score
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from core.analysis import clustering, geometry, parts, retrieval
+from core.analysis import chance, clustering, geometry, parts, retrieval
 from core.analysis import neighbors as nearby
+from core.analysis.exchangeable import exchangeable
 
 _VOTERS = (1, 20)  # k of k-NN beside the k of `EvaluationConfig.neighbors`
 
@@ -26,6 +27,7 @@ class MetricInfo:
     title: str
     meaning: str
     bounds: tuple[float, float] = (0.0, 1.0)
+    is_low_best: bool = False
 
 
 METRICS: dict[str, MetricInfo] = {
@@ -61,21 +63,23 @@ SHORT = ("map_at_r", "precision_at_1", "r_precision", "knn_accuracy", "probe_acc
 
 SPACE_METRICS: dict[str, MetricInfo] = {
     "ari": MetricInfo("ARI", "Adjusted Rand index of K-means clusters and classes: agreement on pairs of samples (Hubert & "
-                      "Arabie, 1985). −0.5 to 1, best 1, 0 at chance. Large classes weigh most.", (-0.5, 1.0)),
+                      "Arabie, 1985). −0.5 to 1, best 1, 0 at chance; more where clusters are whole groups. Large classes "
+                      "weigh most.", (-0.5, 1.0)),
     "ami": MetricInfo("AMI", "Adjusted mutual information of K-means clusters and classes (Vinh et al., 2010). About 0 to 1, "
-                      "best 1, 0 at chance. Does not mind a class split into pure clusters much.", (-1.0, 1.0)),
+                      "best 1, 0 at chance; more where clusters are whole groups. Does not mind a class split into pure "
+                      "clusters much.", (-1.0, 1.0)),
     "effective_rank": MetricInfo("effective rank", "How many directions the vectors use (Roy & Vetterli, 2007). 1 to the "
                                  "dimension; neither end is best: 1 is a collapse, and noise uses all directions.",
                                  (1.0, np.inf)),
     "alignment": MetricInfo("alignment", "Mean squared distance to the others of one's class outside one's own group, on the "
                             "unit sphere (Wang & Isola, 2020). 0 to 4, best 0, which a collapsed space has too; undefined "
-                            "where there are none.", (0.0, 4.0)),
+                            "where there are none.", (0.0, 4.0), is_low_best=True),
     "uniformity": MetricInfo("uniformity", "Logarithm of the mean of exp(−2 × squared distance) over all pairs of different "
                              "groups (Wang & Isola, 2020). −8 to 0, lower is more evenly spread, which noise is too; 0 is a "
                              "collapse.", (-8.0, 0.0)),
     "intra_distance": MetricInfo("distance within classes", "Mean cosine distance to the others of one's class outside one's "
                                  "own group. 0 to 2, lower is tighter; to be read against the distance between classes. Half "
-                                 "the alignment.", (0.0, 2.0)),
+                                 "the alignment.", (0.0, 2.0), is_low_best=True),
     "inter_distance": MetricInfo("distance between classes", "Mean cosine distance to the samples of other classes outside "
                                  "one's own group. 0 to 2, higher is farther apart; misses the one class that lies near. "
                                  "Undefined for one class.", (0.0, 2.0)),
@@ -102,6 +106,8 @@ class Measures:
         neighbors: rows of the nearest test samples, nearest first, shape (n, `retrieval.N_NEIGHBORS` or n − 1), int64;
             `neighbors.NOBODY` where fewer are left.
         with_own_group: metric of `retrieval.NAMES` -> the values with samples of the query's own group counted, shape (n,).
+        expected: metric that knows classes, but for `chance.OF_CLUSTERS` -> what its values would be on average with labels
+            permuted among groups of like size, shape (n,), float64, nan where undefined.
     """
 
     values: dict[str, np.ndarray]
@@ -110,6 +116,7 @@ class Measures:
     clusters: np.ndarray
     neighbors: np.ndarray
     with_own_group: dict[str, np.ndarray]
+    expected: dict[str, np.ndarray]
 
 
 def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, reference_label_id: np.ndarray,
@@ -137,12 +144,15 @@ def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, re
             partial(clustering.matched_kmeans, vectors, label_id, n_classes, seed) for seed in range(kmeans_seeds)])])
         retrieved = retrieval.measure(vectors, label_id, group)
         ks = (neighbors, *_VOTERS)
-        votes = _vote(*nearby.sides(vectors, reference, "cosine"), label_id, reference_label_id, ks)
-        distances = geometry.by_class(vectors, label_id, group)
+        votes = _vote(*nearby.sides(vectors, reference, "cosine"), reference_label_id, ks)
+        called = {**{name: votes[k] for name, k in zip(("knn_accuracy", "knn_1", "knn_20"), ks)},
+                  "probe_accuracy": _probe(vectors, reference, reference_label_id)}
+        distances, units = geometry.by_class(vectors, label_id, group), exchangeable(label_id, group)
         values = {**retrieved.values, "silhouette": distances["silhouette"],
-                  **{name: votes[k] for name, k in zip(("knn_accuracy", "knn_1", "knn_20"), ks)},
-                  "probe_accuracy": probe_correct(vectors, label_id, reference, reference_label_id),
+                  **{name: (answer == label_id).astype(np.float64) for name, answer in called.items()},
                   "kmeans_accuracy": (clusters == label_id).mean(axis=0)}
+        expected = {**retrieved.expected, **{name: chance.of_answers(answer, units) for name, answer in called.items()},
+                    **geometry.by_permuted_class(vectors, units)}
         gallery = {**retrieved.gallery, "silhouette": distances["gallery silhouette"]}
         for name, pull in gallery.items():
             is_defined = ~np.isnan(values[name])
@@ -153,7 +163,7 @@ def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, re
                  "effective_rank": geometry.effective_rank(vectors), "uniformity": geometry.uniformity(retrieved.kernel),
                  **distances}
     return Measures({name: values[name] for name in METRICS}, gallery, {name: space[name] for name in SPACE_METRICS}, clusters,
-                    retrieved.neighbors, retrieved.with_own_group)
+                    retrieved.neighbors, retrieved.with_own_group, expected)
 
 
 def knn_correct(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, reference_label_id: np.ndarray,
@@ -172,24 +182,23 @@ def knn_correct(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray
         1.0 where right, 0.0 where wrong, shape (n,), float64.
     """
     queries, known = nearby.sides(vectors, reference, distance)
-    return _vote(queries, known, label_id, reference_label_id, (k,))[k]
+    return (_vote(queries, known, reference_label_id, (k,))[k] == label_id).astype(np.float64)
 
 
-def _vote(queries: np.ndarray, known: np.ndarray, label_id: np.ndarray, known_label_id: np.ndarray,
-          ks: tuple[int, ...]) -> dict[int, np.ndarray]:
-    """`knn_correct` for several k at once."""
-    n_classes = int(max(label_id.max(), known_label_id.max())) + 1
-    correct = {k: np.empty(len(queries)) for k in ks}
+def _vote(queries: np.ndarray, known: np.ndarray, known_label_id: np.ndarray, ks: tuple[int, ...]) -> dict[int, np.ndarray]:
+    """The class that the k nearest call each query, for several k at once; each of shape (n,), int64."""
+    n_classes = int(known_label_id.max()) + 1
+    called = {k: np.empty(len(queries), np.int64) for k in ks}
 
     def work(chunk: np.ndarray) -> None:
         similarity = queries[chunk] @ known.T
         voters = known_label_id[nearby.largest(similarity, max(ks))]
         for k in ks:
-            correct[k][chunk] = nearby.vote(voters[:, :k], n_classes)[0] == label_id[chunk]
+            called[k][chunk] = nearby.vote(voters[:, :k], n_classes)[0]
 
     for _ in parts.at_once([partial(work, chunk) for chunk in parts.of_rows(len(queries), len(known))]):
         pass
-    return correct
+    return called
 
 
 def probe_correct(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray,
@@ -206,12 +215,18 @@ def probe_correct(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarr
     Returns:
         1.0 where right, 0.0 where wrong, shape (n,), float64.
     """
+    return (_probe(vectors, reference, reference_label_id) == label_id).astype(np.float64)
+
+
+def _probe(vectors: np.ndarray, reference: np.ndarray, reference_label_id: np.ndarray) -> np.ndarray:
+    """The class that the probe calls each query, shape (n,), int."""
     if len(np.unique(reference_label_id)) == 1:
-        return (label_id == reference_label_id[0]).astype(np.float64)
+        return np.full(len(vectors), reference_label_id[0])
     vectors, reference = vectors.astype(np.float64), reference.astype(np.float64)  # so that processors agree but for ties
     scaler = StandardScaler().fit(reference)
     model = LogisticRegression(max_iter=1000, tol=1e-3).fit(scaler.transform(reference), reference_label_id)
-    return (model.predict(scaler.transform(vectors)) == label_id).astype(np.float64)
+    called: np.ndarray = model.predict(scaler.transform(vectors))
+    return called
 
 
 def kmeans_correct(vectors: np.ndarray, label_id: np.ndarray, n_classes: int, n_seeds: int) -> np.ndarray:

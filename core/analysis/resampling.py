@@ -46,8 +46,13 @@ class Bootstrap:
         Below 0.05 where the 95 % interval leaves out zero (Efron & Tibshirani, 1993, An Introduction to the Bootstrap,
         chapter 15; counted with the observed mean as one more draw: Davison & Hinkley, 1997, equation 4.11).
         """
+        return self.p_beyond(0.0)
+
+    def p_beyond(self, explained: float) -> np.ndarray:
+        """`p_value` where any mean between 0 and `explained` would tell nothing: the largest p-value of them all; shape
+        (columns,), 0 to 1."""
         n_draws = len(self.draws)
-        beyond = np.minimum((self.draws <= 0).sum(axis=0), (self.draws >= 0).sum(axis=0))
+        beyond = np.minimum((self.draws <= max(explained, 0.0)).sum(axis=0), (self.draws >= min(explained, 0.0)).sum(axis=0))
         return np.minimum(1.0, 2 * (beyond + 1) / (n_draws + 1))
 
     def p_within(self, margin: float) -> np.ndarray:

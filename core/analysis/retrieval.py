@@ -10,7 +10,8 @@ from functools import partial
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from core.analysis import neighbors, parts
+from core.analysis import chance, neighbors, parts
+from core.analysis.exchangeable import exchangeable
 from core.errors import InputError
 
 NAMES = ("precision_at_1", "r_precision", "map_at_r")
@@ -30,6 +31,8 @@ class Retrieval:
         neighbors: rows of the nearest, nearest first, shape (n, `N_NEIGHBORS` or n − 1), int64; `neighbors.NOBODY` where
             fewer are left.
         with_own_group: the values with samples of the query's own group counted; the same where each is a group of its own.
+        expected: the values on average with labels permuted among groups of like size, in this ranking
+            (`core.analysis.chance`).
     """
 
     values: dict[str, np.ndarray]
@@ -37,6 +40,7 @@ class Retrieval:
     kernel: np.ndarray
     neighbors: np.ndarray
     with_own_group: dict[str, np.ndarray]
+    expected: dict[str, np.ndarray]
 
 
 def measure(vectors: np.ndarray, label_id: np.ndarray, group: np.ndarray | None = None) -> Retrieval:
@@ -44,7 +48,7 @@ def measure(vectors: np.ndarray, label_id: np.ndarray, group: np.ndarray | None 
     but for the kernel, which exp rounds: between processors it is the same to 10⁻¹⁴."""
     with threadpool_limits(1):  # `parts` has a block for each core
         unit = neighbors.unit(vectors)
-        return _search(unit, unit, label_id, group, has_all=True)
+        return _search(unit, unit, label_id, group, has_all=True, has_chance=True)
 
 
 def retrieve(vectors: np.ndarray, label_id: np.ndarray, distance: neighbors.Distance = "cosine",
@@ -69,6 +73,52 @@ def retrieve(vectors: np.ndarray, label_id: np.ndarray, distance: neighbors.Dist
     return _search(queries, known, label_id, group, has_all=False).values
 
 
+def retrieve_with_chance(vectors: np.ndarray, label_id: np.ndarray,
+                         group: np.ndarray | None = None) -> tuple[dict[str, np.ndarray], float]:
+    """`retrieve` by cosine, and by how much MAP@R is higher in this space because samples of one group lie together, whatever
+    it knows of the classes: its chance level less that of samples that are each alone. What is chosen by MAP@R is chosen by
+    what is left without it. 0 where each sample is alone."""
+    unit = neighbors.unit(vectors)
+    found = _search(unit, unit, label_id, group, has_all=False, has_chance=True)
+    relevant, n_left = n_relevant(label_id, group)
+    alone = chance.of_retrieval(relevant, n_left)["map_at_r"]
+    return found.values, float(np.nanmean(found.expected["map_at_r"] - alone)) if (relevant > 0).any() else 0.0
+
+
+def retrieve_from(vectors: np.ndarray, label_id: np.ndarray, gallery: np.ndarray, gallery_label_id: np.ndarray,
+                  group: np.ndarray | None = None, gallery_group: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """How well queries find their class in a gallery of other samples, by cosine; values as of `retrieve`.
+
+    Args:
+        vectors: the queries, shape (n, D), float32.
+        label_id: their labels, shape (n,), int.
+        gallery: the samples that are found, shape (m, D), float32.
+        gallery_label_id: their labels, shape (m,), int.
+        group: the queries' groups, shape (n,): none finds a sample of its own. None: each finds all.
+        gallery_group: the gallery's groups, shape (m,), where `group` is given.
+    """
+    queries, known = neighbors.sides(vectors, gallery, "cosine")
+    n, m, n_classes = len(queries), len(known), int(max(label_id.max(), gallery_label_id.max())) + 1
+    own = None if group is None or gallery_group is None else neighbors.own_groups(group, gallery_group)
+    relevant = np.bincount(gallery_label_id, minlength=n_classes)[label_id]
+    if own is not None:
+        member = own.members[np.arange(own.size.sum()) + np.repeat(own.start - (np.cumsum(own.size) - own.size), own.size)]
+        query = np.repeat(np.arange(n), own.size)
+        relevant = relevant - np.bincount(query[gallery_label_id[member] == label_id[query]], minlength=n)
+    values = {name: np.full(n, np.nan) for name in NAMES}
+    depth = max(1, int(relevant.max()))
+    for rows in parts.of_rows(n, m):
+        similarity = queries[rows] @ known.T
+        if own is not None:
+            own.leave_out(similarity, rows)
+        near = neighbors.largest(similarity, depth)
+        hit = (gallery_label_id[near] == label_id[rows, None]) & np.isfinite(np.take_along_axis(similarity, near, axis=1))
+        scores, _ = _query(hit, np.ones(hit.shape, bool), relevant[rows], has_all=False)
+        for name, column in zip(NAMES, scores):
+            values[name][rows] = np.where(relevant[rows] > 0, column, np.nan)
+    return values
+
+
 def n_relevant(label_id: np.ndarray, group: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """For each query, how many samples outside its own group have its class (R), and how many there are of any class; each of
     shape (n,), int64.
@@ -83,20 +133,23 @@ def n_relevant(label_id: np.ndarray, group: np.ndarray | None = None) -> tuple[n
 
 
 def _search(queries: np.ndarray, known: np.ndarray, label_id: np.ndarray, group: np.ndarray | None,
-            has_all: bool) -> Retrieval:
+            has_all: bool, has_chance: bool = False) -> Retrieval:
     """One pass over all pairs of the same samples as queries and as known ones, whose products fall as their distance grows;
-    without `has_all`, gallery, kernel and the values with the own group are void."""
+    without `has_all`, gallery, kernel and the values with the own group are void, without `has_chance` what chance expects."""
     n = len(queries)
     if n < 2:
         raise InputError(f"retrieval must have at least 2 samples, got {n}")
     relevant, n_left = n_relevant(label_id, group)
     own = neighbors.own_groups(np.arange(n) if group is None else group)
     itself, n_of_class = neighbors.own_groups(np.arange(n)), n_relevant(label_id)[0]
-    has_groups = has_all and int(own.size.max()) > 1
+    is_grouped = int(own.size.max()) > 1
+    has_groups = has_all and is_grouped
     n_kept = min(N_NEIGHBORS, n - 1)
     deepest = min(n - 1, max(n_kept, 16 * has_all, int(relevant.max()) + has_all))
     values, with_own_group = ({name: np.full(n, np.nan) for name in NAMES} for _ in range(2))
     kernel, nearest = np.full(n, np.nan), np.empty((n, n_kept), np.int64)
+    units = exchangeable(label_id, group) if has_chance and is_grouped else None
+    expected = chance.of_retrieval(relevant, n_left) if has_chance else {}
 
     def score(near: np.ndarray, is_left: np.ndarray, rows: np.ndarray, r: np.ndarray, into: dict[str, np.ndarray],
               has_pulls: bool) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -117,6 +170,9 @@ def _search(queries: np.ndarray, known: np.ndarray, label_id: np.ndarray, group:
         is_left = np.arange(deepest) < n_left[rows, None]
         pulls = score(near, is_left, rows, relevant[rows], values, has_all)
         nearest[rows] = np.where(is_left, near, neighbors.NOBODY)[:, :n_kept]
+        if units is not None:
+            for name, level in chance.of_ranking(near, rows, relevant[rows], units).items():
+                expected[name][rows] = level
         if has_all:
             similarity -= 1  # exp(−2 |x − y|²) = exp(4 cos − 4); what is left out is exp(−∞) = 0
             similarity *= 4
@@ -136,7 +192,8 @@ def _search(queries: np.ndarray, known: np.ndarray, label_id: np.ndarray, group:
             np.add.at(of_class[metric], label_id[rows], of_missed)
             np.add.at(of_cell[metric], cell[rows], of_missed)
     gallery = {name: of_class[metric, label_id] - of_cell[metric, cell] + of_near[metric] for metric, name in enumerate(NAMES)}
-    return Retrieval(values, gallery if has_all else {}, kernel, nearest, with_own_group if has_groups else values)
+    return Retrieval(values, gallery if has_all else {}, kernel, nearest, with_own_group if has_groups else values,
+                     expected)
 
 
 def _query(hit: np.ndarray, is_left: np.ndarray, r: np.ndarray,

@@ -41,7 +41,8 @@ class Row:
 def row(result: Difference) -> Row:
     """A difference in the words and digits of every table: on a screen, on the command line and in a report.
 
-    An interval that would decide and 'cannot tell' stand side by side where Holm's correction is not met: the row says so.
+    An interval that would decide and 'cannot tell' stand side by side where Holm's correction is not met, or where the gap may
+    be that of the chance levels: the row says so.
 
     Args:
         result: of `METRICS`.
@@ -51,7 +52,8 @@ def row(result: Difference) -> Row:
     margin = result.equivalence.margin if result.equivalence else 0.0
     is_overruled = result.low > 0 or result.high < 0 or (-margin < result.low and result.high < margin)
     if result.verdict == "cannot tell" and is_overruled:
-        answer = "cannot tell: not after Holm"
+        is_by_chance = 0 < result.low <= result.by_chance or result.by_chance <= result.high < 0
+        answer = "cannot tell: chance alone may do it" if is_by_chance else "cannot tell: not after Holm"
     gap, low, high = (f"{100 * value:+z.1f}" for value in (result.difference, result.low, result.high))
     a, b = (percent(mean, sd, result.n_seeds) for mean, sd in ((result.a, result.sd_a), (result.b, result.sd_b)))
     return Row(METRICS[result.metric].title, a, b, gap, low, high, _outperforms(result), answer)

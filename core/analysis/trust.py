@@ -1,13 +1,14 @@
 """How far a 2D layout can be believed, point by point, and which classes touch in it but not in the full dimension.
 
-Neighbours are by cosine in the full dimension and by distance in the layout. A layout is for looking; this says how far.
+Neighbours are by cosine in the full dimension and by distance in the layout, outside a point's own group: a layout that keeps
+crops of one photograph together and no more shows nothing of how photographs lie. A layout is for looking; this says how far.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from core.analysis.neighbors import largest, unit
+from core.analysis.neighbors import NOBODY, largest, own_groups, unit
 
 NEIGHBORS = 10
 MOST = 5000  # points measured of a larger layout; their ranks are among all
@@ -21,10 +22,11 @@ class Trust:
     """What was measured of a layout of n points.
 
     Attributes:
-        trustworthiness: shape (n,), float64, best 1; nan for points that were not measured. Their mean is the layout's.
+        trustworthiness: shape (n,), float64, best 1; nan for points that were not measured, or have fewer than two outside
+            their group. Their mean is the layout's.
         continuity: the same for neighbours that the layout lost.
         rows: the points measured, in order, shape (m,), int64.
-        near_layout: rows of each one's nearest in 2D, nearest first, shape (m, k), int64.
+        near_layout: rows of each one's nearest in 2D, nearest first, shape (m, k), int64; `NOBODY` where fewer are looked at.
         near_space: the same in the full dimension.
     """
 
@@ -46,7 +48,8 @@ class Touch:
     there: float
 
 
-def measure(vectors: np.ndarray, layout: np.ndarray, k: int = NEIGHBORS, most: int = MOST, seed: int = 0) -> Trust:
+def measure(vectors: np.ndarray, layout: np.ndarray, k: int = NEIGHBORS, most: int = MOST, seed: int = 0,
+            group: np.ndarray | None = None) -> Trust:
     """Trustworthiness: are neighbours in 2D neighbours in the full dimension? Continuity: the other way round.
 
     Venna & Kaski, 2001, doi:10.1007/3-540-44668-0_68, equations 1 and 2, before their mean over points: 1 less the ranks
@@ -55,9 +58,10 @@ def measure(vectors: np.ndarray, layout: np.ndarray, k: int = NEIGHBORS, most: i
     Args:
         vectors: shape (n, D), float32.
         layout: shape (n, 2).
-        k: how many neighbours; fewer than half of the points.
+        k: how many neighbours; at most half of those that a point has outside its group.
         most: points that are measured; a random draw of more.
         seed: seed of that draw.
+        group: points that belong together, of which none is another's neighbour, shape (n,); None: each alone.
 
     Raises:
         ValueError: if there are fewer than three points.
@@ -65,7 +69,10 @@ def measure(vectors: np.ndarray, layout: np.ndarray, k: int = NEIGHBORS, most: i
     n = len(vectors)
     if n < 3:
         raise ValueError(f"a layout to measure must have at least 3 points, got {n}")
-    k = min(k, (n - 1) // 2)
+    own = own_groups(np.arange(n) if group is None else group)
+    n_left = n - own.size
+    n_asked = np.minimum(k, n_left // 2)
+    k = max(1, int(n_asked.max()))
     rows = np.arange(n) if n <= most else np.sort(np.random.default_rng([seed, 6]).choice(n, most, replace=False))
     vectors, layout = unit(vectors), layout.astype(np.float64)  # in float32 close points of a wide layout are one
     near_layout, near_space = (np.empty((len(rows), k), np.int64) for _ in range(2))
@@ -78,11 +85,14 @@ def measure(vectors: np.ndarray, layout: np.ndarray, k: int = NEIGHBORS, most: i
         in_space = vectors[mine] @ vectors.T
         in_layout = 2 * layout[mine] @ layout.T - squares  # less a constant of the row, minus the squared distance
         for nearness in (in_space, in_layout):
-            nearness[np.arange(len(mine)), mine] = -np.inf
-        near_space[chunk], near_layout[chunk] = largest(in_space, k), largest(in_layout, k)
-        false[chunk] = _excess(in_space, near_layout[chunk], k)
-        lost[chunk] = _excess(in_layout, near_space[chunk], k)
-    worst = k * (2 * n - 3 * k - 1) / 2
+            own.leave_out(nearness, mine)
+        is_asked = np.arange(k) < n_asked[mine, None]
+        near_space[chunk], near_layout[chunk] = (np.where(is_asked, largest(nearness, k), NOBODY)
+                                                 for nearness in (in_space, in_layout))
+        false[chunk] = _excess(in_space, near_layout[chunk], n_asked[mine])
+        lost[chunk] = _excess(in_layout, near_space[chunk], n_asked[mine])
+    asked = n_asked[rows].astype(np.float64)
+    worst = np.where(asked > 0, asked * (2 * (n_left[rows] + 1) - 3 * asked - 1) / 2, np.nan)
     trustworthiness, continuity = (np.full(n, np.nan) for _ in range(2))
     trustworthiness[rows], continuity[rows] = 1 - false / worst, 1 - lost / worst
     return Trust(trustworthiness, continuity, rows, near_layout, near_space)
@@ -112,21 +122,21 @@ def displacement(layout: np.ndarray, before: np.ndarray) -> float:
     return moved / radius if radius else 0.0
 
 
-def _excess(nearness: np.ndarray, near: np.ndarray, k: int) -> np.ndarray:
-    """By how many ranks the given neighbours lie beyond the k nearest, summed for each row; ties by column."""
+def _excess(nearness: np.ndarray, near: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """By how many ranks the given neighbours lie beyond the k nearest, k for each row, summed for each row; ties by column."""
     columns = np.arange(nearness.shape[1])
     total = np.zeros(len(near))
     for chosen in near.T:
         value = np.take_along_axis(nearness, chosen[:, None], axis=1)
         before = (nearness > value).sum(axis=1) + ((nearness == value) & (columns < chosen[:, None])).sum(axis=1)
-        total += np.maximum(before + 1 - k, 0)
+        total += np.where(chosen == NOBODY, 0, np.maximum(before + 1 - k, 0))
     return total
 
 
 def _links(near: np.ndarray, rows: np.ndarray, label_id: np.ndarray, n_classes: int) -> np.ndarray:
     """Share of the smaller class's neighbours that are of the other, for each pair of classes, shape (k, k)."""
     counts = np.zeros((n_classes, n_classes))
-    np.add.at(counts, (np.repeat(label_id[rows], near.shape[1]), label_id[near].ravel()), 1)
+    np.add.at(counts, (np.repeat(label_id[rows], near.shape[1]), label_id[near].ravel()), (near != NOBODY).ravel())
     total = counts.sum(axis=1)
     share = counts / np.maximum(total, 1)[:, None]
     is_smaller = total[:, None] <= total[None, :]

@@ -16,8 +16,8 @@ from core.data.manifest import LEFT_OUT, OPEN, SPLITS, Manifest
 from core.errors import InputError
 
 LEAST_SCORED = 5  # fewer points cannot be laid out in 2D
-WITHIN_GROUPS = ("holds one group of each class, so that its images are found by others of their own group: epochs would be "
-                 "chosen better with a larger share in split.fractions, or with more groups")
+ASKS_TRAINING = ("holds one group of each class, so that its images look for their class among training images: epochs would "
+                 "be chosen better with a larger share in split.fractions, or with more groups")
 
 
 @dataclass(frozen=True)

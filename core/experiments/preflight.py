@@ -50,8 +50,8 @@ class Preflight:
         n_groups: their own groups; as many as images where each is one by itself.
         gap: what difference of MAP@R between two arms four of five such experiments would find, 0 to 1, if images and seeds
             vary as is usual (`detectable.USUAL`); infinite where they tell nothing apart.
-        selects_within_groups: each class has one group on validation, so that epochs and learning rates are chosen by images
-            of the query's own group.
+        asks_training: each class has one group on validation, so that epochs and learning rates are chosen by what its images
+            find among training images.
     """
 
     batch: BatchConfig
@@ -72,7 +72,7 @@ class Preflight:
     n_test: int = 0
     n_groups: int = 0
     gap: float = float("inf")
-    selects_within_groups: bool = False
+    asks_training: bool = False
 
     @property
     def gap_sentence(self) -> str:
@@ -119,7 +119,7 @@ def look_ahead(checked: Plan, root: Path | None) -> Preflight:
         trial_images=run.n_images - images, seconds=seconds, memory=memory, measured_on=name,
         n_seeds=len(config.seeds), n_test=int(group_sizes.sum()), n_groups=len(group_sizes),
         gap=detectable.gap(len(config.seeds), group_sizes, detectable.USUAL),
-        selects_within_groups=not split.has_answers(manifest, own, "validation"))
+        asks_training=not split.has_answers(manifest, own, "validation"))
 
 
 def _earlier(config: RunConfig, root: Path) -> tuple[float | None, int | None, str]:

@@ -26,12 +26,15 @@ class Trial:
         images_seen: by this trial, views counted.
         validation_map_at_r: at its end, 0 to 1; None if it diverged.
         seconds: it took.
+        group_chance: what of its MAP@R comes of images of one group lying together; left out of account where rates are
+            chosen. 0 where each image is a group of its own, and in files of versions that did not know it.
     """
 
     lr: float
     images_seen: int
     validation_map_at_r: float | None
     seconds: float
+    group_chance: float = 0.0
 
 
 _trials: Unchanged[tuple[Trial, ...]] = Unchanged(5_000)
@@ -75,7 +78,7 @@ def _read(run: Run) -> list[Trial]:
 def _parse(path: Path) -> tuple[Trial, ...]:
     trials = tuple(Trial(**trial) for trial in files.read_json(path)["trials"])
     for trial in trials:
-        for value in (trial.lr, trial.images_seen, trial.seconds, trial.validation_map_at_r or 0.0):
+        for value in (trial.lr, trial.images_seen, trial.seconds, trial.validation_map_at_r or 0.0, trial.group_chance):
             float(value)  # text and lists are no numbers
     return trials
 
@@ -92,7 +95,8 @@ def best(trials: list[Trial]) -> float:
     Raises:
         FloatingPointError: if every trial diverged.
     """
-    finite = [(trial.validation_map_at_r, trial) for trial in trials if trial.validation_map_at_r is not None]
+    finite = [(max(0.0, trial.validation_map_at_r - trial.group_chance), trial) for trial in trials
+              if trial.validation_map_at_r is not None]
     if not finite:
         tried = ", ".join(f"{trial.lr:g}" for trial in trials)
         raise FloatingPointError(f"a learning rate must keep the loss a number, got none of tuning.learning_rates: {tried}; "

@@ -26,7 +26,7 @@ from core.experiments.handles import Run
 from core.experiments.trials import Trial
 from core.files import Json
 from core.jobs.recorder import Recorder
-from core.jobs.workplace import Say, StopCheck, Stopped, Workplace, make_stop_check, normalized
+from core.jobs.workplace import Answers, Say, StopCheck, Stopped, Validation, Workplace, make_stop_check, normalized
 from core.results import clusters, readouts, scoring
 from core.results.readouts import Readout
 from core.training import checkpoint, encoder, objectives
@@ -90,7 +90,7 @@ def _try_learning_rates(run: Run, config: RunConfig, workplace: Workplace, shoul
     A trial that was interrupted begins anew: it keeps no checkpoint, and leaves nothing but its line in `trials.json`. Trials
     of a version with other rules are made again, unless training has begun with the rate they chose.
     """
-    own = workplace.validation_groups(config)
+    asked = workplace.validation(config)
 
     def n_done() -> int:
         if trials.are_of_earlier_version(run) and not (len(trials.read(run)) >= config.n_trials and _has_checkpoint(run)):
@@ -99,21 +99,22 @@ def _try_learning_rates(run: Run, config: RunConfig, workplace: Workplace, shoul
         return len(trials.read(run))
 
     for number in range(workplace.ranks.decide(n_done), config.n_trials):
-        _try(run, config, number, own, workplace, should_stop, say)
+        _try(run, config, number, asked, workplace, should_stop, say)
         yield
 
 
-def _try(run: Run, config: RunConfig, number: int, own: np.ndarray | None, workplace: Workplace,
+def _try(run: Run, config: RunConfig, number: int, asked: Validation, workplace: Workplace,
          should_stop: Callable[[], bool], say: Say) -> None:
     """Trains briefly with one of the learning rates, scores what came of it, and writes the trial down."""
     ranks, lr = workplace.ranks, config.learning_rates[number]
     trial = config.trial(lr)
 
-    def score() -> float:
-        return workplace.map_at_r(trainer.encoder, own, config, make_stop_check(should_stop))
+    def score() -> Answers:
+        return workplace.validate(trainer.encoder, asked, config, make_stop_check(should_stop))
 
-    def write(validation_map_at_r: float | None) -> None:
-        trials.add(run, Trial(lr, trainer.step * trial.images_per_step, validation_map_at_r, time.perf_counter() - started))
+    def write(answers: Answers | None) -> None:
+        map_at_r, group_chance = (answers.map_at_r, answers.group_chance) if answers else (None, 0.0)
+        trials.add(run, Trial(lr, trainer.step * trial.images_per_step, map_at_r, time.perf_counter() - started, group_chance))
 
     def write_diverged(error: FloatingPointError) -> None:
         log.warning("%s learning rate %g: %s", run.name, lr, error)
@@ -128,11 +129,11 @@ def _try(run: Run, config: RunConfig, number: int, own: np.ndarray | None, workp
             pass
         if not trainer.is_done:
             raise Stopped
-        validation_map_at_r = ranks.decide(score)
+        answers = ranks.decide(score)
     except FloatingPointError as error:
         ranks.decide(write_diverged, error)
     else:
-        ranks.decide(write, validation_map_at_r)
+        ranks.decide(write, answers)
 
 
 def _train(run: Run, config: RunConfig, trainer: Trainer, workplace: Workplace, should_stop: Callable[[], bool],

@@ -20,7 +20,7 @@ from core.errors import Damaged
 from core.jobs import tasks
 from core.jobs.tasks import Progress, Report
 
-_FORMAT = 3  # of the files; a change of it or of what is computed makes old ones anew
+_FORMAT = 4  # of the files; a change of it or of what is computed makes old ones anew
 _USES = {"pca": (), "tsne": ("perplexity", "seed"), "umap": ("neighbors", "minimum_distance", "seed")}
 
 
@@ -105,7 +105,8 @@ def lay_out(spaces: list[EmbeddingTable], settings: Settings,
 
 def measured(layouts: Layouts, spaces: list[EmbeddingTable], most: int = trust.MOST) -> Layouts:
     """The same layouts with how far they can be believed, measured on at most so many points of each."""
-    measures = [trust.measure(space.embedding, points, most=most) for space, points in zip(spaces, layouts.points)]
+    measures = [trust.measure(space.embedding, points, most=most, group=space.group)
+                for space, points in zip(spaces, layouts.points)]
     touches = [trust.touches(item, space.label_id, len(space.classes)) for item, space in zip(measures, spaces)]
     return replace(layouts, trustworthiness=[item.trustworthiness for item in measures],
                    continuity=[item.continuity for item in measures], touches=touches)

@@ -11,13 +11,13 @@ from dataclasses import asdict
 import numpy as np
 
 from core import scored_by
-from core.analysis import geometry, retrieval
+from core.analysis import geometry
 from core.config import RunConfig
 from core.experiments.board import Board
 from core.experiments.film import Film, probe_rows
 from core.experiments.handles import Run
 from core.files import Json
-from core.jobs.workplace import Say, StopCheck, Stopped, Workplace
+from core.jobs.workplace import Answers, Say, StopCheck, Stopped, Workplace
 from core.training import checkpoint, encoder
 from core.training.trainer import EpochRecord, Trainer
 
@@ -41,12 +41,11 @@ class Recorder:
         self._run, self._config, self._trainer, self._workplace = run, config, trainer, workplace
         self._check_stop, self._say = check_stop, say
         batch, manifest = config.training.batch, workplace.manifest
-        self._validation = manifest.indices("validation")
-        self._own = workplace.validation_groups(config)
+        self._validation = workplace.validation(config)
         self._probe = probe_rows(manifest, config.evaluation.probe)
         self._film = Film(run, manifest, self._probe)
         self._board: Board | None = None
-        self._epoch, self._best = -1, -1.0
+        self._epoch, self._best, self._answers = -1, -1.0, Answers(0.0, 0.0, 0.0)
         self._mark = ""
         self._note: Json = {scored_by.KEY: scored_by.VERSION, "batch": [batch.classes, batch.samples, config.training.views]}
         self._raised: set[str] = set()
@@ -66,7 +65,8 @@ class Recorder:
         if refused:
             self._mark = f" ({refused})"
             self._note["refused"] = refused
-        if self._best >= 0 and not scored_by.is_current(values):  # later epochs are compared with it by today's rules
+        is_current = scored_by.is_current(values) and (not self._validation.has_groups or values.get("best_of_groups", False))
+        if self._best >= 0 and not is_current:  # later epochs are compared with it by today's rules
             self._say(f"scoring the best epoch so far anew{self._mark}")
             self._best = self._rescored_best()
         self._run.keep_records(self._epoch)
@@ -96,7 +96,7 @@ class Recorder:
             Stopped: if that was asked for.
         """
         scores = self._score(0)
-        self._best = scores["validation_map_at_r"]
+        self._best = self._answers.criterion
         self._save_best(0)
         self._write(EpochRecord(epoch=0, step=0, images_seen=0), scores, 0.0)
         self._epoch = 0
@@ -121,8 +121,8 @@ class Recorder:
             self.save(unscored=record)
             raise
         self._epoch = record.epoch
-        if scores["validation_map_at_r"] > self._best:
-            self._best = scores["validation_map_at_r"]
+        if self._answers.criterion > self._best:
+            self._best = self._answers.criterion
             self._save_best(self._epoch)
         self._write(record, scores, time.perf_counter() - started)
         self.save()
@@ -132,7 +132,7 @@ class Recorder:
     def save(self, unscored: EpochRecord | None = None) -> None:
         """Saves all there is; with the record of an epoch that was trained but not scored, if so."""
         tensors, values = self._trainer.state()
-        values |= {scored_by.KEY: scored_by.VERSION, "epoch": self._epoch, "best": self._best,
+        values |= {scored_by.KEY: scored_by.VERSION, "epoch": self._epoch, "best": self._best, "best_of_groups": True,
                    "unscored": asdict(unscored) if unscored else None}
         checkpoint.save(self._run.last_checkpoint, tensors, values, keep=self._run.previous_checkpoint)
         self._saved = time.monotonic()
@@ -142,13 +142,15 @@ class Recorder:
 
     def _score(self, epoch: int) -> dict[str, float]:
         self._say(f"scoring epoch {epoch} of {self._config.budget.epochs}{self._mark}")
-        vectors = self._workplace.vectors(self._trainer.encoder, self._validation, self._config, self._check_stop)
+        asked = self._validation
+        vectors = self._workplace.vectors(self._trainer.encoder, asked.all_rows, self._config, self._check_stop)
         self._check_stop()
-        self._film.add(epoch, vectors[np.searchsorted(self._validation, self._probe)])
+        self._film.add(epoch, vectors[np.searchsorted(asked.rows, self._probe)])
         self._check_stop()
-        values = retrieval.retrieve(vectors, self._workplace.manifest.label_id[self._validation], group=self._own)
-        return {**{f"validation_{name}": float(np.nanmean(values[name])) for name in ("map_at_r", "precision_at_1")},
-                "validation_effective_rank": float(geometry.effective_rank(vectors).mean())}
+        self._answers = self._workplace.answers(vectors, asked)
+        of_groups = {"validation_group_chance": self._answers.group_chance} if asked.has_groups else {}
+        return {"validation_map_at_r": self._answers.map_at_r, "validation_precision_at_1": self._answers.precision_at_1,
+                "validation_effective_rank": float(geometry.effective_rank(vectors[:len(asked.rows)]).mean()), **of_groups}
 
     def _write(self, record: EpochRecord, scores: dict[str, float], seconds: float) -> None:
         self._run.append_record({**asdict(record), **scores, "total_seconds": seconds, **self._note})
@@ -156,16 +158,17 @@ class Recorder:
             self._board.write(record.images_seen, {**asdict(record), **scores})
 
     def _rescored_best(self) -> float:
-        """MAP@R on validation of the best weights so far, by today's rules; the encoder in training stays as it is."""
+        """What the best weights so far are chosen by, by today's rules; the encoder in training stays as it is."""
         tensors, values = checkpoint.load(self._run.best_checkpoint)
         best = copy.deepcopy(self._trainer.encoder)
         best.load_state_dict(tensors)
-        score = self._workplace.map_at_r(best, self._own, self._config, self._check_stop)
+        answers = self._workplace.validate(best, self._validation, self._config, self._check_stop)
+        score = answers.map_at_r
         if score != values["validation_map_at_r"]:
             log.warning("%s: the best epoch so far, %d, was %s: validation MAP@R %.4f; now %.4f", self._run.name,
                         values["epoch"], scored_by.EARLIER, values["validation_map_at_r"], score)
             checkpoint.save(self._run.best_checkpoint, tensors, {**values, "validation_map_at_r": score})
-        return score
+        return answers.criterion
 
     def _save_best(self, epoch: int) -> None:
         """Weights and all that is needed to embed with them elsewhere, without Duet; and, apart, what the loss had on top."""
@@ -176,4 +179,4 @@ class Recorder:
         checkpoint.save(self._run.best_checkpoint, trainer.encoder.state_dict(), {
             "timm_name": config.encoder.name, "timm_options": encoder.timm_options(config.encoder),
             **encoder.describe(config.encoder, workplace.data_config, config.evaluation.normalize),
-            "classes": list(workplace.manifest.closed_classes), "epoch": epoch, "validation_map_at_r": self._best})
+            "classes": list(workplace.manifest.closed_classes), "epoch": epoch, "validation_map_at_r": self._answers.map_at_r})

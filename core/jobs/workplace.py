@@ -18,6 +18,7 @@ from core.training.encoder import DataConfig
 from core.training.ranks import Ranks
 
 log = logging.getLogger("duet")
+_MOST_OF_CLASS = 50  # training images that validation asks, where it cannot ask itself
 Say = Callable[[str], None]
 StopCheck = Callable[..., None]
 
@@ -39,6 +40,54 @@ def make_stop_check(should_stop: Callable[[], bool]) -> StopCheck:
             raise Stopped
 
     return check_stop
+
+
+@dataclass(frozen=True, eq=False)
+class Validation:
+    """Which images ask which, where epochs and learning rates are chosen.
+
+    Attributes:
+        rows: the validation images, shape (n,), int64.
+        own: their own groups, shape (n,).
+        gallery: training images that they ask, shape (m,), int64, where each class has one group on validation: outside its
+            own group an image would find none of its class there. None: they ask each other.
+        gallery_own: the gallery's own groups, shape (m,).
+    """
+
+    rows: np.ndarray
+    own: np.ndarray
+    gallery: np.ndarray | None = None
+    gallery_own: np.ndarray | None = None
+
+    @property
+    def all_rows(self) -> np.ndarray:
+        """The images to embed: those of `rows`, then the gallery."""
+        return self.rows if self.gallery is None else np.concatenate([self.rows, self.gallery])
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether some images are of one group, so that groups have a say in what is chosen."""
+        return len(np.unique(self.own.astype(str))) < len(self.own)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How well the validation images find their class.
+
+    Attributes:
+        map_at_r, precision_at_1: means over them, 0 to 1.
+        group_chance: what of MAP@R comes of images of one group lying together, whatever the space knows of the classes
+            (`retrieval.retrieve_with_chance`); 0 where each image is a group of its own.
+    """
+
+    map_at_r: float
+    precision_at_1: float
+    group_chance: float
+
+    @property
+    def criterion(self) -> float:
+        """By which epochs and learning rates are chosen, 0 to 1: to know the photograph alone gains a space nothing."""
+        return max(0.0, self.map_at_r - self.group_chance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,30 +127,46 @@ class Workplace:
         """
         return normalized(self.features(module, rows, config, check_stop), config)
 
-    def validation_groups(self, config: RunConfig) -> np.ndarray | None:
-        """The own groups of the validation images, shape (n,); None, so that a query leaves out itself alone, where each class
-        has one group there: nothing would be left to find, and nothing to select by."""
-        own = split.own_groups(self.manifest, config.split)
+    def validation(self, config: RunConfig) -> "Validation":
+        """Which images ask which, where epochs and learning rates are chosen."""
+        own, rows = split.own_groups(self.manifest, config.split), self.manifest.indices("validation")
         if split.has_answers(self.manifest, own, "validation"):
-            return own[self.manifest.indices("validation")]
-        log.warning("validation %s", split.WITHIN_GROUPS)
-        return None
+            return Validation(rows, own[rows])
+        log.warning("validation %s", split.ASKS_TRAINING)
+        known = self.manifest.training_indices(config.images_per_class, config.seed)
+        label_id = self.manifest.label_id[known]
+        gallery = np.sort(np.concatenate([known[label_id == label][:_MOST_OF_CLASS] for label in np.unique(label_id)]))
+        return Validation(rows, own[rows], gallery, own[gallery])
 
-    def map_at_r(self, module: nn.Module, own: np.ndarray | None, config: RunConfig, check_stop: StopCheck) -> float:
-        """MAP@R of the validation images, by which epochs and learning rates are chosen.
+    def answers(self, vectors: np.ndarray, asked: "Validation") -> Answers:
+        """How well validation images find their class, by which epochs and learning rates are chosen.
+
+        Args:
+            vectors: embeddings of `asked.all_rows`, shape (n, D).
+            asked: which they are.
+        """
+        n, label_id, group_chance = len(asked.rows), self.manifest.label_id[asked.all_rows], 0.0
+        if asked.gallery is None:
+            values, group_chance = retrieval.retrieve_with_chance(vectors, label_id, asked.own)
+        else:
+            values = retrieval.retrieve_from(vectors[:n], label_id[:n], vectors[n:], label_id[n:], asked.own,
+                                             asked.gallery_own)
+        map_at_r, precision_at_1 = (float(np.nanmean(values[name])) for name in ("map_at_r", "precision_at_1"))
+        return Answers(map_at_r, precision_at_1, group_chance)
+
+    def validate(self, module: nn.Module, asked: "Validation", config: RunConfig, check_stop: StopCheck) -> Answers:
+        """`answers` of an encoder.
 
         Args:
             module: the encoder.
-            own: their own groups, as `validation_groups` has them.
+            asked: as `validation` has it.
             config: of the run.
             check_stop: called with the progress; raises Stopped if the run is to stop.
 
         Raises:
             FloatingPointError: as `vectors`.
         """
-        validation = self.manifest.indices("validation")
-        vectors = self.vectors(module, validation, config, check_stop)
-        return float(np.nanmean(retrieval.retrieve(vectors, self.manifest.label_id[validation], group=own)["map_at_r"]))
+        return self.answers(self.vectors(module, asked.all_rows, config, check_stop), asked)
 
 
 def normalized(features: np.ndarray, config: RunConfig) -> np.ndarray:

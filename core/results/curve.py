@@ -25,6 +25,12 @@ class ArmScores(Protocol):
     @property
     def group(self) -> np.ndarray: ...
 
+    @property
+    def has_groups(self) -> bool: ...
+
+    @property
+    def levels(self) -> dict[str, float]: ...
+
     def drawn(self, rows: np.ndarray | None = None) -> Values: ...
 
     def defined(self, rows: np.ndarray | None = None) -> dict[str, np.ndarray]: ...
@@ -56,11 +62,14 @@ def draw(experiment: Experiment, scores_of: Callable[[list[Run], str], ArmScores
     scores = {label: {count: scores_of([by_name[label, count, seed] for seed in seeds[count]], label) for count in complete}
               for label in titles}
     first = next(iter(scores.values()))[complete[0]]
+    has_levels = first.has_groups and all(HEADLINE in item.levels for arm in scores.values() for item in arm.values())
     curve = low_data.curve(
         HEADLINE, {label: {count: item.drawn()[HEADLINE] for count, item in arm.items()} for label, arm in scores.items()},
         _images(experiment, config, complete), config.evaluation.bootstrap, first.group, titles,
         floor=arm_label(UntrainedConfig()), n_defined=int(first.defined()[HEADLINE].sum()),
-        margin=config.evaluation.margin / 100)
+        margin=config.evaluation.margin / 100,
+        levels={label: {count: item.levels[HEADLINE] for count, item in arm.items()} for label, arm in scores.items()}
+        if has_levels else None)
     leaks = sorted({leak for run in config.runs() if arm_label(run.objective) in titles for leak in run.leaks})
     if leaks:
         warning = f"These numbers are too good, with {' and '.join(leaks)}: "

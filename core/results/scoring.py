@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,8 @@ class Scores:
         is_open: whether the samples are those of held-out classes, among themselves.
         with_own_group: retrieval metric -> what it would be with samples of the query's own group counted, shape (seeds, n);
             empty where each sample is a group of its own.
+        expected: metric -> what its values would be on average with labels permuted among groups of like size, shape
+            (seeds, n) (`Measures.expected`); empty where an earlier version scored them and their embeddings are gone.
     """
 
     name: str
@@ -74,6 +77,28 @@ class Scores:
     files: tuple[Path, ...] = ()
     is_open: bool = False
     with_own_group: Values = field(default_factory=dict)
+    expected: Values = field(default_factory=dict)
+
+    @cached_property
+    def has_groups(self) -> bool:
+        """Whether some samples are of one group."""
+        return len(set(self.group.tolist())) < len(self.group)
+
+    @cached_property
+    def of_clusters(self) -> dict[str, Chance]:
+        """Chance of what K-means gives (`chance.of_clusters`)."""
+        n_classes = int(max(self.label_id.max(), self.clusters.max())) + 1
+        clusterings = self.clusters.reshape(-1, len(self.label_id))
+        return {name: item for name, item in
+                chance.of_clusters(clusterings, self.label_id, n_classes, group=self.group).items()
+                if name in self.values or name in self.space}
+
+    @cached_property
+    def levels(self) -> dict[str, float]:
+        """Metric -> what it would be with permuted labels, of those that it is known of."""
+        return {**{name: chance.mean_level(column) for name, column in self.expected.items()
+                   if not np.isnan(column).any(axis=0).all()},
+                **{name: item.level for name, item in self.of_clusters.items()}}
 
     def drawn(self, rows: np.ndarray | None = None, is_query: dict[str, np.ndarray] | None = None) -> Values:
         """What the bootstrap draws: each metric's values, and what an image does to others as one that is found; the mean
@@ -130,7 +155,8 @@ def score(table: EmbeddingTable) -> Scores:
                   space={name: column[None] for name, column in measures.space.items()},
                   clusters=classes[measures.clusters].astype(np.int32)[None],
                   neighbors=measures.neighbors[None].astype(np.int32), config=table.metadata["config"],
-                  settings=protocol.of_table(table), with_own_group=_with_own_group(test.group, measures.with_own_group))
+                  settings=protocol.of_table(table), with_own_group=_with_own_group(test.group, measures.with_own_group),
+                  expected={name: column[None] for name, column in measures.expected.items()})
 
 
 def _by_name(table: EmbeddingTable) -> EmbeddingTable:
@@ -166,12 +192,13 @@ def score_open(table: EmbeddingTable) -> Scores | None:
                   gallery={name: column[None] for name, column in measures.gallery.items()}, space={},
                   clusters=np.stack(clusters)[None], neighbors=measures.neighbors[None].astype(np.int32),
                   config=table.metadata["config"], settings=protocol.of_table(table), is_open=True,
-                  with_own_group=_with_own_group(held_out.group, measures.with_own_group))
+                  with_own_group=_with_own_group(held_out.group, measures.with_own_group),
+                  expected={name: column[None] for name, column in measures.expected.items()})
 
 
 _TEXT = ("sample_id", "group", "label")
 _LISTS = ("clusters", "neighbors")
-_OWN = "with_own_group_"
+_OWN, _CHANCE = "with_own_group_", "chance_"  # before a metric's name
 
 
 def write_scores(run: Run, scores: Scores) -> None:
@@ -182,6 +209,7 @@ def write_scores(run: Run, scores: Scores) -> None:
                       **{name: pa.array(column[0], pa.float64()) for name, column in (scores.values | scores.space).items()},
                       **{f"gallery_{name}": pa.array(column[0], pa.float64()) for name, column in scores.gallery.items()},
                       **{f"{_OWN}{name}": pa.array(column[0], pa.float64()) for name, column in scores.with_own_group.items()},
+                      **{f"{_CHANCE}{name}": pa.array(column[0], pa.float64()) for name, column in scores.expected.items()},
                       **{name: pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1), pa.int32()), rows.shape[1])
                          for name, rows in lists.items()}})
     arrow = arrow.replace_schema_metadata({"duet": json.dumps({scored_by.KEY: scored_by.VERSION})})
@@ -194,7 +222,8 @@ def _file(run: Run, is_open: bool) -> Path:
 
 
 def read_scores(run: Run, is_open: bool = False) -> Scores:
-    """The scores of one completed run; damaged, gone or an earlier version's, they are computed anew from its embeddings.
+    """The scores of one completed run; damaged, gone or an earlier version's, they are computed anew from its embeddings. Of
+    those that only lack what chance expects, they are read as they are where they cannot be.
 
     Args:
         run: which one.
@@ -208,15 +237,17 @@ def read_scores(run: Run, is_open: bool = False) -> Scores:
     if not path.is_file() and not run.embeddings_file.is_file():
         raise InputError(f"{run.full_name} must be completed to be compared, got "
                          f"{run.status.state}")
-    is_earlier = False
+    is_earlier, stored = False, None
     with suppress(FileNotFoundError, Damaged):
-        scores = files.read(path, lambda _: parse_scores(run, is_open), "a table of scores")
-        if scores is not None:
-            return scores
-        is_earlier = True
+        stored = files.read(path, lambda _: parse_scores(run, is_open), "a table of scores")
+        if stored is not None and (stored.expected or not run.embeddings_file.is_file()):
+            return stored
+        is_earlier = stored is None
     try:
         scores = (score_open if is_open else score)(read_space(run))
     except Damaged as error:
+        if stored is not None:
+            return stored
         if is_earlier:
             raise Damaged(path, f"was {scored_by.EARLIER}; to be scored anew, {error.path.name} {error.what}",
                           handles.RESUME) from None
@@ -271,6 +302,8 @@ def parse_scores(run: Run, is_open: bool = False) -> Scores | None:
     lacks_columns = not {*_TEXT, "label_id", *_LISTS, *metrics_of_it, *galleries.values()} <= columns
     if lacks_columns or not scored_by.is_current(json.loads((arrow.schema.metadata or {}).get(b"duet", b"{}"))):
         return None
+    expected = {column.removeprefix(_CHANCE): arrow[column].to_numpy()[None] for column in arrow.column_names
+                if column.startswith(_CHANCE)}
     clusters, neighbors = (arrow[key].combine_chunks().flatten().to_numpy().reshape(len(arrow), -1) for key in _LISTS)
     values, space = ({metric: arrow[metric].to_numpy()[None] for metric in registry if metric in arrow.column_names}
                      for registry in (METRICS, SPACE_METRICS))
@@ -281,7 +314,8 @@ def parse_scores(run: Run, is_open: bool = False) -> Scores | None:
     return Scores(**text, name=name, label_id=arrow["label_id"].to_numpy(), values=values,
                   gallery=gallery, space=space, clusters=clusters.T[None], neighbors=neighbors[None],
                   config=files.read_json(run.config_file)["config"], settings=protocol.of_runs([run]),
-                  files=(embeddings,), is_open=is_open, with_own_group=with_own_group)
+                  files=(embeddings,), is_open=is_open, with_own_group=with_own_group,
+                  expected=expected)
 
 
 def summarize(scores: Scores, n_bootstrap: int) -> dict[str, Interval]:
@@ -304,13 +338,11 @@ def _summary(values: Values, registry: dict[str, MetricInfo], group: np.ndarray,
 
 
 def chance_levels(scores: Scores, n_bootstrap: int) -> dict[str, Chance]:
-    """What the retrieval metrics and K-means accuracy would be with permuted labels, and whether they are no better;
-    over seeds, the mean level."""
-    n_classes = int(max(scores.label_id.max(), scores.clusters.max())) + 1
-    clusterings = scores.clusters.reshape(-1, len(scores.label_id))
-    has_retrieval = np.isfinite(scores.values[HEADLINE]).any()
-    return {**(chance.of_retrieval(scores.drawn(), scores.label_id, n_bootstrap, scores.group) if has_retrieval else {}),
-            "kmeans_accuracy": chance.of_kmeans(clusterings, scores.label_id, n_classes, group=scores.group)}
+    """What every metric that knows classes would be with permuted labels, and whether it is no better; over seeds, the mean
+    level."""
+    low_is_best = tuple(name for name, info in (METRICS | SPACE_METRICS).items() if info.is_low_best)
+    return {**chance.of_values(scores.drawn() | scores.space, scores.expected, n_bootstrap, scores.group, low_is_best),
+            **scores.of_clusters}
 
 
 def evaluation(scores: Scores, n_bootstrap: int) -> Json:
@@ -356,10 +388,12 @@ def scores_of_runs(runs: list[Run], name: str, is_open: bool = False) -> Scores:
     for other in scores[1:]:
         if not np.array_equal(other.sample_id, scores[0].sample_id):
             raise InputError(f"seeds must be tested on the same samples, got others in {other.name} than in {scores[0].name}")
-    values, gallery, space, with_own_group = (
-        {metric: np.concatenate([getattr(item, part)[metric] for item in scores]) for metric in getattr(scores[0], part)}
-        for part in ("values", "gallery", "space", "with_own_group"))
+    values, gallery, space, with_own_group, expected = (
+        {metric: np.concatenate([getattr(item, part)[metric] for item in scores]) for metric in getattr(scores[0], part)
+         if all(metric in getattr(item, part) for item in scores)}
+        for part in ("values", "gallery", "space", "with_own_group", "expected"))
     return replace(scores[0], name=name, values=values, gallery=gallery, space=space, with_own_group=with_own_group,
+                   expected=expected,
                    clusters=np.concatenate([item.clusters for item in scores]),
                    neighbors=np.concatenate([item.neighbors for item in scores]), settings=protocol.of_runs(runs),
                    files=tuple(path for item in scores for path in item.files))

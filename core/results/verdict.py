@@ -42,6 +42,14 @@ def least_that_matters(a: Scores, b: Scores) -> float:
     return min(configuration.parse_run(side.config).evaluation.margin for side in (a, b)) / 100
 
 
+def explained_by_chance(a: Scores, b: Scores) -> dict[str, float]:
+    """Metric -> how much higher its chance level is in B than in A; empty where each sample is a group of its own: there the
+    levels of two spaces hardly differ."""
+    if not (a.has_groups or b.has_groups):
+        return {}
+    return {name: b.levels[name] - level for name, level in a.levels.items() if name in b.levels}
+
+
 def compare(a: Scores, b: Scores, n_bootstrap: int | None = None) -> Comparison:
     """B against A: on the test samples both have, or, where their splits differ by design, each on its own.
 
@@ -62,7 +70,7 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None) -> Comparison:
                          f"{n_seeds[1]} of {b.name}")
     config_a, config_b = configuration.parse_run(a.config), configuration.parse_run(b.config)
     n_dropped, space, mcnemar, per_class = 0, [], [], []
-    margin = least_that_matters(a, b)
+    margin, by_chance = least_that_matters(a, b), explained_by_chance(a, b)
     shared = np.intersect1d(a.sample_id, b.sample_id)
     in_a, in_b = _rows(a, shared), _rows(b, shared)
     tables.check_labels(shared, a.label[in_a], b.label[in_b])
@@ -73,23 +81,23 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None) -> Comparison:
         n_dropped = len(a.sample_id) + len(b.sample_id) - 2 * len(shared)
         group = a.group[in_a]
         drawn_a, drawn_b, n_samples = _drawn_in_pairs(a, b, in_a, in_b)
-        differences = comparison.compare(drawn_a, drawn_b, n_bootstrap, group, n_samples, margin)
+        differences = comparison.compare(drawn_a, drawn_b, n_bootstrap, group, n_samples, margin, by_chance)
         space = comparison.compare_space({metric: column[:, in_a] for metric, column in a.space.items()},
                                          {metric: column[:, in_b] for metric, column in b.space.items()}, n_bootstrap,
-                                         group) if a.space else []
+                                         group, by_chance) if a.space else []
         mcnemar = [paired_tests.mcnemar(metric, a.values[metric][:, in_a], b.values[metric][:, in_b], group)
                    for metric in paired_tests.BINARY if metric in a.values]
         label = a.label[in_a]
         per_class = comparison.compare_classes(
             {name: (*_drawn_in_pairs(a, b, in_a[label == name], in_b[label == name])[:2], group[label == name])
-             for name in sorted(set(label.tolist()))}, n_bootstrap)
+             for name in sorted(set(label.tolist()))}, n_bootstrap, by_chance)
     else:
         drawn_a, drawn_b, defined_a, defined_b = a.drawn(), b.drawn(), a.defined(), b.defined()
         differences = comparison.hold([
             comparison.unpaired_difference(metric, drawn_a[metric], drawn_b[metric], n_bootstrap, group_a=a.group,
                                            group_b=b.group,
                                            n_samples=int(min(defined_a[metric].sum(), defined_b[metric].sum())),
-                                           margin=margin)
+                                           margin=margin, by_chance=by_chance.get(metric, 0.0))
             for metric in a.values])
     headline = next(item for item in differences if item.metric == HEADLINE)
     leaks_a, leaks_b = config_a.leaks, config_b.leaks
@@ -248,7 +256,8 @@ def _against_untrained(floor: Scores | None, arm: Scores, n_bootstrap: int) -> t
     rows = np.arange(len(arm.sample_id))
     of_floor, of_arm, n_samples = _drawn_in_pairs(floor, arm, rows, rows)
     difference = comparison.difference(HEADLINE, of_floor[HEADLINE], of_arm[HEADLINE], n_bootstrap, group=arm.group,
-                                       n_samples=n_samples[HEADLINE], margin=least_that_matters(floor, arm))
+                                       n_samples=n_samples[HEADLINE], margin=least_that_matters(floor, arm),
+                                       by_chance=explained_by_chance(floor, arm).get(HEADLINE, 0.0))
     sentence = statements.sentence(difference, "the untrained encoder", arm.name)
     return difference, "" if difference.verdict == "better" else sentence
 

@@ -16,8 +16,9 @@ _CHOSEN = "layout-settings"
 SHORT, FEWEST = 1000, 100  # points whose trust is measured while the page waits: fewer the longer each takes
 _DISTANCES = 100_000_000  # as many as a few seconds allow
 _MEANING = ("Trustworthiness: are those that are near here near in the full dimension too? Continuity: do those that are "
-            f"near in the full dimension lie near here? Of each point's {trust.NEIGHBORS} nearest, by how many ranks they are "
-            "wrong (Venna & Kaski, 2001); 0 to 1, best 1, about 0.5 for points strewn by chance. Misses all beyond them.")
+            f"near in the full dimension lie near here? Of each point's {trust.NEIGHBORS} nearest outside its own group, by "
+            "how many ranks they are wrong (Venna & Kaski, 2001); 0 to 1, best 1, about 0.5 for points strewn by chance. "
+            "Misses all beyond them.")
 _MOVED = ("Mean distance between a point's place in A and in B, B being started from A and turned onto it, in root mean "
           "square distances of A's points from their middle. The noise floor is A itself, laid out again in the same way with "
           "B's seed: what moves no more than that tells nothing of the spaces.")
@@ -96,9 +97,12 @@ def say(paths: list[Path], split: str, layouts: Layouts) -> None:
         little = ": most of that is the layout's own" if layouts.floor and layouts.moved < 1.5 * layouts.floor else ""
         st.caption(f"Points move {layouts.moved:.2f} of the plot's radius between A and B; the same space laid out twice "
                    f"moves {layouts.floor:.2f}{little}.", help=_MOVED)
+    n, n_measured = len(layouts.points[0]), int(np.isfinite(layouts.trustworthiness[0]).sum())
+    if n_measured == 0:
+        st.caption("How far to believe it cannot be said: all images are of one group.")
+        return
     parts = [f"trustworthiness {np.nanmean(near):.3f}, continuity {np.nanmean(lost):.3f}{place}"
              for near, lost, place in zip(layouts.trustworthiness, layouts.continuity, places)]
-    n, n_measured = len(layouts.points[0]), int(np.isfinite(layouts.trustworthiness[0]).sum())
     sample = f", on {n_measured:,} of {n:,} points among all" if n_measured < n else ""
     st.caption(f"How far to believe it: {'; '.join(parts)}{sample}.", help=_MEANING)
     classes = space_tables.table(paths[0]).classes

@@ -46,7 +46,8 @@ def table(compared: Pair, rows: Sequence[Arm], n_seeds: int) -> None:
 def chance(rows: Iterable[Arm], labels: tuple[str, ...]) -> None:
     """Says which arms are no better than permuted labels, and on what; nothing if none is."""
     for row in rows:
-        at_chance = [METRICS[name].title for name, item in row.chance.items() if item.is_at_chance]
+        at_chance = [(METRICS | SPACE_METRICS)[name].title for name, item in row.chance.items()
+                     if item.is_at_chance]
         if row.objective in labels and at_chance:
             st.markdown(f":orange[:material/casino: {plain(row.objective)} is at chance on {', '.join(at_chance)}: "
                         f"permuted labels would score as much.]")
@@ -71,6 +72,7 @@ def details(compared: Pair, rows: Sequence[Arm]) -> None:
             st.markdown(f"Of each test image's {agreement.neighbors} nearest, A and B share **{100 * overlap:.0f} %** "
                         f"(by chance {100 * agreement.overlap_by_chance:.0f} %){said}.")
         _own_group(rows)
+        _chance_levels(rows)
         if compared.per_class:
             metric = st.segmented_control("Metric", SHORT, format_func=lambda name: METRICS[name].title, default=SHORT[0],
                                           required=True, key="per-class-metric", label_visibility="collapsed")
@@ -112,6 +114,21 @@ def _own_group(rows: Iterable[Arm]) -> None:
     if lines:
         st.dataframe(pd.DataFrame(lines), hide_index=True, width="stretch")
         st.caption("For comparison with studies that count them: there, crops of one photograph count as hits for each other.")
+
+
+def _chance_levels(rows: Sequence[Arm]) -> None:
+    """What each metric would be with permuted labels, arm by arm; nothing where an earlier version did not say."""
+    lines = [{"permuted labels would score": info.title,
+              **{visible(row.objective): _level(name, row.chance[name].level) for row in rows if name in row.chance}}
+             for name, info in (METRICS | SPACE_METRICS).items() if any(name in row.chance for row in rows)]
+    if lines:
+        st.dataframe(pd.DataFrame(lines), hide_index=True, width="stretch")
+        st.caption("Labels are permuted group by group, so a space that knows the photograph alone scores this. Where images "
+                   "form groups, a gap that these levels explain decides nothing.")
+
+
+def _level(name: str, value: float) -> str:
+    return f"{100 * value:.1f}" if name in METRICS else f"{value:.3g}"
 
 
 def open_set(verdict: Verdict, images_per_class: int | str, a: str, b: str) -> None:

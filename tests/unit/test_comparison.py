@@ -9,6 +9,7 @@ import pytest
 from core.analysis import comparison, resampling, statements
 from core.analysis.comparison import Difference, Equivalence
 from core.analysis.metrics import METRICS, SHORT
+from core.analysis.resampling import Bootstrap
 
 NAN = float("nan")
 
@@ -443,3 +444,32 @@ def test_a_class_of_one_image_is_not_better_among_others() -> None:
     found = comparison.compare_classes({"few": (few, better[0], np.array(["x"])),
                                         "many": (many, better[1], np.arange(40).astype(str))}, 500)
     assert {item.label: item.verdict for item in found} == {"few": "cannot tell", "many": "better"}
+
+
+def test_a_gap_that_chance_levels_explain_decides_nothing() -> None:
+    """B is higher by 0.3 everywhere: by 0.2 of it, by all of it, or by more than it where chance does so much."""
+    generator = np.random.default_rng(0)
+    a = generator.normal(0.4, 0.05, (1, 200))
+    b = a + 0.3 + generator.normal(0, 0.1, (1, 200))
+    found = {by_chance: comparison.difference("kmeans_accuracy", a, b, 1000, by_chance=by_chance)
+             for by_chance in (0.0, 0.2, 0.3, 0.4, -0.2)}
+    assert {by_chance: item.verdict for by_chance, item in found.items()} == {
+        0.0: "better", 0.2: "better", 0.3: "cannot tell", 0.4: "cannot tell", -0.2: "better"}
+    assert found[0.3].p_value > 0.2 > 0.05 > found[0.2].p_value and found[-0.2].p_value == found[0.0].p_value
+    assert found[0.3].difference == found[0.0].difference and found[0.3].low == found[0.0].low
+    assert statements.row(found[0.3]).answer == "cannot tell: chance alone may do it"
+    assert statements.row(comparison.hold([found[0.2]])[0]).answer == "B is better"
+    mirrored = comparison.difference("kmeans_accuracy", b, a, 1000, by_chance=-0.3)
+    assert mirrored.verdict == "cannot tell" and statements.row(mirrored).answer == "cannot tell: chance alone may do it"
+    assert comparison.difference("kmeans_accuracy", b, a, 1000, by_chance=-0.2).verdict == "worse"
+    assert found[0.3].settles_at is None, "no number of images takes a gap of chance out of doubt"
+
+
+def test_of_all_that_chance_explains_the_largest_p_value_counts() -> None:
+    draws = np.random.default_rng(1).normal(0.3, 0.1, (2000, 1))
+    of_draws = Bootstrap(np.array([0.3]), draws, np.zeros(1))
+    for explained in (-0.3, 0.0, 0.1, 0.25, 0.5):
+        nulls = np.linspace(min(0.0, explained), max(0.0, explained), 101)
+        slow = max(min(1.0, 2 * (min((draws <= null).sum(), (draws >= null).sum()) + 1) / 2001) for null in nulls)
+        assert of_draws.p_beyond(explained)[0] == pytest.approx(slow, abs=0.02)
+    assert of_draws.p_beyond(0.0)[0] == of_draws.p_value[0]

@@ -90,13 +90,13 @@ def test_where_each_sample_is_a_group_every_number_is_the_same_to_the_bit(seed: 
     names = np.array([f"sample {row:02d}" for row in np.random.default_rng(seed).permutation(60)], dtype=object)
     plain = metrics.measure(vectors, label, known, known_label, 4, 5, 2)
     alone = metrics.measure(vectors, label, known, known_label, 4, 5, 2, names)
-    for part in ("values", "gallery", "space", "with_own_group"):
+    for part in ("values", "gallery", "space", "with_own_group", "expected"):
         for name, column in getattr(plain, part).items():
             assert np.array_equal(column, getattr(alone, part)[name], equal_nan=True), (part, name)
     assert np.array_equal(plain.neighbors, alone.neighbors)
-    drawn = {name: plain.values[name][None] for name in retrieval.NAMES}
-    assert chance.of_retrieval(drawn, label, 200) == chance.of_retrieval(drawn, label, 200, names)
-    assert chance.of_kmeans(plain.clusters, label, 4) == chance.of_kmeans(plain.clusters, label, 4, group=names)
+    drawn, expected = ({name: column[None] for name, column in part.items()} for part in (plain.values, plain.expected))
+    assert chance.of_values(drawn, expected, 200) == chance.of_values(drawn, expected, 200, names)
+    assert chance.of_clusters(plain.clusters, label, 4) == chance.of_clusters(plain.clusters, label, 4, group=names)
     assert np.array_equal(agreement.neighborhood_overlap(vectors, vectors[::-1], 5),
                           agreement.neighborhood_overlap(vectors, vectors[::-1], 5, names))
 
@@ -193,8 +193,7 @@ def test_a_space_that_knows_the_photograph_alone_is_at_chance_and_was_not() -> N
         found = retrieval.measure(knows, label, group)
         rate["without"].append(found.values["precision_at_1"].mean())
         rate["with"].append(found.with_own_group["precision_at_1"].mean())
-        rate["level"].append(chance.of_retrieval({name: column[None] for name, column in found.values.items()}, label, 100,
-                                                 group)["precision_at_1"].level)
+        rate["level"].append(found.expected["precision_at_1"].mean())
     assert np.mean(rate["with"]) > 0.95
     spread = np.std(rate["without"]) / np.sqrt(60)
     assert np.mean(rate["without"]) == pytest.approx(np.mean(rate["level"]), abs=3.5 * spread)

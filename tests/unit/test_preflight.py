@@ -49,12 +49,12 @@ def test_the_gap_that_a_plan_can_find_is_of_its_own_test_images_groups_and_seeds
     assert replace(ahead, gap=float("inf")).gap_sentence.endswith(f" of {ahead.n_groups} groups tell no two arms apart")
 
 
-@pytest.mark.parametrize(("n_groups", "is_within"), [(5, True), (10, False)])
-def test_a_validation_that_would_choose_by_the_own_group_is_told(tmp_path: Path, n_groups: int, is_within: bool) -> None:
+@pytest.mark.parametrize(("n_groups", "asks"), [(5, True), (10, False)])
+def test_a_validation_that_finds_nothing_outside_the_own_group_is_told(tmp_path: Path, n_groups: int, asks: bool) -> None:
     config = tiny(dataset={"source": "folder", "root": str(three_classes(tmp_path / "images"))}, images_per_class=["all"],
                   training={"batch": {"classes": 3, "samples": 4}})
     samples = planning.scan(config.dataset)
     groups = np.array([f"{label}-{int(Path(name).stem) % n_groups}" for label, name in zip(samples.label, samples.sample_id)],
                       dtype=object)
     checked = planning.plan(config, scanned=replace(samples, group=groups))
-    assert preflight.look_ahead(checked, tmp_path).selects_within_groups == is_within
+    assert preflight.look_ahead(checked, tmp_path).asks_training == asks

@@ -16,7 +16,7 @@ from core.results import result, verdict
 
 DIFFERENCE = ["metric", "a", "b", "difference", "low", "high", "verdict", "n_seeds", "n_samples", "settles_at", "p_value",
               "p_holm", "seeds_decide", "sd_a", "sd_b", "equivalence",
-              "outperforming"]
+              "outperforming", "by_chance"]
 COMPARISON = ["a", "b", "sentence", "n_dropped", "n_bootstrap", "draws_note", "confounders", "settings", "leaks_a", "leaks_b",
               "is_worth_of_leak", "differences", "space", "mcnemar", "per_class"]
 
@@ -75,7 +75,7 @@ def test_a_file_without_a_schema_is_read_as_it_is_and_judged_anew(experiment: Pa
     for row in values["rows"]:
         del row["unchanged"]
     for item in values["comparisons"][0]["differences"]:
-        del item["sd_a"], item["sd_b"], item["equivalence"], item["outperforming"]
+        del item["sd_a"], item["sd_b"], item["equivalence"], item["outperforming"], item["by_chance"]
     files.write_json(experiment / "verdict.json", values | {"sentence": "As written down"})
     found = result.read(Experiment(experiment))
     assert found.sentence == "As written down" and found.rows[0].unchanged == "" and not found.is_current

@@ -95,6 +95,46 @@ def test_retrieval_agrees_with_pytorch_metric_learning(seed):
     assert 0.1 < ours["map_at_r"] < 0.9
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_queries_against_a_gallery_agree_with_pytorch_metric_learning(seed):
+    torch = pytest.importorskip("torch")
+    accuracy_calculator = pytest.importorskip("pytorch_metric_learning.utils.accuracy_calculator")
+    distances = pytest.importorskip("pytorch_metric_learning.distances")
+    inference = pytest.importorskip("pytorch_metric_learning.utils.inference")
+    vectors, label = random_space(seed, n=110, n_classes=5)
+    vectors[:, 0] += label
+    calculator = accuracy_calculator.AccuracyCalculator(
+        include=("precision_at_1", "r_precision", "mean_average_precision_at_r"), k="max_bin_count",
+        knn_func=inference.CustomKNN(distances.CosineSimilarity()), device=torch.device("cpu"))
+    queries, known = slice(0, 40), slice(40, None)
+    theirs = calculator.get_accuracy(
+        *(torch.from_numpy(part) for part in (vectors[queries].astype(np.float64), label[queries].astype(np.int64),
+                                              vectors[known].astype(np.float64), label[known].astype(np.int64))))
+    ours = {name: values.mean() for name, values in retrieval.retrieve_from(vectors[queries], label[queries], vectors[known],
+                                                                            label[known]).items()}
+    for name, their_name in (("precision_at_1",) * 2, ("r_precision",) * 2, ("map_at_r", "mean_average_precision_at_r")):
+        assert ours[name] == pytest.approx(theirs[their_name], abs=1e-9)
+    assert 0.1 < ours["map_at_r"] < 0.9
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_query_finds_no_gallery_image_of_its_own_group_by_a_slow_loop(seed):
+    vectors, label = random_space(seed, n=60, n_classes=3)
+    group = np.random.default_rng(seed).integers(0, 12, 60)
+    group[3], label[3] = 99, 3  # a class that the gallery lacks, and a group
+    n = 20
+    found = retrieval.retrieve_from(vectors[:n], label[:n], vectors[n:], label[n:], group[:n], group[n:])
+    for query in range(n):
+        left = [row for row in range(n, 60) if group[row] != group[query]]
+        left.sort(key=lambda row: -cosine(vectors[query], vectors[row]))
+        r = sum(label[row] == label[query] for row in left)
+        hits = [label[row] == label[query] for row in left[:r]]
+        mean = sum(sum(hits[:place + 1]) / (place + 1) for place in range(r) if hits[place])
+        slow = (float(hits[0]), sum(hits) / r, mean / r) if r else (np.nan,) * 3
+        assert [found[name][query] for name in retrieval.NAMES] == pytest.approx(slow, abs=1e-12, nan_ok=True)
+    assert np.isnan(found["map_at_r"][3])
+
+
 def test_a_sample_alone_in_its_class_has_no_score_and_stays_among_the_neighbours():
     found = retrieval.retrieve(on_circle(0, 10, 15), np.array([0, 1, 0]))
     for name in retrieval.NAMES:

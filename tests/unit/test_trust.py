@@ -39,6 +39,31 @@ def test_every_point_is_what_the_paper_says(n: int, k: int, monkeypatch: pytest.
     np.testing.assert_allclose(found.continuity, slow(layout, vectors, k), atol=1e-12)
 
 
+def slow_of_groups(vectors: np.ndarray, layout: np.ndarray, k: int, group: np.ndarray) -> list[float]:
+    """Each point by itself, among those outside its own group."""
+    values = []
+    for row in range(len(vectors)):
+        rows = np.append(np.flatnonzero(group != group[row]), row)
+        fewer = min(k, (len(rows) - 1) // 2)
+        values.append(slow(vectors[rows], layout[rows], fewer)[-1] if fewer else np.nan)
+    return values
+
+
+def test_points_of_ones_own_group_are_nobodys_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trust, "_CHUNK", 100)
+    vectors, layout = cloud(24)
+    group = np.repeat([0, 1, 2, 3, 4], [14, 4, 3, 2, 1])  # the first has ten others, so five neighbours at most
+    found = trust.measure(vectors, layout, 7, group=group)
+    np.testing.assert_allclose(found.trustworthiness, slow_of_groups(vectors, layout, 7, group), atol=1e-12)
+    np.testing.assert_allclose(found.continuity, slow_of_groups(layout, vectors, 7, group), atol=1e-12)
+    assert (found.near_layout[0] == -1).sum() == 2 and (found.near_layout[-1] >= 0).all()
+    alone = trust.measure(vectors, layout, 7, group=np.arange(24))
+    np.testing.assert_array_equal(alone.trustworthiness, trust.measure(vectors, layout, 7).trustworthiness)
+    label_id = np.arange(24) % 2
+    assert trust.touches(trust.measure(vectors, layout, 7, group=np.zeros(24, int)), label_id, 2) == [], "nobody is left"
+    assert np.isnan(trust.measure(vectors, layout, 7, group=np.zeros(24, int)).trustworthiness).all()
+
+
 def test_its_mean_is_scikit_learns() -> None:
     vectors, layout = cloud(300)
     found = trust.measure(vectors, layout, 10)

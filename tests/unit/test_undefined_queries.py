@@ -179,7 +179,8 @@ def test_chance_is_that_of_the_queries_there_are() -> None:
     for more, is_at_chance in ((0.0, True), (1e-3, False)):
         values = {name: (resampling.contributions(level[None]) + more if name == "precision_at_1" else scores.drawn()[name])
                   for name in retrieval.NAMES}
-        found = chance.of_retrieval(values, scores.label_id, 200, scores.group)["precision_at_1"]
+        expected = {name: level[None] for name in retrieval.NAMES}
+        found = chance.of_values(values, expected, 200, scores.group)["precision_at_1"]
         assert found.level == pytest.approx(np.nanmean(level)) and found.is_at_chance == is_at_chance
-        assert found == chance.of_retrieval({**values, "precision_at_1": level[None] + more}, scores.label_id, 200,
-                                            scores.group)["precision_at_1"], "values that leave out the undefined"
+        assert found == chance.of_values({**values, "precision_at_1": level[None] + more}, expected, 200,
+                                         scores.group)["precision_at_1"], "values that leave out the undefined"
