@@ -1,13 +1,16 @@
 """On which dataset an experiment stands, and whether several stand on different ones; cheap enough to ask on every screen."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Sequence
+from pathlib import Path
 
 from core.errors import Damaged
 from core.experiments.handles import Experiment
-from core.unchanged import Unchanged
+from core.unchanged import SETTLED, Stamp, Unchanged, stamp
 
 _MOST = 5_000  # experiments remembered
 _fingerprints: Unchanged[str] = Unchanged(_MOST)
+_of_roots: dict[Path, tuple[Stamp, dict[Path, str]]] = {}
 
 
 def fingerprint(experiment: Experiment) -> str:
@@ -23,13 +26,30 @@ def fingerprint(experiment: Experiment) -> str:
         return ""
 
 
-def are_several(experiments: Iterable[Experiment]) -> bool:
-    """Whether at least two of the experiments have a verdict written down and stand on different datasets."""
-    first = ""
+def are_several(experiments: Sequence[Experiment]) -> bool:
+    """Whether at least two of the experiments have a verdict written down and stand on different datasets.
+
+    Args:
+        experiments: of one folder of experiments. While no name in it changes, no experiment's file is looked at again.
+    """
+    if len(experiments) < 2:
+        return False
+    known, first = _known(experiments[0].root), ""
     for experiment in experiments:
-        found = fingerprint(experiment)
+        found = known.get(experiment.folder)
+        if found is None:
+            found = known[experiment.folder] = fingerprint(experiment)
         if found and found != first and experiment.verdict_file.is_file():
             if first:
                 return True
             first = found
     return False
+
+
+def _known(root: Path) -> dict[Path, str]:
+    """Fingerprints by folder, for as long as no experiment of a root is made, renamed or deleted."""
+    changed = stamp(root)
+    kept = _of_roots.get(root)
+    if kept is None or kept[0] != changed or time.time_ns() - changed[0] < SETTLED:
+        kept = _of_roots[root] = changed, {}
+    return kept[1]

@@ -92,8 +92,9 @@ class Conclusion:
         """How sure the sentence is, and by which method."""
         how = ("Bonferroni, so datasets may depend on each other" if self.combination == "bonferroni" else
                "Fisher, which takes the datasets as independent")
-        return (f"At most {100 * self.level:.0f} % of such conclusions count too many datasets, half of them as better, half "
-                f"as worse (partial conjunction, Dror et al., 2017; {how}).")
+        level, half = (f"{100 * share:.3g} %" for share in (self.level, self.level / 2))
+        return (f"At most {level} of such conclusions count too many datasets, {half} as better and {half} as worse (partial "
+                f"conjunction, Dror et al., 2017; {how}).")
 
 
 def conclude(answers: Answers, combination: Combination = "bonferroni") -> Conclusion:

@@ -12,8 +12,6 @@ import streamlit as st
 
 from core.experiments import datasets
 from core.experiments.handles import Experiment
-from core.experiments.status import State
-from core.jobs import overview
 from core.visible import printable, visible
 from pages.parts import file_stamp, screen
 from pages.parts.text import plain
@@ -39,10 +37,10 @@ def _section(experiments: list[Experiment]) -> None:
     if not st.toggle("One conclusion from several datasets", key="conclude", help="On how many datasets, at least, is one "
                      "objective better than the other? Choose finished experiments that ask the same question."):
         return
-    known = {printable(experiment.name): experiment for experiment in experiments
-             if overview.read(experiment).state == State.COMPLETED}
-    chosen = st.multiselect("Experiments, one a dataset", list(known), key="concluded-experiments", max_selections=_MOST,
-                            placeholder="Choose two or more finished experiments")
+    known = {experiment.name: experiment for experiment in experiments
+             if experiment.verdict_file.is_file() and printable(experiment.name) == experiment.name}
+    chosen = st.multiselect("Experiments of different datasets", list(known), key="concluded-experiments",
+                            max_selections=_MOST, placeholder="Choose two or more finished experiments")
     if len(chosen) > 1:
         _conclusion([known[name] for name in chosen])
 
@@ -63,10 +61,12 @@ def _conclusion(experiments: list[Experiment]) -> None:
     for item in found.left_out:
         st.markdown(f":orange[:material/report: Left out: {plain(item.experiment)} {plain(item.why)}.]")
     st.plotly_chart(figures.forest(found, METRICS[found.metric].title), key="forest", config={"displayModeBar": False})
-    st.dataframe([dict(zip(conclusion.HEAD, map(visible, row))) for row in found.rows], hide_index=True, width="stretch",
+    arms = {"A": f"A · {found.name_a}", "B": f"B · {found.name_b}"}
+    head = [arms.get(name, name) for name in conclusion.HEAD]
+    st.dataframe([dict(zip(head, map(visible, row))) for row in found.rows], hide_index=True, width="stretch",
                  column_config={conclusion.HEAD[-1]: st.column_config.TextColumn(help=conclusion.HELP_OF_AMONG_ALL)})
-    st.caption(plain(" ".join((f"A is {found.name_a}, B {found.name_b}; percent.", found.method, *found.notes,
-                               conclusion.NOT_COVERED))))
+    st.caption(plain(" ".join(("Percent. Orange and blue: B or A is better among all; grey: cannot tell.", found.method,
+                               *found.notes, conclusion.NOT_COVERED))))
 
 
 @st.cache_data(max_entries=16, show_spinner="Comparing …")

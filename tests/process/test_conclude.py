@@ -14,13 +14,13 @@ from core.results.same_question import Answers, Finding
 from tests.conftest import run_experiment, tiny
 
 
-def test_experiments_on_two_datasets(image_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_experiments_on_two_datasets(experiment: Path, image_folder: Path, tmp_path: Path,
+                                     capsys: pytest.CaptureFixture[str]) -> None:
     dataset = {"source": "folder", "root": str(image_folder), "group_by": r"(.*)_\d+\.png"}
-    batch = {"batch": {"classes": 2, "samples": 8}, "lr": 0.003}
-    folders = [run_experiment(tiny(name=name, **settings), tmp_path) for name, settings in
-               (("digits", {}), ("shades", {"dataset": dataset, "training": batch}))]
+    training = {"batch": {"classes": 2, "samples": 8}, "lr": 0.003}
+    folders = [experiment, run_experiment(tiny(name="shades", dataset=dataset, training=training), tmp_path)]
     capsys.readouterr()
-    assert main.main(["--checkpoints", str(tmp_path / "checkpoints"), "conclude", "digits", "shades", "--json"]) == 0
+    assert main.main(["--checkpoints", str(tmp_path / "checkpoints"), "conclude", "tiny", "shades", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     own = [result.read(Experiment(folder)).comparisons[0] for folder in folders]
     assert [item["difference"] for item in found["findings"]] == [

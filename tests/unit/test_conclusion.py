@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -208,6 +209,8 @@ def test_fewer_than_two_datasets_are_refused_with_the_reasons(finished: Path, ro
         ask_all(a, twin, arms=("classification", "x"))
     with pytest.raises(InputError, match="got 0; a was not run at 40 images per class, but at 15"):
         ask_all(a, twin, images_per_class=40)
+    with pytest.raises(InputError, match="got 0; a is asked about one arm, 'supcon'; A and B must differ"):
+        ask_all(a, twin, arms=("supcon", "supcon"))
 
 
 def test_arms_in_the_other_order_turn_the_answer(finished: Path, root: Path) -> None:
@@ -228,6 +231,15 @@ def test_several_datasets_are_told_by_their_files(finished: Path, root: Path) ->
     assert not datasets.are_several([a, twin, b])
     b.description_file.write_text("{", encoding="utf-8")
     assert datasets.fingerprint(b) == ""
+
+
+def test_a_new_experiment_is_seen_although_the_folder_was_remembered(finished: Path, root: Path) -> None:
+    a, twin = (on_another_dataset(finished, root, name) for name in ("a", "twin"))
+    files.write_json(twin.description_file, {**twin.description, "fingerprint": a.description["fingerprint"]})
+    for path in (root, a.description_file, twin.description_file):
+        os.utime(path, (1e9, 1e9))  # long ago, so that what they hold is remembered
+    assert not datasets.are_several([a, twin]) and not datasets.are_several([a, twin])
+    assert datasets.are_several([a, twin, on_another_dataset(finished, root, "b")])
 
 
 def conclude(capsys: pytest.CaptureFixture[str], root: Path, *arguments: str) -> tuple[int, str, str]:
