@@ -29,6 +29,7 @@ from core.experiments.status import State  # noqa: E402
 from core.jobs import control, device_queue, overview  # noqa: E402 - after the first screen has been drawn
 from core.jobs.overview import Overview  # noqa: E402
 from core.visible import printable, visible  # noqa: E402
+from pages.parts import several_datasets  # noqa: E402
 
 MOST_DAMAGE = 3  # sentences about one experiment
 A_PAGE = 8  # experiments drawn in full; more are lines of a table, a page of them at a time
@@ -120,3 +121,4 @@ def _experiments(was_busy: bool, known: list[list[Experiment]]) -> None:
 
 st.subheader("Experiments")
 _experiments(is_busy, [experiments])
+several_datasets.draw(experiments)

@@ -115,6 +115,11 @@ class ExperimentConfig(Settings):
         """Labels of the objectives in order: A, B, …"""
         return tuple(arm_label(objective) for objective in self.objectives)
 
+    @property
+    def most_images_per_class(self) -> int | Literal["all"]:
+        """The most images per class that are asked for, at which the verdict's sentence is; 'all' is the most."""
+        return max(self.images_per_class, key=lambda count: float("inf") if count == "all" else float(count))
+
     def runs(self) -> list[RunConfig]:
         """Every run, in the order they are worked through: those that train in step stand together."""
         shared = {key: getattr(self, key) for key in ("dataset", "encoder", "budget", "evaluation", "tuning")}

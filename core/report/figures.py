@@ -10,6 +10,7 @@ from core.report import palette
 from core.visible import visible
 
 if TYPE_CHECKING:  # what computes it takes a second to load
+    from core.results.conclusion import Conclusion
     from core.results.result import Curve
 
 WEBGL_FROM = 5000  # points from which WebGL beats SVG; fewer stay sharp and need no GPU
@@ -136,6 +137,37 @@ def low_data_curve(curve: "Curve", colors: dict[str, str], title: str, height: i
         xaxis={"title": "training images per class", "type": "log", "tickvals": x, "ticktext": text, "hoverformat": ".0f"},
         yaxis={"title": f"{title}, percent"}, legend={"orientation": "h", "yanchor": "bottom", "y": 1.0},
         uirevision="low-data")
+    return figure
+
+
+def forest(conclusion: "Conclusion", title: str) -> go.Figure:
+    """Each dataset's difference with its 95 % interval, a line a dataset in the order in which they were named; zero is drawn.
+
+    Orange where B is better and blue where A is, when all datasets are looked at; grey where that cannot be told.
+
+    Args:
+        conclusion: of several datasets.
+        title: the metric's name.
+    """
+    colors = {"better": palette.ARM_B, "worse": palette.ARM_A, "cannot tell": palette.UNTRAINED}
+    figure = go.Figure()
+    for place, (finding, row) in enumerate(zip(conclusion.findings, conclusion.rows)):
+        item, color = finding.difference, colors[conclusion.among_all(finding)]
+        figure.add_trace(go.Scatter(
+            x=[100 * item.difference], y=[place], mode="markers", showlegend=False,
+            marker={"color": color, "size": 11, "symbol": "square"},
+            error_x={"type": "data", "symmetric": False, "array": [100 * (item.high - item.difference)],
+                     "arrayminus": [100 * (item.difference - item.low)], "color": color, "thickness": 2.5, "width": 6},
+            hovertemplate=f"{text_of(finding.experiment)}: {row[3]} [{row[4]}]<br>{row[6]} by itself, {row[7]} among all"
+                          "<extra></extra>"))
+    n = len(conclusion.findings)
+    figure.add_vline(x=0, line={"color": palette.UNTRAINED, "width": 1.5, "dash": "dot"})
+    figure.update_layout(
+        height=90 + 34 * n, margin={"l": 8, "r": 8, "t": 8, "b": 8}, hovermode="closest", font={"size": 13},
+        xaxis={"title": f"{text_of(conclusion.name_b)} − {text_of(conclusion.name_a)}, points of {title}", "zeroline": False},
+        yaxis={"tickvals": list(range(n)), "range": [n - 0.5, -0.5], "showgrid": False, "zeroline": False,
+               "ticktext": [text_of(finding.experiment, _LONGEST) for finding in conclusion.findings]},
+        uirevision="forest")
     return figure
 
 

@@ -214,8 +214,7 @@ def decide(experiment: Experiment) -> Verdict:
     config = experiment.config
     rows, comparisons = _tell(experiment, config)
     open_rows, open_comparisons = _tell(experiment, config, is_open=True)
-    most = max(config.images_per_class, key=lambda count: float("inf") if count == "all" else count)
-    chosen = next((item for item in comparisons if item.images_per_class == most), None)
+    chosen = next((item for item in comparisons if item.images_per_class == config.most_images_per_class), None)
     return Verdict(schema=handles.VERDICT_SCHEMA, scored_by=scored_by.VERSION, rows=rows, comparisons=comparisons,
                    sentence=chosen.sentence if chosen else "", curve=curve.draw(experiment, scoring.scores_of_runs),
                    open_rows=open_rows, open_comparisons=open_comparisons)
@@ -241,7 +240,7 @@ def _tell(experiment: Experiment, config: ExperimentConfig, is_open: bool = Fals
                                 unchanged=best.unchanged(experiment,
                                                          scoring.runs_of_arm(experiment, label, count, is_open)),
                                 chance=chance_levels(arm, n_bootstrap)))
-        for label_a, label_b in _pairs(config):
+        for label_a, label_b in pairs_to_compare(config):
             a, b = arms[label_a], arms[label_b]
             if a is not None and b is not None and a.settings["seeds"] == b.settings["seeds"]:
                 comparisons.append(pair(a, b, label_a, label_b, count, n_bootstrap))
@@ -262,7 +261,7 @@ def _against_untrained(floor: Scores | None, arm: Scores, n_bootstrap: int) -> t
     return difference, "" if difference.verdict == "better" else sentence
 
 
-def _pairs(config: ExperimentConfig) -> list[tuple[str, str]]:
+def pairs_to_compare(config: ExperimentConfig) -> list[tuple[str, str]]:
     """Labels of the arms to compare, A and B: fair pairs first."""
     first, *others = config.objectives
     clean = [objective for objective in config.objectives if not (objective.group or objective.pool)]

@@ -6,6 +6,7 @@ from core import files
 from core.experiments.handles import Experiment
 from core.jobs import control
 from tests.conftest import put_into
+from tests.several_datasets import on_another_dataset
 
 
 def words(app) -> str:
@@ -48,3 +49,34 @@ def test_running_shows_progress_and_stop_asks_to_stop(screen, experiment: Path) 
 def test_delete_removes_the_experiment(screen, experiment: Path) -> None:
     screen("start").button(key="delete-tiny").click().run()
     assert not experiment.exists()
+
+
+def test_one_dataset_offers_no_conclusion(screen, experiment: Path) -> None:
+    assert not screen("start").toggle
+
+
+def test_several_datasets_come_to_one_conclusion(screen, finished: Path, tmp_path: Path) -> None:
+    root = tmp_path / "checkpoints"
+    on_another_dataset(finished, root, "pets", (0.01, -0.02, 0.04, 0.5, "cannot tell"))
+    fungi, twin = (on_another_dataset(finished, root, name, (0.05, 0.03, 0.07, 0.001, "better")) for name in ("fungi", "twin"))
+    twin.manifest_file.write_bytes(fungi.manifest_file.read_bytes())
+    put_into(on_another_dataset(finished, root, "running").folder, "failed", kind="disk", message="disk full")
+    app = screen("start")
+    assert not app.multiselect, "nothing is read before it is asked for"
+    app.toggle(key="conclude").set_value(True).run()
+    assert set(app.multiselect[0].options) == {"fungi", "pets", "twin"}
+    app.multiselect[0].set_value(["fungi"]).run()
+    assert not app.get("plotly_chart")
+    app.multiselect[0].set_value(["fungi", "twin"]).run()
+    assert "got 1; twin has the images of fungi, which was named first" in app.warning[0].value
+    app.multiselect[0].set_value(["fungi", "pets", "twin"]).run()
+    assert not app.exception and not app.warning
+    said = words(app)
+    assert "**SupCon is better than classification on at least 1 of 2 datasets by MAP@R (fungi).**" in said
+    assert "Left out: twin has the images of fungi, which was named first; a dataset counts once." in said
+    assert len(app.get("plotly_chart")) == 1
+    table = app.dataframe[-1].value
+    assert table["dataset"].tolist() == ["fungi", "pets"]
+    assert {"A · classification", "B · SupCon"} <= set(table.columns)
+    assert table["among all"].tolist() == ["B is better", "cannot tell"]
+    assert "It counts these datasets alone" in app.caption[-1].value
