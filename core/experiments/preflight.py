@@ -99,11 +99,12 @@ class Preflight:
         """Which arms take shuffled batches, and what is left of pairs in them; '' if none does."""
         if not self.shuffled:
             return ""
-        pairs = [f"; an anchor of {arm.name} finds {arm.positives:.1f} positives on average, {100 * arm.without:.0f} % of "
-                 f"anchors none" for arm in self.shuffled if arm.positives is not None]
+        pairs = [f"; an anchor of {arm.name} finds {arm.positives:.1f} positives on average"
+                 + (f", {100 * arm.without:.0f} % of anchors none" if arm.without >= 0.005 else "")
+                 for arm in self.shuffled if arm.positives is not None]
         names = ", ".join(arm.name for arm in self.shuffled)
-        return (f"Shuffled batches for {names}: each training image once a pass, so that classes come as often as they have "
-                f"images{''.join(pairs)}")
+        return (f"Shuffled batches of {self.batch.size} images for {names}: each training image once a pass, so that classes "
+                f"come as often as they have images{''.join(pairs)}")
 
     @property
     def gap_sentence(self) -> str:

@@ -139,7 +139,7 @@ def test_shuffled_batches_reach_the_plan_and_what_they_hold_is_said(screen) -> N
     assert {run.objective.name: run.training.batch.order for run in found.runs() if run.is_trained} == {
         "classification": "shuffled", "supcon": "balanced"}
     assert "Batch **80** = 10 classes × 8" in plan_words(app)
-    assert "Shuffled batches for classification: each" in plan_words(app)
+    assert "Shuffled batches of 80 images for classification: each" in plan_words(app)
     next(item for item in app.multiselect if item.label == "Shuffled batches").set_value(["classification", "supcon"]).run()
     assert "Batch **80**" not in plan_words(app) and "an anchor of SupCon finds" in plan_words(app)
 

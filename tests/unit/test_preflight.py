@@ -32,10 +32,11 @@ def test_shuffled_arms_are_told_with_the_positives_they_are_left(tmp_path: Path)
     assert pairs.positives == pytest.approx(19 * 14 / 149), "14 of the 149 others are of its class, 19 are in its batch"
     assert pairs.without == pytest.approx(np.prod([(135 - i) / (149 - i) for i in range(19)]))
     assert found.shuffled_sentence == (
-        "Shuffled batches for classification, SupCon: each training image once a pass, so that classes come as often as they "
-        "have images; an anchor of SupCon finds 1.8 positives on average, 13 % of anchors none")
+        "Shuffled batches of 20 images for classification, SupCon: each training image once a pass, so that classes come as "
+        "often as they have images; an anchor of SupCon finds 1.8 positives on average, 13 % of anchors none")
     assert not found.is_all_shuffled and found.steps == 32, "as many steps as balanced ones"
-    assert preflight.look_ahead(planning.plan(tiny(objectives=arms)), tmp_path).is_all_shuffled
+    many = preflight.look_ahead(planning.plan(tiny(objectives=arms)), tmp_path)
+    assert many.is_all_shuffled and many.shuffled_sentence.endswith("SupCon finds 7.4 positives on average"), "none is without"
 
 
 def test_time_and_memory_are_those_of_the_last_experiment_with_this_encoder(experiment: Path) -> None:
