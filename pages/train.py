@@ -47,6 +47,8 @@ GAP_HELP = ("If images and seeds vary as on digits, pets and fungi. More test im
 WEIGHTS = ["random", "hub", "file"]
 WEIGHTS_HELP = ("Bundled: ImageNet's, installed with Duet; a few encoders have them. Hub: timm's pretrained weights, "
                 "downloaded once. Random: training begins from nothing.")
+SHUFFLED_HELP = ("Their batches hold the training images in random order, each once a pass, so that classes come as often as "
+                 "they have images; the others' hold as many images of each of their classes. All see as many images.")
 NORM_HELP = ("What becomes of BatchNorm's running statistics. Frozen: they stay as the weights brought them, and its weight "
              "and bias are trained; small batches would make them worse. Trained: learnt anew, as random weights need it. "
              "Encoders without such layers are the same either way.")
@@ -268,6 +270,8 @@ def _form() -> dict | None:
         norm = q.selectbox("Normalisation statistics", [None, "frozen", "trained"], format_func=lambda item: item or
                             ("trained (random weights)" if weights == "random" else "frozen (weights not random)"),
                             key="train-norm", help=NORM_HELP)
+        shuffled = st.multiselect("Shuffled batches", chosen, format_func=lambda item: OBJECTIVES[item].title, key="shuffled",
+                                  placeholder="none: all balanced", help=SHUFFLED_HELP)
         official = st.toggle("Keep the dataset's own split", True, key="keep-official",
                              help="Where it has one; else a split is drawn.")
         options = st.text_input("Encoder options", "", placeholder="pad_type=same, bn_eps=0.001",
@@ -283,7 +287,8 @@ def _form() -> dict | None:
             "encoder": {"name": encoder, "weights": weights, "image_size": size,
                         "options": _options(options),
                         **{key: _decimals(text) for key, text in (("mean", mean), ("std", std)) if text.strip()}},
-            "objectives": objectives, "images_per_class": _numbers(counts, ("all",)), "seeds": _numbers(seeds),
+            "objectives": [{**item, "order": "shuffled"} if item["name"] in shuffled else item for item in objectives],
+            "images_per_class": _numbers(counts, ("all",)), "seeds": _numbers(seeds),
             "budget": {"images": images, "epochs": epochs},
             "training": {"batch": {"classes": classes, "samples": samples, "fit": fit}, "lr": lr,
                          "augmentation": {**shipped["training"]["augmentation"], "flip": flip}, "views": views,
@@ -311,9 +316,12 @@ def _show_plan(checked: planning.Plan) -> None:
     config, ahead = checked.config, preflight.look_ahead(checked, roots.checkpoints_root())
     st.markdown(f"**{checked.n_trained} runs** · {ahead.images:,} images each, in {ahead.steps:,} steps")
     views = " × 2 views" if config.training.views > 1 else ""
-    st.markdown(f"Batch **{ahead.images_per_step}** = {ahead.batch.classes} classes × {ahead.batch.samples}{views}: "
-                f"{ahead.positives} positives and {ahead.negatives} negatives an anchor; up to {ahead.most_classes} × "
-                f"{ahead.most_samples} would fit.")
+    if not ahead.is_all_shuffled:
+        st.markdown(f"Batch **{ahead.images_per_step}** = {ahead.batch.classes} classes × {ahead.batch.samples}{views}: "
+                    f"{ahead.positives} positives and {ahead.negatives} negatives an anchor; up to {ahead.most_classes} × "
+                    f"{ahead.most_samples} would fit.")
+    if ahead.shuffled:
+        st.markdown(f"{plain(ahead.shuffled_sentence)}.")
     if ahead.smaller:
         parts = [f"{item.images_per_class} per class: {item.classes} × {item.samples}, {item.steps:,} steps"
                  for item in ahead.smaller]

@@ -23,6 +23,7 @@ _WORDS = {
     "evaluation.normalize": "normalisation", "evaluation.neighbors": "neighbours of k-NN", "evaluation": "evaluation",
     "budget.images_seen": "images seen", "budget.images": "budget", "budget.epochs": "how often validation selects",
     "training.batch.size": "batch size", "training.images_per_step": "images per step", "training.batch": "classes × samples",
+    "training.batch.order": "order of batches",
     "training.augmentation": "augmentation", "training.views": "views", "training.optimizer": "optimizer",
     "training.lr": "learning rate", "training.min_lr": "last learning rate", "training.warmup": "warm-up",
     "training.weight_decay": "weight decay", "training.pool": "sampler pool",
@@ -32,7 +33,8 @@ _WORDS = {
 _UNDER_TEST = "the objective is what the comparison is about"
 _HARMLESS = {
     "experiment": "a name", "objective.label": "a name", "objective.group": "shown as the split it asks for",
-    "objective.pool": "shown as the sampler pool it asks for", "dataset.download": "how the images came here",
+    "objective.pool": "shown as the sampler pool it asks for",
+    "objective.order": "shown as the order of batches it asks for", "dataset.download": "how the images came here",
     "training.batch.fit": "shown as the batch it comes to",
     "training.micro_batch": "memory alone: the loss sees the whole batch", "training.compile": "speed alone",
     "training.devices": "speed alone: the loss sees the whole batch", "training.save_minutes": "how often is saved",
@@ -116,6 +118,8 @@ def _judge(field: str, a: dict[str, object], b: dict[str, object]) -> tuple[Kind
         return "harmless", "shown as the evaluation transform it comes to"
     if field.split(".")[0] == "objective":
         return "under test", _UNDER_TEST
+    if field == "training.batch.order":
+        return "under test", "how images come to a loss is part of how it is trained; both see as many"
     if field.startswith("dataset.") and field != "dataset.content" and "dataset.content" in a and (
             a["dataset.content"] == b.get("dataset.content")):
         return "harmless", "the same images, labels and groups"

@@ -23,11 +23,10 @@ from torchvision import transforms
 from core import config as configuration
 from core.benchmark import workloads
 from core.benchmark.workloads import Case, Subject
-from core.config.objectives import is_drawn
 from core.data import decoding, sources
 from core.jobs import tasks
 from core.training import normalization
-from core.training.batches import BatchSampler, TripletSampler
+from core.training.batches import sampler_of
 
 _REST = 0  # instead of a number of steps: the processes that read are ended, or they would disturb the others' turns
 
@@ -70,9 +69,8 @@ def _pipeline(case: Case) -> Callable[[int], None]:
     module, objective = (part.to(device).train() for part in case.model())
     normalization.train(module, config.norm)
     optimizer = workloads.build_optimizer([*module.parameters(), *objective.parameters()], config, fused=None)
-    sampler = (TripletSampler if is_drawn(config.objective) else BatchSampler)(
-        case.rows, case.manifest.label_id, config.training.batch, config.seed)
-    order = (np.tile(rows, config.training.views).tolist() for rows in sampler)
+    order = (np.tile(rows, config.training.views).tolist()
+             for rows in sampler_of(config, case.rows, case.manifest.label_id))
     loader = DataLoader(_Files(case), batch_sampler=order, num_workers=os.cpu_count() or 1, pin_memory=device.type == "cuda")
     batches: Any = None  # a loader's iterator while its processes live
 

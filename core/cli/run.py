@@ -53,7 +53,9 @@ def _launch(checked: Plan, options: argparse.Namespace) -> Experiment:
     experiment = launch.start(checked, options.checkpoints, options.data, options.device, options.queue)
     known = separation.sentence(checked.manifest)
     say(f"{known[0].upper()}{known[1:]}. {separation.advice(checked.manifest)}".rstrip(), file=sys.stderr)
-    say(f"{preflight.look_ahead(checked, root=None).gap_sentence}.", file=sys.stderr)
+    ahead = preflight.look_ahead(checked, root=None)
+    for sentence in filter(None, (ahead.shuffled_sentence, ahead.gap_sentence)):
+        say(f"{sentence}.", file=sys.stderr)
     return experiment
 
 

@@ -3,7 +3,6 @@
 Knows nothing of files of images, folders of runs or torch.
 """
 
-from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,7 +15,7 @@ from core.config.names import arm_label, name_fault
 from core.config.objectives import ClassificationConfig, ListedObjective, Objective, SupConConfig, UntrainedConfig, is_drawn
 from core.config.run import ImagesPerClass, RunConfig
 from core.config.settings import Seed, Settings
-from core.config.training import BudgetConfig, TrainingConfig, TuningConfig
+from core.config.training import BatchConfig, BudgetConfig, TrainingConfig, TuningConfig
 from core.errors import InputError, ParameterError
 from core.files import Json
 
@@ -95,6 +94,17 @@ class ExperimentConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _a_leaky_sampler_is_balanced(self) -> "ExperimentConfig":
+        for objective in self.objectives:
+            batch = self.batch_of(objective, "all")
+            if batch.order == "shuffled" and "all" in (self.training.pool, objective.pool) and (
+                    objective.draws_pairs and not is_drawn(objective)):
+                raise ParameterError(self.where_order_stands(objective),
+                                     "must be 'balanced' where the sampler draws from every split (pool: all): half of each "
+                                     "class's samples come from there; got 'shuffled'")
+        return self
+
+    @model_validator(mode="after")
     def _an_epoch_has_a_step(self) -> "ExperimentConfig":
         fewest = min(self.runs(), key=lambda run: run.n_steps)
         if self.budget.epochs > fewest.n_steps:
@@ -132,8 +142,17 @@ class ExperimentConfig(Settings):
         """The split of one arm: the experiment's, unless the arm asks for a leak."""
         return self.split if objective.group is None else self.split.model_copy(update={"group": objective.group})
 
-    def _training_of(self, objective: Objective, images_per_class: int | Literal["all"]) -> TrainingConfig:
-        changes: dict[str, object] = {"batch": self.training.batch.fitted(images_per_class)}
+    def batch_of(self, objective: Objective, images_per_class: ImagesPerClass) -> BatchConfig:
+        """The batch of one arm: the experiment's, in the arm's own order if it asks for one."""
+        batch = self.training.batch.fitted(images_per_class)
+        return batch if objective.order is None else batch.model_copy(update={"order": objective.order})
+
+    def where_order_stands(self, objective: Objective) -> str:
+        """The parameter that an arm's order of batches comes from, for a refusal."""
+        return "training.batch.order" if objective.order is None else f"objectives.{self.objectives.index(objective)}.order"
+
+    def _training_of(self, objective: Objective, images_per_class: ImagesPerClass) -> TrainingConfig:
+        changes: dict[str, object] = {"batch": self.batch_of(objective, images_per_class)}
         return self.training.model_copy(update=changes if objective.pool is None else {**changes, "pool": objective.pool})
 
     def with_absolute_paths(self) -> "ExperimentConfig":

@@ -11,8 +11,10 @@ NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def arm_label(objective: Objective) -> str:
-    """An objective's name in tables, folders and legends: its own label, or the objective's name and its leaks."""
-    suffix = f"{'-random-split' if objective.group else ''}{'-leaky-sampler' if objective.pool else ''}"
+    """An objective's name in tables, folders and legends: its own label, or the objective's name, its order of batches and
+    its leaks."""
+    suffix = (f"{f'-{objective.order}' if objective.order else ''}{'-random-split' if objective.group else ''}"
+              f"{'-leaky-sampler' if objective.pool else ''}")
     return objective.label or f"{objective.name}{suffix}"
 
 
@@ -20,8 +22,9 @@ def arm_title(objective: Objective) -> str:
     """An objective's name in a sentence."""
     if objective.label:
         return objective.label
-    leaks = [words for words, is_on in ((RANDOM_SPLIT, objective.group), (LEAKY_SAMPLER, objective.pool)) if is_on]
-    return objective.word + (f" with {' and '.join(leaks)}" if leaks else "")
+    own = [words for words, is_on in ((f"{objective.order} batches", objective.order), (RANDOM_SPLIT, objective.group),
+                                      (LEAKY_SAMPLER, objective.pool)) if is_on]
+    return objective.word + (f" with {' and '.join(own)}" if own else "")
 
 
 def name_fault(value: object) -> str:

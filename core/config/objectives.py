@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, ValidationInfo, model_validator
 
 from core.config.settings import Settings, is_stored
+from core.config.training import BatchOrder
 from core.errors import InputError, ParameterError
 from core.wording import shown
 
@@ -26,7 +27,8 @@ Temperature = Annotated[float, AfterValidator(_is_no_overflow)]
 
 
 class Objective(Settings):
-    """What every objective has: a label of its own, and leaks to measure the worth of, for this arm alone.
+    """What every objective has: a label of its own, and for this arm alone an order of batches and leaks to measure the
+    worth of.
 
     Attributes:
         title: its name above a form.
@@ -43,6 +45,7 @@ class Objective(Settings):
     label: str | None = None
     group: Literal["none"] | None = None
     pool: Literal["all"] | None = None
+    order: BatchOrder | None = None
     name: str
 
     @model_validator(mode="after")
@@ -143,6 +146,13 @@ class TripletConfig(Objective):
     average: Literal["active", "all"] = Field(
         "active", description="Average over the triplets that still teach, or over all, as PyTorch's own triplet loss does.")
 
+    @model_validator(mode="after")
+    def _drawn_triplets_have_an_order_of_their_own(self) -> "TripletConfig":
+        if self.order is not None and self.mining == "drawn":
+            raise ParameterError("order", "must be absent when triplets are drawn one by one (mining: drawn): their anchors "
+                                 f"come in shuffled order, with partners of their own; got {self.order!r}")
+        return self
+
     def collapse_value(self, n_classes: int, classes: float, samples: float) -> float:
         """The margin: every distance 0."""
         return self.margin
@@ -242,7 +252,7 @@ AnyObjective = Annotated[ObjectiveConfig | UntrainedConfig, Discriminator("name"
 
 
 def is_drawn(objective: Objective) -> bool:
-    """Whether an objective's batches are triplets drawn one by one, not classes × samples."""
+    """Whether an objective's batches are triplets drawn one by one, whatever `training.batch.order` says."""
     return isinstance(objective, TripletConfig) and objective.mining == "drawn"
 
 

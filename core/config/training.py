@@ -7,6 +7,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from core.config.settings import Settings
 from core.errors import InputError, ParameterError
 
+BatchOrder = Literal["balanced", "shuffled"]
+
 
 class BudgetConfig(Settings):
     """The same for every objective: images seen (views counted), cut into `epochs` equal parts.
@@ -21,6 +23,10 @@ class BudgetConfig(Settings):
 class BatchConfig(Settings):
     """Every batch holds `classes` × `samples` different images, whatever the objective.
 
+    `order` says which. `balanced`: `samples` of each of `classes` classes, every class as often as any other (PK sampling:
+    Hermans et al., 2017, arXiv:1703.07737). `shuffled`: the training images in random order, each once a pass, so that
+    classes come as often as they have images. A batch that a pass ends in is filled up from the next; none is smaller.
+
     With `fit`, runs of fewer images per class than `samples` take all that a class has: a smaller batch, the same for
     every objective, and more steps, as the budget is images. Without it such runs are refused.
     """
@@ -28,6 +34,7 @@ class BatchConfig(Settings):
     classes: int = Field(5, ge=2)
     samples: int = Field(12, ge=1)
     fit: bool = False
+    order: BatchOrder = "balanced"
 
     @property
     def size(self) -> int:

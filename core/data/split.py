@@ -10,7 +10,8 @@ import numpy as np
 
 from core.config import BatchConfig, ExperimentConfig, SplitConfig
 from core.config.objectives import is_drawn
-from core.data import held_out
+from core.config.run import ImagesPerClass
+from core.data import held_out, shuffled_batches
 from core.data.duplicates import joined
 from core.data.manifest import LEFT_OUT, OPEN, SPLITS, Manifest
 from core.errors import InputError
@@ -18,6 +19,7 @@ from core.errors import InputError
 LEAST_SCORED = 5  # fewer points cannot be laid out in 2D
 ASKS_TRAINING = ("holds one group of each class, so that its images look for their class among training images: epochs would "
                  "be chosen better with a larger share in split.fractions, or with more groups")
+MOST_USELESS = 1e-3  # batches without a pair to learn from, expected in a run: met, one would end it
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,6 @@ def check_plan(manifest: Manifest, config: ExperimentConfig) -> None:
             raise InputError(f"{name} must hold images of at least 2 classes to be scored, got only {present[0]!r}; add "
                              f"images of other classes, or {remedy}")
     _check_groups(manifest, config.split)
-    fills_batches = any(not is_drawn(objective) for objective in config.objectives)
     for count in config.images_per_class:
         for seed in config.seeds:
             sizes = manifest.closed_counts(manifest.training_indices(count, seed))
@@ -128,8 +129,7 @@ def check_plan(manifest: Manifest, config: ExperimentConfig) -> None:
             if smallest < 2 and count != 1:
                 raise InputError(f"every class must have at least 2 training images, got {smallest} in class {label!r}"
                                  f"{_leaving_out(manifest, [name for name, size in sizes.items() if size < 2])}")
-            if fills_batches:
-                _check_batch(config.training.batch.fitted(count), sizes, count)
+        _check_batches(config, count, manifest.closed_counts(manifest.training_indices(count, config.seeds[0])))
 
 
 def _check_groups(manifest: Manifest, config: SplitConfig) -> None:
@@ -163,7 +163,28 @@ def fitting_batch(batch: BatchConfig, sizes: dict[str, int]) -> BatchConfig:
     return batch.model_copy(update={"classes": min(batch.classes, len(sizes)), "samples": min(batch.samples, *sizes.values())})
 
 
-def _check_batch(batch: BatchConfig, sizes: dict[str, int], count: int | str) -> None:
+def _check_batches(config: ExperimentConfig, count: ImagesPerClass, sizes: dict[str, int]) -> None:
+    """Refuses batches that some arm could not draw, or learn from; every seed has classes of these sizes."""
+    for objective in config.objectives:
+        batch = config.batch_of(objective, count)
+        if is_drawn(objective):
+            continue
+        if batch.order == "balanced":
+            _check_balanced(batch, sizes, count)
+        elif batch.size > sum(sizes.values()):
+            raise InputError(f"training.batch must hold at most the {sum(sizes.values())} training images where they are "
+                             f"shuffled, got {batch.classes} × {batch.samples}")
+        elif objective.draws_pairs:
+            views, n_steps = config.training.views, -(-config.budget.images // (batch.size * config.training.views))
+            share = shuffled_batches.useless([*sizes.values()], batch.size, views)
+            if share * n_steps > MOST_USELESS:
+                raise InputError(f"{config.where_order_stands(objective)} must be 'balanced' for {objective.name} in batches "
+                                 f"of {batch.size} images, or training.batch larger: about one in {1 / share:,.0f} shuffled "
+                                 f"batches of {len(sizes)} classes would hold one class alone, or none twice, and teach it "
+                                 f"nothing; got 'shuffled'")
+
+
+def _check_balanced(batch: BatchConfig, sizes: dict[str, int], count: ImagesPerClass) -> None:
     fitting = fitting_batch(batch, sizes)
     if fitting != batch:
         is_few = count != "all" and fitting.classes == batch.classes

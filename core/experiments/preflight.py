@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from core.analysis import detectable
-from core.config import BatchConfig, RunConfig
-from core.data import split
+from core.config import BatchConfig, ExperimentConfig, RunConfig
+from core.config.objectives import is_drawn
+from core.data import shuffled_batches, split
 from core.errors import Damaged
 from core.experiments import store
 from core.experiments.planning import Plan
@@ -24,6 +25,21 @@ class SmallerBatch:
     classes: int
     samples: int
     steps: int
+
+
+@dataclass(frozen=True)
+class ShuffledArm:
+    """What an anchor of a shuffled batch finds.
+
+    Attributes:
+        name: the arm's objective, in a sentence.
+        positives: other embeddings of its class, on average; None where the loss draws no pairs.
+        without: share of anchors that find none, 0 to 1.
+    """
+
+    name: str
+    positives: float | None
+    without: float
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,8 @@ class Preflight:
         images: images a run sees.
         passes: how often a run sees each training image, at the fewest images per class and at the most.
         smaller: the batches of the images per class that cannot fill this one, with `fit`.
+        shuffled: the arms whose batches are shuffled.
+        is_all_shuffled: no arm takes classes × samples.
         trial_images: images that the trials of learning rates see, in each run.
         seconds: all runs together, from how fast an earlier experiment was; None without one.
         memory: most bytes that one held; None without one.
@@ -64,6 +82,8 @@ class Preflight:
     images: int
     passes: tuple[float, float]
     smaller: tuple[SmallerBatch, ...] = ()
+    shuffled: tuple[ShuffledArm, ...] = ()
+    is_all_shuffled: bool = False
     trial_images: int = 0
     seconds: float | None = None
     memory: int | None = None
@@ -73,6 +93,18 @@ class Preflight:
     n_groups: int = 0
     gap: float = float("inf")
     asks_training: bool = False
+
+    @property
+    def shuffled_sentence(self) -> str:
+        """Which arms take shuffled batches, and what is left of pairs in them; '' if none does."""
+        if not self.shuffled:
+            return ""
+        pairs = [f"; an anchor of {arm.name} finds {arm.positives:.1f} positives on average"
+                 + (f", {100 * arm.without:.0f} % of anchors none" if arm.without >= 0.005 else "")
+                 for arm in self.shuffled if arm.positives is not None]
+        names = ", ".join(arm.name for arm in self.shuffled)
+        return (f"Shuffled batches of {self.batch.size} images for {names}: each training image once a pass, so that classes "
+                f"come as often as they have images{''.join(pairs)}")
 
     @property
     def gap_sentence(self) -> str:
@@ -105,6 +137,7 @@ def look_ahead(checked: Plan, root: Path | None) -> Preflight:
                                  first_of[count].n_steps)
                     for count in config.images_per_class if first_of[count].training.batch != batch)
     images = run.n_steps * run.images_per_step
+    shuffled = _shuffled(config, run, [*sizes[run.images_per_class].values()])
     seconds = memory = None
     speed, memory, name = _earlier(run, root) if root else (None, None, "")
     own = split.own_groups(manifest, config.split)
@@ -115,11 +148,22 @@ def look_ahead(checked: Plan, root: Path | None) -> Preflight:
         batch=batch, images_per_step=run.images_per_step, positives=batch.samples * views - 1,
         negatives=(batch.classes - 1) * batch.samples * views, most_classes=len(manifest.closed_classes),
         most_samples=min(min(sizes[count].values()) for count in sizes if first_of[count].training.batch == batch),
+        shuffled=shuffled, is_all_shuffled=len(shuffled) == len(config.objectives),
         steps=run.n_steps, images=images, passes=(images / max(totals), images / min(totals)), smaller=smaller,
         trial_images=run.n_images - images, seconds=seconds, memory=memory, measured_on=name,
         n_seeds=len(config.seeds), n_test=int(group_sizes.sum()), n_groups=len(group_sizes),
         gap=detectable.gap(len(config.seeds), group_sizes, detectable.USUAL),
         asks_training=not split.has_answers(manifest, own, "validation"))
+
+
+def _shuffled(config: ExperimentConfig, run: RunConfig, sizes: list[int]) -> tuple[ShuffledArm, ...]:
+    """The arms with shuffled batches, at the batch and the training classes of a run."""
+    of_batch = (sizes, run.training.batch.size, run.training.views)
+    return tuple(ShuffledArm(objective.label or objective.word,
+                             shuffled_batches.positives(*of_batch) if objective.draws_pairs else None,
+                             shuffled_batches.without_positive(*of_batch))
+                 for objective in config.objectives
+                 if config.batch_of(objective, "all").order == "shuffled" and not is_drawn(objective))
 
 
 def _earlier(config: RunConfig, root: Path) -> tuple[float | None, int | None, str]:

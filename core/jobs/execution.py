@@ -18,7 +18,7 @@ from core.analysis import projection
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.config import LEAKY_SAMPLER, EvaluationConfig, RunConfig
-from core.data import split
+from core.data import shuffled_batches, split
 from core.data.manifest import Manifest
 from core.errors import InputError
 from core.experiments import openings, provenance, trials
@@ -75,9 +75,11 @@ def execute(run: Run, config: RunConfig, workplace: Workplace, should_stop: Call
 def _trainer(module: nn.Module, config: RunConfig, workplace: Workplace) -> Trainer:
     manifest, training = workplace.manifest, config.training
     rows = manifest.training_indices(config.images_per_class, config.seed)
+    positives = None if training.batch.order == "balanced" else shuffled_batches.positives(
+        [*manifest.closed_counts(rows).values()], training.batch.size, training.views)
     objective = objectives.build(config.objective, encoder.feature_width(module, workplace.data_config),
                                  len(manifest.closed_classes), config.images_per_step, config.seed, training.batch,
-                                 training.views)
+                                 training.views, positives)
     pool = manifest.leaky_pool(rows) if LEAKY_SAMPLER in config.leaks else None
     return Trainer(module, objective, workplace.data_config, workplace.pixels, manifest.label_id, rows, config,
                    workplace.device, pool, workplace.ranks)

@@ -47,7 +47,8 @@ class Recorder:
         self._board: Board | None = None
         self._epoch, self._best, self._answers = -1, -1.0, Answers(0.0, 0.0, 0.0)
         self._mark = ""
-        self._note: Json = {scored_by.KEY: scored_by.VERSION, "batch": [batch.classes, batch.samples, config.training.views]}
+        self._note: Json = {scored_by.KEY: scored_by.VERSION, "batch": [batch.classes, batch.samples, config.training.views],
+                            "batch_order": batch.order}
         self._raised: set[str] = set()
         self._saved = 0.0
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from core.analysis import projection
 from core.analysis import table as tables
-from core.config import ExperimentConfig, arm_title
+from core.config import BatchConfig, ExperimentConfig, arm_title
 from core.data import separation, sources, split
 from core.errors import InputError
 from core.experiments import openings, trials
@@ -133,12 +133,17 @@ def _protocol(experiment: Experiment, config: ExperimentConfig) -> dict[str, str
         "objectives": "; ".join(f"{arm_title(item)} ({_parameters(item.model_dump(exclude={'name', 'label'}))})"
                                 for item in config.objectives),
         "budget": f"{run.n_steps * run.images_per_step:,} images a run, in {run.n_steps:,} steps of {run.images_per_step}",
-        "batch": f"{training.batch.classes} classes × {training.batch.samples}"
-                 + (f" × {training.views} views" if training.views > 1 else ""),
+        "batch": f"{_batch(training.batch)}{f' × {training.views} views' if training.views > 1 else ''}",
         "optimizer": f"{training.optimizer}, learning rate {training.lr:g}, weight decay {training.weight_decay:g}",
         "normalisation": f"running statistics {training.norm}",
         "readout": f"pooled features, {'of length 1' if config.evaluation.normalize else 'as they are'}",
     }
+
+
+def _batch(batch: BatchConfig) -> str:
+    if batch.order == "shuffled":
+        return f"{batch.size} images, shuffled"
+    return f"{batch.classes} classes × {batch.samples}"
 
 
 def _parameters(values: dict) -> str:

@@ -1,7 +1,7 @@
 """The losses on offer, and what each needs on top of the encoder; `core.config.objectives` has formulas, papers and ranges.
 
 An objective is a module `(features, labels) -> scalar`; pytorch-metric-learning computes all but cross-entropy. A batch that
-cannot teach is refused: the library would answer 0.0.
+cannot teach a loss of pairs is refused: the library would answer 0.0.
 """
 
 from functools import partial
@@ -33,13 +33,16 @@ class Objective(nn.Module):
     Attributes:
         collapse_value: the loss when all embeddings, and all proxies, are one vector.
         lr_factor: how many times the learning rate its own parameters get.
+        draws_pairs: whether it learns from pairs within the batch, so that one without them is refused.
     """
 
     collapse_value: float
     lr_factor: float = 1.0
+    draws_pairs: bool = True
 
     def forward(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
-        check_batch(label_id)
+        if self.draws_pairs:
+            check_batch(label_id)
         return self._loss(features, label_id)
 
     @property
@@ -190,7 +193,7 @@ def _by_thirds(features: torch.Tensor, label_id: torch.Tensor) -> tuple[torch.Te
 
 
 def build(config: AnyObjective, width: int, n_classes: int, batch_size: int, seed: int,
-          batch: BatchConfig | None = None, views: int = 1) -> Objective:
+          batch: BatchConfig | None = None, views: int = 1, positives: float | None = None) -> Objective:
     """The objective a config names, its parameters drawn from the seed.
 
     Args:
@@ -202,6 +205,7 @@ def build(config: AnyObjective, width: int, n_classes: int, batch_size: int, see
         seed: seed of the head's or the proxies' random values.
         batch: its classes and samples, for the collapse value.
         views: of each sample in it.
+        positives: other embeddings of an anchor's class in a batch, on average, for the collapse value where it is shuffled.
 
     Raises:
         InputError: if the config names no objective that trains.
@@ -221,13 +225,17 @@ def build(config: AnyObjective, width: int, n_classes: int, batch_size: int, see
             objective = MultiSimilarity(config)
         case _:
             raise InputError(f"objective must be one that trains, got {config.name!r}")
-    classes, samples = (n_classes, batch_size / n_classes) if batch is None else (batch.classes, batch.samples * views)
+    objective.draws_pairs = config.draws_pairs
+    if positives is not None:
+        classes, samples = batch_size / (1 + positives), 1 + positives
+    else:
+        classes, samples = (n_classes, batch_size / n_classes) if batch is None else (batch.classes, batch.samples * views)
     objective.collapse_value = config.collapse_value(n_classes, classes, samples)
     return objective
 
 
 def check_batch(label_id: torch.Tensor) -> None:
-    """Refuses a batch that cannot teach.
+    """Refuses a batch that cannot teach a loss of pairs.
 
     Raises:
         InputError: if it holds one class only, or no class twice.

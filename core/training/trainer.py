@@ -20,7 +20,7 @@ from core.config import RunConfig
 from core.config.objectives import is_drawn
 from core.training import augmentation, normalization
 from core.training.augmentation import Drawn
-from core.training.batches import BatchSampler, TripletSampler
+from core.training.batches import sampler_of
 from core.training.clock import Clock, peak_memory
 from core.training.device import placed
 from core.training.encoder import DataConfig
@@ -128,8 +128,7 @@ class Trainer:
         if pool is not None:
             pool = pool[np.isin(label_id[pool], classes)]
         self._images = Images(pixels, rows if pool is None else np.union1d(rows, pool), device)
-        sampler = TripletSampler if is_drawn(config.objective) else BatchSampler
-        self._sampler = sampler(rows, label_id, config.training.batch, config.seed, pool)
+        self._sampler = sampler_of(config, rows, label_id, pool)
         self._parameters = [*self.encoder.parameters(), *self.objective.parameters()]
         self._optimizer = _optimizer(self.encoder, self.objective, config)
         self._micro_batch = config.training.micro_batch

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.config import BatchConfig
-from core.training.batches import BatchSampler, TripletSampler
+from core.training.batches import BalancedSampler, ShuffledSampler, TripletSampler, sampler_of
+from core.training.ranks import Ranks
+from tests.conftest import tiny
 
 
 def dataset(sizes: list[int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -27,7 +29,7 @@ def spread(rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def batches(sizes: list[int], classes: int, samples: int, count: int, seed: int = 0) -> np.ndarray:
-    sampler = BatchSampler(*spread(*dataset(sizes)), BatchConfig(classes=classes, samples=samples), seed)
+    sampler = BalancedSampler(*spread(*dataset(sizes)), BatchConfig(classes=classes, samples=samples), seed)
     return np.stack(list(islice(sampler, count)))
 
 
@@ -142,7 +144,7 @@ def pool_case() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_a_leaky_pool_fills_half_of_each_class_and_nothing_else_does() -> None:
     rows, label_id, pool = pool_case()
-    leaky = BatchSampler(rows, label_id, BatchConfig(classes=3, samples=4), 0, pool)
+    leaky = BalancedSampler(rows, label_id, BatchConfig(classes=3, samples=4), 0, pool)
     seen = set()
     for batch in islice(leaky, 50):
         assert len(set(batch.tolist())) == 12
@@ -151,7 +153,7 @@ def test_a_leaky_pool_fills_half_of_each_class_and_nothing_else_does() -> None:
             assert len(set(label_id[batch[start:start + 4]].tolist())) == 1
         seen |= set(batch.tolist())
     assert seen == set(pool.tolist())
-    clean = BatchSampler(rows, label_id, BatchConfig(classes=3, samples=4), 0)
+    clean = BalancedSampler(rows, label_id, BatchConfig(classes=3, samples=4), 0)
     assert set(np.concatenate(list(islice(clean, 50))).tolist()) == set(rows.tolist())
 
 
@@ -182,3 +184,78 @@ def test_triplets_need_two_classes_of_two() -> None:
     rows, label_id, _ = pool_case()
     with pytest.raises(ValueError, match="triplets must be drawn from at least two classes of two samples"):
         TripletSampler(rows[:10], label_id, BatchConfig(classes=2, samples=3), 0)
+
+
+LONG_TAIL = [60, 25, 5, 2]
+
+
+def shuffled(n_rows: int, size: int, count: int, seed: int = 0) -> np.ndarray:
+    """Batches of the rows 0, 3, 6, …, shape (count, size)."""
+    return np.stack(list(islice(ShuffledSampler(3 * np.arange(n_rows), size, seed), count)))
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(2, 40), st.integers(2, 40), st.integers(0, 5))
+def test_a_shuffled_pass_draws_each_row_once_and_no_batch_holds_one_twice(n_rows: int, size: int, seed: int) -> None:
+    size = min(n_rows, size)
+    drawn = shuffled(n_rows, size, count=30, seed=seed)
+    assert drawn.shape == (30, size) and drawn.dtype == np.int64
+    assert all(len(set(batch)) == size for batch in drawn.tolist())
+    stream = drawn.reshape(-1)
+    for start in range(0, len(stream) - n_rows + 1, n_rows):
+        assert sorted(stream[start:start + n_rows].tolist()) == (3 * np.arange(n_rows)).tolist()
+
+
+def test_shuffled_classes_come_as_often_as_they_have_images_and_balanced_ones_equally_often() -> None:
+    rows, label_id = spread(*dataset(LONG_TAIL))
+    natural = label_id[np.concatenate(list(islice(ShuffledSampler(rows, 8, 0), 23)))]  # 184 images are two passes over 92
+    assert np.bincount(natural)[[3, 5, 7, 9]].tolist() == [120, 50, 10, 4]
+    balanced = batches(LONG_TAIL, classes=4, samples=2, count=23)
+    assert np.bincount(label_id[balanced.reshape(-1)])[[3, 5, 7, 9]].tolist() == [46, 46, 46, 46]
+
+
+def test_shuffled_passes_differ_and_follow_from_the_seed_alone() -> None:
+    first = shuffled(12, 12, count=2)
+    assert first[0].tolist() != first[1].tolist() and sorted(first[0]) == sorted(first[1])
+    np.random.seed(3)
+    assert np.array_equal(first, shuffled(12, 12, count=2))
+    assert not np.array_equal(first, shuffled(12, 12, count=2, seed=1))
+
+
+def test_a_shuffled_order_is_no_order_of_classes() -> None:
+    """Of 2000 batches, each row stands in each place about equally often: no cell beyond five standard deviations."""
+    drawn = np.stack([ShuffledSampler(np.arange(6), 6, seed).draw() for seed in range(2000)])
+    found = np.array([[(drawn[:, place] == row).sum() for row in range(6)] for place in range(6)])
+    assert abs(found - 2000 / 6).max() < 5 * (2000 * 5 / 36) ** 0.5
+
+
+def test_a_shuffled_batch_larger_than_the_training_images_is_refused() -> None:
+    assert sorted(shuffled(6, 6, count=1)[0].tolist()) == [0, 3, 6, 9, 12, 15]
+    with pytest.raises(ValueError, match="must hold at most the 6 training images where they are shuffled, got 7"):
+        shuffled(6, 7, count=1)
+
+
+@pytest.mark.parametrize("n_ranks", [1, 2, 3, 7])
+def test_processes_draw_the_same_shuffled_batch_and_share_it_without_overlap(n_ranks: int) -> None:
+    samplers = [ShuffledSampler(np.arange(92), 30, 5) for _ in range(n_ranks)]
+    for _ in range(10):
+        parts = []
+        for rank, sampler in enumerate(samplers):
+            ranks = Ranks()
+            ranks.rank, ranks.n = rank, n_ranks
+            parts.append(sampler.draw()[ranks.share(30)])
+        together = np.concatenate(parts)
+        assert len(together) == 30 == len(set(together.tolist()))
+
+
+def test_a_run_takes_the_order_that_its_arm_or_its_experiment_asks_for() -> None:
+    rows, label_id = spread(*dataset([20] * 10))
+    config = tiny(objectives=["classification", {"name": "supcon", "order": "shuffled"},
+                              {"name": "triplet", "mining": "drawn"}])
+    kinds = [type(sampler_of(run, rows, label_id)) for run in config.runs()[1:4]]
+    assert kinds == [BalancedSampler, ShuffledSampler, TripletSampler]
+    batch = {**config.to_json()["training"]["batch"], "order": "shuffled"}
+    config = tiny(objectives=["classification", {"name": "supcon", "order": "balanced"},
+                              {"name": "triplet", "mining": "drawn"}], training={"batch": batch})
+    kinds = [type(sampler_of(run, rows, label_id)) for run in config.runs()[1:4]]
+    assert kinds == [ShuffledSampler, BalancedSampler, TripletSampler]

@@ -326,7 +326,40 @@ def test_a_leak_of_the_whole_experiment_reaches_only_those_who_draw_pairs():
         "untrained": (), "classification": (), "triplet": (config.LEAKY_SAMPLER,)}
 
 
+def test_an_arm_may_have_its_own_order_of_batches():
+    experiment = config.parse({**MINIMAL, "objectives": [
+        "classification", {"name": "classification", "order": "shuffled"},
+        {"name": "supcon", "order": "shuffled", "group": "none"}, {"name": "triplet", "mining": "drawn"}]})
+    assert experiment.arms == ("classification", "classification-shuffled", "supcon-shuffled-random-split", "triplet")
+    assert [config.arm_title(objective) for objective in experiment.objectives] == [
+        "classification", "classification with shuffled batches", "SupCon with shuffled batches and a random split", "triplet"]
+    runs = [run for run in experiment.runs() if run.seed == 0 and run.is_trained]
+    assert [run.training.batch.order for run in runs] == ["balanced", "shuffled", "shuffled", "balanced"]
+    assert {(run.images_per_step, run.n_steps) for run in runs} == {(60, 167)}
+    whole = config.parse({**MINIMAL, "training": {"batch": {"order": "shuffled"}}, "objectives": [
+        "classification", {"name": "supcon", "order": "balanced"}]})
+    assert whole.arms == ("classification", "supcon-balanced")
+    assert [run.training.batch.order for run in whole.runs() if run.seed == 0 and run.is_trained] == ["shuffled", "balanced"]
+
+
+def test_batches_of_an_earlier_version_were_balanced():
+    stored = config.parse(MINIMAL).to_json()
+    del stored["training"]["batch"]["order"]
+    for objective in stored["objectives"]:
+        del objective["order"]
+    found = config.parse(stored, stored=True)
+    assert {run.training.batch.order for run in found.runs()} == {"balanced"}
+    assert found == config.parse(MINIMAL)
+
+
 @pytest.mark.parametrize("values, message", [
+    ({"training": {"batch": {"order": "random"}}}, "training.batch.order must be 'balanced' or 'shuffled', got \"random\""),
+    ({"objectives": [{"name": "triplet", "mining": "drawn", "order": "shuffled"}]},
+     "objectives.0.order must be absent when triplets are drawn one by one (mining: drawn)"),
+    ({"objectives": ["classification", {"name": "supcon", "pool": "all", "order": "shuffled"}]},
+     "objectives.1.order must be 'balanced' where the sampler draws from every split (pool: all)"),
+    ({"objectives": ["classification", "supcon"], "training": {"pool": "all", "batch": {"order": "shuffled"}}},
+     "training.batch.order must be 'balanced' where the sampler draws from every split (pool: all)"),
     ({"dataset": {"source": "table"}}, "root must name a CSV or Parquet file with the columns path and label"),
     ({"dataset": {"source": "oxford_pet"}}, "root must name the folder that holds the dataset when source is 'oxford_pet'"),
     ({"dataset": {"source": "table", "root": "x", "group_by": "(a)"}}, "group_by must be absent when source is 'table'"),

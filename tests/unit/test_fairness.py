@@ -85,6 +85,16 @@ def test_triplets_that_come_whole_are_harmless_and_larger_batches_are_not():
     assert judged(a, protocol.of_config(larger))["training.images_per_step"] == "confounder"
 
 
+def test_the_order_of_batches_is_under_test_where_arms_differ_in_it():
+    config = tiny(objectives=["classification", {"name": "classification", "order": "shuffled"}])
+    a, b = (protocol.of_config(item) for item in config.runs()[1:3])
+    found = {item.field: item for item in fairness.differences(a, b)}
+    assert {field: item.kind for field, item in found.items()} == {
+        "training.batch.order": "under test", "objective.order": "harmless"}
+    order = found["training.batch.order"]
+    assert (order.name, order.a, order.b) == ("order of batches", "balanced", "shuffled") and order.why
+
+
 def test_learning_rates_confound_unless_each_is_the_best_of_as_many():
     a, b = {"training": {"lr": 1e-3}, "tuning": {"trials": 3}}, {"training": {"lr": 1e-4}, "tuning": {"trials": 3}}
     assert judged(a, b) == {"training.lr": "harmless"}

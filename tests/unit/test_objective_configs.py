@@ -99,11 +99,11 @@ def test_the_usage_page_lists_every_objective_with_its_parameters_defaults_and_p
     ("untrained", f"objectives.0 must be one of {NAMES}, got 'untrained'"),
     ({"margin": 1}, "objectives.0 must be an objective's name or a mapping with a 'name', got {'margin': 1}"),
     ({"name": "triplet", "temperature": 1}, "unknown key 'objectives.0.temperature'; allowed here: "
-                                            "label, group, pool, name, mining, margin, normalize, p, average"),
+                                            "label, group, pool, order, name, mining, margin, normalize, p, average"),
     ({"name": "classification", "margin": 1}, "unknown key 'objectives.0.margin'; allowed here: "
-                                              "label, group, pool, name, label_smoothing"),
+                                              "label, group, pool, order, name, label_smoothing"),
     ({"name": "multi_similarity", "lr_factor": 1}, "unknown key 'objectives.0.lr_factor'; allowed here: "
-                                                   "label, group, pool, name, alpha, beta, base, epsilon"),
+                                                   "label, group, pool, order, name, alpha, beta, base, epsilon"),
 ])
 def test_what_is_no_objective_or_no_parameter_of_it_is_refused(objective: str | dict, message: str) -> None:
     assert refusal(objective) == message

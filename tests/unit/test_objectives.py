@@ -407,16 +407,34 @@ def test_an_image_right_on_its_proxy_leaves_every_gradient_a_number() -> None:
     assert torch.isfinite(features.grad).all() and torch.isfinite(proxies.grad).all()
 
 
-@pytest.mark.parametrize("config", TRAINED)
-def test_batch_of_one_class_is_refused(config: ObjectiveConfig) -> None:
+@pytest.mark.parametrize("config", [config for config in TRAINED if config.draws_pairs])
+def test_batch_of_one_class_is_refused_where_pairs_teach(config: ObjectiveConfig) -> None:
     with pytest.raises(ValueError, match="a batch must hold at least two classes, got 1"):
         build(config)(torch.randn(6, 6), torch.full((6,), 2))
 
 
-@pytest.mark.parametrize("config", TRAINED)
-def test_batch_with_no_class_twice_is_refused(config: ObjectiveConfig) -> None:
+@pytest.mark.parametrize("config", [config for config in TRAINED if config.draws_pairs])
+def test_batch_with_no_class_twice_is_refused_where_pairs_teach(config: ObjectiveConfig) -> None:
     with pytest.raises(ValueError, match="must hold some class at least twice, got 4 samples of as many classes"):
         build(config)(torch.randn(4, 6), torch.arange(4))
+
+
+@pytest.mark.parametrize("labels", [[2, 2, 2, 2], [0, 1, 2, 3]])
+@pytest.mark.parametrize("config", [config for config in TRAINED if not config.draws_pairs])
+def test_a_head_or_proxies_learn_from_every_image_of_any_batch(config: ObjectiveConfig, labels: list[int]) -> None:
+    """Shuffled batches may hold one class alone, or none twice."""
+    features, label_id = batch(labels, seed=3)
+    features.requires_grad_()
+    loss = build(config)(features, label_id)
+    loss.backward()
+    assert loss > 0 and torch.isfinite(features.grad).all() and (features.grad.norm(dim=1) > 0).all()
+
+
+@pytest.mark.parametrize("config", TRAINED)
+def test_the_collapse_value_of_a_shuffled_batch_goes_by_the_positives_it_holds(config: ObjectiveConfig) -> None:
+    even = build(config, batch=BatchConfig(classes=4, samples=3)).collapse_value
+    shuffled = BatchConfig(classes=2, samples=6, order="shuffled")
+    assert build(config, batch=shuffled, positives=2.0).collapse_value == pytest.approx(even, abs=1e-12)
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 0, 1, 1], [0, 1, 1, 0, 1, 0], [0, 1, 0, 1, 0, 1], [0, 1, 0, 1, 1, 1]])

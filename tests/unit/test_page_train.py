@@ -142,6 +142,19 @@ def test_one_button_makes_the_plan_a_low_data_curve(screen) -> None:
     assert app.header[0].value == "Ready to start."
 
 
+def test_shuffled_batches_reach_the_plan_and_what_they_hold_is_said(screen) -> None:
+    app = screen("train")
+    next(item for item in app.multiselect if item.label == "Shuffled batches").set_value(["classification"]).run()
+    assert not app.exception and not app.error
+    found = configuration.parse(yaml.safe_load(app.code[0].value))
+    assert {run.objective.name: run.training.batch.order for run in found.runs() if run.is_trained} == {
+        "classification": "shuffled", "supcon": "balanced"}
+    assert "Batch **80** = 10 classes × 8" in plan_words(app)
+    assert "Shuffled batches of 80 images for classification: each" in plan_words(app)
+    next(item for item in app.multiselect if item.label == "Shuffled batches").set_value(["classification", "supcon"]).run()
+    assert "Batch **80**" not in plan_words(app) and "an anchor of SupCon finds" in plan_words(app)
+
+
 def test_learning_rates_to_try_reach_the_plan(screen) -> None:
     app = screen("train")
     field(app, "text_input", "Try learning rates").set_value("0.001, 0.003").run()

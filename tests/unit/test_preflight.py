@@ -22,6 +22,23 @@ def test_batches_steps_and_passes_are_counted(tmp_path: Path) -> None:
     assert (found.seconds, found.memory, found.measured_on) == (None, None, "")
 
 
+def test_shuffled_arms_are_told_with_the_positives_they_are_left(tmp_path: Path) -> None:
+    assert preflight.look_ahead(planning.plan(tiny()), tmp_path).shuffled_sentence == ""
+    arms = [{"name": "classification", "order": "shuffled"}, {"name": "supcon", "order": "shuffled"}]
+    config = tiny(objectives=["triplet", *arms], images_per_class=[15], training={"batch": {"classes": 5, "samples": 4}})
+    found = preflight.look_ahead(planning.plan(config), tmp_path)
+    head, pairs = found.shuffled
+    assert (head.name, head.positives, pairs.name) == ("classification", None, "SupCon")
+    assert pairs.positives == pytest.approx(19 * 14 / 149), "14 of the 149 others are of its class, 19 are in its batch"
+    assert pairs.without == pytest.approx(np.prod([(135 - i) / (149 - i) for i in range(19)]))
+    assert found.shuffled_sentence == (
+        "Shuffled batches of 20 images for classification, SupCon: each training image once a pass, so that classes come as "
+        "often as they have images; an anchor of SupCon finds 1.8 positives on average, 13 % of anchors none")
+    assert not found.is_all_shuffled and found.steps == 32, "as many steps as balanced ones"
+    many = preflight.look_ahead(planning.plan(tiny(objectives=arms)), tmp_path)
+    assert many.is_all_shuffled and many.shuffled_sentence.endswith("SupCon finds 7.4 positives on average"), "none is without"
+
+
 def test_time_and_memory_are_those_of_the_last_experiment_with_this_encoder(experiment: Path) -> None:
     root = experiment.parent
     found = preflight.look_ahead(planning.plan(tiny(name="next", budget={"images": 6400, "epochs": 2})), root)

@@ -261,6 +261,54 @@ def test_a_plan_that_the_data_cannot_carry_is_refused(sizes, values, message):
     assert str(caught.value).startswith(message)
 
 
+SHUFFLED = {"classes": 2, "samples": 4, "order": "shuffled"}
+
+
+def test_shuffled_batches_need_no_class_of_many_images():
+    manifest, plan = planned({"a": 100, "b": 30, "c": 7}, training={"batch": SHUFFLED | {"samples": 12}},
+                             objectives=["classification", "proxy_anchor"])
+    split.check_plan(manifest, plan)
+    balanced = experiment(training={"batch": {"classes": 2, "samples": 12}})
+    with pytest.raises(ValueError, match=r"training.batch must fit 3 classes of at least 5 training images"):
+        split.check_plan(manifest, balanced)
+    own = experiment(training={"batch": SHUFFLED | {"samples": 12}},
+                     objectives=["classification", {"name": "supcon", "order": "balanced"}])
+    with pytest.raises(ValueError, match=r"training.batch must fit 3 classes of at least 5 training images"):
+        split.check_plan(manifest, own)
+
+
+def test_a_shuffled_batch_larger_than_all_training_images_is_refused():
+    with pytest.raises(ValueError, match=r"must hold at most the 42 training images where they are shuffled, got 2 × 22"):
+        split.check_plan(*planned({"a": 30, "b": 30}, training={"batch": SHUFFLED | {"samples": 22}}))
+
+
+def test_losses_of_pairs_take_shuffled_batches_where_each_surely_holds_one():
+    many = {f"{n:02}": 20 for n in range(40)}
+    manifest, _ = planned(many)
+    for batch, is_enough in (({"classes": 2, "samples": 4}, False), ({"classes": 10, "samples": 3}, True)):
+        training = {"batch": batch}
+        arm = experiment(training=training, objectives=["classification", {"name": "supcon", "order": "shuffled"}])
+        alike = experiment(training={"batch": batch | {"order": "shuffled"}}, objectives=["classification", "supcon"])
+        head = experiment(training={"batch": batch | {"order": "shuffled"}}, objectives=["classification", "arcface"])
+        split.check_plan(manifest, head)
+        for plan, parameter in ((arm, "objectives.1.order"), (alike, "training.batch.order")):
+            if is_enough:
+                split.check_plan(manifest, plan)
+                continue
+            with pytest.raises(ValueError) as caught:
+                split.check_plan(manifest, plan)
+            assert str(caught.value) == (
+                f"{parameter} must be 'balanced' for supcon in batches of 8 images, or training.batch larger: about one in 2 "
+                "shuffled batches of 40 classes would hold one class alone, or none twice, and teach it nothing; got "
+                "'shuffled'")
+
+
+def test_with_two_views_each_shuffled_image_has_its_positive():
+    manifest, _ = planned({f"{n:02}": 20 for n in range(40)})
+    training = {"batch": {"classes": 4, "samples": 4, "order": "shuffled"}, "views": 2}
+    split.check_plan(manifest, experiment(training=training, objectives=["supcon", "classification"]))
+
+
 def test_a_plan_in_which_no_image_can_be_found_outside_its_own_group_is_refused():
     plan = experiment()
     photographs = make([*"a" * 24, *"b" * 24, *"c" * 24], groups=[n // 8 for n in range(72)])

@@ -24,6 +24,8 @@ OBJECTIVES = {
     "triplet semi-hard": {"name": "triplet", "mining": "semi_hard"},
     "triplet batch-hard": {"name": "triplet", "mining": "batch_hard"},
     "supcon": {"name": "supcon", "projection": 16},
+    "classification shuffled": {"name": "classification", "order": "shuffled"},
+    "supcon shuffled": {"name": "supcon", "order": "shuffled"},
 }
 LABEL_ID = np.repeat(np.arange(4, dtype=np.int32), 12)
 ROWS = np.flatnonzero(np.arange(48) % 12 < 8)  # eight of each class; the other sixteen are not for training
@@ -138,13 +140,17 @@ def test_every_objective_sees_the_same_number_of_images(objective: str) -> None:
     assert trainer.is_done
 
 
-def test_every_objective_sees_the_same_images_in_the_same_order() -> None:
-    orders = []
+def test_every_objective_sees_the_same_images_in_the_same_order_unless_its_own_order_is_another() -> None:
+    orders: dict[str, list[list[int]]] = {"balanced": [], "shuffled": []}
     for objective in OBJECTIVES:
-        pixels = RecordedPixels(noise())
-        train(make_trainer(run_config(objective), pixels=pixels))
-        orders.append(pixels.read)
-    assert all(order == orders[0] for order in orders)
+        pixels, config = RecordedPixels(noise()), run_config(objective)
+        train(make_trainer(config, pixels=pixels))
+        orders[config.training.batch.order].append(pixels.read)
+    assert {order: len(found) for order, found in orders.items()} == {"balanced": len(OBJECTIVES) - 2, "shuffled": 2}
+    assert all(order == found[0] for found in orders.values() for order in found)
+    assert orders["balanced"][0] != orders["shuffled"][0]
+    for start in (0, 32):  # 32 training rows: each once a pass of four steps
+        assert sorted(orders["shuffled"][0][start:start + 32]) == ROWS.tolist()
 
 
 def test_budget_that_is_no_multiple_of_the_batch_is_rounded_up_to_whole_steps() -> None:
@@ -308,7 +314,7 @@ def test_every_step_and_every_seed_shows_other_views_of_the_same_picture() -> No
 
 
 @pytest.mark.parametrize("stop_at", [1, 5, 7])  # before the first epoch's end, at the second's, within the third
-@pytest.mark.parametrize("objective", ["classification", "triplet random", "supcon"])
+@pytest.mark.parametrize("objective", ["classification", "triplet random", "supcon", "classification shuffled"])
 def test_stop_and_resume_is_bit_for_bit_the_whole_training(tmp_path: Path, objective: str, stop_at: int) -> None:
     config = run_config(objective)
 
