@@ -18,18 +18,18 @@ LEVEL = 0.05  # of both directions together
 def one_sided(p_value: float, difference: float) -> tuple[float, float]:
     """The p-values of 'not above zero' and of 'not below zero', from the two-sided one of the same test; 0 to 1 each.
 
-    Half of it on the side on which the difference lies, and what is left of 1 on the other. So one of them is below 0.025
-    just where the two-sided one is below 0.05, which is where a 95 % interval of the same draws leaves out zero. A
-    difference of exactly zero speaks for neither side: 1 and 1.
+    Half of it on the side on which the difference lies. So one of them is at most 0.025 just where the two-sided one is at
+    most 0.05, which is where a 95 % interval of the same draws leaves out zero. The other is taken as 1, which is more than
+    it is, also where the test asks for more than a difference from zero; so are both where the two-sided one is 1, or the
+    difference exactly zero.
 
     Args:
         p_value: two-sided, 0 to 1.
         difference: as it was measured, of any unit.
     """
-    if difference == 0:
+    if difference == 0 or p_value >= 1:
         return 1.0, 1.0
-    above, below = p_value / 2, 1 - p_value / 2
-    return (above, below) if difference > 0 else (below, above)
+    return (p_value / 2, 1.0) if difference > 0 else (1.0, p_value / 2)
 
 
 def p_of_at_least(p_values: np.ndarray, combination: Combination = "bonferroni") -> np.ndarray:

@@ -71,9 +71,9 @@ def test_what_is_no_p_value_is_refused(p_values: list[float]) -> None:
 
 
 def test_one_sided_halves_on_the_side_of_the_difference() -> None:
-    assert partial_conjunction.one_sided(0.04, 0.1) == (0.02, 0.98)
-    assert partial_conjunction.one_sided(0.04, -0.1) == (0.98, 0.02)
-    assert partial_conjunction.one_sided(1.0, 0.0) == (1.0, 1.0)
+    assert partial_conjunction.one_sided(0.04, 0.1) == (0.02, 1.0)
+    assert partial_conjunction.one_sided(0.04, -0.1) == (1.0, 0.02)
+    assert partial_conjunction.one_sided(0.9, 0.0) == partial_conjunction.one_sided(1.0, 0.1) == (1.0, 1.0)
 
 
 def test_one_sided_agrees_with_the_interval_of_the_same_draws() -> None:
