@@ -121,7 +121,7 @@ with headline:
 
 metric_table.table(compared, rows, len(seeds))
 n_test = max(item.n_samples for item in compared.differences)  # of retrieval, only queries with something to find
-level = level_words(compared.differences[0].alpha)
+level = plain(level_words(compared.differences[0].alpha))
 over, drawn = (f"mean ± sd over {len(seeds)} seeds", "seeds and images") if len(seeds) > 1 else ("one seed", "images alone")
 n_draws, note = compared.n_bootstrap, compared.draws_note
 st.caption(f"Percent of {n_test:,} test images, {over}; the {level} interval is a bootstrap over {drawn}, whole groups at a "

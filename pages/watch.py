@@ -215,7 +215,7 @@ with live:
     _live(is_alive)
 with st.expander("Every run"):
     _draw_runs()
-    if control.progress(experiment, config).state == State.COMPLETED:
+    if overview.read(experiment).state == State.COMPLETED:
         actions.add_seeds(experiment)
 with st.expander("Log"):
     _draw_log()
