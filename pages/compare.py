@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.analysis.spending import level_words
 from core.analysis.statements import first_up, unfair_words
 from core.config import arm_label
 from core.errors import Damaged, InputError
@@ -52,7 +53,8 @@ def _found(folder: str, stamps: tuple) -> Verdict:
     return verdict.read(Experiment(Path(folder)))
 
 
-stamps = (file_stamp.stamp(experiment.verdict_file), *(file_stamp.stamp(experiment.run(name).scores_file) for name in done))
+stamps = (*(file_stamp.stamp(path) for path in (experiment.description_file, experiment.verdict_file)),
+          *(file_stamp.stamp(experiment.run(name).scores_file) for name in done))
 try:
     found = _found(str(experiment.folder), stamps)
 except Damaged:
@@ -110,6 +112,8 @@ with headline:
     else:
         st.caption(":material/balance: Fair: same encoder, split, images, batches, budget and evaluation; the objective "
                    "alone differs.")
+    if compared.look_note:
+        st.markdown(f":orange[:material/visibility: {plain(compared.look_note)}.]")
     if len(seeds) < len(config.seeds):
         st.caption(f"{len(seeds)} of {len(config.seeds)} seeds are finished; this will change.")
     if "untrained" not in (name_a, name_b):
@@ -117,10 +121,11 @@ with headline:
 
 metric_table.table(compared, rows, len(seeds))
 n_test = max(item.n_samples for item in compared.differences)  # of retrieval, only queries with something to find
+level = plain(level_words(compared.differences[0].alpha))
 over, drawn = (f"mean ± sd over {len(seeds)} seeds", "seeds and images") if len(seeds) > 1 else ("one seed", "images alone")
 n_draws, note = compared.n_bootstrap, compared.draws_note
-st.caption(f"Percent of {n_test:,} test images, {over}; the interval is a bootstrap over {drawn}, whole groups at a time, "
-           f"{n_draws:,} draws{f' ({note})' if note else ''}.")
+st.caption(f"Percent of {n_test:,} test images, {over}; the {level} interval is a bootstrap over {drawn}, whole groups at a "
+           f"time, {n_draws:,} draws{f' ({note})' if note else ''}.")
 metric_table.chance(rows, (name_a, name_b))
 compared_runs = [done[f"{label}-{count}-seed{item}"] for label in (name_a, name_b) for item in seeds]
 st.caption(plain(" ".join(filter(None, (openings.sentence(experiment), trials.sentence(experiment, compared_runs))))))

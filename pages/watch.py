@@ -215,5 +215,7 @@ with live:
     _live(is_alive)
 with st.expander("Every run"):
     _draw_runs()
+    if overview.read(experiment).state == State.COMPLETED:
+        actions.add_seeds(experiment)
 with st.expander("Log"):
     _draw_log()

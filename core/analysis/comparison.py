@@ -5,7 +5,7 @@ Never 'better' without an interval that leaves out zero; never 'same' without on
 
 import math
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -15,6 +15,7 @@ from core.analysis.metrics import HEADLINE, METRICS, SHORT, SPACE_METRICS
 from core.analysis.outperforming import Outperforming, outperforming
 from core.analysis.paired_tests import McNemar
 from core.analysis.resampling import UNKNOWN, Bootstrap, bootstrap, holm
+from core.analysis.spending import ALPHA
 from core.errors import InputError
 
 Values = dict[str, np.ndarray]  # metric -> (seeds, samples), nan where undefined
@@ -45,18 +46,20 @@ class Equivalence:
 
 @dataclass(frozen=True)
 class Difference:
-    """B − A on one metric, in the metric's unit (0 to 1), with its 95 % interval.
+    """B − A on one metric, in the metric's unit (0 to 1), with an interval that misses with probability `alpha`: 0.05, and
+    less at a look that was not planned (`spending.alpha`).
 
     `p_value` is that of the same draws; `p_holm` the same, corrected for all metrics that were compared at once (or all
     classes, in a difference of one class). `equivalence` is None where no margin was set.
 
     `verdict` is said of B: 'same' where the interval lies inside the margin, also if it leaves out zero; else 'better' or
-    'worse' where it leaves out zero; else 'cannot tell'. `settles_at` is about how many test samples would bring a gap this
-    large out of doubt, as a difference or as none that matters; None when it is already decided, no gap to speak of, or seeds
-    that differ by so much that no number of images would (`seeds_decide`). `sd_a` and `sd_b` are the standard deviations of A
-    and B over seeds, 0 with one; None where an earlier version wrote the difference down. `outperforming` is None with
-    one seed, and of classes and whole spaces. `by_chance` is how much higher the metric's chance level is in B than in A,
-    where images form groups: a gap between it and 0 tells nothing of classes, so verdict and p-value ask for one beyond both.
+    'worse' where it leaves out zero; else 'cannot tell'; '' while planned seeds are unfinished. `settles_at` is about how
+    many test samples would bring a gap this large out of doubt, as a difference or as none that matters; None when it is
+    already decided, no gap to speak of, or seeds that differ by so much that no number of images would (`seeds_decide`).
+    `sd_a` and `sd_b` are the standard deviations of A and B over seeds, 0 with one; None where an earlier version wrote the
+    difference down. `outperforming` is None with one seed, and of classes and whole spaces. `by_chance` is how much higher
+    the metric's chance level is in B than in A, where images form groups: a gap between it and 0 tells nothing of classes,
+    so verdict and p-value ask for one beyond both.
     """
 
     metric: str
@@ -77,6 +80,12 @@ class Difference:
     equivalence: Equivalence | None = None
     outperforming: Outperforming | None = None
     by_chance: float = 0.0
+    alpha: float = ALPHA
+
+    @property
+    def p_over_looks(self) -> float:
+        """The p-value, as much larger as the level of this look is smaller than the planned one's."""
+        return min(1.0, self.p_value * ALPHA / self.alpha)
 
 
 @dataclass(frozen=True)
@@ -89,12 +98,16 @@ class ClassDifference(Difference, _OfClass):
     """B − A on one metric among the samples of one class; `p_holm` and `verdict` are corrected for all classes."""
 
 
+AnyDifference = TypeVar("AnyDifference", bound=Difference)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
     """B against A on every metric. `n_dropped` test samples stand in one of them only and were left out; `settings` are those
     in which they differ, and `confounders` name the unfair ones; the leaks of each are in words, and `is_worth_of_leak` says
-    that they alone set B and A apart. `n_bootstrap` is the number of draws behind every interval; `draws_note` says whose
-    config it is where A's and B's differ.
+    that they alone set B and A apart. `look` counts the verdicts that were given on B and A, this one the last, 1 if it is the
+    planned one; `look_note` says of a later one what that does to its intervals. `n_bootstrap` is the number of draws behind
+    every interval; `draws_note` says whose config it is where A's and B's differ.
 
     `space` holds the differences on `SPACE_METRICS`, which have an interval and no verdict; `mcnemar` exact tests of what
     single seeds got right; both `mcnemar` and `per_class` are empty where A and B were tested on different samples."""
@@ -110,6 +123,8 @@ class Comparison:
     leaks_a: tuple[str, ...] = ()
     leaks_b: tuple[str, ...] = ()
     is_worth_of_leak: bool = False
+    look: int = 1
+    look_note: str = ""
     differences: tuple[Difference, ...]
     space: tuple[Difference, ...] = ()
     mcnemar: tuple[McNemar, ...] = ()
@@ -148,7 +163,7 @@ def intervals(values: Values, bounds: dict[str, tuple[float, float]], n_bootstra
 
 def difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed: int = 0,
                group: np.ndarray | None = None, n_samples: int | None = None, margin: float = 0.0,
-               by_chance: float = 0.0) -> Difference:
+               by_chance: float = 0.0, alpha: float = ALPHA) -> Difference:
     """Paired difference B − A on one metric, by itself: samples are drawn the same for both.
 
     Args:
@@ -162,23 +177,24 @@ def difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed
             many as are not nan.
         margin: the least difference that matters, 0 to 1; 0 for none.
         by_chance: as of `Difference`.
+        alpha: how often the interval may miss.
 
     Raises:
         InputError: if shapes differ or no sample has a value.
     """
     return _paired({metric: a}, {metric: b}, n_bootstrap, seed, group, {} if n_samples is None else {metric: n_samples},
-                   margin, asks_outperforming=True, by_chance={metric: by_chance})[0]
+                   margin, alpha, asks_outperforming=True, by_chance={metric: by_chance})[0]
 
 
 def _paired(a: Values, b: Values, n_bootstrap: int, seed: int, group: np.ndarray | None,
-            n_samples: dict[str, int] | None = None, margin: float = 0.0, asks_outperforming: bool = False,
-            by_chance: dict[str, float] | None = None) -> list[Difference]:
+            n_samples: dict[str, int] | None = None, margin: float = 0.0, alpha: float = ALPHA,
+            asks_outperforming: bool = False, by_chance: dict[str, float] | None = None) -> list[Difference]:
     """Column by column; `asks_outperforming` fills in how often another run of B would beat another run of A."""
     for name, column in a.items():
         if column.shape != b[name].shape:
             raise InputError(f"A and B must have the same seeds and samples, got {column.shape} and {b[name].shape}")
     drawn = bootstrap([b[name] - column for name, column in a.items()], n_bootstrap, seed, group,
-                      arms=[(column, b[name]) for name, column in a.items()])
+                      arms=[(column, b[name]) for name, column in a.items()], alpha=alpha)
     result = []
     for index, (name, column) in enumerate(a.items()):
         keep = ~np.isnan(b[name] - column).any(axis=0)
@@ -206,7 +222,8 @@ def _sd(values: np.ndarray) -> float:
 
 def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed: int = 0,
                         group_a: np.ndarray | None = None, group_b: np.ndarray | None = None,
-                        n_samples: int | None = None, margin: float = 0.0, by_chance: float = 0.0) -> Difference:
+                        n_samples: int | None = None, margin: float = 0.0, by_chance: float = 0.0,
+                        alpha: float = ALPHA) -> Difference:
     """B − A where the two were tested on different samples: each is drawn on its own, so the interval is wider.
 
     Args:
@@ -218,16 +235,17 @@ def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: 
         group_a: samples of A that are drawn together, shape (samples,); None: each alone.
         group_b: the same for B.
         n_samples: as of `difference`, of the one that has fewer.
-        margin, by_chance: as of `difference`.
+        margin, by_chance, alpha: as of `difference`.
 
     Raises:
         InputError: if no sample of one of them has a value.
     """
-    of_a, of_b = bootstrap([a], n_bootstrap, seed, group_a), bootstrap([b], n_bootstrap, seed + 1, group_b)
+    of_a, of_b = (bootstrap([arm], n_bootstrap, number, group, alpha=alpha)
+                  for arm, number, group in ((a, seed, group_a), (b, seed + 1, group_b)))
     spread_a, spread_b = of_a.draws.var(), of_b.draws.var()
     total = spread_a + spread_b
     share = (of_a.seed_share * spread_a + of_b.seed_share * spread_b) / total if total > 0 else np.zeros(1)
-    drawn = Bootstrap(of_b.mean - of_a.mean, of_b.draws - of_a.draws, share)
+    drawn = Bootstrap(of_b.mean - of_a.mean, of_b.draws - of_a.draws, share, alpha)
     if n_samples is None:
         n_samples = min(_defined(a).shape[1], _defined(b).shape[1])
     shape = (min(len(a), len(b)), n_samples)
@@ -259,7 +277,7 @@ def _judge(metric: str, a: float, b: float, gap: float, drawn: Bootstrap, index:
     low, high = (float(np.clip(end, bounds[0] - bounds[1], bounds[1] - bounds[0])) for end in (low, high))
     return Difference(metric=metric, a=a, b=b, difference=gap, low=low, high=high, verdict=verdict, n_seeds=n_seeds,
                       n_samples=n_samples, settles_at=settles_at, p_value=p_value, p_holm=p_value,
-                      seeds_decide=seeds_decide, equivalence=equivalence, by_chance=by_chance)
+                      seeds_decide=seeds_decide, equivalence=equivalence, by_chance=by_chance, alpha=drawn.alpha)
 
 
 def _answer(low: float, high: float, margin: float, by_chance: float) -> Answer:
@@ -271,29 +289,34 @@ def _answer(low: float, high: float, margin: float, by_chance: float) -> Answer:
 
 def compare(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = None,
             n_samples: dict[str, int] | None = None, margin: float = 0.0,
-            by_chance: dict[str, float] | None = None) -> list[Difference]:
+            by_chance: dict[str, float] | None = None, alpha: float = ALPHA) -> list[Difference]:
     """Paired differences on every metric both spaces have, in the order of `METRICS`; verdicts as `hold`. `n_samples` and
-    `by_chance` of a metric and `margin` as of `difference`."""
+    `by_chance` of a metric, `margin` and `alpha` as of `difference`."""
     shared = [metric for metric in METRICS if metric in a and metric in b]
     return hold(_paired({metric: a[metric] for metric in shared}, {metric: b[metric] for metric in shared}, n_bootstrap, 0,
-                        group, n_samples, margin, asks_outperforming=True, by_chance=by_chance))
+                        group, n_samples, margin, alpha, asks_outperforming=True, by_chance=by_chance))
 
 
 def compare_space(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = None,
-                  by_chance: dict[str, float] | None = None) -> list[Difference]:
+                  by_chance: dict[str, float] | None = None, alpha: float = ALPHA) -> list[Difference]:
     """Paired differences on `SPACE_METRICS`: with an interval, but without a verdict, as few have a best value."""
-    return [replace(item, verdict="", settles_at=None, seeds_decide=False)
-            for item in _paired(a, b, n_bootstrap, 0, group, by_chance=by_chance)]
+    return [without_verdict(item) for item in _paired(a, b, n_bootstrap, 0, group, alpha=alpha, by_chance=by_chance)]
+
+
+def without_verdict(item: AnyDifference) -> AnyDifference:
+    """The same difference, of which no more is said than its interval."""
+    return replace(item, verdict="", settles_at=None, seeds_decide=False)
 
 
 def compare_classes(classes: dict[str, tuple[Values, Values, np.ndarray]], n_bootstrap: int,
-                    by_chance: dict[str, float] | None = None) -> list[ClassDifference]:
+                    by_chance: dict[str, float] | None = None, alpha: float = ALPHA) -> list[ClassDifference]:
     """Paired differences within each class, on the metrics of `SHORT`; corrected by Holm over the classes, metric by metric.
 
     Args:
         classes: label -> values of A and of B among its samples, the same samples and seeds, and the samples' groups.
         n_bootstrap: draws.
         by_chance: metric -> as of `difference`, of all classes together.
+        alpha: as of `difference`.
 
     Returns:
         Class by class, metric by metric; without the metrics that are undefined of a class.
@@ -303,7 +326,7 @@ def compare_classes(classes: dict[str, tuple[Values, Values, np.ndarray]], n_boo
         defined = [metric for metric in SHORT if metric in a and _defined(b[metric] - a[metric]).shape[1]]
         if defined:
             for item in _paired({metric: a[metric] for metric in defined}, {metric: b[metric] for metric in defined},
-                                n_bootstrap, 0, group, by_chance=by_chance):
+                                n_bootstrap, 0, group, alpha=alpha, by_chance=by_chance):
                 differences[item.metric].append((label, item))
     held = [ClassDifference(label=label, **vars(corrected)) for items in differences.values()
             for (label, _), corrected in zip(items, correct([item for _, item in items]))]
@@ -323,7 +346,7 @@ def hold(differences: list[Difference]) -> list[Difference]:
 
 
 def correct(differences: list[Difference]) -> list[Difference]:
-    """The same with p-values corrected over all of them, and 'cannot tell' where the verdict's is not below 0.05."""
+    """The same with p-values corrected over all of them, and 'cannot tell' where the verdict's is not below their alpha."""
     if not differences:
         return []
     p_holm = holm(np.array([item.p_value for item in differences]))
@@ -337,10 +360,10 @@ def correct(differences: list[Difference]) -> list[Difference]:
 
 def _answer_that_holds(item: Difference) -> Answer:
     """The verdict that is left after the correction: of one inside the margin too, whether it leaves out zero."""
-    if item.verdict == "same" and item.equivalence and item.equivalence.p_holm < 0.05:
+    if item.verdict == "same" and item.equivalence and item.equivalence.p_holm < item.alpha:
         return "same"
     otherwise = _answer(item.low, item.high, 0.0, item.by_chance) if item.verdict == "same" else item.verdict
-    return otherwise if item.p_holm < 0.05 else "cannot tell"
+    return otherwise if item.p_holm < item.alpha else "cannot tell"
 
 
 def _defined(values: np.ndarray) -> np.ndarray:

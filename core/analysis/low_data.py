@@ -5,7 +5,7 @@ Intervals and verdicts are `core.analysis.comparison`'s, one a count of images a
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -14,6 +14,7 @@ from core.analysis import comparison
 from core.analysis.comparison import Difference, Interval
 from core.analysis.metrics import METRICS
 from core.analysis.resampling import bootstrap
+from core.analysis.spending import ALPHA, level_words
 from core.analysis.statements import first_up, margin_words
 from core.errors import InputError
 
@@ -88,7 +89,8 @@ class Curve:
 
 def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n_bootstrap: int,
           group: np.ndarray | None = None, titles: dict[str, str] | None = None, floor: str | None = None,
-          n_defined: int | None = None, margin: float = 0.0, levels: dict[str, dict[Count, float]] | None = None) -> Curve:
+          n_defined: int | None = None, margin: float = 0.0, levels: dict[str, dict[Count, float]] | None = None,
+          alpha: float = ALPHA) -> Curve:
     """Points, differences and crossings of several arms.
 
     Args:
@@ -103,6 +105,7 @@ def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n
         n_defined: how many samples have a value of their own, as of `comparison.difference`; None: as many as are not nan.
         margin: the least difference that matters, as there.
         levels: label -> the metric's chance level at each count, where samples form groups; None: the same for all.
+        alpha: how often the interval of a difference may miss, as there.
 
     Raises:
         InputError: if there are fewer than two counts, or arms differ in counts, seeds or samples.
@@ -119,7 +122,7 @@ def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n
 
     def against(a: str, b: str) -> tuple[Difference, ...]:
         return tuple(comparison.difference(metric, arms[a][count], arms[b][count], n_bootstrap, group=group,
-                                           n_samples=n_defined, margin=margin,
+                                           n_samples=n_defined, margin=margin, alpha=alpha,
                                            by_chance=levels[b][count] - levels[a][count] if levels else 0.0)
                      for count in counts)
 
@@ -139,6 +142,16 @@ def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n
                 for label, arm in arms.items()},
         above_floor={} if floor is None else {label: tuple(item.verdict for item in against(floor, label))
                                               for label in (first, *others)})
+
+
+def without_verdicts(found: Curve, n_awaited: int) -> Curve:
+    """The same curve while planned seeds, `n_awaited` at each count, are unfinished: points and intervals alone."""
+    said = (f"No verdict on the curve yet: {found.n_seeds} of {n_awaited} planned seeds "
+            f"{'has' if found.n_seeds == 1 else 'have'} finished")
+    pairs = tuple(replace(pair, differences=tuple(comparison.without_verdict(item) for item in pair.differences),
+                          crosses="cannot tell", sentence=said,
+                          crossing_sentence="Whether the curves cross is said once all have") for pair in found.pairs)
+    return replace(found, pairs=pairs, above_floor={})
 
 
 def floor_sentence(found: Curve, titles: dict[str, str]) -> str:
@@ -210,14 +223,14 @@ def _crosses(differences: tuple[Difference, ...]) -> str:
 def _sentence(differences: tuple[Difference, ...], counts: tuple[Count, ...], images: tuple[float, ...], name_a: str,
               name_b: str) -> str:
     """One clause for each stretch of counts with one verdict, each with its intervals."""
-    title = METRICS[differences[0].metric].title
+    title, level = METRICS[differences[0].metric].title, level_words(differences[0].alpha)
     stretches = [list(stretch) for _, stretch in groupby(range(len(counts)), lambda index: differences[index].verdict)]
     clauses = []
     for number, places in enumerate(stretches):
         mine = [differences[index] for index in places]
         where = _where(places, counts, images)
         low, high = min(item.low for item in mine), max(item.high for item in mine)
-        within = f"(difference 95 % within {100 * low:+z.1f} to {100 * high:+z.1f})"
+        within = f"(difference {level} within {100 * low:+z.1f} to {100 * high:+z.1f})"
         if mine[0].verdict == "cannot tell":
             apart = f"{name_b} from {name_a} on {title} " if number == 0 else ""
             clauses.append(f"{where} one cannot tell {apart}{within}")
@@ -230,7 +243,7 @@ def _sentence(differences: tuple[Difference, ...], counts: tuple[Count, ...], im
             by = least if least == most else f"{least} to {most}"
             than = f"than {name_a} on {title} " if not any(differences[stretch[0]].verdict != "cannot tell"
                                                             for stretch in stretches[:number]) else ""
-            clauses.append(f"{where} {name_b} is {mine[0].verdict} {than}by {by} points (95 % within {min(ends):.1f} to "
+            clauses.append(f"{where} {name_b} is {mine[0].verdict} {than}by {by} points ({level} within {min(ends):.1f} to "
                            f"{max(ends):.1f})")
     seeds = f"{differences[0].n_seeds} {'seed' if differences[0].n_seeds == 1 else 'seeds'}"
     return f"{first_up('; '.join(clauses))}; {seeds}, {differences[0].n_samples:,} test images"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm, t
 
+from core.analysis.spending import ALPHA
 from core.errors import InputError
 
 UNKNOWN = 1e6  # a distance beyond the range of every metric: what nothing is known of
@@ -23,27 +24,29 @@ class Bootstrap:
         draws: what the mean could have been, shape (draws, columns).
         seed_share: how much of the draws' variance is the seeds' and would stay with any number of images, 0 to 1,
             shape (columns,).
+        alpha: how often an interval of these draws misses, 0 to 1, half on each side.
     """
 
     mean: np.ndarray
     draws: np.ndarray
     seed_share: np.ndarray
+    alpha: float = ALPHA
 
     @property
     def low(self) -> np.ndarray:
-        """Lower end of the 95 % interval, shape (columns,)."""
-        return np.quantile(self.draws, 0.025, axis=0)
+        """Lower end of the interval, shape (columns,)."""
+        return np.quantile(self.draws, self.alpha / 2, axis=0)
 
     @property
     def high(self) -> np.ndarray:
-        """Upper end of the 95 % interval, shape (columns,)."""
-        return np.quantile(self.draws, 0.975, axis=0)
+        """Upper end of the interval, shape (columns,)."""
+        return np.quantile(self.draws, 1 - self.alpha / 2, axis=0)
 
     @property
     def p_value(self) -> np.ndarray:
         """Twice the share of draws on the other side of zero, at least 2 / (draws + 1); shape (columns,), 0 to 1.
 
-        Below 0.05 where the 95 % interval leaves out zero (Efron & Tibshirani, 1993, An Introduction to the Bootstrap,
+        Below alpha where the interval leaves out zero (Efron & Tibshirani, 1993, An Introduction to the Bootstrap,
         chapter 15; counted with the observed mean as one more draw: Davison & Hinkley, 1997, equation 4.11).
         """
         return self.p_beyond(0.0)
@@ -58,7 +61,7 @@ class Bootstrap:
     def p_within(self, margin: float) -> np.ndarray:
         """Twice the larger share of draws at or beyond −margin or +margin, counted as `p_value`; shape (columns,), 0 to 1.
 
-        Below 0.05 where the 95 % interval lies inside the margin: two one-sided tests, each at 2.5 % (Schuirmann, 1987,
+        Below alpha where the interval lies inside the margin: two one-sided tests, each at alpha / 2 (Schuirmann, 1987,
         doi:10.1007/BF01068419).
         """
         n_draws = len(self.draws)
@@ -67,7 +70,7 @@ class Bootstrap:
 
 
 def bootstrap(columns: list[np.ndarray], n_draws: int, seed: int, group: np.ndarray | None = None,
-              arms: list[tuple[np.ndarray, np.ndarray]] | None = None) -> Bootstrap:
+              arms: list[tuple[np.ndarray, np.ndarray]] | None = None, alpha: float = ALPHA) -> Bootstrap:
     """What the mean of each column could have been, had other seeds been run and other images been taken.
 
     Images: whole groups are drawn with replacement, the same in every seed and column (a cluster bootstrap: Field & Welsh,
@@ -93,6 +96,7 @@ def bootstrap(columns: list[np.ndarray], n_draws: int, seed: int, group: np.ndar
         seed: seed of the draws.
         group: samples that are drawn together, shape (samples,); None: each alone.
         arms: where columns are differences, the two arms of each, both shaped as the column.
+        alpha: how often the interval may miss, for which few groups are spread.
 
     Raises:
         InputError: if no sample of a column has a value.
@@ -102,7 +106,7 @@ def bootstrap(columns: list[np.ndarray], n_draws: int, seed: int, group: np.ndar
     parts = [_by_group(column, names) for column in columns]
     mean = np.array([totals.sum() / (len(totals) * sizes.sum()) for totals, sizes in parts])
     over_seeds = np.stack([totals.mean(axis=0) for totals, _ in parts])
-    draws = _draw_groups(over_seeds, np.stack([sizes for _, sizes in parts]), n_draws, seed) - mean
+    draws = _draw_groups(over_seeds, np.stack([sizes for _, sizes in parts]), n_draws, seed, alpha) - mean
     n_seeds = len(columns[0])
     seed_share = np.zeros(len(columns))
     if n_seeds > 1:
@@ -123,7 +127,7 @@ def bootstrap(columns: list[np.ndarray], n_draws: int, seed: int, group: np.ndar
         if (sizes > 0).sum() < 2:
             draws[:, index] = np.where(np.arange(n_draws) % 2, UNKNOWN, -UNKNOWN)
             seed_share[index] = 0.0
-    return Bootstrap(mean, mean + draws, seed_share)
+    return Bootstrap(mean, mean + draws, seed_share, alpha)
 
 
 def contributions(values: np.ndarray, gallery: np.ndarray | None = None) -> np.ndarray:
@@ -197,7 +201,7 @@ def _variances(totals: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
             float(few * (rest ** 2).sum() / (n_seeds - 1) / n ** 2 / n_seeds))
 
 
-def _draw_groups(totals: np.ndarray, sizes: np.ndarray, n_draws: int, seed: int) -> np.ndarray:
+def _draw_groups(totals: np.ndarray, sizes: np.ndarray, n_draws: int, seed: int, alpha: float) -> np.ndarray:
     """Means of groups drawn with replacement, spread as the variance of few groups asks; shape (draws, columns).
 
     Args:
@@ -219,7 +223,8 @@ def _draw_groups(totals: np.ndarray, sizes: np.ndarray, n_draws: int, seed: int)
     center = totals.sum(axis=1) / sizes.sum(axis=1)
     means = np.where(np.isnan(means), center, means)  # no group of the column was drawn
     present = np.maximum((sizes > 0).sum(axis=1), 2)
-    return center + (means - center) * np.sqrt(present / (present - 1)) * t.ppf(0.975, present - 1) / norm.ppf(0.975)
+    few = np.sqrt(present / (present - 1)) * t.ppf(1 - alpha / 2, present - 1) / norm.ppf(1 - alpha / 2)
+    return center + (means - center) * few
 
 
 def _exact(totals: np.ndarray) -> np.ndarray:

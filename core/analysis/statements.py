@@ -4,13 +4,23 @@ from dataclasses import astuple, dataclass
 
 from core.analysis.comparison import Difference
 from core.analysis.metrics import METRICS
+from core.analysis.spending import level_words
 from core.quantities import percent
 
-HEAD = ("metric", "A", "B", "B − A", "95 % interval", "P(B > A)", "can we tell?")  # of `Row.cells`
-HEAD_OF_GAP = f"{HEAD[3]}, {HEAD[4]}"  # of `Row.gap`
-HEAD_OF_OUTPERFORMS = HEAD[5]          # of `Row.outperforms`
+HEAD = ("metric", "A", "B", "B − A", "95 % interval", "P(B > A)", "can we tell?")  # of `Row.cells` at the planned look
+HEAD_OF_OUTPERFORMS = HEAD[5]  # of `Row.outperforms`
 HELP_OF_OUTPERFORMS = ("How often one more run of B, with a seed of its own, would beat one more run of A, in percent with "
                        "its 95 % interval. Needs two seeds of each.")
+
+
+def head(alpha: float) -> tuple[str, ...]:
+    """What stands above `Row.cells` of differences whose intervals miss with probability alpha."""
+    return *HEAD[:4], f"{level_words(alpha)} interval", *HEAD[5:]
+
+
+def head_of_gap(alpha: float) -> str:
+    """What stands above `Row.gap`."""
+    return ", ".join(head(alpha)[3:5])
 
 
 @dataclass(frozen=True)
@@ -47,8 +57,8 @@ def row(result: Difference) -> Row:
     Args:
         result: of `METRICS`.
     """
-    answer = {"better": "B is better", "worse": "A is better", "same": f"same within {margin_words(result)}"}.get(
-        result.verdict, "cannot tell")
+    answer = {"better": "B is better", "worse": "A is better", "same": f"same within {margin_words(result)}",
+              "": "no verdict yet"}.get(result.verdict, "cannot tell")
     margin = result.equivalence.margin if result.equivalence else 0.0
     is_overruled = result.low > 0 or result.high < 0 or (-margin < result.low and result.high < margin)
     if result.verdict == "cannot tell" and is_overruled:
@@ -71,25 +81,36 @@ def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[st
     """What a difference allows one to say, in one sentence with its interval; unfairness and leaks first."""
     title = METRICS[result.metric].title
     seeds = _seeds(result)
-    low, high = 100 * result.low, 100 * result.high
+    low, high, level = 100 * result.low, 100 * result.high, level_words(result.alpha)
     if result.verdict == "cannot tell":
         text = (f"cannot tell {name_b} from {name_a} on {title}: {100 * result.b:.1f} against {100 * result.a:.1f} "
-                f"(difference 95 % {low:+z.1f} to {high:+z.1f}; {seeds})")
+                f"(difference {level} {low:+z.1f} to {high:+z.1f}; {seeds})")
         if result.settles_at is not None and result.settles_at <= 100 * result.n_samples:
             text += f"; about {_round_up(result.settles_at):,} test images would settle a gap this large"
         elif result.seeds_decide:
             text += "; more seeds would be needed to settle a gap this large"
     elif result.verdict == "same":
         text = (f"{name_b} and {name_a} are the same within {margin_words(result)} on {title}: {100 * result.b:.1f} against "
-                f"{100 * result.a:.1f} (difference 95 % {low:+z.1f} to {high:+z.1f}; {seeds}){_of_one_seed(result)}")
+                f"{100 * result.a:.1f} (difference {level} {low:+z.1f} to {high:+z.1f}; {seeds}){_of_one_seed(result)}")
     else:
         sign = 1 if result.verdict == "better" else -1
         low, high = sorted((sign * low, sign * high))
         text = (f"{name_b} is {result.verdict} than {name_a} on {title} by {abs(100 * result.difference):.1f} points "
-                f"(95 % {low:.1f} to {high:.1f}; {seeds}){_of_one_seed(result)}")
-    unfair = unfair_words(confounders)
-    text = "; ".join(part for part in (warning, unfair, text) if part)
-    return first_up(text)
+                f"({level} {low:.1f} to {high:.1f}; {seeds}){_of_one_seed(result)}")
+    return _with_caveats(text, confounders, warning)
+
+
+def interim_sentence(result: Difference, name_a: str, name_b: str, n_awaited: int, confounders: tuple[str, ...] = (),
+                     warning: str = "") -> str:
+    """That no verdict is given yet, as planned seeds are unfinished, with the means so far; unfairness and leaks first."""
+    title = METRICS[result.metric].title
+    return _with_caveats(f"no verdict yet: {result.n_seeds} of {n_awaited} planned seeds "
+                         f"{'has' if result.n_seeds == 1 else 'have'} finished ({title} so far: {name_b} "
+                         f"{100 * result.b:.1f}, {name_a} {100 * result.a:.1f})", confounders, warning)
+
+
+def _with_caveats(text: str, confounders: tuple[str, ...], warning: str) -> str:
+    return first_up("; ".join(part for part in (warning, unfair_words(confounders), text) if part))
 
 
 def unfair_words(confounders: tuple[str, ...]) -> str:
@@ -106,16 +127,16 @@ def first_up(text: str) -> str:
 def worth_sentence(result: Difference, leak: str, name: str) -> str:
     """What a leak is worth, in one sentence: A is the clean arm, B the same arm with the leak."""
     title = METRICS[result.metric].title
-    low, high = 100 * result.low, 100 * result.high
+    low, high, level = 100 * result.low, 100 * result.high, level_words(result.alpha)
     if result.verdict == "cannot tell":
         text = (f"cannot tell what {leak} is worth to {name} on {title}: {100 * result.b:.1f} with it against "
-                f"{100 * result.a:.1f} without (difference 95 % {low:+z.1f} to {high:+z.1f}; {_seeds(result)})")
+                f"{100 * result.a:.1f} without (difference {level} {low:+z.1f} to {high:+z.1f}; {_seeds(result)})")
     elif result.verdict == "same":
         text = (f"{leak} is worth less than {margin_words(result)} of {title} to {name} "
-                f"(difference 95 % {low:+z.1f} to {high:+z.1f}; {_seeds(result)}){_of_one_seed(result)}")
+                f"(difference {level} {low:+z.1f} to {high:+z.1f}; {_seeds(result)}){_of_one_seed(result)}")
     else:
         text = (f"{leak} is worth {100 * result.difference:+z.1f} points of {title} to {name} "
-                f"(95 % {low:+z.1f} to {high:+z.1f}; {_seeds(result)}){_of_one_seed(result)}")
+                f"({level} {low:+z.1f} to {high:+z.1f}; {_seeds(result)}){_of_one_seed(result)}")
     return first_up(text)
 
 

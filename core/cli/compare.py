@@ -30,7 +30,7 @@ def main(options: argparse.Namespace) -> int:
     if options.output:
         check_output(options.output, (".html",))
     a, b = pairs.find(options.checkpoints, options.a, options.b)
-    compared = verdict.compare(a, b)
+    compared = verdict.compare(a, b, look=pairs.look(options.checkpoints, (options.a, options.b), len(a.files)))
     if options.output:
         from core.analysis import table as tables
         from core.report import html
@@ -40,9 +40,12 @@ def main(options: argparse.Namespace) -> int:
         print(json.dumps(result.to_json(compared)))
         return 0
     say(f"{compared.sentence}.")
+    if compared.look_note:
+        say(f"{compared.look_note}.")
     if compared.n_dropped:
         say(f"{compared.n_dropped} test images stand in only one of the two and were left out.")
-    print(aligned([list(statements.HEAD), *(statements.row(item).cells for item in compared.differences)], to_left=(0, 6)))
+    head = statements.head(compared.differences[0].alpha)
+    print(aligned([list(head), *(statements.row(item).cells for item in compared.differences)], to_left=(0, 6)))
     note = f" ({compared.draws_note})" if compared.draws_note else ""
     say(f"A is {compared.name_a} ({options.a}), B {compared.name_b} ({options.b}).")
     say(f"Percent; intervals from {compared.n_bootstrap:,} bootstrap draws{note}. P(B > A): how often one more run of B would "

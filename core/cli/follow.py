@@ -53,6 +53,8 @@ def conclude(experiment: Experiment, options: argparse.Namespace) -> int:
                 verdict.open_rows, verdict.open_comparisons, "images of held-out classes, among themselves")):
             if rows:
                 print(_table(rows, of))
+            for note in dict.fromkeys(item.look_note for item in comparisons if item.look_note):
+                say(f"{note}.")
             for count, said in [(item.images_per_class, item.sentence) for item in comparisons] + [
                     (row.images_per_class, text) for row in rows for text in (row.not_improved, row.unchanged) if text]:
                 say(f"{'All images' if count == 'all' else f'{count} images per class'}: {said}.")

@@ -13,7 +13,7 @@ from core.cli.planning import plan
 from core.config import ExperimentConfig, experiment_file
 from core.data import separation
 from core.errors import InputError
-from core.experiments import preflight, store
+from core.experiments import looks, preflight, store
 from core.experiments.handles import Experiment
 from core.experiments.planning import Plan
 from core.jobs import checks, control, launch
@@ -54,7 +54,8 @@ def _launch(checked: Plan, options: argparse.Namespace) -> Experiment:
     known = separation.sentence(checked.manifest)
     say(f"{known[0].upper()}{known[1:]}. {separation.advice(checked.manifest)}".rstrip(), file=sys.stderr)
     ahead = preflight.look_ahead(checked, root=None)
-    for sentence in filter(None, (ahead.shuffled_sentence, ahead.gap_sentence)):
+    note = looks.of(experiment, len(experiment.config.seeds)).note
+    for sentence in filter(None, (ahead.shuffled_sentence, ahead.gap_sentence, note)):
         say(f"{sentence}.", file=sys.stderr)
     return experiment
 

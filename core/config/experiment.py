@@ -3,7 +3,6 @@
 Knows nothing of files of images, folders of runs or torch.
 """
 
-
 from pydantic import Field, field_validator, model_validator
 
 from core import files
@@ -126,7 +125,7 @@ class ExperimentConfig(Settings):
         return tuple(arm_label(objective) for objective in self.objectives)
 
     @property
-    def most_images_per_class(self) -> int | Literal["all"]:
+    def most_images_per_class(self) -> ImagesPerClass:
         """The most images per class that are asked for, at which the verdict's sentence is; 'all' is the most."""
         return max(self.images_per_class, key=lambda count: float("inf") if count == "all" else float(count))
 

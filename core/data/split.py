@@ -70,6 +70,18 @@ def assign(manifest: Manifest, config: SplitConfig, seeds: tuple[int, ...]) -> M
     return replace(manifest, rank={seed: _ranks(manifest, blocks, seed) for seed in seeds})
 
 
+def with_more_seeds(manifest: Manifest, config: SplitConfig, seeds: tuple[int, ...]) -> Manifest:
+    """The same split with the low-data draws of further seeds beside those it has.
+
+    Args:
+        manifest: samples with a split, made by `assign` from the same config.
+        config: as there.
+        seeds: run seeds that are added.
+    """
+    blocks = np.array(_blocks(manifest, config), dtype=object)
+    return replace(manifest, rank={**manifest.rank, **{seed: _ranks(manifest, blocks, seed) for seed in seeds}})
+
+
 def own_groups(manifest: Manifest, config: SplitConfig) -> np.ndarray:
     """What belongs together with each sample: its group, joined with those that hold copies of its pictures.
 

@@ -13,8 +13,8 @@ from core import config as configuration
 from core import files
 from core.config import ExperimentConfig
 from core.errors import AlreadyExists, ConfigError, NotFound
-from core.experiments import filenames, provenance
-from core.experiments.handles import FORMAT, Experiment, Run
+from core.experiments import filenames, looks, provenance
+from core.experiments.handles import EARLIER_LOOKS, FORMAT, Experiment, Run
 from core.experiments.status import RunStatus, State
 from core.files import write_json
 from core.unchanged import SETTLED
@@ -35,7 +35,7 @@ _listed: dict[str, _Listing] = {}
 
 
 def create(config: ExperimentConfig, manifest: "Manifest", root: Path, random_split: "Manifest | None" = None) -> Experiment:
-    """Lays out a new experiment with all its runs queued; whole or not at all.
+    """Lays out a new experiment with all its runs queued; whole or not at all. Earlier looks at its question are written down.
 
     Args:
         config: the experiment.
@@ -50,11 +50,13 @@ def create(config: ExperimentConfig, manifest: "Manifest", root: Path, random_sp
     root.mkdir(parents=True, exist_ok=True)
     staging = Experiment(root / f".new-{files.mark()}")
     staging.folder.mkdir(mode=0o755)
+    before = looks.earlier(config, manifest.fingerprint, experiments(root))
     try:
         write_json(staging.description_file, {
             "format": FORMAT, "config": config.to_json(), "fingerprint": manifest.fingerprint,
             "classes": list(manifest.classes),
             "versions": provenance.versions(), "git_commit": provenance.git_commit(), "created": time.time(),
+            **({EARLIER_LOOKS: before} if before else {}),
         })
         manifest.write(staging.manifest_file)
         if random_split is not None:

@@ -107,15 +107,19 @@ def leave(experiment: Experiment) -> bool:
 
 
 @contextmanager
-def at_rest(experiment: Experiment) -> Iterator[None]:
+def at_rest(experiment: Experiment, what: str) -> Iterator[None]:
     """An experiment on which no process works, nor begins to before the block ends.
+
+    Args:
+        experiment: which one.
+        what: is done in the block, for the refusal: 'its images can be moved'.
 
     Raises:
         InputError: if one is at work.
     """
     with _lock(experiment):
         if is_worker_alive(experiment) or _is_held(experiment.series_lock):
-            raise InputError(f"{experiment.name!r} must have no worker before its images can be moved, got one; stop it first")
+            raise InputError(f"{experiment.name!r} must have no worker before {what}, got one; stop it first")
         yield
 
 

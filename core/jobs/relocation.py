@@ -20,6 +20,7 @@ from core.experiments.handles import Experiment
 from core.jobs import control
 
 _MOST_NAMED = 3
+_MOVED = "its images can be moved"
 
 
 def wanted_root(overrides: list[str]) -> Path | None:
@@ -77,13 +78,13 @@ def move(experiment: Experiment, root: Path, progress: Callable[[int, int], None
     config = experiment.config
     if config.dataset.source == "digits":
         raise InputError(f"dataset.root must be absent when source is 'digits', got {root}")
-    with control.at_rest(experiment):
+    with control.at_rest(experiment, _MOVED):
         pass  # said before the files are compared, which takes long
     dataset = config.dataset.model_copy(update={"root": str(root)})
     base = sources.open_source(dataset).root
     assert base is not None, "a dataset of files has a folder"
     _compare(experiment, base, root, progress)
-    with control.at_rest(experiment):  # a worker that began meanwhile has read the old place
+    with control.at_rest(experiment, _MOVED):  # a worker that began meanwhile has read the old place
         for run in config.runs():
             with suppress(Damaged):  # a run that resumes lays a damaged `run.json` out anew, as the experiment says
                 _ = experiment.run(run.name).config

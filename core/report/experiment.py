@@ -103,9 +103,10 @@ def write(report: Report, path: Path) -> None:
     height = max(400, 14 * len(classes) + 90)
     confusions, without = zip(*(figures.confusion_or_why_not(matrix, len(space), classes, height)
                                   for matrix, space in zip(matrices, report.spaces)))
+    head = statements.head(report.comparison.differences[0].alpha)
     page.write("experiment.html", {
         "report": report, "names": names, "unfair": _unfair(report.comparison),
-        "head": [statements.HEAD[0], *names, *statements.HEAD[3:]], "row": statements.row,
+        "head": [head[0], *names, *head[3:]], "row": statements.row,
         "metrics": METRICS, "percent": percent,
         "floor": next((row.metrics for row in report.rows if row.objective == "untrained"), {}),
         "curve": _curve(report), "readouts": _readouts(report),

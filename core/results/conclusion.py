@@ -81,7 +81,7 @@ class Conclusion:
         lines = []
         for finding in self.findings:
             row = statements.row(finding.difference)
-            p_value = finding.difference.p_value
+            p_value = finding.difference.p_over_looks
             lines.append([finding.experiment, row.a, row.b, row.difference, f"{row.low} to {row.high}",
                           "< 0.001" if p_value < 0.001 else f"{p_value:.3f}", row.answer,
                           _ANSWERS.get(self.among_all(finding), "cannot tell")])
@@ -113,7 +113,7 @@ def conclude(answers: Answers, combination: Combination = "bonferroni") -> Concl
     if combination == "fisher" and not answers.is_disjoint:
         raise InputError(f"independent datasets must share no image, got: {' '.join(answers.notes)}")
     one_sided = np.array([(1.0, 1.0) if item.difference.verdict == "same" else
-                          partial_conjunction.one_sided(item.difference.p_value, item.difference.difference)
+                          partial_conjunction.one_sided(item.difference.p_over_looks, item.difference.difference)
                           for item in answers.findings])
     better, worse = (_direction(answers.findings, p_values, combination) for p_values in one_sided.T)
     conclusion = Conclusion(name_a=answers.name_a, name_b=answers.name_b, metric=HEADLINE, combination=combination,

@@ -9,11 +9,12 @@ from typing import Protocol
 
 import numpy as np
 
-from core.analysis import low_data
+from core.analysis import low_data, spending
 from core.analysis.comparison import Values
 from core.analysis.metrics import HEADLINE
 from core.config import ExperimentConfig, RunConfig, arm_label, arm_title
 from core.config.objectives import UntrainedConfig
+from core.experiments import looks
 from core.experiments.handles import Experiment, Run
 from core.results.result import Curve
 from core.results.scoring import has_scores
@@ -63,13 +64,16 @@ def draw(experiment: Experiment, scores_of: Callable[[list[Run], str], ArmScores
               for label in titles}
     first = next(iter(scores.values()))[complete[0]]
     has_levels = first.has_groups and all(HEADLINE in item.levels for arm in scores.values() for item in arm.values())
+    look = looks.of(experiment, most)
     curve = low_data.curve(
         HEADLINE, {label: {count: item.drawn()[HEADLINE] for count, item in arm.items()} for label, arm in scores.items()},
-        _images(experiment, config, complete), config.evaluation.bootstrap, first.group, titles,
+        _images(experiment, config, complete), spending.enough(config.evaluation.bootstrap, look.number), first.group, titles,
         floor=arm_label(UntrainedConfig()), n_defined=int(first.defined()[HEADLINE].sum()),
-        margin=config.evaluation.margin / 100,
+        margin=config.evaluation.margin / 100, alpha=look.alpha,
         levels={label: {count: item.levels[HEADLINE] for count, item in arm.items()} for label, arm in scores.items()}
         if has_levels else None)
+    if look.is_interim:
+        curve = low_data.without_verdicts(curve, look.n_awaited)
     leaks = sorted({leak for run in config.runs() if arm_label(run.objective) in titles for leak in run.leaks})
     if leaks:
         warning = f"These numbers are too good, with {' and '.join(leaks)}: "

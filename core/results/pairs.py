@@ -10,8 +10,9 @@ from pathlib import Path
 from core import config as configuration
 from core.config import arm_label, arm_title
 from core.errors import InputError
-from core.experiments import store
+from core.experiments import looks, store
 from core.experiments.handles import Experiment, Run
+from core.experiments.looks import PLANNED, Look
 from core.results import scoring, verdict
 from core.results.result import Pair, Verdict
 from core.results.scoring import Scores
@@ -49,7 +50,7 @@ def said(experiment: Experiment, conclusion: Verdict, label_a: str, label_b: str
     if known is not None and known.differences[0].n_seeds == len(runs_a):
         return known
     a, b = named_apart(scoring.scores_of_runs(runs_a, ""), scoring.scores_of_runs(runs_b, ""))
-    return verdict.pair(a, b, label_a, label_b, images_per_class)
+    return verdict.pair(experiment, a, b, label_a, label_b, images_per_class)
 
 
 def find(root: Path, name_a: str, name_b: str) -> tuple[Scores, Scores]:
@@ -70,6 +71,23 @@ def find(root: Path, name_a: str, name_b: str) -> tuple[Scores, Scores]:
         if runs[0]:
             return named_apart(*(scoring.scores_of_runs(side, "") for side in runs))
     return named_apart(scoring.find_scores(root, name_a), scoring.find_scores(root, name_b))
+
+
+def look(root: Path, names: tuple[str, str], n_seeds: int) -> Look:
+    """Where a comparison of two names of the command line stands: the later look where they are arms of two experiments, and
+    no verdict where either awaits seeds. Single runs and files are compared as at a planned look.
+
+    Args:
+        root: folder of experiments.
+        names: of A and B, as `find` takes them.
+        n_seeds: seeds of each that are compared.
+
+    Raises:
+        Damaged: as `looks.of`.
+    """
+    arms = [arm for arm in (_arm(root, name) for name in names) if arm]
+    return max((looks.of(experiment, n_seeds) for experiment, _, _ in arms), default=PLANNED,
+               key=lambda item: (item.is_interim, item.number))
 
 
 def named_apart(a: Scores, b: Scores) -> tuple[Scores, Scores]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from core import config as configuration
 from core import scored_by
-from core.analysis import agreement, comparison, fairness, paired_tests, retrieval, statements
+from core.analysis import agreement, comparison, fairness, paired_tests, retrieval, spending, statements
 from core.analysis import table as tables
 from core.analysis.comparison import Comparison, Difference, Values
 from core.analysis.low_data import Count
@@ -19,8 +19,9 @@ from core.analysis.neighbors import NOBODY
 from core.config import ExperimentConfig, arm_label
 from core.config.objectives import Objective, UntrainedConfig
 from core.errors import Damaged, InputError
-from core.experiments import best, handles
+from core.experiments import best, handles, looks
 from core.experiments.handles import Experiment
+from core.experiments.looks import PLANNED, Look
 from core.files import Json
 from core.results import curve, result, scoring
 from core.results.result import Agreement, Arm, Pair, Verdict
@@ -50,12 +51,13 @@ def explained_by_chance(a: Scores, b: Scores) -> dict[str, float]:
     return {name: b.levels[name] - level for name, level in a.levels.items() if name in b.levels}
 
 
-def compare(a: Scores, b: Scores, n_bootstrap: int | None = None) -> Comparison:
+def compare(a: Scores, b: Scores, n_bootstrap: int | None = None, look: Look = PLANNED) -> Comparison:
     """B against A: on the test samples both have, or, where their splits differ by design, each on its own.
 
     Args:
         a, b: the arms, with as many seeds as each other.
-        n_bootstrap: draws; None for what their configs ask (`draws`).
+        n_bootstrap: draws; None for what their configs ask (`draws`). More are taken where the look asks for them.
+        look: where the comparison stands; while planned seeds are unfinished, it has intervals and no verdict.
 
     Raises:
         InputError: if they share no test sample, differ in their number of seeds, or disagree on the labels or groups of
@@ -64,6 +66,7 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None) -> Comparison:
     draws_note = ""
     if n_bootstrap is None:
         n_bootstrap, draws_note = draws(a, b)
+    n_bootstrap, alpha = spending.enough(n_bootstrap, look.number), look.alpha
     n_seeds = (len(a.values[HEADLINE]), len(b.values[HEADLINE]))
     if n_seeds[0] != n_seeds[1]:
         raise InputError(f"spaces to compare must have as many seeds as each other, got {n_seeds[0]} of {a.name} and "
@@ -81,24 +84,27 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None) -> Comparison:
         n_dropped = len(a.sample_id) + len(b.sample_id) - 2 * len(shared)
         group = a.group[in_a]
         drawn_a, drawn_b, n_samples = _drawn_in_pairs(a, b, in_a, in_b)
-        differences = comparison.compare(drawn_a, drawn_b, n_bootstrap, group, n_samples, margin, by_chance)
+        differences = comparison.compare(drawn_a, drawn_b, n_bootstrap, group, n_samples, margin, by_chance, alpha)
         space = comparison.compare_space({metric: column[:, in_a] for metric, column in a.space.items()},
                                          {metric: column[:, in_b] for metric, column in b.space.items()}, n_bootstrap,
-                                         group, by_chance) if a.space else []
+                                         group, by_chance, alpha) if a.space else []
         mcnemar = [paired_tests.mcnemar(metric, a.values[metric][:, in_a], b.values[metric][:, in_b], group)
                    for metric in paired_tests.BINARY if metric in a.values]
         label = a.label[in_a]
         per_class = comparison.compare_classes(
             {name: (*_drawn_in_pairs(a, b, in_a[label == name], in_b[label == name])[:2], group[label == name])
-             for name in sorted(set(label.tolist()))}, n_bootstrap, by_chance)
+             for name in sorted(set(label.tolist()))}, n_bootstrap, by_chance, alpha)
     else:
         drawn_a, drawn_b, defined_a, defined_b = a.drawn(), b.drawn(), a.defined(), b.defined()
         differences = comparison.hold([
             comparison.unpaired_difference(metric, drawn_a[metric], drawn_b[metric], n_bootstrap, group_a=a.group,
                                            group_b=b.group,
                                            n_samples=int(min(defined_a[metric].sum(), defined_b[metric].sum())),
-                                           margin=margin, by_chance=by_chance.get(metric, 0.0))
+                                           margin=margin, by_chance=by_chance.get(metric, 0.0), alpha=alpha)
             for metric in a.values])
+    if look.is_interim:
+        differences = [comparison.without_verdict(item) for item in differences]
+        per_class = [comparison.without_verdict(item) for item in per_class]
     headline = next(item for item in differences if item.metric == HEADLINE)
     leaks_a, leaks_b = config_a.leaks, config_b.leaks
     settings = fairness.differences(a.settings, b.settings)
@@ -107,14 +113,19 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None) -> Comparison:
     is_worth = not leaks_a and bool(leaks_b) and not confounding - _LEAK_SETTINGS and (
         _without_leaks(config_a.objective) == _without_leaks(config_b.objective))
     if is_worth:
-        sentence = statements.worth_sentence(headline, " and ".join(leaks_b), a.name)
         unfair = ()
+    warning = _leak_warning(a.name, leaks_a, b.name, leaks_b)
+    if look.is_interim:
+        sentence = statements.interim_sentence(headline, a.name, b.name, look.n_awaited, unfair, warning)
+    elif is_worth:
+        sentence = statements.worth_sentence(headline, " and ".join(leaks_b), a.name)
     else:
-        sentence = statements.sentence(headline, a.name, b.name, unfair, _leak_warning(a.name, leaks_a, b.name, leaks_b))
+        sentence = statements.sentence(headline, a.name, b.name, unfair, warning)
     if a.is_open:
         sentence = f"Among {len(set(a.label.tolist()))} held-out classes: {sentence}"
     return Comparison(name_a=a.name, name_b=b.name, differences=tuple(differences), confounders=unfair, n_dropped=n_dropped,
                       sentence=sentence, settings=settings, leaks_a=leaks_a, leaks_b=leaks_b, is_worth_of_leak=is_worth,
+                      look=look.number, look_note="" if look.is_interim else look.note,
                       space=tuple(space), mcnemar=tuple(mcnemar), per_class=tuple(per_class), n_bootstrap=n_bootstrap,
                       draws_note=draws_note)
 
@@ -147,11 +158,12 @@ def overlap(a: Scores, b: Scores) -> np.ndarray:
                      for near_a, near_b in zip(a.neighbors, b.neighbors)])
 
 
-def pair(a: Scores, b: Scores, label_a: str, label_b: str, images_per_class: Count, n_bootstrap: int | None = None) -> Pair:
+def pair(experiment: Experiment, a: Scores, b: Scores, label_a: str, label_b: str, images_per_class: Count,
+         n_bootstrap: int | None = None) -> Pair:
     """Two arms of an experiment, by their labels; the other arguments and what is raised as of `compare`."""
-    alike = agree(a, b)
+    alike, look = agree(a, b), looks.of(experiment, len(a.values[HEADLINE]))
     return Pair(images_per_class=images_per_class, label_a=label_a, label_b=label_b, agreement=alike,
-                **vars(compare(a, b, n_bootstrap)))
+                **vars(compare(a, b, n_bootstrap, look)))
 
 
 def agree(a: Scores, b: Scores) -> Agreement | None:
@@ -231,7 +243,8 @@ def _tell(experiment: Experiment, config: ExperimentConfig, is_open: bool = Fals
         floor = arms[arm_label(UntrainedConfig())]
         for label, arm in arms.items():
             if arm is not None:
-                against_untrained, not_improved = _against_untrained(floor, arm, n_bootstrap)
+                look = looks.of(experiment, len(arm.values[HEADLINE]))
+                against_untrained, not_improved = _against_untrained(floor, arm, n_bootstrap, look)
                 rows.append(Arm(objective=label, images_per_class=count, leaks=configuration.parse_run(arm.config).leaks,
                                 n_seeds=len(arm.values[HEADLINE]), n_test=len(arm.sample_id),
                                 own_group=scoring.own_group_counts(arm), metrics=summarize(arm, n_bootstrap),
@@ -243,20 +256,24 @@ def _tell(experiment: Experiment, config: ExperimentConfig, is_open: bool = Fals
         for label_a, label_b in pairs_to_compare(config):
             a, b = arms[label_a], arms[label_b]
             if a is not None and b is not None and a.settings["seeds"] == b.settings["seeds"]:
-                comparisons.append(pair(a, b, label_a, label_b, count, n_bootstrap))
+                comparisons.append(pair(experiment, a, b, label_a, label_b, count, n_bootstrap))
     return tuple(rows), tuple(comparisons)
 
 
-def _against_untrained(floor: Scores | None, arm: Scores, n_bootstrap: int) -> tuple[Difference | None, str]:
-    """What training did to an encoder, on the headline's metric, and a sentence if that is not for the better."""
+def _against_untrained(floor: Scores | None, arm: Scores, n_bootstrap: int, look: Look) -> tuple[Difference | None, str]:
+    """What training did to an encoder, on the headline's metric, and a sentence if that is not for the better; of unfinished
+    seeds neither has a verdict."""
     if floor is None or floor is arm or not np.array_equal(floor.sample_id, arm.sample_id) or (
             len(floor.values[HEADLINE]) != len(arm.values[HEADLINE])):
         return None, ""
     rows = np.arange(len(arm.sample_id))
     of_floor, of_arm, n_samples = _drawn_in_pairs(floor, arm, rows, rows)
-    difference = comparison.difference(HEADLINE, of_floor[HEADLINE], of_arm[HEADLINE], n_bootstrap, group=arm.group,
+    difference = comparison.difference(HEADLINE, of_floor[HEADLINE], of_arm[HEADLINE],
+                                       spending.enough(n_bootstrap, look.number), group=arm.group,
                                        n_samples=n_samples[HEADLINE], margin=least_that_matters(floor, arm),
-                                       by_chance=explained_by_chance(floor, arm).get(HEADLINE, 0.0))
+                                       by_chance=explained_by_chance(floor, arm).get(HEADLINE, 0.0), alpha=look.alpha)
+    if look.is_interim:
+        return comparison.without_verdict(difference), ""
     sentence = statements.sentence(difference, "the untrained encoder", arm.name)
     return difference, "" if difference.verdict == "better" else sentence
 

@@ -1,4 +1,4 @@
-"""Buttons that begin, resume and delete experiments.
+"""Buttons that begin, resume, extend and delete experiments.
 
 Imports `core` inside functions (see `screen`).
 """
@@ -49,6 +49,25 @@ def resume(runs: "list[Run]") -> None:
         st.error(plain(str(error)), icon=":material/error:")
         return
     st.rerun()
+
+
+def add_seeds(experiment: "Experiment") -> None:
+    """Adds seeds to an experiment that has ended, and trains them; says beforehand what that does to the next verdict."""
+    from core.experiments import looks
+    from core.jobs import control, more_seeds
+
+    with st.popover("Add seeds", icon=":material/add:"):
+        st.write(f"The next verdict: {plain(looks.upcoming(experiment).note)}.")
+        n_seeds = st.number_input("Seeds", 1, 100, len(experiment.config.seeds), key=f"n-seeds-{experiment.name}",
+                                  help="Each trains every arm once more. No verdict is given until all have finished.")
+        if st.button("Add and train", key=f"add-seeds-{experiment.name}", type="primary"):
+            try:
+                more_seeds.add(experiment, n_seeds)
+                control.resume(experiment.runs, data_root())
+            except (InputError, OSError) as error:
+                st.error(plain(str(error)), icon=":material/error:")
+                return
+            st.rerun()
 
 
 def delete_button(experiment: "Experiment", key: str) -> None:

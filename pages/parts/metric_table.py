@@ -8,7 +8,7 @@ import streamlit as st
 from core.analysis import statements
 from core.analysis.comparison import Interval
 from core.analysis.metrics import METRICS, SHORT, SPACE_METRICS, WHY_NOT_KMEANS_ALONE
-from core.analysis.statements import HEAD, HEAD_OF_GAP, HEAD_OF_OUTPERFORMS
+from core.analysis.statements import HEAD, HEAD_OF_OUTPERFORMS, head_of_gap
 from core.quantities import percent
 from core.results.result import Arm, Pair, Verdict
 from core.visible import visible
@@ -31,7 +31,7 @@ def table(compared: Pair, rows: Sequence[Arm], n_seeds: int) -> None:
                        for label in ("untrained", compared.label_a, compared.label_b))
         a, b = (row.a, row.b) if item.sd_a is not None else own  # an earlier version's differences have none
         lines.append({HEAD[0]: row.title, "untrained": floor, f"A · {compared.label_a}": a, f"B · {compared.label_b}": b,
-                      HEAD_OF_GAP: row.gap, HEAD_OF_OUTPERFORMS: row.outperforms, HEAD[-1]: row.answer})
+                      head_of_gap(item.alpha): row.gap, HEAD_OF_OUTPERFORMS: row.outperforms, HEAD[-1]: row.answer})
     st.dataframe(pd.DataFrame(lines), hide_index=True, width="stretch", height="content", column_config={
         HEAD[0]: st.column_config.TextColumn(help=_meanings(METRICS)),
         HEAD_OF_OUTPERFORMS: st.column_config.TextColumn(help=statements.HELP_OF_OUTPERFORMS),
@@ -77,7 +77,8 @@ def details(compared: Pair, rows: Sequence[Arm]) -> None:
             metric = st.segmented_control("Metric", SHORT, format_func=lambda name: METRICS[name].title, default=SHORT[0],
                                           required=True, key="per-class-metric", label_visibility="collapsed")
             st.dataframe(pd.DataFrame([{
-                "class": visible(item.label), HEAD[1]: row.a, HEAD[2]: row.b, HEAD_OF_GAP: row.gap, HEAD[-1]: row.answer,
+                "class": visible(item.label), HEAD[1]: row.a, HEAD[2]: row.b, head_of_gap(item.alpha): row.gap,
+                HEAD[-1]: row.answer,
                 "images": item.n_samples}
                 for item in compared.per_class if item.metric == metric for row in [statements.row(item)]]),
                 hide_index=True, width="stretch")
@@ -92,7 +93,7 @@ def details(compared: Pair, rows: Sequence[Arm]) -> None:
         if compared.space:
             st.dataframe(pd.DataFrame([{
                 "whole space": SPACE_METRICS[item.metric].title, HEAD[1]: f"{item.a:.3g}", HEAD[2]: f"{item.b:.3g}",
-                HEAD_OF_GAP: f"{item.difference:+z.3g}  [{item.low:+z.3g}, {item.high:+z.3g}]"}
+                head_of_gap(item.alpha): f"{item.difference:+z.3g}  [{item.low:+z.3g}, {item.high:+z.3g}]"}
                 for item in compared.space]), hide_index=True, width="stretch", column_config={
                     "whole space": st.column_config.TextColumn(help=_meanings(SPACE_METRICS))})
         if compared.settings:

@@ -95,14 +95,14 @@ def test_a_worker_that_begins_while_files_are_compared_keeps_the_old_place(image
 def test_no_worker_begins_while_the_new_place_is_written(image_folder: Path, tmp_path: Path) -> None:
     folder = experiment_on(image_folder, tmp_path / "checkpoints")
     claims = []
-    with control.at_rest(Experiment(folder)):
+    with control.at_rest(Experiment(folder), "this"):
         thread = threading.Thread(target=lambda: claims.append(control.claim(Experiment(folder), "cpu")))
         thread.start()
         thread.join(0.3)
         assert claims == [] and not control.is_worker_alive(Experiment(folder))
     thread.join()
     assert claims == [True] and control.leave(Experiment(folder)) is False, "its runs are queued still"
-    with pytest.raises(ValueError, match="stop it first"), control.at_rest(Experiment(folder)):
+    with pytest.raises(ValueError, match="stop it first"), control.at_rest(Experiment(folder), "this"):
         pass
     control.stop(Experiment(folder).runs)
     assert control.leave(Experiment(folder))

@@ -62,6 +62,15 @@ def test_one_seed_is_said() -> None:
     assert found.sentence.endswith("another seed may well say otherwise on b")
 
 
+def test_a_later_look_counts_by_its_own_level() -> None:
+    """p = 0.008 is below 1.25 %, which is all that a second look may spend, and counts as 0.032."""
+    answer = finding("a", (0.05, 0.01, 0.09, 0.008, "better"))
+    later = replace(answer, difference=replace(answer.difference, alpha=0.0125))
+    assert concluded(UNSURE, (0.05, 0.01, 0.09, 0.008, "better")).better.count == 1
+    found = conclusion.conclude(Answers("A", "B", (finding("b", UNSURE), later), (), (), True))
+    assert found.better.count == 0 and found.rows[1][5] == "0.032"
+
+
 def test_what_holds_by_itself_may_not_hold_among_all() -> None:
     """An interval that leaves out zero by a hair, p = 0.04: enough of two datasets' one, not of two."""
     hair = (0.05, 0.001, 0.1, 0.04, "better")

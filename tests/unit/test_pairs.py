@@ -176,7 +176,7 @@ def test_arms_are_compared_at_the_seeds_that_both_have_finished(screen, experime
     (experiment / "verdict.json").unlink()
     lines = compare(capsys, experiment.parent, "tiny/classification-15", "tiny/supcon-15").splitlines()
     app = screen("compare", experiment="tiny")
-    assert app.header[0].value == lines[0] and "1 seed," in lines[0]
+    assert app.header[0].value == lines[0] and "1 of 2 planned seeds" in lines[0]
     drawn = app.dataframe[0].value.set_index("metric")
     for line in lines[3:3 + len(drawn)]:
         title, mean_a, mean_b, *_ = cells(line)

@@ -16,9 +16,9 @@ from core.results import result, verdict
 
 DIFFERENCE = ["metric", "a", "b", "difference", "low", "high", "verdict", "n_seeds", "n_samples", "settles_at", "p_value",
               "p_holm", "seeds_decide", "sd_a", "sd_b", "equivalence",
-              "outperforming", "by_chance"]
+              "outperforming", "by_chance", "alpha"]
 COMPARISON = ["a", "b", "sentence", "n_dropped", "n_bootstrap", "draws_note", "confounders", "settings", "leaks_a", "leaks_b",
-              "is_worth_of_leak", "differences", "space", "mcnemar", "per_class"]
+              "is_worth_of_leak", "look", "look_note", "differences", "space", "mcnemar", "per_class"]
 
 
 def written(experiment: Path) -> dict:
@@ -32,7 +32,7 @@ def change(experiment: Path, **values: object) -> None:
 def test_the_file_has_the_layout_that_every_version_has_written(finished: Path) -> None:
     values = written(finished)
     assert list(values) == ["schema", "scored_by", "rows", "comparisons", "sentence", "curve", "open_rows", "open_comparisons"]
-    assert values["schema"] == 2 and values["scored_by"] == scored_by.VERSION
+    assert values["schema"] == 3 and values["scored_by"] == scored_by.VERSION
     assert list(values["rows"][0]) == [
         "objective", "images_per_class", "leaks", "n_seeds", "n_test", "own_group", "metrics", "space", "against_untrained",
         "not_improved", "unchanged", "chance"]
@@ -95,12 +95,12 @@ def test_a_file_of_the_first_version_is_printed_and_decided_anew(experiment: Pat
     assert f"15 images per class: {values['sentence']}." in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("schema", [3, "1", None])
+@pytest.mark.parametrize("schema", [4, "1", None])
 def test_a_file_of_a_higher_schema_is_said_to_be_of_a_newer_version(experiment: Path, schema: object) -> None:
     before = result.read(Experiment(experiment))
     change(experiment, schema=schema, sentence="Of another kind")
     for reader in (result.read, lambda handle: handle.verdict_json, lambda handle: handle.sentence):
-        with pytest.raises(Damaged, match=rf"newer Duet \(schema {schema}; this one reads up to 2\); update Duet") as caught:
+        with pytest.raises(Damaged, match=rf"newer Duet \(schema {schema}; this one reads up to 3\); update Duet") as caught:
             reader(Experiment(experiment))
         assert caught.value.is_newer
     assert verdict.read(Experiment(experiment)) == before, "decided anew"
