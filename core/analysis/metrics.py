@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_mutual_info_score
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from core.analysis import clustering, geometry, parts, retrieval
+from core.analysis import clustering, geometry, parts, probe, retrieval
 from core.analysis import neighbors as nearby
+from core.analysis.probe import ProbeChoice
 
 _VOTERS = (1, 20)  # k of k-NN beside the k of `EvaluationConfig.neighbors`
 
@@ -41,8 +40,8 @@ METRICS: dict[str, MetricInfo] = {
     "knn_accuracy": MetricInfo("k-NN", "Share of test samples that their nearest training samples, five unless set "
                                "otherwise, classify rightly. 0 to 1, best 1. Misses how far apart the classes lie."),
     "probe_accuracy": MetricInfo("probe", "Share of test samples that a logistic regression fitted on the training samples "
-                                 "classifies rightly. 0 to 1, best 1. Misses whether classes are clusters: a line between "
-                                 "them is enough."),
+                                 "classifies rightly, its regularisation chosen on validation. 0 to 1, best 1. Misses "
+                                 "whether classes are clusters: a line between them is enough."),
     "kmeans_accuracy": MetricInfo("K-means", "Share of samples whose K-means cluster, matched to a class one to one, is "
                                   "their class. 0 to 1, best 1; chance is well above 1 / classes. Spaces of very different "
                                   "quality can all score 1: it misses how near the clusters lie."),
@@ -102,6 +101,7 @@ class Measures:
         neighbors: rows of the nearest test samples, nearest first, shape (n, `retrieval.N_NEIGHBORS` or n − 1), int64;
             `neighbors.NOBODY` where fewer are left.
         with_own_group: metric of `retrieval.NAMES` -> the values with samples of the query's own group counted, shape (n,).
+        probe: how strongly the linear probe is regularised.
     """
 
     values: dict[str, np.ndarray]
@@ -110,10 +110,12 @@ class Measures:
     clusters: np.ndarray
     neighbors: np.ndarray
     with_own_group: dict[str, np.ndarray]
+    probe: ProbeChoice
 
 
 def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, reference_label_id: np.ndarray,
-            n_classes: int, neighbors: int, kmeans_seeds: int, group: np.ndarray | None = None) -> Measures:
+            n_classes: int, neighbors: int, kmeans_seeds: int, group: np.ndarray | None = None,
+            validation: tuple[np.ndarray, np.ndarray] | None = None) -> Measures:
     """Every metric of `METRICS` and `SPACE_METRICS`; the same vectors give the same bits on any number of cores.
 
     On another processor, too, what neighbours, votes and distances decide is the same to the bit. K-means, the probe and the
@@ -128,6 +130,8 @@ def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, re
         neighbors: k of k-NN.
         kmeans_seeds: K-means runs, each the best of ten initialisations, whose mean is taken.
         group: test samples that belong together, shape (n,), which do not find or stand near each other; None: each alone.
+        validation: vectors and labels of validation samples, shapes (v, D), float32, and (v,), which choose how strongly the
+            probe is regularised; None: there are none.
 
     Raises:
         InputError: if there are fewer than two test samples, or fewer than classes.
@@ -139,9 +143,10 @@ def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, re
         ks = (neighbors, *_VOTERS)
         votes = _vote(*nearby.sides(vectors, reference, "cosine"), label_id, reference_label_id, ks)
         distances = geometry.by_class(vectors, label_id, group)
+        is_right, choice = probe.measure(vectors, label_id, reference, reference_label_id, validation)
         values = {**retrieved.values, "silhouette": distances["silhouette"],
                   **{name: votes[k] for name, k in zip(("knn_accuracy", "knn_1", "knn_20"), ks)},
-                  "probe_accuracy": probe_correct(vectors, label_id, reference, reference_label_id),
+                  "probe_accuracy": is_right,
                   "kmeans_accuracy": (clusters == label_id).mean(axis=0)}
         gallery = {**retrieved.gallery, "silhouette": distances["gallery silhouette"]}
         for name, pull in gallery.items():
@@ -153,7 +158,7 @@ def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, re
                  "effective_rank": geometry.effective_rank(vectors), "uniformity": geometry.uniformity(retrieved.kernel),
                  **distances}
     return Measures({name: values[name] for name in METRICS}, gallery, {name: space[name] for name in SPACE_METRICS}, clusters,
-                    retrieved.neighbors, retrieved.with_own_group)
+                    retrieved.neighbors, retrieved.with_own_group, choice)
 
 
 def knn_correct(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, reference_label_id: np.ndarray,
@@ -190,28 +195,6 @@ def _vote(queries: np.ndarray, known: np.ndarray, label_id: np.ndarray, known_la
     for _ in parts.at_once([partial(work, chunk) for chunk in parts.of_rows(len(queries), len(known))]):
         pass
     return correct
-
-
-def probe_correct(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray,
-                  reference_label_id: np.ndarray) -> np.ndarray:
-    """Whether a linear classifier, fitted on the reference samples, is right: logistic regression, each dimension brought
-    to mean 0 and sd 1, L2 penalty with C = 1 (scikit-learn's default).
-
-    Args:
-        vectors: queries, shape (n, D), float32.
-        label_id: their labels, shape (n,).
-        reference: labelled samples, shape (m, D), float32.
-        reference_label_id: their labels, shape (m,).
-
-    Returns:
-        1.0 where right, 0.0 where wrong, shape (n,), float64.
-    """
-    if len(np.unique(reference_label_id)) == 1:
-        return (label_id == reference_label_id[0]).astype(np.float64)
-    vectors, reference = vectors.astype(np.float64), reference.astype(np.float64)  # so that processors agree but for ties
-    scaler = StandardScaler().fit(reference)
-    model = LogisticRegression(max_iter=1000, tol=1e-3).fit(scaler.transform(reference), reference_label_id)
-    return (model.predict(scaler.transform(vectors)) == label_id).astype(np.float64)
 
 
 def kmeans_correct(vectors: np.ndarray, label_id: np.ndarray, n_classes: int, n_seeds: int) -> np.ndarray:

@@ -66,7 +66,7 @@ class Recorder:
         if refused:
             self._mark = f" ({refused})"
             self._note["refused"] = refused
-        if self._best >= 0 and not scored_by.is_current(values):  # later epochs are compared with it by today's rules
+        if self._best >= 0 and not scored_by.leaves_out_own_group(values):  # later epochs, by today's rules, meet it
             self._say(f"scoring the best epoch so far anew{self._mark}")
             self._best = self._rescored_best()
         self._run.keep_records(self._epoch)

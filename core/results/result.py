@@ -14,6 +14,7 @@ from core.analysis import low_data
 from core.analysis.chance import Chance
 from core.analysis.comparison import Comparison, Difference, Interval
 from core.analysis.low_data import Count
+from core.analysis.probe import ProbeChoice
 from core.errors import Damaged
 from core.experiments import handles
 from core.experiments.handles import Experiment
@@ -70,6 +71,8 @@ class Arm:
         not_improved: a sentence if that is not for the better, else empty.
         unchanged: a sentence if runs export the encoder as it began, else empty.
         chance: metric -> what it would be with permuted labels.
+        probe: how strongly the linear probe is regularised, a choice a seed; empty where an earlier version wrote it down, and
+            among held-out classes.
     """
 
     objective: str
@@ -84,6 +87,7 @@ class Arm:
     not_improved: str = ""
     unchanged: str = ""
     chance: dict[str, Chance] = field(default_factory=dict)
+    probe: tuple[ProbeChoice, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from core.analysis import table as tables
 from core.analysis.chance import Chance
 from core.analysis.comparison import Interval, Values
 from core.analysis.metrics import GALLERY, HEADLINE, METRICS, SPACE_METRICS, MetricInfo
+from core.analysis.probe import ProbeChoice
 from core.analysis.table import EmbeddingTable
 from core.config import RunConfig, arm_label, arm_title
 from core.data import split
@@ -57,6 +58,7 @@ class Scores:
         is_open: whether the samples are those of held-out classes, among themselves.
         with_own_group: retrieval metric -> what it would be with samples of the query's own group counted, shape (seeds, n);
             empty where each sample is a group of its own.
+        probe: how strongly the linear probe is regularised, a choice a seed; empty of an open set.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Scores:
     files: tuple[Path, ...] = ()
     is_open: bool = False
     with_own_group: Values = field(default_factory=dict)
+    probe: tuple[ProbeChoice, ...] = ()
 
     def drawn(self, rows: np.ndarray | None = None, is_query: dict[str, np.ndarray] | None = None) -> Values:
         """What the bootstrap draws: each metric's values, and what an image does to others as one that is found; the mean
@@ -106,7 +109,8 @@ def score(table: EmbeddingTable) -> Scores:
     """Every metric of a table's test samples; the same table gives the same numbers, whatever the order of its rows.
 
     Args:
-        table: a run's space; `metadata['training_samples']` names the labelled samples of k-NN, None all of train.
+        table: a run's space; `metadata['training_samples']` names the labelled samples of k-NN and probe, None all of train;
+            its validation samples, where it has any, choose how strongly the probe is regularised.
 
     Returns:
         The scores of one space, under its run's name, in the order of sample_id.
@@ -121,16 +125,25 @@ def score(table: EmbeddingTable) -> Scores:
     if len(test) < 2 or len(known) == 0:
         raise InputError(f"a space to score must have test and training samples, got {len(test)} and {len(known)}")
     config = table.config
+    validation = table.of_split("validation")
     classes, places = np.unique(np.concatenate([test.label_id, known.label_id]), return_inverse=True)  # none is held out
     measures = metrics.measure(test.embedding, places[:len(test)], known.embedding, places[len(test):], len(classes),
-                               config.evaluation.neighbors, config.evaluation.kmeans_seeds, test.group)
+                               config.evaluation.neighbors, config.evaluation.kmeans_seeds, test.group,
+                               _placed(validation, classes))
     return Scores(name=config.name, sample_id=test.sample_id, group=test.group, label=test.label,
                   label_id=test.label_id, values={name: column[None] for name, column in measures.values.items()},
                   gallery={name: column[None] for name, column in measures.gallery.items()},
                   space={name: column[None] for name, column in measures.space.items()},
                   clusters=classes[measures.clusters].astype(np.int32)[None],
                   neighbors=measures.neighbors[None].astype(np.int32), config=table.metadata["config"],
-                  settings=protocol.of_table(table), with_own_group=_with_own_group(test.group, measures.with_own_group))
+                  settings=protocol.of_table(table), with_own_group=_with_own_group(test.group, measures.with_own_group),
+                  probe=(measures.probe,))
+
+
+def _placed(validation: EmbeddingTable, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Validation vectors and the places of their labels among `classes`; without those of no such class."""
+    is_of_them = np.isin(validation.label_id, classes)
+    return validation.embedding[is_of_them], np.searchsorted(classes, validation.label_id[is_of_them])
 
 
 def _by_name(table: EmbeddingTable) -> EmbeddingTable:
@@ -184,7 +197,8 @@ def write_scores(run: Run, scores: Scores) -> None:
                       **{f"{_OWN}{name}": pa.array(column[0], pa.float64()) for name, column in scores.with_own_group.items()},
                       **{name: pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1), pa.int32()), rows.shape[1])
                          for name, rows in lists.items()}})
-    arrow = arrow.replace_schema_metadata({"duet": json.dumps({scored_by.KEY: scored_by.VERSION})})
+    told = {scored_by.KEY: scored_by.VERSION, "probe": [asdict(choice) for choice in scores.probe]}
+    arrow = arrow.replace_schema_metadata({"duet": json.dumps(told)})
     with files.replacing(_file(run, scores.is_open)) as temporary:
         pq.write_table(arrow, temporary, compression="zstd")
 
@@ -218,7 +232,7 @@ def read_scores(run: Run, is_open: bool = False) -> Scores:
         scores = (score_open if is_open else score)(read_space(run))
     except Damaged as error:
         if is_earlier:
-            raise Damaged(path, f"was {scored_by.EARLIER}; to be scored anew, {error.path.name} {error.what}",
+            raise Damaged(path, f"was {_earlier(path)}; to be scored anew, {error.path.name} {error.what}",
                           handles.RESUME) from None
         raise
     if scores is None:
@@ -269,7 +283,8 @@ def parse_scores(run: Run, is_open: bool = False) -> Scores | None:
     galleries = {name: f"gallery_{name}" for name in GALLERY if is_of_test or f"gallery_{name}" in columns}
     metrics_of_it = {*METRICS, *SPACE_METRICS} if is_of_test else {*retrieval.NAMES, "kmeans_accuracy"}
     lacks_columns = not {*_TEXT, "label_id", *_LISTS, *metrics_of_it, *galleries.values()} <= columns
-    if lacks_columns or not scored_by.is_current(json.loads((arrow.schema.metadata or {}).get(b"duet", b"{}"))):
+    told = _told(arrow.schema)
+    if lacks_columns or not (scored_by.is_current(told) if is_of_test else scored_by.leaves_out_own_group(told)):
         return None
     clusters, neighbors = (arrow[key].combine_chunks().flatten().to_numpy().reshape(len(arrow), -1) for key in _LISTS)
     values, space = ({metric: arrow[metric].to_numpy()[None] for metric in registry if metric in arrow.column_names}
@@ -281,7 +296,19 @@ def parse_scores(run: Run, is_open: bool = False) -> Scores | None:
     return Scores(**text, name=name, label_id=arrow["label_id"].to_numpy(), values=values,
                   gallery=gallery, space=space, clusters=clusters.T[None], neighbors=neighbors[None],
                   config=files.read_json(run.config_file)["config"], settings=protocol.of_runs([run]),
-                  files=(embeddings,), is_open=is_open, with_own_group=with_own_group)
+                  files=(embeddings,), is_open=is_open, with_own_group=with_own_group,
+                  probe=tuple(ProbeChoice(**choice) for choice in told.get("probe", ())))
+
+
+def _told(schema: pa.Schema) -> Json:
+    """What a file of scores says of itself."""
+    told: Json = json.loads((schema.metadata or {}).get(b"duet", b"{}"))
+    return told
+
+
+def _earlier(path: Path) -> str:
+    """By which rules an earlier version scored a file, in words."""
+    return scored_by.earlier(_told(pq.read_schema(path))) or "scored by an earlier version, which knew fewer metrics"
 
 
 def summarize(scores: Scores, n_bootstrap: int) -> dict[str, Interval]:
@@ -323,6 +350,7 @@ def evaluation(scores: Scores, n_bootstrap: int) -> Json:
                  for label in sorted(set(scores.label.tolist())) for rows in [scores.label == label]]
     return {scored_by.KEY: scored_by.VERSION, "split": "test", "n_samples": len(scores.sample_id),
             "own_group": asdict(own_group_counts(scores)), "metrics": _json(summarize(scores, n_bootstrap)),
+            "probe": [asdict(choice) for choice in scores.probe],
             "space": _json(summarize_space(scores, n_bootstrap)), "per_class": per_class,
             "kmeans": {"n_seeds": len(over_runs), "mean": float(over_runs.mean()),
                        "sd": float(over_runs.std(ddof=1)) if len(over_runs) > 1 else 0.0},
@@ -362,7 +390,8 @@ def scores_of_runs(runs: list[Run], name: str, is_open: bool = False) -> Scores:
     return replace(scores[0], name=name, values=values, gallery=gallery, space=space, with_own_group=with_own_group,
                    clusters=np.concatenate([item.clusters for item in scores]),
                    neighbors=np.concatenate([item.neighbors for item in scores]), settings=protocol.of_runs(runs),
-                   files=tuple(path for item in scores for path in item.files))
+                   files=tuple(path for item in scores for path in item.files),
+                   probe=tuple(choice for item in scores for choice in item.probe))
 
 
 def scores_of_file(path: Path) -> Scores:

@@ -232,7 +232,7 @@ def _tell(experiment: Experiment, config: ExperimentConfig, is_open: bool = Fals
                                 not_improved=not_improved,
                                 unchanged=best.unchanged(experiment,
                                                          scoring.runs_of_arm(experiment, label, count, is_open)),
-                                chance=chance_levels(arm, n_bootstrap)))
+                                chance=chance_levels(arm, n_bootstrap), probe=arm.probe))
         for label_a, label_b in _pairs(config):
             a, b = arms[label_a], arms[label_b]
             if a is not None and b is not None and a.settings["seeds"] == b.settings["seeds"]:

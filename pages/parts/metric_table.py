@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 import streamlit as st
 
-from core.analysis import statements
+from core.analysis import probe, statements
 from core.analysis.comparison import Interval
 from core.analysis.metrics import METRICS, SHORT, SPACE_METRICS, WHY_NOT_KMEANS_ALONE
 from core.analysis.statements import HEAD, HEAD_OF_GAP, HEAD_OF_OUTPERFORMS
@@ -71,6 +71,8 @@ def details(compared: Pair, rows: Sequence[Arm]) -> None:
             st.markdown(f"Of each test image's {agreement.neighbors} nearest, A and B share **{100 * overlap:.0f} %** "
                         f"(by chance {100 * agreement.overlap_by_chance:.0f} %){said}.")
         _own_group(rows)
+        if said := probe.sentence({row.objective: row.probe for row in rows}):
+            st.markdown(f"{plain(said)}.")
         if compared.per_class:
             metric = st.segmented_control("Metric", SHORT, format_func=lambda name: METRICS[name].title, default=SHORT[0],
                                           required=True, key="per-class-metric", label_visibility="collapsed")

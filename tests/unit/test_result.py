@@ -35,7 +35,7 @@ def test_the_file_has_the_layout_that_every_version_has_written(finished: Path) 
     assert values["schema"] == 2 and values["scored_by"] == scored_by.VERSION
     assert list(values["rows"][0]) == [
         "objective", "images_per_class", "leaks", "n_seeds", "n_test", "own_group", "metrics", "space", "against_untrained",
-        "not_improved", "unchanged", "chance"]
+        "not_improved", "unchanged", "chance", "probe"]
     told = values["comparisons"][0]
     assert list(told) == ["images_per_class", "label_a", "label_b", *COMPARISON, "agreement"]
     assert list(told["differences"][0]) == list(told["space"][0]) == DIFFERENCE
