@@ -44,6 +44,7 @@ def scored(n: int, seed: int) -> tuple[Scores, np.ndarray]:
     scores = Scores(name=f"space {seed}", sample_id=names, group=names, label=label_id[:n].astype(str).astype(object),
                     label_id=label_id[:n], values={name: column[None] for name, column in found.values.items()},
                     gallery={name: column[None] for name, column in found.gallery.items()},
+                    gallery_by_class={name: column[None] for name, column in found.gallery_by_class.items()},
                     space={name: column[None] for name, column in found.space.items()}, clusters=found.clusters[None],
                     neighbors=found.neighbors[None].astype(np.int32), config=run.to_json(),
                     settings=protocol.of_config(run))

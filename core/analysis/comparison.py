@@ -95,7 +95,8 @@ class Comparison:
     config it is where A's and B's differ.
 
     `space` holds the differences on `SPACE_METRICS`, which have an interval and no verdict; `mcnemar` exact tests of what
-    single seeds got right; both `mcnemar` and `per_class` are empty where A and B were tested on different samples."""
+    single seeds got right; both `mcnemar` and `per_class` are empty where A and B were tested on different samples. `macro`
+    holds the differences on the metrics of `SHORT` with each class counted alike; in all others each sample is."""
 
     name_a: Annotated[str, Field(alias="a")]  # in JSON
     name_b: Annotated[str, Field(alias="b")]
@@ -112,6 +113,7 @@ class Comparison:
     space: tuple[Difference, ...] = ()
     mcnemar: tuple[McNemar, ...] = ()
     per_class: tuple[ClassDifference, ...] = ()
+    macro: tuple[Difference, ...] = ()
 
 
 def interval(values: np.ndarray, n_bootstrap: int, seed: int = 0, group: np.ndarray | None = None,
@@ -276,6 +278,15 @@ def compare_space(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | No
     """Paired differences on `SPACE_METRICS`: with an interval, but without a verdict, as few have a best value."""
     return [replace(item, verdict="", settles_at=None, seeds_decide=False)
             for item in _paired(a, b, n_bootstrap, 0, group)]
+
+
+def compare_macro(a: Values, b: Values, n_bootstrap: int, group: np.ndarray, n_samples: dict[str, int],
+                  margin: float) -> list[Difference]:
+    """Paired differences of macro averages, whose values are `macro.contributions`; corrected by Holm over all of them, as
+    none of them is the question asked beforehand. Other arguments as of `difference`."""
+    shared = [metric for metric in a if metric in b]
+    return correct(_paired({metric: a[metric] for metric in shared}, {metric: b[metric] for metric in shared}, n_bootstrap, 0,
+                           group, n_samples, margin))
 
 
 def compare_classes(classes: dict[str, tuple[Values, Values, np.ndarray]], n_bootstrap: int) -> list[ClassDifference]:

@@ -96,6 +96,7 @@ class Measures:
         gallery: metrics of `METRICS` in which samples are found by others -> shape (n,), float64: by how much the sum of all
             values is higher with this sample among those that are found; less its mean. A value and this are what an image
             that is drawn brings with it.
+        gallery_by_class: metric of `retrieval.NAMES` -> the same of the sum of all values, each times its `macro.weights`.
         space: metric of `SPACE_METRICS` -> shape (n,), float64, nan where undefined; pseudo-values whose mean is the metric.
         clusters: K-means clusterings, matched to the classes, shape (kmeans_seeds, n), int32.
         neighbors: rows of the nearest test samples, nearest first, shape (n, `retrieval.N_NEIGHBORS` or n − 1), int64;
@@ -106,6 +107,7 @@ class Measures:
 
     values: dict[str, np.ndarray]
     gallery: dict[str, np.ndarray]
+    gallery_by_class: dict[str, np.ndarray]
     space: dict[str, np.ndarray]
     clusters: np.ndarray
     neighbors: np.ndarray
@@ -157,8 +159,9 @@ def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, re
                      cluster, label_id, n_classes, adjusted_mutual_info_score(label_id, cluster))),
                  "effective_rank": geometry.effective_rank(vectors), "uniformity": geometry.uniformity(retrieved.kernel),
                  **distances}
-    return Measures({name: values[name] for name in METRICS}, gallery, {name: space[name] for name in SPACE_METRICS}, clusters,
-                    retrieved.neighbors, retrieved.with_own_group, choice)
+    return Measures({name: values[name] for name in METRICS}, gallery, retrieved.gallery_by_class,
+                    {name: space[name] for name in SPACE_METRICS}, clusters, retrieved.neighbors, retrieved.with_own_group,
+                    choice)
 
 
 def knn_correct(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, reference_label_id: np.ndarray,

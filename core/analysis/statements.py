@@ -2,8 +2,8 @@
 
 from dataclasses import astuple, dataclass
 
-from core.analysis.comparison import Difference
-from core.analysis.metrics import METRICS
+from core.analysis.comparison import Comparison, Difference
+from core.analysis.metrics import HEADLINE, METRICS
 from core.quantities import percent
 
 HEAD = ("metric", "A", "B", "B − A", "95 % interval", "P(B > A)", "can we tell?")  # of `Row.cells`
@@ -88,6 +88,17 @@ def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[st
     unfair = unfair_words(confounders)
     text = "; ".join(part for part in (warning, unfair, text) if part)
     return first_up(text)
+
+
+def macro_sentence(compared: Comparison) -> str:
+    """What the headline's macro average says, in one sentence; empty where A and B read as in the average over images, as they
+    do where classes are equally large."""
+    of_classes, of_images = (next((row(item) for item in items if item.metric == HEADLINE), None)
+                             for items in (compared.macro, compared.differences))
+    if of_classes is None or of_images is None or (of_classes.a, of_classes.b) == (of_images.a, of_images.b):
+        return ""
+    return (f"With each class counted alike (macro), {of_classes.title} is {of_classes.a} for A and {of_classes.b} for B, "
+            f"B − A {of_classes.gap}: {of_classes.answer}")
 
 
 def unfair_words(confounders: tuple[str, ...]) -> str:

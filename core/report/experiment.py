@@ -107,6 +107,7 @@ def write(report: Report, path: Path) -> None:
         "report": report, "names": names, "unfair": _unfair(report.comparison),
         "head": [statements.HEAD[0], *names, *statements.HEAD[3:]], "row": statements.row,
         "metrics": METRICS, "percent": percent,
+        "macro": statements.macro_sentence(report.comparison),
         "probe": probe.sentence({row.objective: row.probe for row in report.rows}),
         "floor": next((row.metrics for row in report.rows if row.objective == "untrained"), {}),
         "curve": _curve(report), "readouts": _readouts(report),

@@ -64,7 +64,8 @@ class Arm:
         leaks: in words.
         n_seeds, n_test: behind its numbers.
         own_group: what leaving out a query's own group comes to.
-        metrics: metric of `METRICS` -> mean and interval.
+        metrics: metric of `METRICS` -> mean and interval, each test image counted alike.
+        macro: metric of `SHORT` -> the same with each class counted alike; empty where an earlier version wrote it down.
         space: the same of `SPACE_METRICS`, of those that are defined.
         against_untrained: what training did on the headline's metric; None for the untrained encoder itself, and where that
             was tested on other images or with other seeds.
@@ -82,6 +83,7 @@ class Arm:
     n_test: int
     own_group: OwnGroup | None = None
     metrics: dict[str, Interval]
+    macro: dict[str, Interval] = field(default_factory=dict)
     space: dict[str, Interval] = field(default_factory=dict)
     against_untrained: Difference | None = None
     not_improved: str = ""

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core import files, scored_by
-from core.analysis import chance, clustering, comparison, metrics, resampling, retrieval
+from core.analysis import chance, clustering, comparison, macro, metrics, resampling, retrieval
 from core.analysis import table as tables
 from core.analysis.chance import Chance
 from core.analysis.comparison import Interval, Values
-from core.analysis.metrics import GALLERY, HEADLINE, METRICS, SPACE_METRICS, MetricInfo
+from core.analysis.metrics import GALLERY, HEADLINE, METRICS, SHORT, SPACE_METRICS, MetricInfo
 from core.analysis.probe import ProbeChoice
 from core.analysis.table import EmbeddingTable
 from core.config import RunConfig, arm_label, arm_title
@@ -59,6 +59,7 @@ class Scores:
         with_own_group: retrieval metric -> what it would be with samples of the query's own group counted, shape (seeds, n);
             empty where each sample is a group of its own.
         probe: how strongly the linear probe is regularised, a choice a seed; empty of an open set.
+        gallery_by_class: as `gallery` of the retrieval metrics, each value times its `macro.weights`; of `drawn_by_class`.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Scores:
     is_open: bool = False
     with_own_group: Values = field(default_factory=dict)
     probe: tuple[ProbeChoice, ...] = ()
+    gallery_by_class: Values = field(default_factory=dict)
 
     def drawn(self, rows: np.ndarray | None = None, is_query: dict[str, np.ndarray] | None = None) -> Values:
         """What the bootstrap draws: each metric's values, and what an image does to others as one that is found; the mean
@@ -97,6 +99,21 @@ class Scores:
             if is_query is not None and not is_query.get(name, np.True_).all():
                 columns[name] = np.where(is_query[name], columns[name], np.nan)
             columns[name] = resampling.contributions(columns[name], gallery[:, rows])
+        return columns
+
+    def drawn_by_class(self, rows: np.ndarray | None = None, is_query: dict[str, np.ndarray] | None = None) -> Values:
+        """The same of the macro averages, in which each class counts alike; of the metrics of `SHORT` that are defined.
+        Arguments as of `drawn`."""
+        rows = np.arange(len(self.sample_id)) if rows is None else rows
+        label_id = np.unique(self.label_id[rows], return_inverse=True)[1]
+        columns = {}
+        for name in (name for name in SHORT if name in self.values):
+            values = self.values[name][:, rows]
+            if is_query is not None and name in is_query:
+                values = np.where(is_query[name], values, np.nan)
+            if not np.isnan(values).any(axis=0).all():
+                gallery = self.gallery_by_class[name][:, rows] if name in self.gallery_by_class else None
+                columns[name] = macro.contributions(values, label_id, self.group[rows], gallery)
         return columns
 
     def defined(self, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -133,6 +150,7 @@ def score(table: EmbeddingTable) -> Scores:
     return Scores(name=config.name, sample_id=test.sample_id, group=test.group, label=test.label,
                   label_id=test.label_id, values={name: column[None] for name, column in measures.values.items()},
                   gallery={name: column[None] for name, column in measures.gallery.items()},
+                  gallery_by_class={name: column[None] for name, column in measures.gallery_by_class.items()},
                   space={name: column[None] for name, column in measures.space.items()},
                   clusters=classes[measures.clusters].astype(np.int32)[None],
                   neighbors=measures.neighbors[None].astype(np.int32), config=table.metadata["config"],
@@ -176,7 +194,8 @@ def score_open(table: EmbeddingTable) -> Scores | None:
     return Scores(name=config.name, sample_id=held_out.sample_id, group=held_out.group,
                   label=held_out.label, label_id=held_out.label_id,
                   values={name: values[name][None] for name in METRICS if name in values},
-                  gallery={name: column[None] for name, column in measures.gallery.items()}, space={},
+                  gallery={name: column[None] for name, column in measures.gallery.items()},
+                  gallery_by_class={name: column[None] for name, column in measures.gallery_by_class.items()}, space={},
                   clusters=np.stack(clusters)[None], neighbors=measures.neighbors[None].astype(np.int32),
                   config=table.metadata["config"], settings=protocol.of_table(table), is_open=True,
                   with_own_group=_with_own_group(held_out.group, measures.with_own_group))
@@ -184,7 +203,7 @@ def score_open(table: EmbeddingTable) -> Scores | None:
 
 _TEXT = ("sample_id", "group", "label")
 _LISTS = ("clusters", "neighbors")
-_OWN = "with_own_group_"
+_BY_CLASS, _OWN = "gallery_by_class_", "with_own_group_"
 
 
 def write_scores(run: Run, scores: Scores) -> None:
@@ -194,6 +213,8 @@ def write_scores(run: Run, scores: Scores) -> None:
                       "label_id": pa.array(scores.label_id, pa.int32()),
                       **{name: pa.array(column[0], pa.float64()) for name, column in (scores.values | scores.space).items()},
                       **{f"gallery_{name}": pa.array(column[0], pa.float64()) for name, column in scores.gallery.items()},
+                      **{f"{_BY_CLASS}{name}": pa.array(column[0], pa.float64())
+                         for name, column in scores.gallery_by_class.items()},
                       **{f"{_OWN}{name}": pa.array(column[0], pa.float64()) for name, column in scores.with_own_group.items()},
                       **{name: pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1), pa.int32()), rows.shape[1])
                          for name, rows in lists.items()}})
@@ -282,19 +303,22 @@ def parse_scores(run: Run, is_open: bool = False) -> Scores | None:
     is_of_test, columns = not is_open, set(arrow.column_names)
     galleries = {name: f"gallery_{name}" for name in GALLERY if is_of_test or f"gallery_{name}" in columns}
     metrics_of_it = {*METRICS, *SPACE_METRICS} if is_of_test else {*retrieval.NAMES, "kmeans_accuracy"}
-    lacks_columns = not {*_TEXT, "label_id", *_LISTS, *metrics_of_it, *galleries.values()} <= columns
+    by_class = {name: f"{_BY_CLASS}{name}" for name in retrieval.NAMES}
+    lacks_columns = not {*_TEXT, "label_id", *_LISTS, *metrics_of_it, *galleries.values(), *by_class.values()} <= columns
     told = _told(arrow.schema)
     if lacks_columns or not (scored_by.is_current(told) if is_of_test else scored_by.leaves_out_own_group(told)):
         return None
     clusters, neighbors = (arrow[key].combine_chunks().flatten().to_numpy().reshape(len(arrow), -1) for key in _LISTS)
     values, space = ({metric: arrow[metric].to_numpy()[None] for metric in registry if metric in arrow.column_names}
                      for registry in (METRICS, SPACE_METRICS))
-    gallery = {name: arrow[key].to_numpy()[None] for name, key in galleries.items()}
+    gallery, gallery_by_class = ({name: arrow[key].to_numpy()[None] for name, key in keys.items()}
+                                 for keys in (galleries, by_class))
     with_own_group = {name: arrow[f"{_OWN}{name}"].to_numpy()[None] for name in retrieval.NAMES
                       if f"{_OWN}{name}" in arrow.column_names}
     text = {key: np.array(arrow[key].to_pylist(), dtype=object) for key in _TEXT}
     return Scores(**text, name=name, label_id=arrow["label_id"].to_numpy(), values=values,
-                  gallery=gallery, space=space, clusters=clusters.T[None], neighbors=neighbors[None],
+                  gallery=gallery, gallery_by_class=gallery_by_class, space=space, clusters=clusters.T[None],
+                  neighbors=neighbors[None],
                   config=files.read_json(run.config_file)["config"], settings=protocol.of_runs([run]),
                   files=(embeddings,), is_open=is_open, with_own_group=with_own_group,
                   probe=tuple(ProbeChoice(**choice) for choice in told.get("probe", ())))
@@ -314,6 +338,11 @@ def _earlier(path: Path) -> str:
 def summarize(scores: Scores, n_bootstrap: int) -> dict[str, Interval]:
     """Mean, 95 % interval and sd over seeds of every metric of `METRICS`."""
     return _summary(scores.drawn(), METRICS, scores.group, n_bootstrap)
+
+
+def summarize_by_class(scores: Scores, n_bootstrap: int) -> dict[str, Interval]:
+    """The same of the macro averages, in which each class counts alike; of the metrics of `SHORT` that are defined."""
+    return _summary(scores.drawn_by_class(), METRICS, scores.group, n_bootstrap)
 
 
 def summarize_space(scores: Scores, n_bootstrap: int) -> dict[str, Interval]:
@@ -350,7 +379,7 @@ def evaluation(scores: Scores, n_bootstrap: int) -> Json:
                  for label in sorted(set(scores.label.tolist())) for rows in [scores.label == label]]
     return {scored_by.KEY: scored_by.VERSION, "split": "test", "n_samples": len(scores.sample_id),
             "own_group": asdict(own_group_counts(scores)), "metrics": _json(summarize(scores, n_bootstrap)),
-            "probe": [asdict(choice) for choice in scores.probe],
+            "macro": _json(summarize_by_class(scores, n_bootstrap)), "probe": [asdict(choice) for choice in scores.probe],
             "space": _json(summarize_space(scores, n_bootstrap)), "per_class": per_class,
             "kmeans": {"n_seeds": len(over_runs), "mean": float(over_runs.mean()),
                        "sd": float(over_runs.std(ddof=1)) if len(over_runs) > 1 else 0.0},
@@ -360,7 +389,7 @@ def evaluation(scores: Scores, n_bootstrap: int) -> Json:
 def open_evaluation(scores: Scores, n_bootstrap: int) -> Json:
     """The same of the held-out classes among themselves, as far as they have it."""
     return {"n_samples": len(scores.sample_id), "own_group": asdict(own_group_counts(scores)),
-            "metrics": _json(summarize(scores, n_bootstrap))}
+            "metrics": _json(summarize(scores, n_bootstrap)), "macro": _json(summarize_by_class(scores, n_bootstrap))}
 
 
 def _json(values: Mapping[str, Interval | Chance]) -> Json:
@@ -384,10 +413,11 @@ def scores_of_runs(runs: list[Run], name: str, is_open: bool = False) -> Scores:
     for other in scores[1:]:
         if not np.array_equal(other.sample_id, scores[0].sample_id):
             raise InputError(f"seeds must be tested on the same samples, got others in {other.name} than in {scores[0].name}")
-    values, gallery, space, with_own_group = (
+    values, gallery, gallery_by_class, space, with_own_group = (
         {metric: np.concatenate([getattr(item, part)[metric] for item in scores]) for metric in getattr(scores[0], part)}
-        for part in ("values", "gallery", "space", "with_own_group"))
-    return replace(scores[0], name=name, values=values, gallery=gallery, space=space, with_own_group=with_own_group,
+        for part in ("values", "gallery", "gallery_by_class", "space", "with_own_group"))
+    return replace(scores[0], name=name, values=values, gallery=gallery, gallery_by_class=gallery_by_class, space=space,
+                   with_own_group=with_own_group,
                    clusters=np.concatenate([item.clusters for item in scores]),
                    neighbors=np.concatenate([item.neighbors for item in scores]), settings=protocol.of_runs(runs),
                    files=tuple(path for item in scores for path in item.files),
