@@ -77,7 +77,7 @@ def _trainer(module: nn.Module, config: RunConfig, workplace: Workplace) -> Trai
     rows = manifest.training_indices(config.images_per_class, config.seed)
     objective = objectives.build(config.objective, encoder.feature_width(module, workplace.data_config),
                                  len(manifest.closed_classes), config.images_per_step, config.seed, training.batch,
-                                 training.views)
+                                 training.views, manifest.class_counts(rows))
     pool = manifest.leaky_pool(rows) if LEAKY_SAMPLER in config.leaks else None
     return Trainer(module, objective, workplace.data_config, workplace.pixels, manifest.label_id, rows, config,
                    workplace.device, pool, workplace.ranks)
