@@ -25,7 +25,7 @@ def draw(experiment: Experiment, config: ExperimentConfig, images_per_class: int
     earlier = readouts.earlier(experiment.run(run.name) for run in config.runs())
     if not rows:
         if earlier:
-            st.caption(f"The readouts were {earlier}; they are not shown.")
+            st.caption(f"The readouts were {plain(earlier)}; they are not shown.")
         return
     with st.expander("The same readout, all ways"):
         metric = st.segmented_control("Metric", readouts.metrics_of(rows), format_func=lambda name: METRICS[name].title,
@@ -43,4 +43,4 @@ def draw(experiment: Experiment, config: ExperimentConfig, images_per_class: int
                    "or logits stand between them and some losses. Of length 1 by cosine, raw by Euclidean distance; K-means "
                    f"over {readouts.KMEANS_SEEDS} seeds. Means over runs, without intervals: for looking.")
         if earlier:
-            st.caption(f"Some readouts were {earlier}; what follows from that is not shown.")
+            st.caption(f"Some readouts were {plain(earlier)}; what follows from that is not shown.")
