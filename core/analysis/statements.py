@@ -2,6 +2,7 @@
 
 from dataclasses import astuple, dataclass
 
+from core.analysis import macro
 from core.analysis.comparison import Comparison, Difference
 from core.analysis.metrics import HEADLINE, METRICS
 from core.quantities import percent
@@ -91,14 +92,16 @@ def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[st
 
 
 def macro_sentence(compared: Comparison) -> str:
-    """What the headline's macro average says, in one sentence; empty where A and B read as in the average over images, as they
-    do where classes are equally large."""
-    of_classes, of_images = (next((row(item) for item in items if item.metric == HEADLINE), None)
+    """What the headline's macro average says, in one sentence; empty where it is that of the images in A and in B but for less
+    than `macro.LEAST_TOLD`."""
+    of_classes, of_images = (next((item for item in items if item.metric == HEADLINE), None)
                              for items in (compared.macro, compared.differences))
-    if of_classes is None or of_images is None or (of_classes.a, of_classes.b) == (of_images.a, of_images.b):
+    if of_classes is None or of_images is None or max(
+            abs(of_classes.a - of_images.a), abs(of_classes.b - of_images.b)) < macro.LEAST_TOLD:
         return ""
-    return (f"With each class counted alike (macro), {of_classes.title} is {of_classes.a} for A and {of_classes.b} for B, "
-            f"B − A {of_classes.gap}: {of_classes.answer}")
+    told = row(of_classes)
+    return (f"With each class counted alike (macro), {told.title} is {told.a} for A and {told.b} for B, B − A {told.gap}: "
+            f"{told.answer}")
 
 
 def unfair_words(confounders: tuple[str, ...]) -> str:
