@@ -1,7 +1,8 @@
 """All metrics, intervals and the sentence for two spaces, against one K-means: python -m benchmarks.verdict [N …]
 
-37 classes, 768 dimensions, N test and N training images in each space (1478 and 7400 unless given; 100000 takes minutes and
-4 GB). Prints seconds, peak memory, and the ratio to one K-means with ten initialisations timed in the same run. Not a test.
+37 classes, 768 dimensions, N test, N training and N / 2 validation images in each space (1478 and 7400 unless given; 100000
+takes minutes and 4 GB). Prints seconds, peak memory, and the ratio to one K-means with ten initialisations timed in the same
+run. Not a test.
 """
 
 import resource
@@ -35,13 +36,15 @@ def space(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def scored(n: int, seed: int) -> tuple[Scores, np.ndarray]:
     """One space's scores, written to disk and read back as a run's would be, and its test vectors."""
-    vectors, label_id = space(2 * n, seed)
-    found = metrics.measure(vectors[:n], label_id[:n], vectors[n:], label_id[n:], CLASSES, 5, KMEANS_SEEDS)
+    vectors, label_id = space(2 * n + n // 2, seed)
+    found = metrics.measure(vectors[:n], label_id[:n], vectors[n:2 * n], label_id[n:2 * n], CLASSES, 5, KMEANS_SEEDS,
+                            validation=(vectors[2 * n:], label_id[2 * n:]))
     names = np.array([f"{row:06d}" for row in range(n)], dtype=object)
     run = parse(TINY).runs()[1]
     scores = Scores(name=f"space {seed}", sample_id=names, group=names, label=label_id[:n].astype(str).astype(object),
                     label_id=label_id[:n], values={name: column[None] for name, column in found.values.items()},
                     gallery={name: column[None] for name, column in found.gallery.items()},
+                    gallery_by_class={name: column[None] for name, column in found.gallery_by_class.items()},
                     space={name: column[None] for name, column in found.space.items()}, clusters=found.clusters[None],
                     neighbors=found.neighbors[None].astype(np.int32), config=run.to_json(),
                     settings=protocol.of_config(run),

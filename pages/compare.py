@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.analysis.spending import level_words
-from core.analysis.statements import first_up, unfair_words
+from core.analysis.statements import first_up, macro_sentence, unfair_words
 from core.config import arm_label
 from core.errors import Damaged, InputError
 from core.experiments import openings, trials
@@ -126,6 +126,8 @@ over, drawn = (f"mean ± sd over {len(seeds)} seeds", "seeds and images") if len
 n_draws, note = compared.n_bootstrap, compared.draws_note
 st.caption(f"Percent of {n_test:,} test images, {over}; the {level} interval is a bootstrap over {drawn}, whole groups at a "
            f"time, {n_draws:,} draws{f' ({note})' if note else ''}.")
+if said := macro_sentence(compared):
+    st.markdown(f":material/balance: Above, each test image counts alike. {plain(said)}.")
 metric_table.chance(rows, (name_a, name_b))
 compared_runs = [done[f"{label}-{count}-seed{item}"] for label in (name_a, name_b) for item in seeds]
 st.caption(plain(" ".join(filter(None, (openings.sentence(experiment), trials.sentence(experiment, compared_runs))))))

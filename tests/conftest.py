@@ -37,9 +37,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # tests beside each other, and whatever
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Files whose numbers could hang on the processor: CI runs them for other kinds of processors too.
-NUMERIC = {"agreement", "chance", "clustering", "comparison", "film", "geometry", "layout", "metrics", "neighbors", "open_set",
-           "own_group", "paired_tests", "projection", "resampling", "retrieval", "scoring", "suggestions", "table", "trust",
-           "verdict", "worker"}
+NUMERIC = {"agreement", "chance", "clustering", "comparison", "film", "geometry", "layout", "metrics", "neighbors",
+           "open_set", "own_group", "macro", "paired_tests", "probe", "projection", "resampling", "retrieval", "scoring",
+           "suggestions", "table", "trust", "verdict", "worker"}
 
 TINY = {
     "name": "tiny", "dataset": {"source": "digits"}, "encoder": {"name": "test_resnet", "image_size": 32},

@@ -41,6 +41,8 @@ def scores(name: str, measured: list[metrics.Measures], label_id: np.ndarray) ->
                   label_id=label_id.astype(np.int32),
                   values={key: np.stack([item.values[key] for item in measured]) for key in metrics.METRICS},
                   gallery={key: np.stack([item.gallery[key] for item in measured]) for key in metrics.GALLERY},
+                  gallery_by_class={key: np.stack([item.gallery_by_class[key] for item in measured])
+                                    for key in measured[0].gallery_by_class},
                   space={key: np.stack([item.space[key] for item in measured]) for key in metrics.SPACE_METRICS},
                   clusters=np.stack([item.clusters for item in measured]),
                   neighbors=np.stack([item.neighbors for item in measured]).astype(np.int32), config=CONFIG,

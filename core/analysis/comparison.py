@@ -110,7 +110,8 @@ class Comparison:
     every interval; `draws_note` says whose config it is where A's and B's differ.
 
     `space` holds the differences on `SPACE_METRICS`, which have an interval and no verdict; `mcnemar` exact tests of what
-    single seeds got right; both `mcnemar` and `per_class` are empty where A and B were tested on different samples."""
+    single seeds got right; both `mcnemar` and `per_class` are empty where A and B were tested on different samples. `macro`
+    holds the differences on the metrics of `SHORT` with each class counted alike; in all others each sample is."""
 
     name_a: Annotated[str, Field(alias="a")]  # in JSON
     name_b: Annotated[str, Field(alias="b")]
@@ -129,6 +130,7 @@ class Comparison:
     space: tuple[Difference, ...] = ()
     mcnemar: tuple[McNemar, ...] = ()
     per_class: tuple[ClassDifference, ...] = ()
+    macro: tuple[Difference, ...] = ()
 
 
 def interval(values: np.ndarray, n_bootstrap: int, seed: int = 0, group: np.ndarray | None = None,
@@ -306,6 +308,15 @@ def compare_space(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | No
 def without_verdict(item: AnyDifference) -> AnyDifference:
     """The same difference, of which no more is said than its interval."""
     return replace(item, verdict="", settles_at=None, seeds_decide=False)
+
+
+def compare_macro(a: Values, b: Values, n_bootstrap: int, group: np.ndarray, n_samples: dict[str, int], margin: float,
+                  by_chance: dict[str, float] | None = None, alpha: float = ALPHA) -> list[Difference]:
+    """Paired differences of macro averages, whose values are `macro.contributions`; corrected by Holm over all of them, as
+    none of them is the question asked beforehand. Other arguments as of `difference`."""
+    shared = [metric for metric in a if metric in b]
+    return correct(_paired({metric: a[metric] for metric in shared}, {metric: b[metric] for metric in shared}, n_bootstrap, 0,
+                           group, n_samples, margin, alpha, by_chance=by_chance))
 
 
 def compare_classes(classes: dict[str, tuple[Values, Values, np.ndarray]], n_bootstrap: int,

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_mutual_info_score
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from core.analysis import chance, clustering, geometry, parts, retrieval
+from core.analysis import chance, clustering, geometry, parts, probe, retrieval
 from core.analysis import neighbors as nearby
 from core.analysis.exchangeable import exchangeable
+from core.analysis.probe import ProbeChoice
 
 _VOTERS = (1, 20)  # k of k-NN beside the k of `EvaluationConfig.neighbors`
 
@@ -43,8 +42,8 @@ METRICS: dict[str, MetricInfo] = {
     "knn_accuracy": MetricInfo("k-NN", "Share of test samples that their nearest training samples, five unless set "
                                "otherwise, classify rightly. 0 to 1, best 1. Misses how far apart the classes lie."),
     "probe_accuracy": MetricInfo("probe", "Share of test samples that a logistic regression fitted on the training samples "
-                                 "classifies rightly. 0 to 1, best 1. Misses whether classes are clusters: a line between "
-                                 "them is enough."),
+                                 "classifies rightly, its regularisation chosen on validation. 0 to 1, best 1. Misses "
+                                 "whether classes are clusters: a line between them is enough."),
     "kmeans_accuracy": MetricInfo("K-means", "Share of samples whose K-means cluster, matched to a class one to one, is "
                                   "their class. 0 to 1, best 1; chance is well above 1 / classes. Spaces of very different "
                                   "quality can all score 1: it misses how near the clusters lie."),
@@ -101,6 +100,7 @@ class Measures:
         gallery: metrics of `METRICS` in which samples are found by others -> shape (n,), float64: by how much the sum of all
             values is higher with this sample among those that are found; less its mean. A value and this are what an image
             that is drawn brings with it.
+        gallery_by_class: metric of `retrieval.NAMES` -> the same of the sum of all values, each times its `macro.weights`.
         space: metric of `SPACE_METRICS` -> shape (n,), float64, nan where undefined; pseudo-values whose mean is the metric.
         clusters: K-means clusterings, matched to the classes, shape (kmeans_seeds, n), int32.
         neighbors: rows of the nearest test samples, nearest first, shape (n, `retrieval.N_NEIGHBORS` or n − 1), int64;
@@ -108,19 +108,23 @@ class Measures:
         with_own_group: metric of `retrieval.NAMES` -> the values with samples of the query's own group counted, shape (n,).
         expected: metric that knows classes, but for `chance.OF_CLUSTERS` -> what its values would be on average with labels
             permuted among groups of like size, shape (n,), float64, nan where undefined.
+        probe: how strongly the linear probe is regularised.
     """
 
     values: dict[str, np.ndarray]
     gallery: dict[str, np.ndarray]
+    gallery_by_class: dict[str, np.ndarray]
     space: dict[str, np.ndarray]
     clusters: np.ndarray
     neighbors: np.ndarray
     with_own_group: dict[str, np.ndarray]
     expected: dict[str, np.ndarray]
+    probe: ProbeChoice
 
 
 def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, reference_label_id: np.ndarray,
-            n_classes: int, neighbors: int, kmeans_seeds: int, group: np.ndarray | None = None) -> Measures:
+            n_classes: int, neighbors: int, kmeans_seeds: int, group: np.ndarray | None = None,
+            validation: tuple[np.ndarray, np.ndarray] | None = None) -> Measures:
     """Every metric of `METRICS` and `SPACE_METRICS`; the same vectors give the same bits on any number of cores.
 
     On another processor, too, what neighbours, votes and distances decide is the same to the bit. K-means, the probe and the
@@ -135,6 +139,8 @@ def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, re
         neighbors: k of k-NN.
         kmeans_seeds: K-means runs, each the best of ten initialisations, whose mean is taken.
         group: test samples that belong together, shape (n,), which do not find or stand near each other; None: each alone.
+        validation: vectors and labels of validation samples, shapes (v, D), float32, and (v,), which choose how strongly the
+            probe is regularised; None: there are none.
 
     Raises:
         InputError: if there are fewer than two test samples, or fewer than classes.
@@ -145,8 +151,8 @@ def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, re
         retrieved = retrieval.measure(vectors, label_id, group)
         ks = (neighbors, *_VOTERS)
         votes = _vote(*nearby.sides(vectors, reference, "cosine"), reference_label_id, ks)
-        called = {**{name: votes[k] for name, k in zip(("knn_accuracy", "knn_1", "knn_20"), ks)},
-                  "probe_accuracy": _probe(vectors, reference, reference_label_id)}
+        by_probe, choice = probe.call(vectors, reference, reference_label_id, validation)
+        called = {**{name: votes[k] for name, k in zip(("knn_accuracy", "knn_1", "knn_20"), ks)}, "probe_accuracy": by_probe}
         distances, units = geometry.by_class(vectors, label_id, group), exchangeable(label_id, group)
         values = {**retrieved.values, "silhouette": distances["silhouette"],
                   **{name: (answer == label_id).astype(np.float64) for name, answer in called.items()},
@@ -162,8 +168,9 @@ def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, re
                      cluster, label_id, n_classes, adjusted_mutual_info_score(label_id, cluster))),
                  "effective_rank": geometry.effective_rank(vectors), "uniformity": geometry.uniformity(retrieved.kernel),
                  **distances}
-    return Measures({name: values[name] for name in METRICS}, gallery, {name: space[name] for name in SPACE_METRICS}, clusters,
-                    retrieved.neighbors, retrieved.with_own_group, expected)
+    return Measures({name: values[name] for name in METRICS}, gallery, retrieved.gallery_by_class,
+                    {name: space[name] for name in SPACE_METRICS}, clusters, retrieved.neighbors, retrieved.with_own_group,
+                    expected, choice)
 
 
 def knn_correct(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, reference_label_id: np.ndarray,
@@ -198,34 +205,6 @@ def _vote(queries: np.ndarray, known: np.ndarray, known_label_id: np.ndarray, ks
 
     for _ in parts.at_once([partial(work, chunk) for chunk in parts.of_rows(len(queries), len(known))]):
         pass
-    return called
-
-
-def probe_correct(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray,
-                  reference_label_id: np.ndarray) -> np.ndarray:
-    """Whether a linear classifier, fitted on the reference samples, is right: logistic regression, each dimension brought
-    to mean 0 and sd 1, L2 penalty with C = 1 (scikit-learn's default).
-
-    Args:
-        vectors: queries, shape (n, D), float32.
-        label_id: their labels, shape (n,).
-        reference: labelled samples, shape (m, D), float32.
-        reference_label_id: their labels, shape (m,).
-
-    Returns:
-        1.0 where right, 0.0 where wrong, shape (n,), float64.
-    """
-    return (_probe(vectors, reference, reference_label_id) == label_id).astype(np.float64)
-
-
-def _probe(vectors: np.ndarray, reference: np.ndarray, reference_label_id: np.ndarray) -> np.ndarray:
-    """The class that the probe calls each query, shape (n,), int."""
-    if len(np.unique(reference_label_id)) == 1:
-        return np.full(len(vectors), reference_label_id[0])
-    vectors, reference = vectors.astype(np.float64), reference.astype(np.float64)  # so that processors agree but for ties
-    scaler = StandardScaler().fit(reference)
-    model = LogisticRegression(max_iter=1000, tol=1e-3).fit(scaler.transform(reference), reference_label_id)
-    called: np.ndarray = model.predict(scaler.transform(vectors))
     return called
 
 

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from core.analysis import chance, neighbors, parts
+from core.analysis import chance, macro, neighbors, parts
 from core.analysis.exchangeable import exchangeable
 from core.errors import InputError
 
@@ -26,6 +26,7 @@ class Retrieval:
         values: metric of `NAMES` -> shape (n,), float64, 0 to 1; nan where no other sample of the class is left.
         gallery: metric of `NAMES` -> shape (n,), float64: by how much the sum of all values is higher with this sample among
             those that are found.
+        gallery_by_class: the same of the sum of all values, each times its `macro.weights`.
         kernel: mean over the gallery of exp(−2 × squared distance) on the unit sphere, shape (n,), float64, 0 to 1; nan where
             it is empty.
         neighbors: rows of the nearest, nearest first, shape (n, `N_NEIGHBORS` or n − 1), int64; `neighbors.NOBODY` where
@@ -37,6 +38,7 @@ class Retrieval:
 
     values: dict[str, np.ndarray]
     gallery: dict[str, np.ndarray]
+    gallery_by_class: dict[str, np.ndarray]
     kernel: np.ndarray
     neighbors: np.ndarray
     with_own_group: dict[str, np.ndarray]
@@ -135,7 +137,8 @@ def n_relevant(label_id: np.ndarray, group: np.ndarray | None = None) -> tuple[n
 def _search(queries: np.ndarray, known: np.ndarray, label_id: np.ndarray, group: np.ndarray | None,
             has_all: bool, has_chance: bool = False) -> Retrieval:
     """One pass over all pairs of the same samples as queries and as known ones, whose products fall as their distance grows;
-    without `has_all`, gallery, kernel and the values with the own group are void, without `has_chance` what chance expects."""
+    without `has_all`, galleries, kernel and the values with the own group are void, without `has_chance` what chance
+    expects."""
     n = len(queries)
     if n < 2:
         raise InputError(f"retrieval must have at least 2 samples, got {n}")
@@ -185,14 +188,19 @@ def _search(queries: np.ndarray, known: np.ndarray, label_id: np.ndarray, group:
     # Query by query in their order, whatever the blocks: a class's members lose the second, but for those of the query's own
     # group, who are none of its gallery.
     _, cell = neighbors.cells(label_id, group)
-    of_near, of_class, of_cell = (np.zeros((len(NAMES), size)) for size in (n, int(label_id.max()) + 1, n))
+    weight = macro.weights(label_id, relevant > 0) if (relevant > 0).any() else np.zeros(n)
+    counts = [np.ones(n)] if (weight == 1).all() else [np.ones(n), weight]  # classes of one size: both are the same
+    of_near, of_class, of_cell = (np.zeros((len(counts), len(NAMES), size)) for size in (n, int(label_id.max()) + 1, n))
     for rows, near, pulls in parts.at_once([partial(work, rows) for rows in parts.of_rows(n, n)]):
         for metric, (of_found, of_missed) in enumerate(pulls):
-            np.add.at(of_near[metric], near.reshape(-1), of_found.reshape(-1))
-            np.add.at(of_class[metric], label_id[rows], of_missed)
-            np.add.at(of_cell[metric], cell[rows], of_missed)
-    gallery = {name: of_class[metric, label_id] - of_cell[metric, cell] + of_near[metric] for metric, name in enumerate(NAMES)}
-    return Retrieval(values, gallery if has_all else {}, kernel, nearest, with_own_group if has_groups else values,
+            for kind, count in enumerate(counts):
+                found = of_found if kind == 0 else of_found * count[rows, None]
+                np.add.at(of_near[kind, metric], near.reshape(-1), found.reshape(-1))
+                np.add.at(of_class[kind, metric], label_id[rows], of_missed * count[rows])
+                np.add.at(of_cell[kind, metric], cell[rows], of_missed * count[rows])
+    galleries = [{name: of_class[kind, metric, label_id] - of_cell[kind, metric, cell] + of_near[kind, metric]
+                  for metric, name in enumerate(NAMES)} for kind in range(len(counts))] if has_all else [{}]
+    return Retrieval(values, galleries[0], galleries[-1], kernel, nearest, with_own_group if has_groups else values,
                      expected)
 
 

@@ -2,8 +2,9 @@
 
 from dataclasses import astuple, dataclass
 
-from core.analysis.comparison import Difference
-from core.analysis.metrics import METRICS
+from core.analysis import macro
+from core.analysis.comparison import Comparison, Difference
+from core.analysis.metrics import HEADLINE, METRICS
 from core.analysis.spending import level_words
 from core.quantities import percent
 
@@ -111,6 +112,19 @@ def interim_sentence(result: Difference, name_a: str, name_b: str, n_awaited: in
 
 def _with_caveats(text: str, confounders: tuple[str, ...], warning: str) -> str:
     return first_up("; ".join(part for part in (warning, unfair_words(confounders), text) if part))
+
+
+def macro_sentence(compared: Comparison) -> str:
+    """What the headline's macro average says, in one sentence; empty where it is that of the images in A and in B but for less
+    than `macro.LEAST_TOLD`."""
+    of_classes, of_images = (next((item for item in items if item.metric == HEADLINE), None)
+                             for items in (compared.macro, compared.differences))
+    if of_classes is None or of_images is None or max(
+            abs(of_classes.a - of_images.a), abs(of_classes.b - of_images.b)) < macro.LEAST_TOLD:
+        return ""
+    told = row(of_classes)
+    return (f"With each class counted alike (macro), {told.title} is {told.a} for A and {told.b} for B, B − A {told.gap}: "
+            f"{told.answer}")
 
 
 def unfair_words(confounders: tuple[str, ...]) -> str:

@@ -53,7 +53,8 @@ class Case:
         module, data_config = encoder.build(self.config.encoder, self.config.seed)
         width = encoder.feature_width(module, data_config)
         return module, objectives.build(self.config.objective, width, len(self.manifest.closed_classes),
-                                        self.config.training.batch.size, self.config.seed)
+                                        self.config.training.batch.size, self.config.seed,
+                                        class_counts=self.manifest.class_counts(self.rows))
 
     def trainer(self) -> Trainer:
         """A trainer of the run, before its first step."""

@@ -46,10 +46,12 @@ def main(options: argparse.Namespace) -> int:
         say(f"{compared.n_dropped} test images stand in only one of the two and were left out.")
     head = statements.head(compared.differences[0].alpha)
     print(aligned([list(head), *(statements.row(item).cells for item in compared.differences)], to_left=(0, 6)))
+    if macro := statements.macro_sentence(compared):
+        say(f"{macro}.")
     note = f" ({compared.draws_note})" if compared.draws_note else ""
     say(f"A is {compared.name_a} ({options.a}), B {compared.name_b} ({options.b}).")
-    say(f"Percent; intervals from {compared.n_bootstrap:,} bootstrap draws{note}. P(B > A): how often one more run of B would "
-        f"beat one more of A.")
+    say(f"Percent, each test image counted alike; intervals from {compared.n_bootstrap:,} bootstrap draws{note}. P(B > A): "
+        f"how often one more run of B would beat one more of A.")
     return 0
 
 

@@ -106,18 +106,24 @@ def last_score(run: Run) -> str:
 
 
 def _table(rows: "tuple[Arm, ...]", of: str) -> str:
+    from core.analysis import macro
     from core.analysis.metrics import METRICS, SHORT
 
     names = [name for name in SHORT if name in rows[0].metrics]
     head = ["objective", "images per class", *(METRICS[name].title for name in names)]
     lines = [head]
+    has_macro = any(abs(row.macro[name].mean - row.metrics[name].mean) >= macro.LEAST_TOLD for row in rows for name in names
+                    if name in row.macro)
     for row in rows:
-        metrics = [row.metrics[name] for name in names]
-        cells = [percent(metric.mean, metric.sd, row.n_seeds) for metric in metrics]
+        cells, by_class = ([percent(of[name].mean, of[name].sd, row.n_seeds) if name in of else "–" for name in names]
+                           for of in (row.metrics, row.macro))
         leaks = f" (leaks: {' and '.join(row.leaks)})" if row.leaks else ""
         lines.append([row.objective + leaks, str(row.images_per_class), *cells])
+        if has_macro:
+            lines.append(["  each class alike", str(row.images_per_class), *by_class])
     text = [aligned(lines, to_left=(0, 1))]
     n_seeds = max(row.n_seeds for row in rows)
     over = "one seed" if n_seeds == 1 else f"mean ± sd over {n_seeds} seeds"
-    text.append(f"Percent on {rows[0].n_test} {of}; {over}.")
+    text.append(f"Percent on {rows[0].n_test} {of}, each counted alike{' but where it says otherwise' if has_macro else ''}; "
+                f"{over}.")
     return "\n".join(text)

@@ -68,18 +68,37 @@ class Objective(Settings):
 
 class ClassificationConfig(Objective):
     """Cross-entropy on a linear head, −Σ_k t_k ln softmax(W x + b)_k, where the target t is 1 − ε on the class and ε spread
-    over all."""
+    over all.
+
+    Against classes of different sizes, n_k training images of class k among n: `class_weights: balanced` weighs what class k
+    has in the sum by n / (K n_k), and the sum over a batch is divided by its images' weights; `logit_adjustment: τ` adds
+    τ ln(n_k / n) to the logits in the loss, and not at the readout. They are for batches in which classes are as frequent as
+    among the images: classes × samples show each class as often as another, and the rare ones are then favoured twice.
+    """
 
     title: ClassVar[str] = "Classification (cross-entropy)"
     word: ClassVar[str] = "classification"
-    paper: ClassVar[str] = "label smoothing: Szegedy et al., 2016, arXiv:1512.00567"
+    paper: ClassVar[str] = ("label smoothing: Szegedy et al., 2016, arXiv:1512.00567; logit adjustment: Menon et al., 2021, "
+                            "arXiv:2007.07314")
     draws_pairs: ClassVar[bool] = False
 
     name: Literal["classification"] = "classification"
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread over all classes.")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="Balanced weighs each class by the inverse of its number of training images.")
+    logit_adjustment: float = Field(
+        0.0, ge=0, le=10, description="How strongly the logits are raised, in the loss alone, by the logarithm of the class's "
+                                      "share of the training images; 1 in the paper.")
+
+    @model_validator(mode="after")
+    def _is_favoured_once(self) -> "ClassificationConfig":
+        if self.class_weights != "none" and self.logit_adjustment:
+            raise ParameterError("logit_adjustment", "must be 0 where class_weights is 'balanced', as each makes up for the "
+                                 f"sizes of the classes by itself; got {self.logit_adjustment:g}")
+        return self
 
     def collapse_value(self, n_classes: int, classes: float, samples: float) -> float:
-        """ln K: every logit equal."""
+        """ln K: every logit equal, after the adjustment if there is one."""
         return math.log(n_classes)
 
 

@@ -136,6 +136,10 @@ class Manifest:
         counts = self.counts(rows)
         return {name: counts[name] for name in self.closed_classes}
 
+    def class_counts(self, rows: np.ndarray) -> np.ndarray:
+        """The same, in the order of `closed_classes`; shape (K,), int64."""
+        return np.array(list(self.closed_counts(rows).values()), dtype=np.int64)
+
     def counts(self, rows: np.ndarray | None = None) -> dict[str, int]:
         """Samples per class, every class listed, over all rows or those given."""
         labels = self.label if rows is None else self.label[rows]

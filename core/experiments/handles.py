@@ -170,14 +170,14 @@ class Experiment:
 
     @property
     def sentence(self) -> str:
-        """The sentence of the verdict as it was written down; one of an earlier version says so.
+        """The sentence of the verdict as it was written down; one in which a query's own group counted says so.
 
         Raises:
             NotFound, Damaged: as `verdict_json`.
         """
         verdict = self.verdict_json
         sentence: str = verdict["sentence"]
-        return sentence if scored_by.is_current(verdict) or not sentence else f"{sentence} ({scored_by.EARLIER})"
+        return sentence if scored_by.leaves_out_own_group(verdict) or not sentence else f"{sentence} ({scored_by.EARLIER})"
 
     def stamps(self, runs: Iterable[str]) -> tuple[Stamp, ...]:
         """Time, size and inode of each file that the experiment's state is read from; equal stamps mean that nothing changed.

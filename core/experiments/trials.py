@@ -59,8 +59,8 @@ def damage(run: Run) -> Damaged | None:
 
 
 def are_of_earlier_version(run: Run) -> bool:
-    """Whether a run has trials that were scored by rules that are no longer today's."""
-    return bool(read(run)) and not scored_by.is_current(files.read_json(run.trials_file))
+    """Whether a run has trials that were scored with a query's own group counted."""
+    return bool(read(run)) and not scored_by.leaves_out_own_group(files.read_json(run.trials_file))
 
 
 def discard(run: Run) -> None:

@@ -79,7 +79,7 @@ def _trainer(module: nn.Module, config: RunConfig, workplace: Workplace) -> Trai
         [*manifest.closed_counts(rows).values()], training.batch.size, training.views)
     objective = objectives.build(config.objective, encoder.feature_width(module, workplace.data_config),
                                  len(manifest.closed_classes), config.images_per_step, config.seed, training.batch,
-                                 training.views, positives)
+                                 training.views, positives, manifest.class_counts(rows))
     pool = manifest.leaky_pool(rows) if LEAKY_SAMPLER in config.leaks else None
     return Trainer(module, objective, workplace.data_config, workplace.pixels, manifest.label_id, rows, config,
                    workplace.device, pool, workplace.ranks)
@@ -293,7 +293,7 @@ def _finish(run: Run, config: RunConfig, module: nn.Module, objective: Objective
 def _readouts(raw: np.ndarray, objective: Objective | None, manifest: Manifest, rows: np.ndarray, own: np.ndarray,
               evaluation: EvaluationConfig, check_stop: StopCheck) -> list[Readout]:
     """The test images' scores at the pooled features and wherever the loss had something on top; `raw` of shape (n, D)."""
-    test = clusters.by_name(manifest, manifest.indices("test"))
+    test, validation = (clusters.by_name(manifest, manifest.indices(name)) for name in ("test", "validation"))
     places = {"pooled": raw}
     if objective is not None:
         with torch.inference_mode():
@@ -303,5 +303,6 @@ def _readouts(raw: np.ndarray, objective: Objective | None, manifest: Manifest, 
         for is_unit in (True, False):
             check_stop()
             results.append(readouts.score(values[test], manifest.label_id[test], values[rows], manifest.label_id[rows], name,
-                                          is_unit, evaluation.neighbors, own[test]))
+                                          is_unit, evaluation.neighbors, own[test],
+                                          (values[validation], manifest.label_id[validation])))
     return results

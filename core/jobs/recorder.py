@@ -66,7 +66,8 @@ class Recorder:
         if refused:
             self._mark = f" ({refused})"
             self._note["refused"] = refused
-        is_current = scored_by.is_current(values) and (not self._validation.has_groups or values.get("best_of_groups", False))
+        is_current = scored_by.leaves_out_own_group(values) and (
+            not self._validation.has_groups or values.get("best_of_groups", False))
         if self._best >= 0 and not is_current:  # later epochs are compared with it by today's rules
             self._say(f"scoring the best epoch so far anew{self._mark}")
             self._best = self._rescored_best()

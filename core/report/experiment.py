@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import plotly.graph_objects as go
 
-from core.analysis import clustering, statements
+from core.analysis import clustering, probe, statements
 from core.analysis.metrics import METRICS
 from core.analysis.table import EmbeddingTable
 from core.quantities import percent
@@ -108,6 +108,8 @@ def write(report: Report, path: Path) -> None:
         "report": report, "names": names, "unfair": _unfair(report.comparison),
         "head": [head[0], *names, *head[3:]], "row": statements.row,
         "metrics": METRICS, "percent": percent,
+        "macro": statements.macro_sentence(report.comparison),
+        "probe": probe.sentence({row.objective: row.probe for row in report.rows}),
         "floor": next((row.metrics for row in report.rows if row.objective == "untrained"), {}),
         "curve": _curve(report), "readouts": _readouts(report),
         "layouts": [figures.space(layout, space.label_id, space.classes, space.sample_id, extent=extent)
@@ -137,7 +139,7 @@ def _readouts(report: Report) -> list[list[str]]:
     """The table of readouts, its head first: a row for each metric and arm."""
     names = list(dict.fromkeys(readouts.name_of(item) for row in report.readouts for item in row["readouts"]))
     rows = [["metric", "arm", *names]]
-    for metric in readouts.CELLS:
+    for metric in readouts.metrics_of(report.readouts):
         for row in report.readouts:
             cells = {readouts.name_of(item): percent(item[metric]["mean"]) for item in row["readouts"]}
             rows.append([METRICS[metric].title, row["objective"], *(cells.get(name, "–") for name in names)])

@@ -57,7 +57,7 @@ def write_space(table: EmbeddingTable, name: str, path: Path) -> None:
     confusion, without = _confusion(test)
     page.write("space.html", {
         "name": name, "space": table, "n_test": len(test), "rows": rows, "leaks": _leaks(table),
-        "earlier": "" if scored_by.is_current(evaluation) else scored_by.EARLIER,
+        "earlier": scored_by.earlier(evaluation),
         "figures": [_layout(test), confusion], "without_cluster": without}, path)
 
 

@@ -4,14 +4,15 @@ An objective shapes the space that its loss sees; reading each arm where it does
 comparison. Scored once at a run's end; kept in its folder.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from core import files, scored_by
-from core.analysis import metrics, retrieval
+from core.analysis import metrics, probe, retrieval
 from core.analysis.metrics import METRICS
 from core.analysis.neighbors import Distance
 from core.config import ExperimentConfig, arm_label
@@ -34,7 +35,7 @@ class Readout:
     Attributes:
         place: one of `PLACES`.
         is_unit: scaled to length 1, neighbours by cosine; as they are, neighbours by Euclidean distance.
-        scores: metric of `CELLS` -> mean over test images.
+        scores: metric of `CELLS` -> mean over test images; of an earlier version without the probe's, which was not tuned.
     """
 
     place: str
@@ -43,7 +44,8 @@ class Readout:
 
 
 def score(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, reference_label_id: np.ndarray,
-          place: str, is_unit: bool, neighbors: int, group: np.ndarray | None = None) -> Readout:
+          place: str, is_unit: bool, neighbors: int, group: np.ndarray | None = None,
+          validation: tuple[np.ndarray, np.ndarray] | None = None) -> Readout:
     """What test images score under one readout.
 
     Args:
@@ -55,17 +57,24 @@ def score(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, refe
         is_unit: scale all to length 1 first; a zero vector stays.
         neighbors: k of k-NN.
         group: test images that belong together, of which none finds another, shape (n,); None: each alone.
+        validation: vectors, as they are, and labels of validation images, shapes (v, D) and (v,), which choose how strongly
+            the probe is regularised; None: there are none.
     """
-    classes, places = np.unique(np.concatenate([label_id, reference_label_id]), return_inverse=True)
-    label_id, reference_label_id = places[:len(vectors)], places[len(vectors):]
+    if validation is None:
+        validation = vectors[:0], label_id[:0]
+    held_back, held_back_label_id = validation
+    classes, places = np.unique(np.concatenate([label_id, reference_label_id, held_back_label_id]), return_inverse=True)
+    label_id, reference_label_id, held_back_label_id = np.split(places, np.cumsum([len(vectors), len(reference)]))
     distance: Distance = "cosine" if is_unit else "euclidean"
     if is_unit:
-        vectors, reference = (part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-                              for part in (vectors, reference))
+        vectors, reference, held_back = (
+            part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+            for part in (vectors, reference, held_back))
     with threadpool_limits(1):  # the same bits whatever the process
         values = {
             "knn_accuracy": metrics.knn_correct(vectors, label_id, reference, reference_label_id, neighbors, distance),
-            "probe_accuracy": metrics.probe_correct(vectors, label_id, reference, reference_label_id),
+            "probe_accuracy": probe.measure(vectors, label_id, reference, reference_label_id,
+                                            (held_back, held_back_label_id))[0],
             "map_at_r": retrieval.retrieve(vectors, label_id, distance, group)["map_at_r"],
             "kmeans_accuracy": metrics.kmeans_correct(vectors, label_id, len(classes), KMEANS_SEEDS)}
     return Readout(place, is_unit, {name: float(np.nanmean(values[name])) for name in CELLS})
@@ -78,8 +87,8 @@ def write(run: Run, readouts: list[Readout]) -> None:
 
 
 def read(run: Run) -> list[Readout]:
-    """A run's readouts; none of one that is not completed, or that an earlier version scored: what a projection or the logits
-    would give today cannot be told from its embeddings.
+    """A run's readouts; none of one that is not completed, or in which a query's own group counted; without the probe's
+    accuracy where it was not tuned. What a projection or the logits would give today cannot be told from its embeddings.
 
     Raises:
         Damaged: if they cannot be read.
@@ -89,7 +98,9 @@ def read(run: Run) -> list[Readout]:
         readouts = [Readout(**item) for item in values["readouts"]]
         if not all(set(CELLS) <= item.scores.keys() for item in readouts):
             raise KeyError(f"scores of {', '.join(CELLS)}")
-        return readouts if scored_by.is_current(values) else []
+        if not scored_by.leaves_out_own_group(values):
+            return []
+        return readouts if scored_by.is_current(values) else [_without_probe(item) for item in readouts]
 
     try:
         return files.read(run.readouts_file, parse, "a run's readouts")
@@ -99,10 +110,19 @@ def read(run: Run) -> list[Readout]:
         raise Damaged(error.path, error.what, handles.RESUME) from None
 
 
-def is_of_earlier_version(run: Run) -> bool:
-    """Whether a run's readouts were scored by rules that are no longer today's, and are not shown."""
-    path = run.readouts_file
-    return path.is_file() and not scored_by.is_current(files.read_json(path))
+def _without_probe(readout: Readout) -> Readout:
+    return replace(readout, scores={name: value for name, value in readout.scores.items() if name != "probe_accuracy"})
+
+
+def earlier(runs: Iterable[Run]) -> str:
+    """By which rules an earlier version scored some of these runs' readouts, in words; empty if none has such."""
+    said = {scored_by.earlier(files.read_json(run.readouts_file)) for run in runs if run.readouts_file.is_file()}
+    return next((words for words in (scored_by.EARLIER, scored_by.UNTUNED) if words in said), "")
+
+
+def metrics_of(arms: list[Json]) -> list[str]:
+    """The metrics of `CELLS` that each readout of each arm has; `arms` as `rows` returns them."""
+    return [name for name in CELLS if all(name in item for row in arms for item in row["readouts"])]
 
 
 def rows(experiment: Experiment, config: ExperimentConfig, images_per_class: int | str) -> list[Json]:
@@ -110,7 +130,7 @@ def rows(experiment: Experiment, config: ExperimentConfig, images_per_class: int
 
     Returns:
         JSON, a row an arm, untrained first: 'objective', 'n_seeds' and 'readouts', each with 'place', 'is_unit' and
-        metric -> {'mean', 'sd'}; sd is 0 with one seed.
+        metric -> {'mean', 'sd'}, of the metrics that every seed has; sd is 0 with one seed.
     """
     arms = []
     for label in (arm_label(UntrainedConfig()), *config.arms):
@@ -119,7 +139,8 @@ def rows(experiment: Experiment, config: ExperimentConfig, images_per_class: int
         if seeds:
             arms.append({"objective": label, "n_seeds": len(seeds), "readouts": [
                 {"place": item.place, "is_unit": item.is_unit,
-                 **{name: _over_seeds([seed[number].scores[name] for seed in seeds]) for name in CELLS}}
+                 **{name: _over_seeds([seed[number].scores[name] for seed in seeds]) for name in CELLS
+                    if all(name in seed[number].scores for seed in seeds)}}
                 for number, item in enumerate(seeds[0])]})
     return arms
 

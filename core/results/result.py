@@ -14,6 +14,7 @@ from core.analysis import low_data
 from core.analysis.chance import Chance
 from core.analysis.comparison import Comparison, Difference, Interval
 from core.analysis.low_data import Count
+from core.analysis.probe import ProbeChoice
 from core.errors import Damaged
 from core.experiments import handles
 from core.experiments.handles import Experiment
@@ -63,13 +64,16 @@ class Arm:
         leaks: in words.
         n_seeds, n_test: behind its numbers.
         own_group: what leaving out a query's own group comes to.
-        metrics: metric of `METRICS` -> mean and interval.
+        metrics: metric of `METRICS` -> mean and interval, each test image counted alike.
+        macro: metric of `SHORT` -> the same with each class counted alike; empty where an earlier version wrote it down.
         space: the same of `SPACE_METRICS`, of those that are defined.
         against_untrained: what training did on the headline's metric; None for the untrained encoder itself, and where that
             was tested on other images or with other seeds.
         not_improved: a sentence if that is not for the better, else empty.
         unchanged: a sentence if runs export the encoder as it began, else empty.
         chance: metric -> what it would be with permuted labels.
+        probe: how strongly the linear probe is regularised, a choice a seed; empty where an earlier version wrote it down, and
+            among held-out classes.
     """
 
     objective: str
@@ -79,11 +83,13 @@ class Arm:
     n_test: int
     own_group: OwnGroup | None = None
     metrics: dict[str, Interval]
+    macro: dict[str, Interval] = field(default_factory=dict)
     space: dict[str, Interval] = field(default_factory=dict)
     against_untrained: Difference | None = None
     not_improved: str = ""
     unchanged: str = ""
     chance: dict[str, Chance] = field(default_factory=dict)
+    probe: tuple[ProbeChoice, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

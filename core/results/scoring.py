@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core import files, scored_by
-from core.analysis import chance, clustering, comparison, metrics, resampling, retrieval
+from core.analysis import chance, clustering, comparison, macro, metrics, resampling, retrieval
 from core.analysis import table as tables
 from core.analysis.chance import Chance
 from core.analysis.comparison import Interval, Values
-from core.analysis.metrics import GALLERY, HEADLINE, METRICS, SPACE_METRICS, MetricInfo
+from core.analysis.metrics import GALLERY, HEADLINE, METRICS, SHORT, SPACE_METRICS, MetricInfo
+from core.analysis.probe import ProbeChoice
 from core.analysis.table import EmbeddingTable
 from core.config import RunConfig, arm_label, arm_title
 from core.data import split
@@ -60,6 +61,8 @@ class Scores:
             empty where each sample is a group of its own.
         expected: metric -> what its values would be on average with labels permuted among groups of like size, shape
             (seeds, n) (`Measures.expected`); empty where an earlier version scored them and their embeddings are gone.
+        probe: how strongly the linear probe is regularised, a choice a seed; empty of an open set.
+        gallery_by_class: as `gallery` of the retrieval metrics, each value times its `macro.weights`; of `drawn_by_class`.
     """
 
     name: str
@@ -99,6 +102,8 @@ class Scores:
         return {**{name: chance.mean_level(column) for name, column in self.expected.items()
                    if not np.isnan(column).any(axis=0).all()},
                 **{name: item.level for name, item in self.of_clusters.items()}}
+    probe: tuple[ProbeChoice, ...] = ()
+    gallery_by_class: Values = field(default_factory=dict)
 
     def drawn(self, rows: np.ndarray | None = None, is_query: dict[str, np.ndarray] | None = None) -> Values:
         """What the bootstrap draws: each metric's values, and what an image does to others as one that is found; the mean
@@ -121,6 +126,21 @@ class Scores:
             columns[name] = resampling.contributions(columns[name], gallery[:, rows])
         return columns
 
+    def drawn_by_class(self, rows: np.ndarray | None = None, is_query: dict[str, np.ndarray] | None = None) -> Values:
+        """The same of the macro averages, in which each class counts alike; of the metrics of `SHORT` that are defined.
+        Arguments as of `drawn`."""
+        rows = np.arange(len(self.sample_id)) if rows is None else rows
+        label_id = np.unique(self.label_id[rows], return_inverse=True)[1]
+        columns = {}
+        for name in (name for name in SHORT if name in self.values):
+            values = self.values[name][:, rows]
+            if is_query is not None and name in is_query:
+                values = np.where(is_query[name], values, np.nan)
+            if not np.isnan(values).any(axis=0).all():
+                gallery = self.gallery_by_class[name][:, rows] if name in self.gallery_by_class else None
+                columns[name] = macro.contributions(values, label_id, self.group[rows], gallery)
+        return columns
+
     def defined(self, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Which samples have a value in every seed, metric by metric; each shape (rows,), bool. Rows as of `drawn`."""
         rows = np.arange(len(self.sample_id)) if rows is None else rows
@@ -131,7 +151,8 @@ def score(table: EmbeddingTable) -> Scores:
     """Every metric of a table's test samples; the same table gives the same numbers, whatever the order of its rows.
 
     Args:
-        table: a run's space; `metadata['training_samples']` names the labelled samples of k-NN, None all of train.
+        table: a run's space; `metadata['training_samples']` names the labelled samples of k-NN and probe, None all of train;
+            its validation samples, where it has any, choose how strongly the probe is regularised.
 
     Returns:
         The scores of one space, under its run's name, in the order of sample_id.
@@ -146,17 +167,27 @@ def score(table: EmbeddingTable) -> Scores:
     if len(test) < 2 or len(known) == 0:
         raise InputError(f"a space to score must have test and training samples, got {len(test)} and {len(known)}")
     config = table.config
+    validation = table.of_split("validation")
     classes, places = np.unique(np.concatenate([test.label_id, known.label_id]), return_inverse=True)  # none is held out
     measures = metrics.measure(test.embedding, places[:len(test)], known.embedding, places[len(test):], len(classes),
-                               config.evaluation.neighbors, config.evaluation.kmeans_seeds, test.group)
+                               config.evaluation.neighbors, config.evaluation.kmeans_seeds, test.group,
+                               _placed(validation, classes))
     return Scores(name=config.name, sample_id=test.sample_id, group=test.group, label=test.label,
                   label_id=test.label_id, values={name: column[None] for name, column in measures.values.items()},
                   gallery={name: column[None] for name, column in measures.gallery.items()},
+                  gallery_by_class={name: column[None] for name, column in measures.gallery_by_class.items()},
                   space={name: column[None] for name, column in measures.space.items()},
                   clusters=classes[measures.clusters].astype(np.int32)[None],
                   neighbors=measures.neighbors[None].astype(np.int32), config=table.metadata["config"],
                   settings=protocol.of_table(table), with_own_group=_with_own_group(test.group, measures.with_own_group),
-                  expected={name: column[None] for name, column in measures.expected.items()})
+                  expected={name: column[None] for name, column in measures.expected.items()},
+                  probe=(measures.probe,))
+
+
+def _placed(validation: EmbeddingTable, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Validation vectors and the places of their labels among `classes`; without those of no such class."""
+    is_of_them = np.isin(validation.label_id, classes)
+    return validation.embedding[is_of_them], np.searchsorted(classes, validation.label_id[is_of_them])
 
 
 def _by_name(table: EmbeddingTable) -> EmbeddingTable:
@@ -189,7 +220,8 @@ def score_open(table: EmbeddingTable) -> Scores | None:
     return Scores(name=config.name, sample_id=held_out.sample_id, group=held_out.group,
                   label=held_out.label, label_id=held_out.label_id,
                   values={name: values[name][None] for name in METRICS if name in values},
-                  gallery={name: column[None] for name, column in measures.gallery.items()}, space={},
+                  gallery={name: column[None] for name, column in measures.gallery.items()},
+                  gallery_by_class={name: column[None] for name, column in measures.gallery_by_class.items()}, space={},
                   clusters=np.stack(clusters)[None], neighbors=measures.neighbors[None].astype(np.int32),
                   config=table.metadata["config"], settings=protocol.of_table(table), is_open=True,
                   with_own_group=_with_own_group(held_out.group, measures.with_own_group),
@@ -198,7 +230,7 @@ def score_open(table: EmbeddingTable) -> Scores | None:
 
 _TEXT = ("sample_id", "group", "label")
 _LISTS = ("clusters", "neighbors")
-_OWN, _CHANCE = "with_own_group_", "chance_"  # before a metric's name
+_BY_CLASS, _OWN, _CHANCE = "gallery_by_class_", "with_own_group_", "chance_"  # before a metric's name
 
 
 def write_scores(run: Run, scores: Scores) -> None:
@@ -208,11 +240,14 @@ def write_scores(run: Run, scores: Scores) -> None:
                       "label_id": pa.array(scores.label_id, pa.int32()),
                       **{name: pa.array(column[0], pa.float64()) for name, column in (scores.values | scores.space).items()},
                       **{f"gallery_{name}": pa.array(column[0], pa.float64()) for name, column in scores.gallery.items()},
+                      **{f"{_BY_CLASS}{name}": pa.array(column[0], pa.float64())
+                         for name, column in scores.gallery_by_class.items()},
                       **{f"{_OWN}{name}": pa.array(column[0], pa.float64()) for name, column in scores.with_own_group.items()},
                       **{f"{_CHANCE}{name}": pa.array(column[0], pa.float64()) for name, column in scores.expected.items()},
                       **{name: pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1), pa.int32()), rows.shape[1])
                          for name, rows in lists.items()}})
-    arrow = arrow.replace_schema_metadata({"duet": json.dumps({scored_by.KEY: scored_by.VERSION})})
+    told = {scored_by.KEY: scored_by.VERSION, "probe": [asdict(choice) for choice in scores.probe]}
+    arrow = arrow.replace_schema_metadata({"duet": json.dumps(told)})
     with files.replacing(_file(run, scores.is_open)) as temporary:
         pq.write_table(arrow, temporary, compression="zstd")
 
@@ -249,7 +284,7 @@ def read_scores(run: Run, is_open: bool = False) -> Scores:
         if stored is not None:
             return stored
         if is_earlier:
-            raise Damaged(path, f"was {scored_by.EARLIER}; to be scored anew, {error.path.name} {error.what}",
+            raise Damaged(path, f"was {_earlier(path)}; to be scored anew, {error.path.name} {error.what}",
                           handles.RESUME) from None
         raise
     if scores is None:
@@ -299,28 +334,48 @@ def parse_scores(run: Run, is_open: bool = False) -> Scores | None:
     is_of_test, columns = not is_open, set(arrow.column_names)
     galleries = {name: f"gallery_{name}" for name in GALLERY if is_of_test or f"gallery_{name}" in columns}
     metrics_of_it = {*METRICS, *SPACE_METRICS} if is_of_test else {*retrieval.NAMES, "kmeans_accuracy"}
-    lacks_columns = not {*_TEXT, "label_id", *_LISTS, *metrics_of_it, *galleries.values()} <= columns
-    if lacks_columns or not scored_by.is_current(json.loads((arrow.schema.metadata or {}).get(b"duet", b"{}"))):
+    by_class = {name: f"{_BY_CLASS}{name}" for name in retrieval.NAMES}
+    lacks_columns = not {*_TEXT, "label_id", *_LISTS, *metrics_of_it, *galleries.values(), *by_class.values()} <= columns
+    told = _told(arrow.schema)
+    if lacks_columns or not (scored_by.is_current(told) if is_of_test else scored_by.leaves_out_own_group(told)):
         return None
     expected = {column.removeprefix(_CHANCE): arrow[column].to_numpy()[None] for column in arrow.column_names
                 if column.startswith(_CHANCE)}
     clusters, neighbors = (arrow[key].combine_chunks().flatten().to_numpy().reshape(len(arrow), -1) for key in _LISTS)
     values, space = ({metric: arrow[metric].to_numpy()[None] for metric in registry if metric in arrow.column_names}
                      for registry in (METRICS, SPACE_METRICS))
-    gallery = {name: arrow[key].to_numpy()[None] for name, key in galleries.items()}
+    gallery, gallery_by_class = ({name: arrow[key].to_numpy()[None] for name, key in keys.items()}
+                                 for keys in (galleries, by_class))
     with_own_group = {name: arrow[f"{_OWN}{name}"].to_numpy()[None] for name in retrieval.NAMES
                       if f"{_OWN}{name}" in arrow.column_names}
     text = {key: np.array(arrow[key].to_pylist(), dtype=object) for key in _TEXT}
     return Scores(**text, name=name, label_id=arrow["label_id"].to_numpy(), values=values,
-                  gallery=gallery, space=space, clusters=clusters.T[None], neighbors=neighbors[None],
+                  gallery=gallery, gallery_by_class=gallery_by_class, space=space, clusters=clusters.T[None],
+                  neighbors=neighbors[None],
                   config=files.read_json(run.config_file)["config"], settings=protocol.of_runs([run]),
                   files=(embeddings,), is_open=is_open, with_own_group=with_own_group,
-                  expected=expected)
+                  expected=expected, probe=tuple(ProbeChoice(**choice) for choice in told.get("probe", ())))
+
+
+def _told(schema: pa.Schema) -> Json:
+    """What a file of scores says of itself."""
+    told: Json = json.loads((schema.metadata or {}).get(b"duet", b"{}"))
+    return told
+
+
+def _earlier(path: Path) -> str:
+    """By which rules an earlier version scored a file, in words."""
+    return scored_by.earlier(_told(pq.read_schema(path))) or "scored by an earlier version, which knew fewer metrics"
 
 
 def summarize(scores: Scores, n_bootstrap: int) -> dict[str, Interval]:
     """Mean, 95 % interval and sd over seeds of every metric of `METRICS`."""
     return _summary(scores.drawn(), METRICS, scores.group, n_bootstrap)
+
+
+def summarize_by_class(scores: Scores, n_bootstrap: int) -> dict[str, Interval]:
+    """The same of the macro averages, in which each class counts alike; of the metrics of `SHORT` that are defined."""
+    return _summary(scores.drawn_by_class(), METRICS, scores.group, n_bootstrap)
 
 
 def summarize_space(scores: Scores, n_bootstrap: int) -> dict[str, Interval]:
@@ -355,6 +410,7 @@ def evaluation(scores: Scores, n_bootstrap: int) -> Json:
                  for label in sorted(set(scores.label.tolist())) for rows in [scores.label == label]]
     return {scored_by.KEY: scored_by.VERSION, "split": "test", "n_samples": len(scores.sample_id),
             "own_group": asdict(own_group_counts(scores)), "metrics": _json(summarize(scores, n_bootstrap)),
+            "macro": _json(summarize_by_class(scores, n_bootstrap)), "probe": [asdict(choice) for choice in scores.probe],
             "space": _json(summarize_space(scores, n_bootstrap)), "per_class": per_class,
             "kmeans": {"n_seeds": len(over_runs), "mean": float(over_runs.mean()),
                        "sd": float(over_runs.std(ddof=1)) if len(over_runs) > 1 else 0.0},
@@ -364,7 +420,7 @@ def evaluation(scores: Scores, n_bootstrap: int) -> Json:
 def open_evaluation(scores: Scores, n_bootstrap: int) -> Json:
     """The same of the held-out classes among themselves, as far as they have it."""
     return {"n_samples": len(scores.sample_id), "own_group": asdict(own_group_counts(scores)),
-            "metrics": _json(summarize(scores, n_bootstrap))}
+            "metrics": _json(summarize(scores, n_bootstrap)), "macro": _json(summarize_by_class(scores, n_bootstrap))}
 
 
 def _json(values: Mapping[str, Interval | Chance]) -> Json:
@@ -388,15 +444,16 @@ def scores_of_runs(runs: list[Run], name: str, is_open: bool = False) -> Scores:
     for other in scores[1:]:
         if not np.array_equal(other.sample_id, scores[0].sample_id):
             raise InputError(f"seeds must be tested on the same samples, got others in {other.name} than in {scores[0].name}")
-    values, gallery, space, with_own_group, expected = (
+    values, gallery, gallery_by_class, space, with_own_group, expected = (
         {metric: np.concatenate([getattr(item, part)[metric] for item in scores]) for metric in getattr(scores[0], part)
          if all(metric in getattr(item, part) for item in scores)}
-        for part in ("values", "gallery", "space", "with_own_group", "expected"))
-    return replace(scores[0], name=name, values=values, gallery=gallery, space=space, with_own_group=with_own_group,
-                   expected=expected,
+        for part in ("values", "gallery", "gallery_by_class", "space", "with_own_group", "expected"))
+    return replace(scores[0], name=name, values=values, gallery=gallery, gallery_by_class=gallery_by_class, space=space,
+                   with_own_group=with_own_group, expected=expected,
                    clusters=np.concatenate([item.clusters for item in scores]),
                    neighbors=np.concatenate([item.neighbors for item in scores]), settings=protocol.of_runs(runs),
-                   files=tuple(path for item in scores for path in item.files))
+                   files=tuple(path for item in scores for path in item.files),
+                   probe=tuple(choice for item in scores for choice in item.probe))
 
 
 def scores_of_file(path: Path) -> Scores:

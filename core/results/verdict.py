@@ -25,7 +25,7 @@ from core.experiments.looks import PLANNED, Look
 from core.files import Json
 from core.results import curve, result, scoring
 from core.results.result import Agreement, Arm, Pair, Verdict
-from core.results.scoring import Scores, chance_levels, summarize, summarize_space
+from core.results.scoring import Scores, chance_levels, summarize, summarize_by_class, summarize_space
 
 
 def draws(a: Scores, b: Scores) -> tuple[int, str]:
@@ -85,6 +85,8 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None, look: Look = P
         group = a.group[in_a]
         drawn_a, drawn_b, n_samples = _drawn_in_pairs(a, b, in_a, in_b)
         differences = comparison.compare(drawn_a, drawn_b, n_bootstrap, group, n_samples, margin, by_chance, alpha)
+        macro = comparison.compare_macro(*_by_class_in_pairs(a, b, in_a, in_b), n_bootstrap, group, n_samples, margin,
+                                         by_chance, alpha)
         space = comparison.compare_space({metric: column[:, in_a] for metric, column in a.space.items()},
                                          {metric: column[:, in_b] for metric, column in b.space.items()}, n_bootstrap,
                                          group, by_chance, alpha) if a.space else []
@@ -102,8 +104,16 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None, look: Look = P
                                            n_samples=int(min(defined_a[metric].sum(), defined_b[metric].sum())),
                                            margin=margin, by_chance=by_chance.get(metric, 0.0), alpha=alpha)
             for metric in a.values])
+        drawn_a, drawn_b = a.drawn_by_class(), b.drawn_by_class()
+        macro = comparison.correct([
+            comparison.unpaired_difference(metric, drawn_a[metric], drawn_b[metric], n_bootstrap, group_a=a.group,
+                                           group_b=b.group,
+                                           n_samples=int(min(defined_a[metric].sum(), defined_b[metric].sum())),
+                                           margin=margin, by_chance=by_chance.get(metric, 0.0), alpha=alpha)
+            for metric in drawn_a if metric in drawn_b])
     if look.is_interim:
         differences = [comparison.without_verdict(item) for item in differences]
+        macro = [comparison.without_verdict(item) for item in macro]
         per_class = [comparison.without_verdict(item) for item in per_class]
     headline = next(item for item in differences if item.metric == HEADLINE)
     leaks_a, leaks_b = config_a.leaks, config_b.leaks
@@ -126,8 +136,8 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None, look: Look = P
     return Comparison(name_a=a.name, name_b=b.name, differences=tuple(differences), confounders=unfair, n_dropped=n_dropped,
                       sentence=sentence, settings=settings, leaks_a=leaks_a, leaks_b=leaks_b, is_worth_of_leak=is_worth,
                       look=look.number, look_note="" if look.is_interim else look.note,
-                      space=tuple(space), mcnemar=tuple(mcnemar), per_class=tuple(per_class), n_bootstrap=n_bootstrap,
-                      draws_note=draws_note)
+                      space=tuple(space), mcnemar=tuple(mcnemar), per_class=tuple(per_class), macro=tuple(macro),
+                      n_bootstrap=n_bootstrap, draws_note=draws_note)
 
 
 def _drawn_in_pairs(a: Scores, b: Scores, in_a: np.ndarray, in_b: np.ndarray) -> tuple[Values, Values, dict[str, int]]:
@@ -136,6 +146,13 @@ def _drawn_in_pairs(a: Scores, b: Scores, in_a: np.ndarray, in_b: np.ndarray) ->
     of_a, of_b = a.defined(in_a), b.defined(in_b)
     in_both = {name: of_a[name] & of_b[name] for name in of_a if name in of_b}
     return a.drawn(in_a, in_both), b.drawn(in_b, in_both), {name: int(rows.sum()) for name, rows in in_both.items()}
+
+
+def _by_class_in_pairs(a: Scores, b: Scores, in_a: np.ndarray, in_b: np.ndarray) -> tuple[Values, Values]:
+    """The same for the macro averages."""
+    of_a, of_b = a.defined(in_a), b.defined(in_b)
+    in_both = {name: of_a[name] & of_b[name] for name in of_a if name in of_b}
+    return a.drawn_by_class(in_a, in_both), b.drawn_by_class(in_b, in_both)
 
 
 def overlap(a: Scores, b: Scores) -> np.ndarray:
@@ -248,11 +265,12 @@ def _tell(experiment: Experiment, config: ExperimentConfig, is_open: bool = Fals
                 rows.append(Arm(objective=label, images_per_class=count, leaks=configuration.parse_run(arm.config).leaks,
                                 n_seeds=len(arm.values[HEADLINE]), n_test=len(arm.sample_id),
                                 own_group=scoring.own_group_counts(arm), metrics=summarize(arm, n_bootstrap),
+                                macro=summarize_by_class(arm, n_bootstrap),
                                 space=summarize_space(arm, n_bootstrap), against_untrained=against_untrained,
                                 not_improved=not_improved,
                                 unchanged=best.unchanged(experiment,
                                                          scoring.runs_of_arm(experiment, label, count, is_open)),
-                                chance=chance_levels(arm, n_bootstrap)))
+                                chance=chance_levels(arm, n_bootstrap), probe=arm.probe))
         for label_a, label_b in pairs_to_compare(config):
             a, b = arms[label_a], arms[label_b]
             if a is not None and b is not None and a.settings["seeds"] == b.settings["seeds"]:

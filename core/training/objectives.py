@@ -6,6 +6,7 @@ cannot teach a loss of pairs is refused: the library would answer 0.0.
 
 from functools import partial
 
+import numpy as np
 import torch
 from pytorch_metric_learning import distances, losses, miners, reducers
 from torch import nn
@@ -60,18 +61,32 @@ class Objective(nn.Module):
 
 
 class Classification(Objective):
-    """Cross-entropy on a linear head."""
+    """Cross-entropy on a linear head; class weights and what is added to the logits in the loss, each (K,), are constant."""
 
-    def __init__(self, config: ClassificationConfig, width: int, n_classes: int) -> None:
+    def __init__(self, config: ClassificationConfig, width: int, n_classes: int, class_counts: np.ndarray | None) -> None:
         super().__init__()
         self.head = nn.Linear(width, n_classes)
         self._smoothing = config.label_smoothing
+        weight = added = None
+        if config.class_weights == "balanced" or config.logit_adjustment:
+            if class_counts is None or len(class_counts) != n_classes or min(class_counts) < 1:
+                raise InputError(f"class_counts must be how many training images each of {n_classes} classes has, got "
+                                 f"{class_counts}")
+            share = torch.tensor(class_counts / class_counts.sum(), dtype=torch.float32)
+            weight = 1 / (n_classes * share) if config.class_weights == "balanced" else None
+            added = config.logit_adjustment * share.log() if config.logit_adjustment else None
+        self.register_buffer("_weight", weight, persistent=False)  # it follows from the config and the images
+        self.register_buffer("_added", added, persistent=False)
+
+    _weight: torch.Tensor | None
+    _added: torch.Tensor | None
 
     def read_out(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"logits": self.head(features)}
 
     def _loss(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
-        return F.cross_entropy(self.head(features), label_id, label_smoothing=self._smoothing)
+        logits = self.head(features) if self._added is None else self.head(features) + self._added
+        return F.cross_entropy(logits, label_id, self._weight, label_smoothing=self._smoothing)
 
 
 class Proxies(Objective):
@@ -193,7 +208,8 @@ def _by_thirds(features: torch.Tensor, label_id: torch.Tensor) -> tuple[torch.Te
 
 
 def build(config: AnyObjective, width: int, n_classes: int, batch_size: int, seed: int,
-          batch: BatchConfig | None = None, views: int = 1, positives: float | None = None) -> Objective:
+          batch: BatchConfig | None = None, views: int = 1, positives: float | None = None,
+          class_counts: np.ndarray | None = None) -> Objective:
     """The objective a config names, its parameters drawn from the seed.
 
     Args:
@@ -206,15 +222,16 @@ def build(config: AnyObjective, width: int, n_classes: int, batch_size: int, see
         batch: its classes and samples, for the collapse value.
         views: of each sample in it.
         positives: other embeddings of an anchor's class in a batch, on average, for the collapse value where it is shuffled.
+        class_counts: training images of each class, shape (n_classes,), int; needed by what makes up for their differences.
 
     Raises:
-        InputError: if the config names no objective that trains.
+        InputError: if the config names no objective that trains, or lacks the counts that it needs.
     """
     torch.manual_seed(seed)
     objective: Objective
     match config:
         case ClassificationConfig():
-            objective = Classification(config, width, n_classes)
+            objective = Classification(config, width, n_classes, class_counts)
         case NormalizedSoftmaxConfig() | ArcFaceConfig() | ProxyAnchorConfig():
             objective = Proxies(config, width, n_classes)
         case TripletConfig():

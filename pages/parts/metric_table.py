@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 import streamlit as st
 
-from core.analysis import statements
+from core.analysis import probe, statements
 from core.analysis.comparison import Interval
 from core.analysis.metrics import METRICS, SHORT, SPACE_METRICS, WHY_NOT_KMEANS_ALONE
 from core.analysis.statements import HEAD, HEAD_OF_OUTPERFORMS, head_of_gap
@@ -73,16 +73,19 @@ def details(compared: Pair, rows: Sequence[Arm]) -> None:
                         f"(by chance {100 * agreement.overlap_by_chance:.0f} %){said}.")
         _own_group(rows)
         _chance_levels(rows)
-        if compared.per_class:
+        if said := probe.sentence({row.objective: row.probe for row in rows}):
+            st.markdown(f"{plain(said)}.")
+        if compared.per_class or compared.macro:
             metric = st.segmented_control("Metric", SHORT, format_func=lambda name: METRICS[name].title, default=SHORT[0],
                                           required=True, key="per-class-metric", label_visibility="collapsed")
+            named = [("each class alike (macro)", item) for item in compared.macro if item.metric == metric] + [
+                (visible(item.label), item) for item in compared.per_class if item.metric == metric]
             st.dataframe(pd.DataFrame([{
-                "class": visible(item.label), HEAD[1]: row.a, HEAD[2]: row.b, head_of_gap(item.alpha): row.gap,
-                HEAD[-1]: row.answer,
-                "images": item.n_samples}
-                for item in compared.per_class if item.metric == metric for row in [statements.row(item)]]),
+                "class": name, HEAD[1]: row.a, HEAD[2]: row.b, head_of_gap(item.alpha): row.gap, HEAD[-1]: row.answer,
+                "images": item.n_samples} for name, item in named for row in [statements.row(item)]]),
                 hide_index=True, width="stretch")
-            st.caption("Whether one can tell is corrected for all classes (Holm, 1979).")
+            st.caption("The first row is the mean over classes of their means, corrected for all its metrics; whether one can "
+                       "tell of a class is corrected for all classes (Holm, 1979).")
         if compared.mcnemar:
             st.dataframe(pd.DataFrame([{
                 "McNemar's exact test": METRICS[item.metric].title, "only A right": _list(item.only_a),

@@ -4,7 +4,6 @@
 import pandas as pd
 import streamlit as st
 
-from core import scored_by
 from core.analysis.metrics import METRICS
 from core.config import ExperimentConfig
 from core.experiments.handles import Experiment
@@ -23,13 +22,14 @@ def draw(experiment: Experiment, config: ExperimentConfig, images_per_class: int
         a, b: labels of the arms that are compared.
     """
     rows = readouts.rows(experiment, config, images_per_class)
+    earlier = readouts.earlier(experiment.run(run.name) for run in config.runs())
     if not rows:
-        if any(readouts.is_of_earlier_version(experiment.run(run.name)) for run in config.runs()):
-            st.caption(f"The readouts were {scored_by.EARLIER}; they are not shown.")
+        if earlier:
+            st.caption(f"The readouts were {plain(earlier)}; they are not shown.")
         return
     with st.expander("The same readout, all ways"):
-        metric = st.segmented_control("Metric", readouts.CELLS, format_func=lambda name: METRICS[name].title, required=True,
-                                      default="map_at_r", key=f"readout-metric-{experiment.name}",
+        metric = st.segmented_control("Metric", readouts.metrics_of(rows), format_func=lambda name: METRICS[name].title,
+                                      required=True, default="map_at_r", key=f"readout-metric-{experiment.name}",
                                       label_visibility="collapsed")
         st.markdown(f"{plain(readouts.sentence(rows, a, b, metric))}.")
         names = list(dict.fromkeys(readouts.name_of(item) for row in rows for item in sorted(
@@ -42,3 +42,5 @@ def draw(experiment: Experiment, config: ExperimentConfig, images_per_class: int
         st.caption("Percent of test images. Pooled features are what every arm is compared by and exported with; a projection "
                    "or logits stand between them and some losses. Of length 1 by cosine, raw by Euclidean distance; K-means "
                    f"over {readouts.KMEANS_SEEDS} seeds. Means over runs, without intervals: for looking.")
+        if earlier:
+            st.caption(f"Some readouts were {plain(earlier)}; what follows from that is not shown.")

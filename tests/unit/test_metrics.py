@@ -132,31 +132,6 @@ def test_several_k_at_once_are_each_by_itself():
         assert np.array_equal(found[name], metrics.knn_correct(vectors, label, known, known_label, k))
 
 
-def test_the_probe_is_a_softmax_regression_on_standardised_vectors():
-    vectors, label = random_space(3, n=60, n_classes=3)
-    known, known_label = random_space(4, n=90, n_classes=3)
-    vectors[:, 0] += 2 * label
-    known[:, 0] += 2 * known_label
-    mean, sd = known.mean(axis=0), known.std(axis=0)
-    train, test = ((part - mean) / sd for part in (known, vectors))
-    weights, bias, truth = np.zeros((6, 3)), np.zeros(3), np.eye(3)[known_label]
-    for _ in range(5000):  # plain gradient descent on mean cross-entropy + |w|² / 2n
-        logits = train @ weights + bias
-        share = np.exp(logits - logits.max(axis=1, keepdims=True))
-        share /= share.sum(axis=1, keepdims=True)
-        weights -= 0.3 * (train.T @ (share - truth) + weights) / 90
-        bias -= 0.3 * (share - truth).mean(axis=0)
-    slow = (test @ weights + bias).argmax(axis=1) == label
-    found = metrics.probe_correct(vectors, label, known, known_label)
-    assert (found == slow).mean() > 0.98
-    assert 0.5 < found.mean() < 1
-
-
-def test_a_probe_that_saw_one_class_always_says_it():
-    assert metrics.probe_correct(np.eye(3, dtype=np.float32), np.array([1, 0, 1]), np.eye(3, dtype=np.float32),
-                                 np.array([1, 1, 1])).tolist() == [1, 0, 1]
-
-
 def test_the_same_bits_on_one_core_and_on_several(monkeypatch):
     vectors, label = random_space(0, n=1500, width=16, n_classes=5)
     several = metrics.measure(vectors, label, vectors, label, 5, 5, 2)

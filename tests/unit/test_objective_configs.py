@@ -28,7 +28,8 @@ EVERY_PARAMETER = """
 name: every
 dataset: {source: digits}
 objectives:
-  - {name: classification, label_smoothing: 0.1}
+  - {name: classification, label_smoothing: 0.1, class_weights: balanced}
+  - {name: classification, label: adjusted, logit_adjustment: 1}
   - {name: normalized_softmax, temperature: 0.1, lr_factor: 10}
   - {name: arcface, margin: 20, scale: 30, lr_factor: 2}
   - {name: triplet, label: study, mining: drawn, margin: 1.0, normalize: false, p: 1, average: all}
@@ -101,7 +102,8 @@ def test_the_usage_page_lists_every_objective_with_its_parameters_defaults_and_p
     ({"name": "triplet", "temperature": 1}, "unknown key 'objectives.0.temperature'; allowed here: "
                                             "label, group, pool, order, name, mining, margin, normalize, p, average"),
     ({"name": "classification", "margin": 1}, "unknown key 'objectives.0.margin'; allowed here: "
-                                              "label, group, pool, order, name, label_smoothing"),
+                                              "label, group, pool, order, name, label_smoothing, class_weights, "
+                                              "logit_adjustment"),
     ({"name": "multi_similarity", "lr_factor": 1}, "unknown key 'objectives.0.lr_factor'; allowed here: "
                                                    "label, group, pool, order, name, alpha, beta, base, epsilon"),
 ])
@@ -112,6 +114,9 @@ def test_what_is_no_objective_or_no_parameter_of_it_is_refused(objective: str | 
 @pytest.mark.parametrize("name, field, value, limit", [
     ("classification", "label_smoothing", -0.1, "greater than or equal to 0"),
     ("classification", "label_smoothing", 1, "less than 1"),
+    ("classification", "class_weights", "inverse", "'none' or 'balanced'"),
+    ("classification", "logit_adjustment", -1, "greater than or equal to 0"),
+    ("classification", "logit_adjustment", 11, "less than or equal to 10"),
     ("normalized_softmax", "temperature", 0, "greater than 0"),
     ("normalized_softmax", "temperature", 1e-300, "at least 0.001"),
     ("normalized_softmax", "temperature", 11, "less than or equal to 10"),

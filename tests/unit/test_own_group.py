@@ -220,7 +220,7 @@ def test_an_old_runs_scores_are_computed_anew_and_an_old_verdict_too(experiment:
     assert readouts.read(Run(run))
     of_readouts = files.read_json(run / "readouts.json")
     files.write_json(run / "readouts.json", {"kmeans_seeds": 3, "readouts": of_readouts["readouts"]})
-    assert readouts.read(Run(run)) == [] and readouts.is_of_earlier_version(Run(run))
+    assert readouts.read(Run(run)) == [] and readouts.earlier([Run(run)]) == scored_by.EARLIER
 
 
 def test_a_table_with_groups_counts_what_is_undefined_and_keeps_the_old_number_once(finished: Path, tmp_path: Path) -> None:

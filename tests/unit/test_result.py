@@ -18,7 +18,7 @@ DIFFERENCE = ["metric", "a", "b", "difference", "low", "high", "verdict", "n_see
               "p_holm", "seeds_decide", "sd_a", "sd_b", "equivalence",
               "outperforming", "by_chance", "alpha"]
 COMPARISON = ["a", "b", "sentence", "n_dropped", "n_bootstrap", "draws_note", "confounders", "settings", "leaks_a", "leaks_b",
-              "is_worth_of_leak", "look", "look_note", "differences", "space", "mcnemar", "per_class"]
+              "is_worth_of_leak", "look", "look_note", "differences", "space", "mcnemar", "per_class", "macro"]
 
 
 def written(experiment: Path) -> dict:
@@ -34,8 +34,8 @@ def test_the_file_has_the_layout_that_every_version_has_written(finished: Path) 
     assert list(values) == ["schema", "scored_by", "rows", "comparisons", "sentence", "curve", "open_rows", "open_comparisons"]
     assert values["schema"] == 3 and values["scored_by"] == scored_by.VERSION
     assert list(values["rows"][0]) == [
-        "objective", "images_per_class", "leaks", "n_seeds", "n_test", "own_group", "metrics", "space", "against_untrained",
-        "not_improved", "unchanged", "chance"]
+        "objective", "images_per_class", "leaks", "n_seeds", "n_test", "own_group", "metrics", "macro", "space",
+        "against_untrained", "not_improved", "unchanged", "chance", "probe"]
     told = values["comparisons"][0]
     assert list(told) == ["images_per_class", "label_a", "label_b", *COMPARISON, "agreement"]
     assert list(told["differences"][0]) == list(told["space"][0]) == DIFFERENCE
