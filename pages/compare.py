@@ -121,6 +121,7 @@ over, drawn = (f"mean ± sd over {len(seeds)} seeds", "seeds and images") if len
 n_draws, note = compared.n_bootstrap, compared.draws_note
 st.caption(f"Percent of {n_test:,} test images, {over}; the interval is a bootstrap over {drawn}, whole groups at a time, "
            f"{n_draws:,} draws{f' ({note})' if note else ''}.")
+metric_table.asked(rows)
 metric_table.chance(rows, (name_a, name_b))
 compared_runs = [done[f"{label}-{count}-seed{item}"] for label in (name_a, name_b) for item in seeds]
 st.caption(plain(" ".join(filter(None, (openings.sentence(experiment), trials.sentence(experiment, compared_runs))))))

@@ -43,7 +43,8 @@ class Readout:
 
 
 def score(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, reference_label_id: np.ndarray,
-          place: str, is_unit: bool, neighbors: int, group: np.ndarray | None = None) -> Readout:
+          place: str, is_unit: bool, neighbors: int, group: np.ndarray | None = None,
+          roles: retrieval.Roles | None = None) -> Readout:
     """What test images score under one readout.
 
     Args:
@@ -55,6 +56,7 @@ def score(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, refe
         is_unit: scale all to length 1 first; a zero vector stays.
         neighbors: k of k-NN.
         group: test images that belong together, of which none finds another, shape (n,); None: each alone.
+        roles: which of them ask and which are found; None: every one does both.
     """
     classes, places = np.unique(np.concatenate([label_id, reference_label_id]), return_inverse=True)
     label_id, reference_label_id = places[:len(vectors)], places[len(vectors):]
@@ -66,7 +68,7 @@ def score(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, refe
         values = {
             "knn_accuracy": metrics.knn_correct(vectors, label_id, reference, reference_label_id, neighbors, distance),
             "probe_accuracy": metrics.probe_correct(vectors, label_id, reference, reference_label_id),
-            "map_at_r": retrieval.retrieve(vectors, label_id, distance, group)["map_at_r"],
+            "map_at_r": retrieval.retrieve(vectors, label_id, distance, group, roles)["map_at_r"],
             "kmeans_accuracy": metrics.kmeans_correct(vectors, label_id, len(classes), KMEANS_SEEDS)}
     return Readout(place, is_unit, {name: float(np.nanmean(values[name])) for name in CELLS})
 

@@ -21,6 +21,7 @@ from core.analysis import table as tables
 from core.analysis.chance import Chance
 from core.analysis.comparison import Interval, Values
 from core.analysis.metrics import GALLERY, HEADLINE, METRICS, SPACE_METRICS, MetricInfo
+from core.analysis.retrieval import Roles, roles_of
 from core.analysis.table import EmbeddingTable
 from core.config import RunConfig, arm_label, arm_title
 from core.data import split
@@ -60,6 +61,8 @@ class Scores:
             empty where each sample is a group of its own.
         expected: metric -> what its values would be on average with labels permuted among groups of like size, shape
             (seeds, n) (`Measures.expected`); empty where an earlier version scored them and their embeddings are gone.
+        role: 'query', 'gallery', 'both' or 'neither': whether a sample asks and is found, shape (n,), str; None: every one
+            does both.
     """
 
     name: str
@@ -78,6 +81,12 @@ class Scores:
     is_open: bool = False
     with_own_group: Values = field(default_factory=dict)
     expected: Values = field(default_factory=dict)
+    role: np.ndarray | None = None
+
+    @cached_property
+    def roles(self) -> Roles:
+        """Which samples ask, and which are found."""
+        return roles_of(np.full(len(self.sample_id), "both") if self.role is None else self.role)
 
     @cached_property
     def has_groups(self) -> bool:
@@ -148,7 +157,8 @@ def score(table: EmbeddingTable) -> Scores:
     config = table.config
     classes, places = np.unique(np.concatenate([test.label_id, known.label_id]), return_inverse=True)  # none is held out
     measures = metrics.measure(test.embedding, places[:len(test)], known.embedding, places[len(test):], len(classes),
-                               config.evaluation.neighbors, config.evaluation.kmeans_seeds, test.group)
+                               config.evaluation.neighbors, config.evaluation.kmeans_seeds, test.group,
+                               None if test.role is None else roles_of(test.role))
     return Scores(name=config.name, sample_id=test.sample_id, group=test.group, label=test.label,
                   label_id=test.label_id, values={name: column[None] for name, column in measures.values.items()},
                   gallery={name: column[None] for name, column in measures.gallery.items()},
@@ -156,7 +166,7 @@ def score(table: EmbeddingTable) -> Scores:
                   clusters=classes[measures.clusters].astype(np.int32)[None],
                   neighbors=measures.neighbors[None].astype(np.int32), config=table.metadata["config"],
                   settings=protocol.of_table(table), with_own_group=_with_own_group(test.group, measures.with_own_group),
-                  expected={name: column[None] for name, column in measures.expected.items()})
+                  expected={name: column[None] for name, column in measures.expected.items()}, role=test.role)
 
 
 def _by_name(table: EmbeddingTable) -> EmbeddingTable:
@@ -184,7 +194,8 @@ def score_open(table: EmbeddingTable) -> Scores | None:
         cluster, _ = clustering.matched_kmeans(held_out.embedding, label_id, len(classes), seed)
         correct.append(cluster == label_id)
         clusters.append(classes[cluster].astype(np.int32))
-    measures = retrieval.measure(held_out.embedding, label_id, held_out.group)
+    measures = retrieval.measure(held_out.embedding, label_id, held_out.group,
+                                 None if held_out.role is None else roles_of(held_out.role))
     values = {**measures.values, "kmeans_accuracy": np.mean(correct, axis=0)}
     return Scores(name=config.name, sample_id=held_out.sample_id, group=held_out.group,
                   label=held_out.label, label_id=held_out.label_id,
@@ -193,7 +204,7 @@ def score_open(table: EmbeddingTable) -> Scores | None:
                   clusters=np.stack(clusters)[None], neighbors=measures.neighbors[None].astype(np.int32),
                   config=table.metadata["config"], settings=protocol.of_table(table), is_open=True,
                   with_own_group=_with_own_group(held_out.group, measures.with_own_group),
-                  expected={name: column[None] for name, column in measures.expected.items()})
+                  expected={name: column[None] for name, column in measures.expected.items()}, role=held_out.role)
 
 
 _TEXT = ("sample_id", "group", "label")
@@ -206,6 +217,7 @@ def write_scores(run: Run, scores: Scores) -> None:
     lists = {"clusters": scores.clusters[0].T, "neighbors": scores.neighbors[0]}
     arrow = pa.table({**{name: pa.array(getattr(scores, name).tolist(), pa.string()) for name in _TEXT},
                       "label_id": pa.array(scores.label_id, pa.int32()),
+                      **({} if scores.role is None else {"role": pa.array(scores.role.tolist(), pa.string())}),
                       **{name: pa.array(column[0], pa.float64()) for name, column in (scores.values | scores.space).items()},
                       **{f"gallery_{name}": pa.array(column[0], pa.float64()) for name, column in scores.gallery.items()},
                       **{f"{_OWN}{name}": pa.array(column[0], pa.float64()) for name, column in scores.with_own_group.items()},
@@ -315,7 +327,8 @@ def parse_scores(run: Run, is_open: bool = False) -> Scores | None:
                   gallery=gallery, space=space, clusters=clusters.T[None], neighbors=neighbors[None],
                   config=files.read_json(run.config_file)["config"], settings=protocol.of_runs([run]),
                   files=(embeddings,), is_open=is_open, with_own_group=with_own_group,
-                  expected=expected)
+                  expected=expected,
+                  role=np.array(arrow["role"].to_pylist(), dtype=object) if "role" in columns else None)
 
 
 def summarize(scores: Scores, n_bootstrap: int) -> dict[str, Interval]:
@@ -373,7 +386,10 @@ def _json(values: Mapping[str, Interval | Chance]) -> Json:
 
 def own_group_counts(scores: Scores) -> OwnGroup:
     """What leaving out a query's own group comes to."""
-    return OwnGroup(n_groups=len(set(scores.group.tolist())), n_undefined=int(np.isnan(scores.values[HEADLINE][0]).sum()),
+    is_query = scores.roles.is_query
+    return OwnGroup(n_groups=len(set(scores.group.tolist())),
+                    n_undefined=int(np.isnan(scores.values[HEADLINE][0][is_query]).sum()),
+                    n_queries=int(is_query.sum()), n_gallery=int(scores.roles.is_gallery.sum()),
                     counted={name: float(np.nanmean(column)) for name, column in scores.with_own_group.items()
                              if not np.isnan(column).all()})
 
