@@ -109,6 +109,10 @@ def test_chance_of_queries_is_that_of_permuting_identities_among_cameras() -> No
     for name in retrieval.NAMES:
         mean, spread = np.mean(permuted[name]), np.std(permuted[name]) / 1000 ** 0.5
         assert np.nanmean(found.expected[name]) == pytest.approx(mean, abs=4 * spread + 0.03 * mean)
+    group = np.repeat(np.arange(40), 3)  # of one size, so one block: the first is as often right as right ones are there
+    of_one_size = retrieval.measure(vectors, (group % 4), group, roles).expected["precision_at_1"]
+    relevant, n_left = retrieval.n_relevant(group % 4, group, roles)
+    np.testing.assert_allclose(of_one_size, np.where(relevant > 0, relevant / n_left, np.nan), atol=1e-12)
     alone = retrieval.measure(vectors, label, None, roles)
     relevant, n_others = retrieval.n_relevant(label, None, roles)
     assert np.array_equal(alone.expected["map_at_r"], chance.of_retrieval(relevant, n_others)["map_at_r"], equal_nan=True)
