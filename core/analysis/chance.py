@@ -178,10 +178,7 @@ def of_ranking(near: np.ndarray, rows: np.ndarray, relevant: np.ndarray, units: 
 
 def _left(rows: np.ndarray, units: Exchangeable) -> tuple[np.ndarray, np.ndarray]:
     """How many samples each block holds outside the query's own group, and how many of them of its class; (q, blocks)."""
-    n_groups = int(units.group.max()) + 1
-    of_group = np.bincount(units.group * units.n_blocks + units.block,
-                           minlength=n_groups * units.n_blocks).reshape(n_groups, units.n_blocks)
-    n_left = units.counts.sum(axis=1) - of_group[units.group[rows]]
+    n_left = units.counts.sum(axis=1) - units.of_groups()[units.group[rows]]
     n_relevant = units.counts.T[units.label_id[rows]].copy()
     n_relevant[np.arange(len(rows)), units.block[rows]] -= units.size[units.unit[rows]]
     return n_left, n_relevant

@@ -33,12 +33,14 @@ class Exchangeable:
         group: number of each sample's group, shape (n,), int64.
         unit: number of its unit, shape (n,), int64.
         block: number of its unit's block, shape (n,), int64.
+        is_counted: which samples `size` and `counts` count, such as those of a gallery, shape (n,), bool; None: all.
     """
 
     label_id: np.ndarray
     group: np.ndarray
     unit: np.ndarray
     block: np.ndarray
+    is_counted: np.ndarray | None = None
 
     @cached_property
     def n_blocks(self) -> int:
@@ -53,14 +55,21 @@ class Exchangeable:
     @cached_property
     def size(self) -> np.ndarray:
         """How many samples each unit holds, shape (units,)."""
-        return np.bincount(self.unit)
+        return self._count(self.unit)
 
     @cached_property
     def counts(self) -> np.ndarray:
         """How many samples of each class a block holds, shape (blocks, classes), int64."""
         n_classes = int(self.label_id.max()) + 1
-        return np.bincount(self.block * n_classes + self.label_id,
-                           minlength=self.n_blocks * n_classes).reshape(self.n_blocks, n_classes)
+        return self._count(self.block * n_classes + self.label_id, self.n_blocks * n_classes).reshape(self.n_blocks, n_classes)
+
+    def of_groups(self) -> np.ndarray:
+        """How many samples of each block a group holds, shape (groups, blocks), int64."""
+        n_groups = int(self.group.max()) + 1
+        return self._count(self.group * self.n_blocks + self.block, n_groups * self.n_blocks).reshape(n_groups, self.n_blocks)
+
+    def _count(self, numbers: np.ndarray, n: int = 0) -> np.ndarray:
+        return np.bincount(numbers, weights=self.is_counted, minlength=n).astype(np.int64)
 
     def of_units(self, values: np.ndarray) -> np.ndarray:
         """What each unit's samples have alike, shape (units,), from what each sample has, shape (n,)."""
@@ -85,12 +94,13 @@ class Exchangeable:
             yield labels[self.unit]
 
 
-def exchangeable(label_id: np.ndarray, group: np.ndarray | None) -> Exchangeable:
+def exchangeable(label_id: np.ndarray, group: np.ndarray | None, is_counted: np.ndarray | None = None) -> Exchangeable:
     """Units and blocks of samples.
 
     Args:
         label_id: shape (n,), int.
         group: samples that belong together, shape (n,); None: each alone.
+        is_counted: as of `Exchangeable`.
     """
     places, unit = neighbors.cells(label_id, group)
     if int(places.max()) + 1 == len(places):  # each alone: in the order of the rows, whatever their names
@@ -98,7 +108,8 @@ def exchangeable(label_id: np.ndarray, group: np.ndarray | None) -> Exchangeable
     size = np.bincount(unit)
     label_of_unit = np.empty(len(size), np.int64)
     label_of_unit[unit] = label_id
-    return Exchangeable(label_id, places.astype(np.int64), unit.astype(np.int64), _blocks(size, label_of_unit)[unit])
+    return Exchangeable(label_id, places.astype(np.int64), unit.astype(np.int64), _blocks(size, label_of_unit)[unit],
+                        is_counted)
 
 
 def _blocks(size: np.ndarray, label: np.ndarray) -> np.ndarray:

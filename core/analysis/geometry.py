@@ -15,9 +15,9 @@ from core.analysis.exchangeable import Exchangeable
 _ROUNDING = 1e-6  # a smaller distance is rounding of float32
 _OF_THE_LEAST = 2 ** -0.5  # of what leaving out the least of several distances changes: see `_without_the_rival`
 _ROWS = 8192  # rows in float64 at a time: 50 MB of 768 dimensions
-_COSINES = 2 ** 23  # of samples with units, for chance: 64 MB; of more samples a random draw
+_COSINES = 2 ** 21  # of samples with units, for chance: 16 MB; of more samples a random draw
 _FEWEST, _MOST = 20, 200  # permutations: as many as so many products allow
-_PRODUCTS = 2 ** 31
+_PRODUCTS = 2 ** 30
 
 
 def by_class(vectors: np.ndarray, label_id: np.ndarray, group: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -142,7 +142,7 @@ def _without_the_rival(silhouette: np.ndarray, intra: np.ndarray, rivals: np.nda
 def by_permuted_class(vectors: np.ndarray, units: Exchangeable, seed: int = 0) -> dict[str, np.ndarray]:
     """What distances by class would be on average with labels permuted among groups of like size.
 
-    The mean over 20 to 200 permutations, of as many samples as make 8 million pairs with units; the others have their mean.
+    The mean over 20 to 200 permutations, of as many samples as make 2 million pairs with units; the others have their mean.
 
     Args:
         vectors: shape (n, D), float32; their directions count.

@@ -124,7 +124,7 @@ class Measures:
 
 def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, reference_label_id: np.ndarray,
             n_classes: int, neighbors: int, kmeans_seeds: int, group: np.ndarray | None = None,
-            validation: tuple[np.ndarray, np.ndarray] | None = None) -> Measures:
+            validation: tuple[np.ndarray, np.ndarray] | None = None, roles: retrieval.Roles | None = None) -> Measures:
     """Every metric of `METRICS` and `SPACE_METRICS`; the same vectors give the same bits on any number of cores.
 
     On another processor, too, what neighbours, votes and distances decide is the same to the bit. K-means, the probe and the
@@ -141,6 +141,7 @@ def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, re
         group: test samples that belong together, shape (n,), which do not find or stand near each other; None: each alone.
         validation: vectors and labels of validation samples, shapes (v, D), float32, and (v,), which choose how strongly the
             probe is regularised; None: there are none.
+        roles: which test samples ask and which are found, in retrieval; None: every one does both.
 
     Raises:
         InputError: if there are fewer than two test samples, or fewer than classes.
@@ -148,7 +149,7 @@ def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, re
     with threadpool_limits(1):  # sums in one order, whatever the process
         clusters = np.stack([cluster for cluster, _ in parts.at_once([
             partial(clustering.matched_kmeans, vectors, label_id, n_classes, seed) for seed in range(kmeans_seeds)])])
-        retrieved = retrieval.measure(vectors, label_id, group)
+        retrieved = retrieval.measure(vectors, label_id, group, roles)
         ks = (neighbors, *_VOTERS)
         votes = _vote(*nearby.sides(vectors, reference, "cosine"), reference_label_id, ks)
         by_probe, choice = probe.call(vectors, reference, reference_label_id, validation)

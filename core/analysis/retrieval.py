@@ -19,6 +19,20 @@ N_NEIGHBORS = 10  # nearest samples that are kept of each, for the overlap of tw
 
 
 @dataclass(frozen=True, eq=False)
+class Roles:
+    """Which samples ask and which are found, each of shape (n,), bool."""
+
+    is_query: np.ndarray
+    is_gallery: np.ndarray
+
+
+def roles_of(role: np.ndarray) -> Roles:
+    """Roles from names, 'query', 'gallery', 'both' or 'neither', shape (n,), str."""
+    names = role.astype(str)
+    return Roles(*(np.isin(names, (name, "both")) for name in ("query", "gallery")))
+
+
+@dataclass(frozen=True, eq=False)
 class Retrieval:
     """Retrieval among n samples.
 
@@ -45,16 +59,17 @@ class Retrieval:
     expected: dict[str, np.ndarray]
 
 
-def measure(vectors: np.ndarray, label_id: np.ndarray, group: np.ndarray | None = None) -> Retrieval:
+def measure(vectors: np.ndarray, label_id: np.ndarray, group: np.ndarray | None = None,
+            roles: Roles | None = None) -> Retrieval:
     """Every retrieval metric, by cosine; arguments and `Raises` as of `retrieve`. The same bits on any number of cores,
     but for the kernel, which exp rounds: between processors it is the same to 10⁻¹⁴."""
     with threadpool_limits(1):  # `parts` has a block for each core
         unit = neighbors.unit(vectors)
-        return _search(unit, unit, label_id, group, has_all=True, has_chance=True)
+        return _search(unit, unit, label_id, group, roles, has_all=True, has_chance=True)
 
 
 def retrieve(vectors: np.ndarray, label_id: np.ndarray, distance: neighbors.Distance = "cosine",
-             group: np.ndarray | None = None) -> dict[str, np.ndarray]:
+             group: np.ndarray | None = None, roles: Roles | None = None) -> dict[str, np.ndarray]:
     """How well each sample finds its class among the samples that are not of its own group.
 
     Args:
@@ -63,16 +78,17 @@ def retrieve(vectors: np.ndarray, label_id: np.ndarray, distance: neighbors.Dist
         distance: 'cosine', to which length does not matter, or 'euclidean'.
         group: samples that belong together, such as crops of one photograph, shape (n,): none finds another. None: each
             alone, so that a query leaves out itself.
+        roles: which samples ask, and which are found; None: every sample does both.
 
     Returns:
         'precision_at_1', 'r_precision' and 'map_at_r', each of shape (n,), float64, 0 to 1; nan where no other sample of
-        the class is left.
+        the class is left, and of samples that do not ask.
 
     Raises:
         InputError: if there are fewer than two samples.
     """
     queries, known = neighbors.sides(vectors, vectors, distance)
-    return _search(queries, known, label_id, group, has_all=False).values
+    return _search(queries, known, label_id, group, roles, has_all=False).values
 
 
 def retrieve_with_chance(vectors: np.ndarray, label_id: np.ndarray,
@@ -81,7 +97,7 @@ def retrieve_with_chance(vectors: np.ndarray, label_id: np.ndarray,
     it knows of the classes: its chance level less that of samples that are each alone. What is chosen by MAP@R is chosen by
     what is left without it. 0 where each sample is alone."""
     unit = neighbors.unit(vectors)
-    found = _search(unit, unit, label_id, group, has_all=False, has_chance=True)
+    found = _search(unit, unit, label_id, group, None, has_all=False, has_chance=True)
     relevant, n_left = n_relevant(label_id, group)
     alone = chance.of_retrieval(relevant, n_left)["map_at_r"]
     return found.values, float(np.nanmean(found.expected["map_at_r"] - alone)) if (relevant > 0).any() else 0.0
@@ -121,20 +137,26 @@ def retrieve_from(vectors: np.ndarray, label_id: np.ndarray, gallery: np.ndarray
     return values
 
 
-def n_relevant(label_id: np.ndarray, group: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def n_relevant(label_id: np.ndarray, group: np.ndarray | None = None,
+               roles: Roles | None = None) -> tuple[np.ndarray, np.ndarray]:
     """For each query, how many samples outside its own group have its class (R), and how many there are of any class; each of
     shape (n,), int64.
 
     Args:
         label_id: shape (n,), int.
         group: as of `retrieve`.
+        roles: as of `retrieve`; R of a sample that does not ask is 0.
     """
     places, cell = neighbors.cells(label_id, group)
+    if roles is not None:
+        of_class, of_cell, of_group = (np.bincount(numbers, weights=roles.is_gallery).astype(np.int64)[numbers]
+                                       for numbers in (label_id, cell, places))
+        return np.where(roles.is_query, of_class - of_cell, 0), int(roles.is_gallery.sum()) - of_group
     return (np.bincount(label_id)[label_id] - np.bincount(cell)[cell],
             len(label_id) - np.bincount(places)[places])
 
 
-def _search(queries: np.ndarray, known: np.ndarray, label_id: np.ndarray, group: np.ndarray | None,
+def _search(queries: np.ndarray, known: np.ndarray, label_id: np.ndarray, group: np.ndarray | None, roles: Roles | None,
             has_all: bool, has_chance: bool = False) -> Retrieval:
     """One pass over all pairs of the same samples as queries and as known ones, whose products fall as their distance grows;
     without `has_all`, galleries, kernel and the values with the own group are void, without `has_chance` what chance
@@ -142,16 +164,16 @@ def _search(queries: np.ndarray, known: np.ndarray, label_id: np.ndarray, group:
     n = len(queries)
     if n < 2:
         raise InputError(f"retrieval must have at least 2 samples, got {n}")
-    relevant, n_left = n_relevant(label_id, group)
+    relevant, n_left = n_relevant(label_id, group, roles)
     own = neighbors.own_groups(np.arange(n) if group is None else group)
-    itself, n_of_class = neighbors.own_groups(np.arange(n)), n_relevant(label_id)[0]
+    itself, n_of_class = neighbors.own_groups(np.arange(n)), n_relevant(label_id, None, roles)[0]
     is_grouped = int(own.size.max()) > 1
     has_groups = has_all and is_grouped
     n_kept = min(N_NEIGHBORS, n - 1)
     deepest = min(n - 1, max(n_kept, 16 * has_all, int(relevant.max()) + has_all))
     values, with_own_group = ({name: np.full(n, np.nan) for name in NAMES} for _ in range(2))
     kernel, nearest = np.full(n, np.nan), np.empty((n, n_kept), np.int64)
-    units = exchangeable(label_id, group) if has_chance and is_grouped else None
+    units = exchangeable(label_id, group, None if roles is None else roles.is_gallery) if has_chance and is_grouped else None
     expected = chance.of_retrieval(relevant, n_left) if has_chance else {}
 
     def score(near: np.ndarray, is_left: np.ndarray, rows: np.ndarray, r: np.ndarray, into: dict[str, np.ndarray],
@@ -165,6 +187,8 @@ def _search(queries: np.ndarray, known: np.ndarray, label_id: np.ndarray, group:
     def work(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
         similarity = queries[rows] @ known.T
         itself.leave_out(similarity, rows)
+        if roles is not None:
+            similarity[:, ~roles.is_gallery] = -np.inf
         if has_groups:
             near = neighbors.largest(similarity, min(n - 1, max(1, int(n_of_class.max()))))
             score(near, np.ones(near.shape, bool), rows, n_of_class[rows], with_own_group, has_pulls=False)
@@ -200,6 +224,8 @@ def _search(queries: np.ndarray, known: np.ndarray, label_id: np.ndarray, group:
                 np.add.at(of_cell[kind, metric], cell[rows], of_missed * count[rows])
     galleries = [{name: of_class[kind, metric, label_id] - of_cell[kind, metric, cell] + of_near[kind, metric]
                   for metric, name in enumerate(NAMES)} for kind in range(len(counts))] if has_all else [{}]
+    if roles is not None:
+        galleries = [{name: np.where(roles.is_gallery, pull, 0.0) for name, pull in gallery.items()} for gallery in galleries]
     return Retrieval(values, galleries[0], galleries[-1], kernel, nearest, with_own_group if has_groups else values,
                      expected)
 

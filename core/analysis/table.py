@@ -21,6 +21,7 @@ from core.files import Json
 from core.visible import visible
 
 _TEXT = ("sample_id", "path", "label", "split", "group")
+ROLES = ("query", "gallery", "both", "neither")
 _N_NAMED = 5  # samples that a refusal names
 _MOST_SHOWN = 80  # characters of a name or value in a refusal
 _NUMBERS = {"label_id": pa.int32(), "cluster": pa.int32(), "x": pa.float32(), "y": pa.float32()}
@@ -38,6 +39,8 @@ class EmbeddingTable:
         embedding: vectors, shape (n, D), float32; of length 1 if `metadata['normalization']` is 'l2'.
         metadata: JSON values: config, encoder, checkpoint, fingerprint, readout, parameters, evaluation, versions. Of those
             that are read, `_metadata_fault` says what they must be.
+        role: one of `ROLES`: whether a sample asks and is found where samples are retrieved, shape (n,), str. None: every
+            sample does both; then the file has no such column.
     """
 
     sample_id: np.ndarray
@@ -51,6 +54,7 @@ class EmbeddingTable:
     y: np.ndarray
     embedding: np.ndarray
     metadata: Json
+    role: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.sample_id)
@@ -73,7 +77,8 @@ class EmbeddingTable:
     def rows(self, keep: np.ndarray) -> "EmbeddingTable":
         """Only the rows that a boolean mask or index array keeps."""
         columns = (*_TEXT, "label_id", "cluster", "x", "y", "embedding")
-        return replace(self, **{name: getattr(self, name)[keep] for name in columns})
+        role = None if self.role is None else self.role[keep]
+        return replace(self, **{name: getattr(self, name)[keep] for name in columns}, role=role)
 
     def of_split(self, split: str) -> "EmbeddingTable":
         """Only the rows of one split."""
@@ -152,6 +157,7 @@ def write(table: EmbeddingTable, path: Path) -> None:
         "x": pa.array(table.x, pa.float32()),
         "y": pa.array(table.y, pa.float32()),
         "embedding": pa.FixedSizeListArray.from_arrays(flat, width),
+        **({} if table.role is None else {"role": pa.array(table.role.tolist(), pa.string())}),
     })
     metadata = {**table.metadata, _CHECKSUM: _digest(table)}
     with files.replacing(path) as temporary:
@@ -184,7 +190,8 @@ def _read(path: Path) -> tuple[EmbeddingTable, str]:
     numbers = {name: arrow[name].to_numpy() for name in _NUMBERS}
     vectors = arrow["embedding"].combine_chunks()
     embedding = vectors.flatten().to_numpy().reshape(len(arrow), vectors.type.list_size)
-    return EmbeddingTable(**text, **numbers, embedding=embedding, metadata=metadata), expected
+    role = np.array(arrow["role"].to_pylist(), dtype=object) if "role" in arrow.column_names else None
+    return EmbeddingTable(**text, **numbers, embedding=embedding, metadata=metadata, role=role), expected
 
 
 def _metadata(schema: pa.Schema, path: Path) -> tuple[Json, str]:
@@ -298,7 +305,7 @@ def _fault(table: EmbeddingTable) -> str:
     lengths = {len(getattr(table, name)) for name in (*_TEXT, "label_id", "cluster", "x", "y", "embedding")}
     if len(lengths) != 1:
         return f"must have columns of one length, got {sorted(lengths)}"
-    if fault := _text_fault(table) or _class_fault(table):
+    if fault := _text_fault(table) or _class_fault(table) or _role_fault(table):
         return fault
     if not np.isfinite(table.embedding).all():
         return "must have finite vectors, got NaN or infinity"
@@ -315,6 +322,12 @@ def _text_fault(table: EmbeddingTable) -> str:
     for name in _TEXT:
         if n_empty := sum(not isinstance(value, str) for value in getattr(table, name).tolist()):
             return f"must have text as {name!r} in each row, got none in {n_empty:,} of {len(table):,}"
+    return ""
+
+
+def _role_fault(table: EmbeddingTable) -> str:
+    if table.role is not None and (odd := set(table.role.tolist()) - set(ROLES)):
+        return f"must have {', '.join(ROLES)} as role, got {_shown(sorted(map(str, odd))[0])}"
     return ""
 
 
@@ -357,4 +370,6 @@ def _digest(table: EmbeddingTable) -> str:
         digest.update(json.dumps(getattr(table, name).tolist()).encode())
     for name in (*_NUMBERS, "embedding"):
         digest.update(np.ascontiguousarray(getattr(table, name)).tobytes())
+    if table.role is not None:
+        digest.update(json.dumps(table.role.tolist()).encode())
     return digest.hexdigest()

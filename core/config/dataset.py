@@ -17,9 +17,10 @@ class DatasetConfig(Settings):
     `group_by` is a regular expression over the path that captures the group. `classes` says of a folder in whose class folders
     more folders lie which are the classes: those at the top, or those that hold the images ('leaf'). Classes of fewer images
     than `min_per_class` are left out; `max_per_class` takes no more images of a class than that, whole groups first.
-    `download` fetches Oxford-IIIT Pet where it is missing. Of a table, `columns` says which column is the path, label, group
-    or split where its name does not, and `ignore_columns` which are none of them although they look so. `levels` is
-    the level of white in images of more than 8 bits; 'auto' takes what the dataset's files reach, rounded up to whole bits.
+    `download` fetches Oxford-IIIT Pet where it is missing. Of a table, `columns` says which column is the path, label, group,
+    split, is_query, is_gallery or camera where its name does not, and `ignore_columns` which are none of them although they
+    look so. `levels` is the level of white in images of more than 8 bits; 'auto' takes what the dataset's files reach, rounded
+    up to whole bits.
     """
 
     source: Literal["digits", "folder", "table", "oxford_pet", "defungi"] = "digits"
@@ -29,7 +30,7 @@ class DatasetConfig(Settings):
     min_per_class: int | None = Field(None, ge=2)
     max_per_class: int | None = Field(None, ge=2)
     download: bool = False
-    columns: dict[Literal["path", "label", "group", "split"], str] = {}
+    columns: dict[Literal["path", "label", "group", "split", "is_query", "is_gallery", "camera"], str] = {}
     ignore_columns: tuple[str, ...] = Field((), max_length=1000)
     levels: Literal["auto", 255, 1023, 4095, 16383, 65535] = "auto"
 

@@ -17,7 +17,8 @@ from core.data.tables import Table
 from core.errors import InputError
 from core.wording import cut
 
-ROLES = ("path", "label", "group", "split")
+ROLES = ("path", "label", "group", "split", "is_query", "is_gallery", "camera")
+_ASKING = ("is_query", "is_gallery")
 
 # Words that names of columns are made of, in data sets as they are published.
 _WORDS = {
@@ -29,6 +30,7 @@ _WORDS = {
               "track", "donor", "burst", "plate", "lesion", "sample", "scan", "recording", "movie", "site", "location",
               "camera", "observer", "user", "author", "cluster", "groupid", "patientid", "subjectid", "videoid", "caseid"},
     "split": {"split", "fold", "set", "subset", "partition", "phase", "usage", "splits", "folds"}}
+_YES = {"1", "true", "yes", "t", "y"}
 _PARTS = {"train", "training", "trn", "tr", "test", "testing", "tst", "te", "val", "valid", "validation", "va", "dev", "eval",
           "holdout", "heldout"}  # words that name a part of a split
 _TRUTHS = {"0", "1", "0.0", "1.0", "true", "false", "yes", "no", "t", "f", "y", "n"}
@@ -40,12 +42,15 @@ _MOST_NAMED = 8
 
 @dataclass(frozen=True)
 class Row:
-    """One image a table names; `group` and `split` are '' where it says nothing."""
+    """One image a table names; `group`, `split` and `camera` are '' where it says nothing; `role` is 'query', 'gallery',
+    'both' or 'neither', '' where no column says which images ask and which are found."""
 
     path: str
     label: str
     group: str
     split: str
+    role: str
+    camera: str
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ def interpret(table: Table, chosen: Mapping[str, str] | None = None, ignored: tu
 
     Args:
         table: its columns.
-        chosen: role ('path', 'label', 'group', 'split') -> the column that has it, where its name does not say so.
+        chosen: role (one of `ROLES`) -> the column that has it, where its name does not say so.
         ignored: columns that are no group, split or label, whatever they look like.
 
     Raises:
@@ -77,6 +82,7 @@ def interpret(table: Table, chosen: Mapping[str, str] | None = None, ignored: tu
         for number, text in enumerate(texts[role], start=1):
             if text == "":
                 raise InputError(f"column {of_role[role]} must not be empty, got nothing in row {number} of {table.path}")
+    roles = _asking(table, texts, of_role)
     texts["split"] = _splits(texts["split"], of_role.get("split", ""), table.path)
     _check_once(texts["path"], of_role["path"], table.path)
     unused = [name for name in table.columns if name not in of_role.values()]
@@ -85,7 +91,23 @@ def interpret(table: Table, chosen: Mapping[str, str] | None = None, ignored: tu
     if unused:
         remarks.append(f"Columns that are not used: {_list(unused)}.")
     remarks += _missing(texts["path"], table.path)
-    return Listed([Row(*row) for row in zip(*(texts[role] for role in ROLES))], tuple(remarks))
+    columns = (*(texts[role] for role in ROLES[:4]), roles, texts["camera"])
+    return Listed([Row(*row) for row in zip(*columns)], tuple(remarks))
+
+
+def _asking(table: Table, texts: dict[str, list[str]], of_role: dict[str, str]) -> list[str]:
+    """Which images ask and which are found, row by row; where one of the two columns lacks, all do."""
+    if not any(role in of_role for role in _ASKING):
+        return [""] * len(table)
+    truths = []
+    for role in _ASKING:
+        for number, text in enumerate(texts[role], start=1):
+            if text and text.casefold() not in _TRUTHS:
+                raise InputError(f"column {of_role[role]} must say true, false or nothing, got {cut(text)!r} in row {number} "
+                                 f"of {table.path}")
+        truths.append([text.casefold() in _YES for text in texts[role]] if role in of_role else [True] * len(table))
+    return [("both" if is_gallery else "query") if is_query else "gallery" if is_gallery else "neither"
+            for is_query, is_gallery in zip(*truths)]
 
 
 def _roles(table: Table, chosen: Mapping[str, str], ignored: tuple[str, ...]) -> dict[str, str]:
@@ -99,7 +121,9 @@ def _roles(table: Table, chosen: Mapping[str, str], ignored: tuple[str, ...]) ->
                              + (f"; did you mean {close[0]!r}?" if close else ""))
     of_role = {role: names[name.strip().casefold()] for role, name in chosen.items()}
     for role in ROLES:
-        known = (role, "file_name") if role == "path" else (role,)
+        if role == "camera" and not any(asking in of_role for asking in _ASKING):
+            continue  # without queries and a gallery a camera may be a group: the user says so
+        known = (role, "file_name") if role == "path" else (role, "sequence") if role == "camera" else (role,)
         name = next((names[word] for word in known if word in names and not _is_among(names[word], ignored)), None)
         if role not in of_role and name is not None and name not in of_role.values():
             of_role[role] = name

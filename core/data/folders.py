@@ -19,12 +19,15 @@ _FLAT_ADVICE = ("; put the images of each class into a folder of its own, or nam
 
 @dataclass(frozen=True)
 class Entry:
-    """One file a source names; `official` is its split in the source, '' where it gives none."""
+    """One file a source names; `official` is its split in the source, '' where it gives none; `role` and `camera` are as of
+    `Manifest`, '' where it gives none."""
 
     path: str
     label: str
     group: str
     official: str = ""
+    role: str = ""
+    camera: str = ""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ SPLITS = ("train", "validation", "test")
 OPEN = "open"  # the split of held-out classes: never trained on, retrieved among each other
 LEFT_OUT = "none"  # the split of a sample that no split may hold
 _TEXT = ("sample_id", "label", "group", "digest", "picture", "official", "split")
+_OF_ASKING = ("role", "camera")  # columns that most datasets do not have
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,10 @@ class Manifest:
         without_images: folders in which no image lies.
         small_classes: classes left out for having too few images -> how many.
         levels: what is black and what is white in files of more than 8 bits.
+        role: whether a sample asks and is found where samples are retrieved: 'query', 'gallery', 'both' or 'neither'; shape
+            (n,), str. None: every sample does both.
+        camera: what took it, '' where that is not known; shape (n,), str. Samples of one class and one camera do not find
+            each other. None: not known of any.
     """
 
     sample_id: np.ndarray
@@ -73,6 +78,8 @@ class Manifest:
     without_images: tuple[str, ...] = ()
     small_classes: dict[str, int] = field(default_factory=dict)
     levels: Levels = field(default_factory=Levels)
+    role: np.ndarray | None = None
+    camera: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.sample_id)
@@ -92,7 +99,8 @@ class Manifest:
     def fingerprint(self) -> str:
         """Short hash of the samples' names, labels, groups and bytes; a split does not change it."""
         digest = hashlib.sha256()
-        for row in sorted(zip(self.sample_id.tolist(), self.label.tolist(), self.group.tolist(), self.digest.tolist())):
+        for row in sorted(zip(self.sample_id.tolist(), self.label.tolist(), self.group.tolist(), self.digest.tolist(),
+                              *(column.tolist() for column in self._asking().values()))):
             digest.update("\0".join(row).encode() + b"\n")
         return digest.hexdigest()[:16]
 
@@ -146,11 +154,15 @@ class Manifest:
         n_samples = Counter(labels.tolist())
         return {name: n_samples.get(name, 0) for name in self.classes}
 
+    def _asking(self) -> dict[str, np.ndarray]:
+        """The columns on who asks whom that there are."""
+        return {name: column for name in _OF_ASKING if (column := getattr(self, name)) is not None}
+
     def write(self, path: Path) -> None:
         """Writes the manifest as Parquet, whole or not at all."""
         columns: dict[str, pa.Array] = {
             name: pa.array(getattr(self, name).tolist(), pa.string())
-            for name in _TEXT
+            for name in (*_TEXT, *self._asking())
         }
         columns |= {f"rank_{seed}": pa.array(rank, pa.int32()) for seed, rank in self.rank.items()}
         meta = {"fingerprint": self.fingerprint, "content_sha256": self._content_digest(), **self._lists(),
@@ -170,7 +182,7 @@ class Manifest:
 
     def _content_digest(self) -> str:
         """Hash of everything the manifest holds, splits and ranks too."""
-        content = [[getattr(self, name).tolist() for name in _TEXT],
+        content = [[getattr(self, name).tolist() for name in (*_TEXT, *self._asking())],
                    {str(seed): rank.tolist() for seed, rank in self.rank.items()}, self._lists()]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -209,7 +221,8 @@ def _read(path: Path) -> tuple[Manifest, tuple[str, str]]:
     """What a file holds, and the fingerprint and checksum it was written with."""
     table = pq.read_table(path)
     meta = json.loads(table.schema.metadata[b"duet"])
-    text = {name: np.array(table[name].to_pylist(), dtype=object) for name in _TEXT}
+    text = {name: np.array(table[name].to_pylist(), dtype=object) for name in (*_TEXT, *_OF_ASKING)
+            if name in _TEXT or name in table.column_names}
     rank = {int(name.removeprefix("rank_")): table[name].to_numpy()
             for name in table.column_names if name.startswith("rank_")}
     manifest = Manifest(**text, rank=rank, unreadable=tuple(Unreadable(*item) for item in meta["unreadable"]),

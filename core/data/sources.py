@@ -213,7 +213,8 @@ class Files:
 
 
 def table_contents(path: Path, config: DatasetConfig) -> Contents:
-    """Images named by a table with the columns `path`, `label`, and optional `group` and `split`, or those that are chosen.
+    """Images named by a table with the columns `path`, `label`, and optional `group`, `split`, `is_query`, `is_gallery` and
+    `camera`, or those that are chosen.
 
     Paths are relative to the table's folder.
 
@@ -222,7 +223,8 @@ def table_contents(path: Path, config: DatasetConfig) -> Contents:
     """
     chosen = {str(role): name for role, name in config.columns.items()}
     listed = columns.interpret(tables.read(path), chosen, config.ignore_columns)
-    entries = [Entry(PurePosixPath(row.path).as_posix(), row.label, row.group or PurePosixPath(row.path).as_posix(), row.split)
+    entries = [Entry(PurePosixPath(row.path).as_posix(), row.label, row.group or PurePosixPath(row.path).as_posix(), row.split,
+                     row.role, row.camera)
                for row in listed.rows]
     return Contents(entries, listed.remarks)
 
@@ -292,9 +294,12 @@ def _manifest(entries: list[Entry], digests: list[str], unreadable: tuple[Unread
 
     ids = [entry.path for entry in entries]
     pairs = tuple(pairs)
+    has_roles, has_cameras = (any(getattr(entry, name) not in ("", "both") for entry in entries)
+                              for name in ("role", "camera"))
     return Manifest(
         sample_id=column(ids), label=column(entry.label for entry in entries),
         group=column(entry.group for entry in entries), digest=column(digests),
         picture=column(duplicates.joined(ids, [(pair.a, pair.b) for pair in pairs])),
         official=column(entry.official for entry in entries), split=column("" for _ in ids), unreadable=unreadable,
-        duplicates=pairs)
+        duplicates=pairs, role=column(entry.role for entry in entries) if has_roles else None,
+        camera=column(entry.camera for entry in entries) if has_cameras else None)

@@ -83,10 +83,11 @@ def with_more_seeds(manifest: Manifest, config: SplitConfig, seeds: tuple[int, .
 
 
 def own_groups(manifest: Manifest, config: SplitConfig) -> np.ndarray:
-    """What belongs together with each sample: its group, joined with those that hold copies of its pictures.
+    """What belongs together with each sample: its group, joined with those that hold copies of its pictures, and with what one
+    camera took of its class.
 
     No sample finds another of its own group, and they are drawn together, also where a random split deals them one by one.
-    Without copies it is the manifest's `group`.
+    Without copies and cameras it is the manifest's `group`.
 
     Args:
         manifest: the samples.
@@ -96,7 +97,7 @@ def own_groups(manifest: Manifest, config: SplitConfig) -> np.ndarray:
         Name of the first group of each set, shape (n,), str.
     """
     group_of = dict(zip(manifest.sample_id.tolist(), manifest.group.tolist()))
-    return np.array([group_of[first] for first in _belonging(manifest, config)], dtype=object)
+    return np.array([group_of[first] for first in _belonging(manifest, config, has_cameras=True)], dtype=object)
 
 
 def prove(manifest: Manifest) -> SplitProof:
@@ -153,6 +154,9 @@ def _check_groups(manifest: Manifest, config: SplitConfig) -> None:
         if len(rows) and not has_answers(manifest, own, name):
             where, remedy = ((name, "raise its share in split.fractions, or add photographs") if name != OPEN else
                              ("the held-out classes", "hold out others in split.held_out_classes"))
+            if manifest.role is not None:
+                raise InputError(f"{where} must hold a query (is_query) and a gallery image (is_gallery) of one class that "
+                                 f"are not of one group or camera, got none among {len(rows):,} images")
             raise InputError(f"{where} must hold two groups of some class, so that its images can be found outside their own "
                              f"group, got one group of each of {len(set(manifest.label_id[rows].tolist()))} classes; {remedy}")
 
@@ -166,8 +170,12 @@ def has_answers(manifest: Manifest, own: np.ndarray, name: str) -> bool:
         name: the split.
     """
     rows = manifest.indices(name)
-    groups_of_classes = set(zip(manifest.label_id[rows].tolist(), own[rows].tolist()))
-    return len(groups_of_classes) > len(set(manifest.label_id[rows].tolist()))
+    role = np.full(len(manifest), "both") if manifest.role is None or name == "validation" else manifest.role
+    groups_of: dict[int, set[str]] = {}  # of a class, those with images that are found
+    for row in rows[np.isin(role[rows].astype(str), ("gallery", "both"))].tolist():
+        groups_of.setdefault(int(manifest.label_id[row]), set()).add(own[row])
+    return any(groups_of.get(int(manifest.label_id[row]), set()) - {own[row]}
+               for row in rows[np.isin(role[rows].astype(str), ("query", "both"))].tolist())
 
 
 def fitting_batch(batch: BatchConfig, sizes: dict[str, int]) -> BatchConfig:
@@ -212,11 +220,16 @@ def _blocks(manifest: Manifest, config: SplitConfig) -> list[str]:
     return names if config.group == "none" else _belonging(manifest, config)
 
 
-def _belonging(manifest: Manifest, config: SplitConfig) -> list[str]:
-    """For each sample, the first of all that belong together with it, by group or as copies of a picture."""
+def _belonging(manifest: Manifest, config: SplitConfig, has_cameras: bool = False) -> list[str]:
+    """For each sample, the first of all that belong together with it, by group or as copies of a picture; `has_cameras` also
+    joins what one camera took of a class, which a split may part."""
     names = manifest.sample_id.tolist()
     copies = [(pair.a, pair.b) for pair in manifest.duplicates if config.near_duplicates or pair.kind == "exact"]
-    return joined(names, [*((name, ("group", group)) for name, group in zip(names, manifest.group.tolist())), *copies])
+    cameras = [] if manifest.camera is None or not has_cameras else [
+        (name, ("camera", label, camera)) for name, label, camera in
+        zip(names, manifest.label.tolist(), manifest.camera.tolist()) if camera]
+    return joined(names, [*((name, ("group", group)) for name, group in zip(names, manifest.group.tolist())), *copies,
+                          *cameras])
 
 
 def _official(manifest: Manifest, blocks: np.ndarray, rows: np.ndarray, config: SplitConfig,

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from core import files, scored_by
-from core.analysis import projection
+from core.analysis import projection, retrieval
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.config import LEAKY_SAMPLER, EvaluationConfig, RunConfig
@@ -266,7 +266,7 @@ def _finish(run: Run, config: RunConfig, module: nn.Module, objective: Objective
     space = EmbeddingTable(
         sample_id=manifest.sample_id, path=manifest.sample_id, label=manifest.label, label_id=manifest.label_id,
         split=manifest.split, group=own, cluster=cluster,
-        x=layout[:, 0], y=layout[:, 1], embedding=vectors,
+        x=layout[:, 0], y=layout[:, 1], embedding=vectors, role=manifest.role,
         metadata={
             "config": config.to_json(), "leaks": list(config.leaks), "classes": list(manifest.classes),
             "fingerprint": manifest.fingerprint,
@@ -304,5 +304,6 @@ def _readouts(raw: np.ndarray, objective: Objective | None, manifest: Manifest, 
             check_stop()
             results.append(readouts.score(values[test], manifest.label_id[test], values[rows], manifest.label_id[rows], name,
                                           is_unit, evaluation.neighbors, own[test],
-                                          (values[validation], manifest.label_id[validation])))
+                                          (values[validation], manifest.label_id[validation]),
+                                          None if manifest.role is None else retrieval.roles_of(manifest.role[test])))
     return results

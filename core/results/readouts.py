@@ -45,7 +45,7 @@ class Readout:
 
 def score(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, reference_label_id: np.ndarray,
           place: str, is_unit: bool, neighbors: int, group: np.ndarray | None = None,
-          validation: tuple[np.ndarray, np.ndarray] | None = None) -> Readout:
+          validation: tuple[np.ndarray, np.ndarray] | None = None, roles: retrieval.Roles | None = None) -> Readout:
     """What test images score under one readout.
 
     Args:
@@ -59,6 +59,7 @@ def score(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, refe
         group: test images that belong together, of which none finds another, shape (n,); None: each alone.
         validation: vectors, as they are, and labels of validation images, shapes (v, D) and (v,), which choose how strongly
             the probe is regularised; None: there are none.
+        roles: which of them ask and which are found; None: every one does both.
     """
     if validation is None:
         validation = vectors[:0], label_id[:0]
@@ -75,7 +76,7 @@ def score(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, refe
             "knn_accuracy": metrics.knn_correct(vectors, label_id, reference, reference_label_id, neighbors, distance),
             "probe_accuracy": probe.measure(vectors, label_id, reference, reference_label_id,
                                             (held_back, held_back_label_id))[0],
-            "map_at_r": retrieval.retrieve(vectors, label_id, distance, group)["map_at_r"],
+            "map_at_r": retrieval.retrieve(vectors, label_id, distance, group, roles)["map_at_r"],
             "kmeans_accuracy": metrics.kmeans_correct(vectors, label_id, len(classes), KMEANS_SEEDS)}
     return Readout(place, is_unit, {name: float(np.nanmean(values[name])) for name in CELLS})
 

@@ -28,6 +28,8 @@ class OwnGroup:
     Attributes:
         n_groups: groups among the test images.
         n_undefined: queries that have no other image of their class left to find.
+        n_queries, n_gallery: test images that ask, and that are found; 0 where an earlier version did not say, and every test
+            image does both.
         counted: retrieval metric -> its mean over seeds and images if the own group were counted, 0 to 1; empty where each
             image is a group of its own.
     """
@@ -35,6 +37,8 @@ class OwnGroup:
     n_groups: int
     n_undefined: int
     counted: dict[str, float]
+    n_queries: int = 0
+    n_gallery: int = 0
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from core.analysis.chance import Chance
 from core.analysis.comparison import Interval, Values
 from core.analysis.metrics import GALLERY, HEADLINE, METRICS, SHORT, SPACE_METRICS, MetricInfo
 from core.analysis.probe import ProbeChoice
+from core.analysis.retrieval import Roles, roles_of
 from core.analysis.table import EmbeddingTable
 from core.config import RunConfig, arm_label, arm_title
 from core.data import split
@@ -63,6 +64,8 @@ class Scores:
             (seeds, n) (`Measures.expected`); empty where an earlier version scored them and their embeddings are gone.
         probe: how strongly the linear probe is regularised, a choice a seed; empty of an open set.
         gallery_by_class: as `gallery` of the retrieval metrics, each value times its `macro.weights`; of `drawn_by_class`.
+        role: 'query', 'gallery', 'both' or 'neither': whether a sample asks and is found, shape (n,), str; None: every one
+            does both.
     """
 
     name: str
@@ -81,6 +84,12 @@ class Scores:
     is_open: bool = False
     with_own_group: Values = field(default_factory=dict)
     expected: Values = field(default_factory=dict)
+    role: np.ndarray | None = None
+
+    @cached_property
+    def roles(self) -> Roles:
+        """Which samples ask, and which are found."""
+        return roles_of(np.full(len(self.sample_id), "both") if self.role is None else self.role)
 
     @cached_property
     def has_groups(self) -> bool:
@@ -171,7 +180,7 @@ def score(table: EmbeddingTable) -> Scores:
     classes, places = np.unique(np.concatenate([test.label_id, known.label_id]), return_inverse=True)  # none is held out
     measures = metrics.measure(test.embedding, places[:len(test)], known.embedding, places[len(test):], len(classes),
                                config.evaluation.neighbors, config.evaluation.kmeans_seeds, test.group,
-                               _placed(validation, classes))
+                               _placed(validation, classes), None if test.role is None else roles_of(test.role))
     return Scores(name=config.name, sample_id=test.sample_id, group=test.group, label=test.label,
                   label_id=test.label_id, values={name: column[None] for name, column in measures.values.items()},
                   gallery={name: column[None] for name, column in measures.gallery.items()},
@@ -181,7 +190,7 @@ def score(table: EmbeddingTable) -> Scores:
                   neighbors=measures.neighbors[None].astype(np.int32), config=table.metadata["config"],
                   settings=protocol.of_table(table), with_own_group=_with_own_group(test.group, measures.with_own_group),
                   expected={name: column[None] for name, column in measures.expected.items()},
-                  probe=(measures.probe,))
+                  probe=(measures.probe,), role=test.role)
 
 
 def _placed(validation: EmbeddingTable, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -215,7 +224,8 @@ def score_open(table: EmbeddingTable) -> Scores | None:
         cluster, _ = clustering.matched_kmeans(held_out.embedding, label_id, len(classes), seed)
         correct.append(cluster == label_id)
         clusters.append(classes[cluster].astype(np.int32))
-    measures = retrieval.measure(held_out.embedding, label_id, held_out.group)
+    measures = retrieval.measure(held_out.embedding, label_id, held_out.group,
+                                 None if held_out.role is None else roles_of(held_out.role))
     values = {**measures.values, "kmeans_accuracy": np.mean(correct, axis=0)}
     return Scores(name=config.name, sample_id=held_out.sample_id, group=held_out.group,
                   label=held_out.label, label_id=held_out.label_id,
@@ -225,7 +235,7 @@ def score_open(table: EmbeddingTable) -> Scores | None:
                   clusters=np.stack(clusters)[None], neighbors=measures.neighbors[None].astype(np.int32),
                   config=table.metadata["config"], settings=protocol.of_table(table), is_open=True,
                   with_own_group=_with_own_group(held_out.group, measures.with_own_group),
-                  expected={name: column[None] for name, column in measures.expected.items()})
+                  expected={name: column[None] for name, column in measures.expected.items()}, role=held_out.role)
 
 
 _TEXT = ("sample_id", "group", "label")
@@ -238,6 +248,7 @@ def write_scores(run: Run, scores: Scores) -> None:
     lists = {"clusters": scores.clusters[0].T, "neighbors": scores.neighbors[0]}
     arrow = pa.table({**{name: pa.array(getattr(scores, name).tolist(), pa.string()) for name in _TEXT},
                       "label_id": pa.array(scores.label_id, pa.int32()),
+                      **({} if scores.role is None else {"role": pa.array(scores.role.tolist(), pa.string())}),
                       **{name: pa.array(column[0], pa.float64()) for name, column in (scores.values | scores.space).items()},
                       **{f"gallery_{name}": pa.array(column[0], pa.float64()) for name, column in scores.gallery.items()},
                       **{f"{_BY_CLASS}{name}": pa.array(column[0], pa.float64())
@@ -354,7 +365,8 @@ def parse_scores(run: Run, is_open: bool = False) -> Scores | None:
                   neighbors=neighbors[None],
                   config=files.read_json(run.config_file)["config"], settings=protocol.of_runs([run]),
                   files=(embeddings,), is_open=is_open, with_own_group=with_own_group,
-                  expected=expected, probe=tuple(ProbeChoice(**choice) for choice in told.get("probe", ())))
+                  expected=expected, probe=tuple(ProbeChoice(**choice) for choice in told.get("probe", ())),
+                  role=np.array(arrow["role"].to_pylist(), dtype=object) if "role" in columns else None)
 
 
 def _told(schema: pa.Schema) -> Json:
@@ -429,7 +441,10 @@ def _json(values: Mapping[str, Interval | Chance]) -> Json:
 
 def own_group_counts(scores: Scores) -> OwnGroup:
     """What leaving out a query's own group comes to."""
-    return OwnGroup(n_groups=len(set(scores.group.tolist())), n_undefined=int(np.isnan(scores.values[HEADLINE][0]).sum()),
+    is_query = scores.roles.is_query
+    return OwnGroup(n_groups=len(set(scores.group.tolist())),
+                    n_undefined=int(np.isnan(scores.values[HEADLINE][0][is_query]).sum()),
+                    n_queries=int(is_query.sum()), n_gallery=int(scores.roles.is_gallery.sum()),
                     counted={name: float(np.nanmean(column)) for name, column in scores.with_own_group.items()
                              if not np.isnan(column).all()})
 

@@ -189,7 +189,9 @@ def agree(a: Scores, b: Scores) -> Agreement | None:
     if len(shared) < 2:
         return None
     k = min(a.neighbors.shape[2], b.neighbors.shape[2])
-    n_left = retrieval.n_relevant(np.zeros(len(shared), int), a.group[_rows(a, shared)])[1]
+    rows = _rows(a, shared)
+    roles = None if a.role is None else retrieval.roles_of(a.role[rows])
+    n_left = retrieval.n_relevant(np.zeros(len(shared), int), a.group[rows], roles)[1]
     if not n_left.any():
         return None
     by_chance = np.minimum(k, n_left[n_left > 0]) / n_left[n_left > 0]

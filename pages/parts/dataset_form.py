@@ -106,7 +106,8 @@ def _columns(left: DeltaGenerator, right: DeltaGenerator) -> tuple[object, tuple
     text = left.text_input("Columns (optional)", address.get("columns"), key="dataset-columns",
                            on_change=address.press,
                            placeholder="label: species, group: patient_id",
-                           help="Which column is the path, label, group or split, where its name does not say so.")
+                           help="Which column is the path, label, group, split, is_query, is_gallery or camera, where its "
+                                "name does not say so.")
     others = right.text_input("Columns to ignore", address.get("ignore_columns"), key="dataset-ignored",
                               on_change=address.press, placeholder="camera, site",
                               help="With commas; columns that look like a group or a split and are none.")

@@ -43,6 +43,14 @@ def table(compared: Pair, rows: Sequence[Arm], n_seeds: int) -> None:
                    help=WHY_NOT_KMEANS_ALONE)
 
 
+def asked(rows: Sequence[Arm]) -> None:
+    """Says how many test images ask how many, where not every one does both."""
+    for row in rows[:1]:
+        if (own := row.own_group) and own.n_queries and (own.n_queries, own.n_gallery) != (row.n_test, row.n_test):
+            st.caption(f"Retrieval asks {own.n_queries:,} queries against {own.n_gallery:,} gallery images, of {row.n_test:,} "
+                       "test images.")
+
+
 def chance(rows: Iterable[Arm], labels: tuple[str, ...]) -> None:
     """Says which arms are no better than permuted labels, and on what; nothing if none is."""
     for row in rows:
@@ -110,7 +118,8 @@ def _own_group(rows: Iterable[Arm]) -> None:
     counts = [(row, row.own_group) for row in rows if row.own_group]
     row, own_group = max(counts, key=lambda item: item[1].n_undefined, default=(None, None))
     if row and own_group and own_group.n_undefined:
-        st.markdown(f"**{own_group.n_undefined:,}** of {row.n_test:,} test images have no other image of their class outside "
+        n_queries = own_group.n_queries or row.n_test
+        st.markdown(f"**{own_group.n_undefined:,}** of {n_queries:,} test images have no other image of their class outside "
                     "their own group: they have nothing to find and are left out of MAP@R, P@1 and R-Precision.")
     lines = [{"with images of the query's own group counted": visible(row.objective),
               **{METRICS[name].title: f"{100 * value:.1f}" for name, value in sorted(own_group.counted.items())}}

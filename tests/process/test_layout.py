@@ -130,7 +130,7 @@ def test_a_cancelled_layout_is_forgotten_and_a_failed_one_says_why(tmp_path: Pat
 def test_layouts_that_an_earlier_version_kept_are_found(tmp_path: Path) -> None:
     tables.write(space(0), tmp_path / "a.parquet")
     content = json.loads(pq.read_schema(tmp_path / "a.parquet").metadata[b"duet"])["content_sha256"]
-    named_by = json.dumps([3, [content], {"method": "tsne", "perplexity": 30.0, "seed": 0}, "test"], sort_keys=True)
+    named_by = json.dumps([4, [content], {"method": "tsne", "perplexity": 30.0, "seed": 0}, "test"], sort_keys=True)
     earlier = tmp_path / f"{hashlib.sha256(named_by.encode()).hexdigest()[:16]}.npz"
     layout.write(layout.lay_out([space(0)], Settings("pca")), earlier)
     assert layout.request([tmp_path / "a.parquet"], Settings("tsne"), "test", tmp_path) == earlier
