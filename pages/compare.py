@@ -119,8 +119,8 @@ metric_table.table(compared, rows, len(seeds))
 n_test = max(item.n_samples for item in compared.differences)  # of retrieval, only queries with something to find
 over, drawn = (f"mean ± sd over {len(seeds)} seeds", "seeds and images") if len(seeds) > 1 else ("one seed", "images alone")
 n_draws, note = compared.n_bootstrap, compared.draws_note
-st.caption(f"Percent of {n_test:,} test images, {over}; the interval is a bootstrap over {drawn}, whole groups at a time, "
-           f"{n_draws:,} draws{f' ({note})' if note else ''}.")
+st.caption(f"Percent of {n_test:,} test images, each counted alike, {over}; the interval is a bootstrap over {drawn}, whole "
+           f"groups at a time, {n_draws:,} draws{f' ({note})' if note else ''}.")
 if said := macro_sentence(compared):
     st.markdown(f":material/balance: Above, each test image counts alike. {plain(said)}.")
 metric_table.chance(rows, (name_a, name_b))
