@@ -124,8 +124,8 @@ n_test = max(item.n_samples for item in compared.differences)  # of retrieval, o
 level = plain(level_words(compared.differences[0].alpha))
 over, drawn = (f"mean ± sd over {len(seeds)} seeds", "seeds and images") if len(seeds) > 1 else ("one seed", "images alone")
 n_draws, note = compared.n_bootstrap, compared.draws_note
-st.caption(f"Percent of {n_test:,} test images, {over}; the {level} interval is a bootstrap over {drawn}, whole groups at a "
-           f"time, {n_draws:,} draws{f' ({note})' if note else ''}.")
+st.caption(f"Percent of {n_test:,} test images, each counted alike, {over}; the {level} interval is a bootstrap over {drawn}, "
+           f"whole groups at a time, {n_draws:,} draws{f' ({note})' if note else ''}.")
 if said := macro_sentence(compared):
     st.markdown(f":material/balance: Above, each test image counts alike. {plain(said)}.")
 metric_table.asked(rows)

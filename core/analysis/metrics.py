@@ -153,7 +153,8 @@ def measure(vectors: np.ndarray, label_id: np.ndarray, reference: np.ndarray, re
         ks = (neighbors, *_VOTERS)
         votes = _vote(*nearby.sides(vectors, reference, "cosine"), reference_label_id, ks)
         by_probe, choice = probe.call(vectors, reference, reference_label_id, validation)
-        called = {**{name: votes[k] for name, k in zip(("knn_accuracy", "knn_1", "knn_20"), ks)}, "probe_accuracy": by_probe}
+        called = {**{name: votes[k] for name, k in zip(("knn_accuracy", "knn_1", "knn_20"), ks)},
+                  "probe_accuracy": by_probe}
         distances, units = geometry.by_class(vectors, label_id, group), exchangeable(label_id, group)
         values = {**retrieved.values, "silhouette": distances["silhouette"],
                   **{name: (answer == label_id).astype(np.float64) for name, answer in called.items()},

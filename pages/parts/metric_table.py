@@ -86,14 +86,14 @@ def details(compared: Pair, rows: Sequence[Arm]) -> None:
         if compared.per_class or compared.macro:
             metric = st.segmented_control("Metric", SHORT, format_func=lambda name: METRICS[name].title, default=SHORT[0],
                                           required=True, key="per-class-metric", label_visibility="collapsed")
-            named = [("each class alike (macro)", item) for item in compared.macro if item.metric == metric] + [
+            named = [("macro average", item) for item in compared.macro if item.metric == metric] + [
                 (visible(item.label), item) for item in compared.per_class if item.metric == metric]
             st.dataframe(pd.DataFrame([{
                 "class": name, HEAD[1]: row.a, HEAD[2]: row.b, head_of_gap(item.alpha): row.gap, HEAD[-1]: row.answer,
                 "images": item.n_samples} for name, item in named for row in [statements.row(item)]]),
                 hide_index=True, width="stretch")
-            st.caption("The first row is the mean over classes of their means, corrected for all its metrics; whether one can "
-                       "tell of a class is corrected for all classes (Holm, 1979).")
+            st.caption("The macro average is the mean over classes of their means: each class counts alike. Whether one can "
+                       "tell is corrected for all its metrics, of a class for all classes (Holm, 1979).")
         if compared.mcnemar:
             st.dataframe(pd.DataFrame([{
                 "McNemar's exact test": METRICS[item.metric].title, "only A right": _list(item.only_a),
