@@ -80,6 +80,21 @@ def test_run_twice_it_gives_the_same_numbers(finished: Path, tmp_path: Path, mon
         assert_same_run(finished / name, again / name)
 
 
+def test_an_arm_with_shuffled_batches_is_trained_beside_a_balanced_one_and_compared_fairly(tmp_path: Path) -> None:
+    config = tiny(objectives=["supcon", {"name": "supcon", "order": "shuffled"}], images_per_class=["all"], seeds=[0],
+                  budget={"images": 240, "epochs": 1}, training={"batch": {"classes": 5, "samples": 8}})
+    folder = run_in_process(config, tmp_path)
+    last = {name: Run(folder / f"{name}-all-seed0").records[-1] for name in ("supcon", "supcon-shuffled")}
+    assert [record["batch_order"] for record in last.values()] == ["balanced", "shuffled"]
+    assert {(record["step"], record["images_seen"]) for record in last.values()} == {(6, 240)}
+    assert last["supcon"]["positives_per_anchor"] == 7
+    assert 1 < last["supcon-shuffled"]["positives_per_anchor"] < 7, "39 others of ten classes: about 3.9"
+    comparison, = files.read_json(folder / "verdict.json")["comparisons"]
+    assert comparison["confounders"] == [] and "SupCon with shuffled batches" in comparison["sentence"]
+    assert {item["field"]: item["kind"] for item in comparison["settings"]} == {
+        "training.batch.order": "under test", "objective.order": "harmless"}
+
+
 def test_an_experiment_holds_clean_and_leaky_arms_and_says_what_the_leak_is_worth(image_folder: Path, tmp_path: Path) -> None:
     config = configuration.parse({
         "name": "leaks", "dataset": {"source": "folder", "root": str(image_folder), "group_by": r"(.*)_[0-9]+\.png"},
