@@ -129,6 +129,15 @@ def test_the_sentence_says_each_stretch_with_its_intervals(b: dict, sentence: st
     assert found.crosses == crosses
 
 
+def test_a_gap_that_the_chance_levels_of_a_count_explain_decides_nothing_there() -> None:
+    levels = {"ce": {2: 0.20, 8: 0.20, "all": 0.20}, "con": {2: 0.32, 8: 0.21, "all": 0.20}}
+    pair = curve(constant(0.5, 0.5, 0.5), constant(0.6, 0.6, 0.6), levels=levels).pairs[0]
+    assert [item.verdict for item in pair.differences] == ["cannot tell", "better", "better"]
+    assert [item.by_chance for item in pair.differences] == pytest.approx([0.12, 0.01, 0.0])
+    without = curve(constant(0.5, 0.5, 0.5), constant(0.6, 0.6, 0.6)).pairs[0]
+    assert [item.verdict for item in without.differences] == ["better"] * 3
+
+
 def test_arms_that_differ_by_less_than_the_margin_are_the_same_and_cross_or_not() -> None:
     arms = {"ce": constant(0.5, 0.5, 0.5), "con": constant(0.503, 0.499, 0.6)}
     found = low_data.curve("map_at_r", arms, IMAGES, N, margin=0.01).pairs[0]
