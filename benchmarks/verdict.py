@@ -17,8 +17,8 @@ from sklearn.cluster import KMeans
 from core.analysis import agreement, metrics
 from core.config import parse
 from core.experiments.handles import Run
-from core.results import protocol, scoring, verdict
-from core.results.scoring import Scores
+from core.results import protocol, scoring, summaries, verdict
+from core.results.scores import Scores
 from tests.conftest import TINY
 
 CLASSES, WIDTH, KMEANS_SEEDS, DRAWS = 37, 768, 10, 2000
@@ -51,7 +51,7 @@ def scored(n: int, seed: int) -> tuple[Scores, np.ndarray]:
                     expected={name: column[None] for name, column in found.expected.items()})
     with tempfile.TemporaryDirectory() as folder:
         scoring.write_scores(Run(Path(folder)), scores)
-    scoring.evaluation(scores, DRAWS)
+    summaries.evaluation(scores, DRAWS)
     return scores, vectors[:n]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from core.analysis import metrics
-from core.results.scoring import Scores
+from core.results.scores import Scores
 
 CONFIG = {"experiment": "drawn", "seed": 0}
 

@@ -27,7 +27,7 @@ from core.experiments.trials import Trial
 from core.files import Json
 from core.jobs.recorder import Recorder
 from core.jobs.workplace import Answers, Say, StopCheck, Stopped, Validation, Workplace, make_stop_check, normalized
-from core.results import clusters, readouts, scoring
+from core.results import clusters, readouts, scoring, summaries
 from core.results.readouts import Readout
 from core.training import checkpoint, encoder, objectives
 from core.training.objectives import Objective
@@ -279,12 +279,12 @@ def _finish(run: Run, config: RunConfig, module: nn.Module, objective: Objective
             "projection": {"method": evaluation.projection, "seed": 0}, "versions": provenance.versions()})
     scores = scoring.score(space)
     check_stop()
-    space.metadata["evaluation"] = {**scoring.evaluation(scores, evaluation.bootstrap), "tuning": tuning}
+    space.metadata["evaluation"] = {**summaries.evaluation(scores, evaluation.bootstrap), "tuning": tuning}
     check_stop()
     readouts.write(run, _readouts(raw, objective, manifest, rows, own, evaluation, check_stop))
     scoring.write_scores(run, scores)
     if (among_held_out := scoring.score_open(space)) is not None:
-        space.metadata["evaluation"]["open_set"] = scoring.open_evaluation(among_held_out, evaluation.bootstrap)
+        space.metadata["evaluation"]["open_set"] = summaries.open_evaluation(among_held_out, evaluation.bootstrap)
         scoring.write_scores(run, among_held_out)
     files.write_json(run.evaluation_file, space.metadata["evaluation"])
     tables.write(space, run.embeddings_file)

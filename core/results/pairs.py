@@ -15,7 +15,7 @@ from core.experiments.handles import Experiment, Run
 from core.experiments.looks import PLANNED, Look
 from core.results import scoring, verdict
 from core.results.result import Pair, Verdict
-from core.results.scoring import Scores
+from core.results.scores import Scores
 
 
 def common_seeds(experiment: Experiment, label_a: str, label_b: str, images_per_class: int | str,

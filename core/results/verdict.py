@@ -23,9 +23,10 @@ from core.experiments import best, handles, looks
 from core.experiments.handles import Experiment
 from core.experiments.looks import PLANNED, Look
 from core.files import Json
-from core.results import curve, result, scoring
+from core.results import curve, result, scoring, summaries
 from core.results.result import Agreement, Arm, Pair, Verdict
-from core.results.scoring import Scores, chance_levels, summarize, summarize_by_class, summarize_space
+from core.results.scores import Scores
+from core.results.summaries import chance_levels, summarize, summarize_by_class, summarize_space
 
 
 def draws(a: Scores, b: Scores) -> tuple[int, str]:
@@ -266,7 +267,7 @@ def _tell(experiment: Experiment, config: ExperimentConfig, is_open: bool = Fals
                 against_untrained, not_improved = _against_untrained(floor, arm, n_bootstrap, look)
                 rows.append(Arm(objective=label, images_per_class=count, leaks=configuration.parse_run(arm.config).leaks,
                                 n_seeds=len(arm.values[HEADLINE]), n_test=len(arm.sample_id),
-                                own_group=scoring.own_group_counts(arm), metrics=summarize(arm, n_bootstrap),
+                                own_group=summaries.own_group_counts(arm), metrics=summarize(arm, n_bootstrap),
                                 macro=summarize_by_class(arm, n_bootstrap),
                                 space=summarize_space(arm, n_bootstrap), against_untrained=against_untrained,
                                 not_improved=not_improved,

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from core.analysis import comparison, retrieval, spending
-from core.results.scoring import Scores
+from core.results.scores import Scores
 from tests.populations import CONFIG, Population
 
 HABITS = {"three seeds a look": (3, 6, 9, 12, 15), "one seed a look": (3, 4, 5, 6, 7)}  # seeds of an arm at each of five looks

@@ -16,8 +16,8 @@ from core.analysis import agreement, chance, comparison, metrics, retrieval, tru
 from core.analysis.comparison import Values
 from core.analysis.metrics import METRICS, SPACE_METRICS
 from core.config import parse
-from core.results import protocol, scoring, verdict
-from core.results.scoring import Scores
+from core.results import protocol, summaries, verdict
+from core.results.scores import Scores
 from tests import SHARED
 from tests.conftest import TINY
 
@@ -123,7 +123,7 @@ def test_every_metric_of_it_is_at_the_chance_level_beside_it(name: str) -> None:
     for which in (0, 1):
         gaps = [of_metric(pair[which], name) - pair[which].levels[name] for pair in spaces()]
         assert abs(np.mean(gaps)) < 3.5 * np.std(gaps, ddof=1) / np.sqrt(len(gaps)), (name, which)
-        alarms = sum(not scoring.chance_levels(pair[which], 200)[name].is_at_chance for pair in spaces())
+        alarms = sum(not summaries.chance_levels(pair[which], 200)[name].is_at_chance for pair in spaces())
         assert alarms <= binom.ppf(0.999, len(gaps), 0.025), (name, which)
 
 
@@ -144,7 +144,7 @@ def test_a_space_of_classes_is_above_chance_and_better() -> None:
     label = group % 4
     know, test, known = 3 * np.eye(4, 16)[label], of_photographs(group, 0), of_photographs(group, 1)
     space = scores_of((test + know).astype(np.float32), (known + know).astype(np.float32), label, label, group)
-    assert not any(item.is_at_chance for item in scoring.chance_levels(space, 200).values())
+    assert not any(item.is_at_chance for item in summaries.chance_levels(space, 200).values())
     noise = scores_of(of_nothing(group, 0), of_nothing(group, 1), label, label, group)
     found, explained = verdict.compare(noise, space, 2000).differences, verdict.explained_by_chance(noise, space)
     assert {item.metric: item.verdict for item in found} == dict.fromkeys(METRICS, "better")

@@ -11,7 +11,7 @@ from core import config as configuration
 from core import files
 from core.analysis import table as tables
 from core.experiments.handles import Experiment, Run
-from core.results import result, scoring, verdict
+from core.results import result, scoring, summaries, verdict
 from tests.conftest import run_experiment, run_in_process, tiny
 from tests.lasting import assert_same_run
 
@@ -42,7 +42,7 @@ def test_the_embedding_table_reproduces_every_number(finished: Path) -> None:
         table = tables.read(run.folder / "embeddings.parquet")
         assert len(table) == 1797
         scores = scoring.score(table)
-        summary = scoring.evaluation(scores, 200)["metrics"]
+        summary = summaries.evaluation(scores, 200)["metrics"]
         assert summary == files.read_json(run.folder / "evaluation.json")["metrics"] == table.metadata["evaluation"]["metrics"]
         assert len(scores.sample_id) == (table.split == "test").sum()
 

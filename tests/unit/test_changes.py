@@ -11,7 +11,7 @@ from core.analysis import changes, clustering, paired_tests
 from core.analysis import table as tables
 from core.analysis.table import EmbeddingTable
 from core.experiments.handles import Experiment, Run
-from core.results import scoring
+from core.results import scoring, summaries
 from tests import conftest
 
 
@@ -69,7 +69,7 @@ def scored(folder: Path, name: str, generator: np.random.Generator, noise: float
     scoring.write_scores(Run(run), scores)
     tables.write(table, run / "embeddings.parquet")
     files.write_json(run / "run.json", {"config": config.to_json(), "fingerprint": ""})
-    files.write_json(run / "evaluation.json", {"metrics": scoring.evaluation(scores, 200)["metrics"]})
+    files.write_json(run / "evaluation.json", {"metrics": summaries.evaluation(scores, 200)["metrics"]})
     return run
 
 

@@ -16,7 +16,7 @@ from core.data import split
 from core.data.duplicates import Pair
 from core.data.manifest import Manifest
 from core.experiments.handles import Experiment, Run
-from core.results import readouts, scoring, verdict
+from core.results import readouts, scoring, summaries, verdict
 from tests import SHARED
 from tests.unit.test_retrieval import cosine, on_circle, random_space
 
@@ -235,10 +235,10 @@ def test_a_table_with_groups_counts_what_is_undefined_and_keeps_the_old_number_o
     assert np.isnan(found.values["map_at_r"][0]).sum() == nines.sum()
     for name in retrieval.NAMES:
         assert np.array_equal(found.with_own_group[name], alone.values[name])
-    told = scoring.evaluation(found, 200)
+    told = summaries.evaluation(found, 200)
     assert told["own_group"]["n_undefined"] == nines.sum() and told["own_group"]["n_groups"] == 28
     assert told["own_group"]["counted"]["map_at_r"] == pytest.approx(np.nanmean(alone.values["map_at_r"]))
-    assert scoring.evaluation(alone, 200)["own_group"]["counted"] == {}
+    assert summaries.evaluation(alone, 200)["own_group"]["counted"] == {}
     json.dumps(told)
     scoring.write_scores(Run(tmp_path), found)
     assert pq.read_table(tmp_path / "scores.parquet")["with_own_group_map_at_r"].to_numpy() == pytest.approx(

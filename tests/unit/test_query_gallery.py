@@ -18,7 +18,7 @@ from core.data import manifest as manifests
 from core.data import sources, split
 from core.errors import InputError
 from core.experiments import planning
-from core.results import scoring
+from core.results import scoring, summaries
 from tests.conftest import tiny
 from tests.unit.test_retrieval import cosine, random_space
 
@@ -171,7 +171,7 @@ def test_a_table_of_queries_and_cameras_from_its_columns_to_its_numbers(tmp_path
     expected = slow(vectors[rows], found.label_id[rows], own[rows], roles)
     for name in retrieval.NAMES:
         np.testing.assert_allclose(scores.values[name][0], expected[name], atol=1e-9)
-    told = scoring.evaluation(scores, 200)
+    told = summaries.evaluation(scores, 200)
     assert (told["own_group"]["n_queries"], told["own_group"]["n_gallery"], told["own_group"]["n_undefined"]) == (18, 18, 0)
     json.dumps(told)
     shuffled = scoring.score(read.rows(np.random.default_rng(0).permutation(len(read))))

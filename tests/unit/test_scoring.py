@@ -11,7 +11,7 @@ from core.analysis import table as tables
 from core.analysis.metrics import GALLERY, METRICS, SPACE_METRICS
 from core.experiments.handles import Experiment, Run
 from core.results import scoring, verdict
-from core.results.scoring import Scores
+from core.results.scores import Scores
 
 
 def same(one: Scores, other: Scores) -> bool:

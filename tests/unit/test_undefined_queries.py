@@ -9,8 +9,8 @@ import pytest
 
 from core.analysis import chance, geometry, resampling, retrieval
 from core.analysis import table as tables
-from core.results import scoring, verdict
-from core.results.scoring import Scores
+from core.results import scoring, summaries, verdict
+from core.results.scores import Scores
 from tests.populations import CONFIG
 
 N_GROUPS, N_CROPS, N_COMMON = 48, 3, 3
@@ -169,7 +169,7 @@ def test_a_difference_is_of_the_queries_that_are_defined_in_both_and_says_how_ma
     by_metric = {item.metric: item.n_samples for item in found.differences}
     assert by_metric["precision_at_1"] == (a.label != "9").sum() and by_metric["knn_accuracy"] == len(a.label)
     assert "9" not in {item.label for item in found.per_class if item.metric == "map_at_r"}
-    assert scoring.own_group_counts(a).n_undefined == (a.label == "9").sum()
+    assert summaries.own_group_counts(a).n_undefined == (a.label == "9").sum()
 
 
 def test_chance_is_that_of_the_queries_there_are() -> None:
