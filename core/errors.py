@@ -7,11 +7,15 @@ every library.
 
 from pathlib import Path
 
-from core.visible import printable
+from core.visible import printable, visible
 
 
 class InputError(ValueError):
-    """What was given or asked for cannot be used: what it must be, what it is and, where known, what to do."""
+    """What was given or asked for cannot be used: what it must be, what it is and, where known, what to do; in one line,
+    whatever the user's own text in it holds."""
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class ParameterError(InputError):

@@ -90,7 +90,7 @@ def test_a_column_that_looks_like_a_group_is_asked_about_and_can_be_chosen(scree
     assert app.header[0].value.startswith("60 images, 2 classes, 20 groups")
     assert "Columns that are not used: note." in " ".join(item.value for item in app.markdown)
     app = screen("data", source="table", root=str(table), columns="grup: a")
-    assert "columns.grup must be 'path', 'label', 'group' or 'split'" in app.error[0].value
+    assert "columns.grup must be 'path', 'label', 'group', 'split', 'is_query', 'is_gallery' or 'camera'" in app.error[0].value
     app = screen("data", source="table", root=str(table), columns="grup: [")
     assert "Columns must name a column for path, label, group or split" in app.error[0].value
 

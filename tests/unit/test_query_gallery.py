@@ -93,7 +93,7 @@ def test_where_every_image_asks_and_is_found_every_number_is_the_same_to_the_bit
     vectors, label, group, _ = asking(3)
     both = Roles(np.ones(60, bool), np.ones(60, bool))
     plain = metrics.measure(vectors, label, vectors, label, 4, 5, 2, group)
-    asked = metrics.measure(vectors, label, vectors, label, 4, 5, 2, group, both)
+    asked = metrics.measure(vectors, label, vectors, label, 4, 5, 2, group, roles=both)
     for part in ("values", "gallery", "space", "with_own_group", "expected"):
         for name, column in getattr(plain, part).items():
             assert np.array_equal(column, getattr(asked, part)[name], equal_nan=True), (part, name)

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.config import DatasetConfig, parse
@@ -130,6 +130,7 @@ def test_a_file_that_is_no_table_is_refused_with_its_row(folder, content, words)
 
 
 @settings(max_examples=100, deadline=None)
+@example('"1\n1"')
 @given(st.text(alphabet="pathlbe,;\t\"\n 1{}[]:|", max_size=60) | st.binary(max_size=40))
 def test_no_content_ends_in_anything_but_columns_or_a_sentence(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("any") / "t.csv"
