@@ -34,7 +34,7 @@ screen.enter(__file__)
 
 _BUDGET, _BATCH = BudgetConfig.model_fields, BatchConfig.model_fields
 COUNTS_HELP = "Several, with commas; 'all' is every training image."
-SEEDS_HELP = ("Three or more make the interval mean something. Plan enough: seeds added later make a second look, by wider "
+SEEDS_HELP = ("Three or more make the interval mean something. Plan enough: seeds added later make a second look, with wider "
               "intervals.")
 BUDGET_HELP = "The budget, the same for every objective."
 VIEWS_HELP = ("Two random views of each image in a batch, as contrastive learning often has; both are counted in the budget. "

@@ -64,7 +64,7 @@ def row(result: Difference) -> Row:
     is_overruled = result.low > 0 or result.high < 0 or (-margin < result.low and result.high < margin)
     if result.verdict == "cannot tell" and is_overruled:
         is_by_chance = 0 < result.low <= result.by_chance or result.by_chance <= result.high < 0
-        answer = "cannot tell: chance alone may do it" if is_by_chance else "cannot tell: not after Holm"
+        answer = "cannot tell: within what chance levels explain" if is_by_chance else "cannot tell: not after Holm"
     gap, low, high = (f"{100 * value:+z.1f}" for value in (result.difference, result.low, result.high))
     a, b = (percent(mean, sd, result.n_seeds) for mean, sd in ((result.a, result.sd_a), (result.b, result.sd_b)))
     return Row(METRICS[result.metric].title, a, b, gap, low, high, _outperforms(result), answer)
@@ -86,7 +86,9 @@ def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[st
     if result.verdict == "cannot tell":
         text = (f"cannot tell {name_b} from {name_a} on {title}: {100 * result.b:.1f} against {100 * result.a:.1f} "
                 f"(difference {level} {low:+z.1f} to {high:+z.1f}; {seeds})")
-        if result.settles_at is not None and result.settles_at <= 100 * result.n_samples:
+        if 0 < result.low <= result.by_chance or result.by_chance <= result.high < 0:
+            text += "; the chance levels of the two spaces may explain the gap"
+        elif result.settles_at is not None and result.settles_at <= 100 * result.n_samples:
             text += f"; about {_round_up(result.settles_at):,} test images would settle a gap this large"
         elif result.seeds_decide:
             text += "; more seeds would be needed to settle a gap this large"

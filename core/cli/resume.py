@@ -22,7 +22,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     named_runs.add_argument(parser)
     parser.add_argument("--add-seeds", type=int, metavar="N", default=argparse.SUPPRESS,
-                        help="add N seeds to the experiment RUN first; the next verdict is one more look, by wider intervals")
+                        help="add N seeds to the experiment RUN first; the next verdict is one more look, with wider "
+                             "intervals")
     parser.add_argument("--set", action="append", metavar="dataset.root=PLACE", dest="overrides", default=argparse.SUPPRESS,
                         help="where the images are now, if they were moved; taken if every file is the one that was scanned")
 
@@ -52,7 +53,7 @@ def main(options: argparse.Namespace) -> int:
 def _add_seeds(experiment: Experiment, options: argparse.Namespace) -> list[Run]:
     """Adds seeds to an experiment, and says which look they make; returns all its runs."""
     if "/" in options.run:
-        raise InputError(f"RUN must be an experiment where seeds are added, as they are to all its arms, got {options.run!r}")
+        raise InputError(f"RUN must be a whole experiment with --add-seeds, got {options.run!r}")
     look = looks.upcoming(experiment)
     added = more_seeds.add(experiment, options.add_seeds)
     say(f"{experiment.name}: seeds {', '.join(map(str, added))} added. {look.note}.", file=sys.stderr)

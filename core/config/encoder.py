@@ -52,8 +52,8 @@ class EncoderConfig(Settings):
     @model_validator(mode="after")
     def _has_the_bundled_weights(self) -> "EncoderConfig":
         if self.weights == "bundled" and self.name not in bundled.ENCODERS:
-            raise InputError(f"weights must not be 'bundled' for {self.name!r}: they are those of "
-                             f"{', '.join(bundled.ENCODERS)}; 'random', 'hub' and a weights file's path are for any encoder")
+            raise InputError(f"weights must be 'random', 'hub' or a weights file's path for {self.name!r}, got 'bundled', "
+                             f"which only {', '.join(bundled.ENCODERS)} have")
         return self
 
     @property

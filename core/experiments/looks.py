@@ -145,7 +145,7 @@ def _look(experiment: Experiment, number: int, n_awaited: int = 0) -> Look:
         raise Damaged(experiment.description_file, f"must name an experiment in each of {EARLIER_LOOKS}", DELETE) from None
     reasons = [f"{' and '.join(names)} asked the same before with other seeds"] if names else []
     if number > 1:
-        reasons.append("seeds were added after a verdict")
+        reasons.append("seeds were added to those planned")
     return Look(len(before) + number, n_awaited, ", and ".join(reasons))
 
 

@@ -141,7 +141,7 @@ def low_data_curve(curve: "Curve", colors: dict[str, str], title: str, height: i
 
 
 def forest(conclusion: "Conclusion", title: str) -> go.Figure:
-    """Each dataset's difference with its 95 % interval, a line a dataset in the order in which they were named; zero is drawn.
+    """Each dataset's difference with its interval, a line a dataset in the order in which they were named; zero is drawn.
 
     Orange where B is better and blue where A is, when all datasets are looked at; grey where that cannot be told.
 

@@ -14,11 +14,12 @@ from pydantic import TypeAdapter
 from core.analysis import partial_conjunction, statements
 from core.analysis.metrics import HEADLINE, METRICS
 from core.analysis.partial_conjunction import LEVEL, Combination
+from core.analysis.spending import level_words
 from core.errors import InputError
 from core.files import Json
 from core.results.same_question import Answers, Finding, LeftOut
 
-HEAD = ("dataset", "A", "B", "B − A", "95 % interval", "p", "by itself", "among all")  # of `Conclusion.rows`
+HEAD = ("dataset", "A", "B", "B − A", "interval", "p", "by itself", "among all")  # of `Conclusion.rows`
 HELP_OF_AMONG_ALL = "Of which datasets it can be said when all are looked at: by Holm, in each direction at 2.5 %."
 NOT_COVERED = ("It counts these datasets alone, which must have been chosen before their results were seen. It says neither "
                "by how much one is better nor how often it would be on other datasets.")
@@ -82,7 +83,8 @@ class Conclusion:
         for finding in self.findings:
             row = statements.row(finding.difference)
             p_value = finding.difference.p_over_looks
-            lines.append([finding.experiment, row.a, row.b, row.difference, f"{row.low} to {row.high}",
+            lines.append([finding.experiment, row.a, row.b, row.difference,
+                          f"{row.low} to {row.high} ({level_words(finding.difference.alpha)})",
                           "< 0.001" if p_value < 0.001 else f"{p_value:.3f}", row.answer,
                           _ANSWERS.get(self.among_all(finding), "cannot tell")])
         return lines
@@ -110,8 +112,8 @@ def conclude(answers: Answers, combination: Combination = "bonferroni") -> Concl
     Raises:
         InputError: if datasets that share images are to be taken as independent.
     """
-    if combination == "fisher" and not answers.is_disjoint:
-        raise InputError(f"independent datasets must share no image, got: {' '.join(answers.notes)}")
+    if combination == "fisher" and answers.shared:
+        raise InputError(f"independent datasets must share no image, got: {' '.join(answers.shared).removesuffix('.')}")
     one_sided = np.array([(1.0, 1.0) if item.difference.verdict == "same" else
                           partial_conjunction.one_sided(item.difference.p_over_looks, item.difference.difference)
                           for item in answers.findings])
@@ -160,7 +162,7 @@ def _sentence(conclusion: Conclusion) -> str:
 def _named(direction: Direction) -> str:
     """Which datasets, behind how many; by Fisher there can be more than can be named."""
     if not direction.names:
-        return " (on which, cannot be told)"
+        return " (which ones cannot be told)"
     among = "" if len(direction.names) == direction.count else "among them "
     return f" ({among}{_list(direction.names)})"
 

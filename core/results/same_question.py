@@ -58,7 +58,7 @@ class Answers:
         findings: a dataset each, in the order in which their experiments were named; two or more.
         left_out: experiments that do not count.
         notes: what differs between the experiments beside their datasets, and images that these share, a sentence each.
-        is_disjoint: whether no two datasets share an image.
+        shared: images that datasets share, a sentence each; those of `notes`.
     """
 
     name_a: str
@@ -66,7 +66,7 @@ class Answers:
     findings: tuple[Finding, ...]
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
-    is_disjoint: bool
+    shared: tuple[str, ...]
 
 
 class _Question(NamedTuple):
@@ -119,7 +119,7 @@ def ask(experiments: Sequence[Experiment], arms: tuple[str, str] | None = None,
     shared = _shared_images(answered)
     return Answers(name_a=arm_title(question.a), name_b=arm_title(question.b),
                    findings=tuple(item.finding for item in answered), left_out=tuple(left_out),
-                   notes=(*_what_differs(answered), *shared), is_disjoint=not shared)
+                   notes=(*_what_differs(answered), *shared), shared=tuple(shared))
 
 
 def _question(experiment: Experiment, arms: tuple[str, str] | None) -> _Question:

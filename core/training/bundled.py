@@ -34,5 +34,6 @@ def load(module: nn.Module, name: str) -> None:
     own = module.state_dict()
     tensors = [value for key, value in theirs.items() if key not in _HEAD]
     if [value.shape for value in tensors] != [value.shape for value in own.values()]:
-        raise InputError(f"encoder.weights 'bundled' must fit {name}, got other tensors, by its options or timm's version")
+        raise InputError(f"encoder.weights 'bundled' must fit {name}, got tensors of other shapes; check "
+                         "encoder.options and timm's version")
     module.load_state_dict(dict(zip(own, tensors)))

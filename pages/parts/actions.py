@@ -57,7 +57,7 @@ def add_seeds(experiment: "Experiment") -> None:
     from core.jobs import control, more_seeds
 
     with st.popover("Add seeds", icon=":material/add:"):
-        st.write(f"The next verdict: {plain(looks.upcoming(experiment).note)}.")
+        st.write(f"What the next verdict will say of itself: *{plain(looks.upcoming(experiment).note)}.*")
         n_seeds = st.number_input("Seeds", 1, 100, len(experiment.config.seeds), key=f"n-seeds-{experiment.name}",
                                   help="Each trains every arm once more. No verdict is given until all have finished.")
         if st.button("Add and train", key=f"add-seeds-{experiment.name}", type="primary"):

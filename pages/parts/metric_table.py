@@ -47,8 +47,8 @@ def asked(rows: Sequence[Arm]) -> None:
     """Says how many test images ask how many, where not every one does both."""
     for row in rows[:1]:
         if (own := row.own_group) and own.n_queries and (own.n_queries, own.n_gallery) != (row.n_test, row.n_test):
-            st.caption(f"Retrieval asks {own.n_queries:,} queries against {own.n_gallery:,} gallery images, of {row.n_test:,} "
-                       "test images.")
+            st.caption(f"Retrieval scores: {own.n_queries:,} queries against {own.n_gallery:,} gallery images, out of "
+                       f"{row.n_test:,} test images.")
 
 
 def chance(rows: Iterable[Arm], labels: tuple[str, ...]) -> None:
@@ -92,8 +92,8 @@ def details(compared: Pair, rows: Sequence[Arm]) -> None:
                 "class": name, HEAD[1]: row.a, HEAD[2]: row.b, head_of_gap(item.alpha): row.gap, HEAD[-1]: row.answer,
                 "images": item.n_samples} for name, item in named for row in [statements.row(item)]]),
                 hide_index=True, width="stretch")
-            st.caption("The macro average is the mean over classes of their means: each class counts alike. Whether one can "
-                       "tell is corrected for all its metrics, of a class for all classes (Holm, 1979).")
+            st.caption("The macro average is the mean of the classes' means: each class counts alike. Its answer is corrected "
+                       "(Holm, 1979) for the macro averages of all metrics, a class's for all classes.")
         if compared.mcnemar:
             st.dataframe(pd.DataFrame([{
                 "McNemar's exact test": METRICS[item.metric].title, "only A right": _list(item.only_a),

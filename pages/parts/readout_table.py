@@ -43,4 +43,4 @@ def draw(experiment: Experiment, config: ExperimentConfig, images_per_class: int
                    "or logits stand between them and some losses. Of length 1 by cosine, raw by Euclidean distance; K-means "
                    f"over {readouts.KMEANS_SEEDS} seeds. Means over runs, without intervals: for looking.")
         if earlier:
-            st.caption(f"Some readouts were {plain(earlier)}; what follows from that is not shown.")
+            st.caption(f"Some readouts were {plain(earlier)}; the numbers this concerns are not shown.")

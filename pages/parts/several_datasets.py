@@ -65,7 +65,7 @@ def _conclusion(experiments: list[Experiment]) -> None:
     head = [arms.get(name, name) for name in conclusion.HEAD]
     st.dataframe([dict(zip(head, map(visible, row))) for row in found.rows], hide_index=True, width="stretch",
                  column_config={conclusion.HEAD[-1]: st.column_config.TextColumn(help=conclusion.HELP_OF_AMONG_ALL)})
-    st.caption(plain(" ".join(("Percent. Orange and blue: B or A is better among all; grey: cannot tell.", found.method,
+    st.caption(plain(" ".join(("Percent. Orange: B is better among all; blue: A is; grey: cannot tell.", found.method,
                                *found.notes, conclusion.NOT_COVERED))))
 
 

@@ -42,7 +42,7 @@ def test_added_seeds_train_what_a_larger_plan_would_have_and_make_a_second_look(
     roots = ["--checkpoints", str(small.root), "--data", str(tmp_path / "data")]
     assert main.main([*roots, "resume", "tiny", "--add-seeds", "1", "--device", "cpu"]) == 0
     told = capsys.readouterr()
-    assert "tiny: seeds 1 added. Second look: seeds were added after a verdict" in told.err
+    assert "tiny: seeds 1 added. Second look: seeds were added to those planned" in told.err
     assert "98.75 %" in told.out and told.out.count("Second look") == 1
     assert {path: path.read_bytes() for path in kept} == kept, "what was finished stays as it was"
     for label in ("untrained", "classification", "supcon"):
@@ -114,7 +114,7 @@ def killed_at_each_file(folder: Path) -> int:
 def test_what_cannot_be_is_refused_and_changes_nothing(small: Experiment, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.read_bytes() for path in small.folder.rglob("*") if path.is_file()}
     for arguments, message in ((["tiny", "--add-seeds", "0"], "seeds to add must be at least 1, got 0"),
-                               (["tiny/supcon-15-seed0", "--add-seeds", "1"], "RUN must be an experiment where seeds"),
+                               (["tiny/supcon-15-seed0", "--add-seeds", "1"], "RUN must be a whole experiment with --add"),
                                (["tiny", "--add-seeds", "5000"], "seeds must")):
         assert main.main(["--checkpoints", str(small.root), "resume", *arguments]) == 2
         assert message in capsys.readouterr().err

@@ -32,4 +32,5 @@ def test_compare_says_how_many_queries_ask_how_many_images(tmp_path: Path, scree
     assert counts == [(36, 18, 18)] * 3
     assert "18 test images" in told.sentence
     app = screen("compare", experiment="people")
-    assert "Retrieval asks 18 queries against 18 gallery images, of 36 test images." in [item.value for item in app.caption]
+    assert "Retrieval scores: 18 queries against 18 gallery images, out of 36 test images." in [
+        item.value for item in app.caption]

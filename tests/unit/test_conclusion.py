@@ -38,7 +38,7 @@ def concluded(*gaps: tuple[float, float, float, float, str], combination: Combin
               n_seeds: int = 3) -> Conclusion:
     """Of datasets a, b, c and so on."""
     findings = tuple(finding(name, gap, n_seeds) for name, gap in zip("abcdefghijkl", gaps))
-    return conclusion.conclude(Answers("classification", "SupCon", findings, (), (), True), combination)
+    return conclusion.conclude(Answers("classification", "SupCon", findings, (), (), ()), combination)
 
 
 @pytest.mark.parametrize(("gaps", "sentence"), [
@@ -58,7 +58,7 @@ def test_the_sentence(gaps: list[tuple], sentence: str) -> None:
 def test_one_seed_is_said() -> None:
     assert concluded(BETTER, BETTER, n_seeds=1).sentence.endswith("(a and b); another seed may well say otherwise")
     findings = (finding("a", BETTER), finding("b", BETTER, n_seeds=1))
-    found = conclusion.conclude(Answers("A", "B", findings, (), (), True))
+    found = conclusion.conclude(Answers("A", "B", findings, (), (), ()))
     assert found.sentence.endswith("another seed may well say otherwise on b")
 
 
@@ -67,7 +67,7 @@ def test_a_later_look_counts_by_its_own_level() -> None:
     answer = finding("a", (0.05, 0.01, 0.09, 0.008, "better"))
     later = replace(answer, difference=replace(answer.difference, alpha=0.0125))
     assert concluded(UNSURE, (0.05, 0.01, 0.09, 0.008, "better")).better.count == 1
-    found = conclusion.conclude(Answers("A", "B", (finding("b", UNSURE), later), (), (), True))
+    found = conclusion.conclude(Answers("A", "B", (finding("b", UNSURE), later), (), (), ()))
     assert found.better.count == 0 and found.rows[1][5] == "0.032"
 
 
@@ -90,8 +90,8 @@ def test_a_dataset_that_is_the_same_by_its_own_verdict_counts_for_neither() -> N
 def test_by_fisher_more_datasets_are_counted_than_named() -> None:
     some = (0.05, -0.001, 0.1, 0.06, "cannot tell")
     found = concluded(some, some, some, some, combination="fisher")
-    assert found.sentence == ("SupCon is better than classification on at least 3 of 4 datasets by MAP@R (on which, cannot be "
-                              "told)")
+    assert found.sentence == ("SupCon is better than classification on at least 3 of 4 datasets by MAP@R (which ones cannot "
+                              "be told)")
     q = 0.03 * 0.03  # the two largest of four: q (1 − ln q)
     assert found.better.p_of_at_least[2:] == pytest.approx((q * (1 - math.log(q)), 0.03))
     assert concluded(some, some, some, some).better.count == 0

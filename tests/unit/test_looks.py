@@ -18,7 +18,7 @@ from core.results import result, verdict
 from tests.conftest import put_into, tiny
 from tests.unit.test_pairs import Page
 
-NOTE = ("Second look: seeds were added after a verdict, so intervals hold in 98.75 % of cases, not 95 %, to make up for "
+NOTE = ("Second look: seeds were added to those planned, so intervals hold in 98.75 % of cases, not 95 %, to make up for "
         "looking twice")
 PAIR = ("tiny/classification-15", "tiny/supcon-15")
 
@@ -40,7 +40,7 @@ def test_each_addition_is_one_look_more(experiment: Path) -> None:
     grown = handle.config.model_copy(update={"seeds": (0, 1, 2, 3, 4)})
     looks.write_added(handle, grown, (2, 3, 4))
     looks.write_added(handle, grown.model_copy(update={"seeds": (0, 1, 2, 3, 4, 5)}), (5,))
-    why = "seeds were added after a verdict"
+    why = "seeds were added to those planned"
     found = [looks.of(handle, n_seeds) for n_seeds in range(1, 7)]
     assert found == [Look(1, 2), Look(1), Look(2, 5, why), Look(2, 5, why), Look(2, 0, why), Look(3, 0, why)]
     assert handle.config.seeds == (0, 1, 2, 3, 4, 5) and looks.upcoming(handle) == Look(4, 0, why)
