@@ -2,6 +2,7 @@
 
 KEY, VERSION = "scored_by", 3  # 2: a query leaves out its own group, not itself alone; 3: the probe's C is chosen
 EARLIER = "scored by an earlier version, in which a query's own group counted"
+OTHERWISE = "scored by the rules of an earlier version"
 UNTUNED = "scored by an earlier version, whose linear probe had C = 1 in every space"
 
 

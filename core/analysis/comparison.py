@@ -83,6 +83,11 @@ class Difference:
     alpha: float = ALPHA
 
     @property
+    def may_be_chance(self) -> bool:
+        """Whether the interval leaves out zero, but not all that chance levels explain."""
+        return 0 < self.low <= self.by_chance or self.by_chance <= self.high < 0
+
+    @property
     def p_over_looks(self) -> float:
         """The p-value, as much larger as the level of this look is smaller than the planned one's."""
         return min(1.0, self.p_value * ALPHA / self.alpha)
@@ -316,17 +321,17 @@ def compare_macro(a: Values, b: Values, n_bootstrap: int, group: np.ndarray, n_s
     none of them is the question asked beforehand. Other arguments as of `difference`."""
     shared = [metric for metric in a if metric in b]
     return correct(_paired({metric: a[metric] for metric in shared}, {metric: b[metric] for metric in shared}, n_bootstrap, 0,
-                           group, n_samples, margin, alpha, by_chance=by_chance))
+                           group, n_samples, margin, alpha, asks_outperforming=True, by_chance=by_chance))
 
 
 def compare_classes(classes: dict[str, tuple[Values, Values, np.ndarray]], n_bootstrap: int,
-                    by_chance: dict[str, float] | None = None, alpha: float = ALPHA) -> list[ClassDifference]:
+                    by_chance: dict[str, dict[str, float]] | None = None, alpha: float = ALPHA) -> list[ClassDifference]:
     """Paired differences within each class, on the metrics of `SHORT`; corrected by Holm over the classes, metric by metric.
 
     Args:
         classes: label -> values of A and of B among its samples, the same samples and seeds, and the samples' groups.
         n_bootstrap: draws.
-        by_chance: metric -> as of `difference`, of all classes together.
+        by_chance: label -> metric -> as of `difference`.
         alpha: as of `difference`.
 
     Returns:
@@ -337,7 +342,7 @@ def compare_classes(classes: dict[str, tuple[Values, Values, np.ndarray]], n_boo
         defined = [metric for metric in SHORT if metric in a and _defined(b[metric] - a[metric]).shape[1]]
         if defined:
             for item in _paired({metric: a[metric] for metric in defined}, {metric: b[metric] for metric in defined},
-                                n_bootstrap, 0, group, alpha=alpha, by_chance=by_chance):
+                                n_bootstrap, 0, group, alpha=alpha, by_chance=(by_chance or {}).get(label)):
                 differences[item.metric].append((label, item))
     held = [ClassDifference(label=label, **vars(corrected)) for items in differences.values()
             for (label, _), corrected in zip(items, correct([item for _, item in items]))]

@@ -274,7 +274,7 @@ def _crossing_sentence(crosses: str, crossings: tuple[Crossing, ...], name_a: st
         return f"Whether the curves of {name_a} and {name_b} cross does not matter: they are the same at every count"
     if crossings:
         return f"Cannot tell whether {name_a} and {name_b} cross: their means do at about {spots}"
-    return f"Cannot tell whether {name_a} and {name_b} cross: their means do not, but not every interval leaves out zero"
+    return f"Cannot tell whether {name_a} and {name_b} cross: their means do not, but they cannot be told apart at every count"
 
 
 def _spot(item: Crossing) -> str:

@@ -67,7 +67,7 @@ def contributions(values: np.ndarray, label_id: np.ndarray, group: np.ndarray,
 
 
 def _wider(n_groups: np.ndarray) -> float:
-    """How much wider t is than normal for classes of so many groups each, all at least 1; shape (K,)."""
+    """How much wider t is than normal for classes of so many groups each, all at least 1, at 95 %; shape (K,)."""
     share = 1 / n_groups
     freedom = share.sum() ** 2 / (share ** 2 / np.maximum(n_groups - 1, 1)).sum()
     return float(t.ppf(0.975, freedom) / norm.ppf(0.975))

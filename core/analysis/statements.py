@@ -63,8 +63,7 @@ def row(result: Difference) -> Row:
     margin = result.equivalence.margin if result.equivalence else 0.0
     is_overruled = result.low > 0 or result.high < 0 or (-margin < result.low and result.high < margin)
     if result.verdict == "cannot tell" and is_overruled:
-        is_by_chance = 0 < result.low <= result.by_chance or result.by_chance <= result.high < 0
-        answer = "cannot tell: within what chance levels explain" if is_by_chance else "cannot tell: not after Holm"
+        answer = "cannot tell: within what chance levels explain" if result.may_be_chance else "cannot tell: not after Holm"
     gap, low, high = (f"{100 * value:+z.1f}" for value in (result.difference, result.low, result.high))
     a, b = (percent(mean, sd, result.n_seeds) for mean, sd in ((result.a, result.sd_a), (result.b, result.sd_b)))
     return Row(METRICS[result.metric].title, a, b, gap, low, high, _outperforms(result), answer)
@@ -86,7 +85,7 @@ def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[st
     if result.verdict == "cannot tell":
         text = (f"cannot tell {name_b} from {name_a} on {title}: {100 * result.b:.1f} against {100 * result.a:.1f} "
                 f"(difference {level} {low:+z.1f} to {high:+z.1f}; {seeds})")
-        if 0 < result.low <= result.by_chance or result.by_chance <= result.high < 0:
+        if result.may_be_chance:
             text += "; the chance levels of the two spaces may explain the gap"
         elif result.settles_at is not None and result.settles_at <= 100 * result.n_samples:
             text += f"; about {_round_up(result.settles_at):,} test images would settle a gap this large"

@@ -38,7 +38,7 @@ def main(options: argparse.Namespace) -> int:
         with tqdm(desc="comparing images", unit=" images", disable=None, leave=False) as bar:
             relocation.move(experiment, root, on_bar(bar))
         say(f"{experiment.name}: dataset.root is now {root}; every file is the one that was scanned", file=sys.stderr)
-        if all(control.derived_status(run).state == State.COMPLETED for run in runs):
+        if "add_seeds" not in options and all(control.derived_status(run).state == State.COMPLETED for run in runs):
             return 0
     if "add_seeds" in options:
         runs = _add_seeds(runs[0].experiment, options)

@@ -4,9 +4,11 @@ import argparse
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 from core import config as configuration
+from core import identity
 from core.cli.follow import conclude, follow
 from core.cli.output import say
 from core.cli.planning import plan
@@ -16,7 +18,8 @@ from core.errors import InputError
 from core.experiments import looks, preflight, store
 from core.experiments.handles import Experiment
 from core.experiments.planning import Plan
-from core.jobs import checks, control, launch
+from core.jobs import checks, control, device_queue, launch
+from core.jobs.device_queue import Ticket
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +76,7 @@ def _run_as_one_of_several(configs: list[ExperimentConfig], options: argparse.Na
             training = config.training.model_copy(update={"devices": int(os.environ["WORLD_SIZE"])})
             experiment = launch.lay_out(plan(config.model_copy(update={"training": training}), options), options.checkpoints)
             control.claim(experiment, options.device)
+            device_queue.enter(experiment.root, Ticket(time.time_ns(), experiment.name, (), **identity.of(os.getpid())))
             return experiment
 
         experiment = series.take_part(lay_out, options.data.resolve(), options.device)

@@ -41,5 +41,5 @@ def unchanged(experiment: Experiment, runs: list[RunConfig]) -> str:
     which = "" if len(runs) == 1 else (f" in seed {seeds[0]}" if len(seeds) == 1 else
                                        f" in seeds {', '.join(map(str, seeds))}")
     export = "that run exports" if len(seeds) == 1 else "those runs export"
-    return (f"Training by {arm_title(runs[0].objective)} gave no epoch better on validation MAP@R than the encoder before "
+    return (f"Training by {arm_title(runs[0].objective)} gave no epoch better on validation than the encoder before "
             f"it{which}, so {export} that encoder unchanged")

@@ -113,8 +113,9 @@ def earlier(config: ExperimentConfig, fingerprint: str, experiments: Iterable[Ex
     for experiment in experiments:
         try:
             description = experiment.description
-            if description.get("fingerprint") != fingerprint or _question(description["config"]) != question or (
-                    not _has_verdict(experiment)):
+            if description.get("fingerprint") != fingerprint:
+                continue
+            if _question(experiment.config.to_json()) != question or not _has_verdict(experiment):
                 continue
             seeds = experiment.config.seeds
             for total in _totals(experiment):
@@ -131,7 +132,9 @@ def _question(config: Json) -> Json:
 
 
 def _has_verdict(experiment: Experiment) -> bool:
-    """Whether an experiment has written down more than that no verdict is given yet."""
+    """Whether an experiment has, or had before seeds were added, more written down than that no verdict is given yet."""
+    if experiment.description.get(ADDED_SEEDS):
+        return True
     return any(difference.get("verdict") for pair in experiment.verdict_json["comparisons"]
                for difference in pair.get("differences", []))
 

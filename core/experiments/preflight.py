@@ -141,7 +141,10 @@ def look_ahead(checked: Plan, root: Path | None) -> Preflight:
     seconds = memory = None
     speed, memory, name = _earlier(run, root) if root else (None, None, "")
     own = split.own_groups(manifest, config.split)
-    group_sizes = np.unique(own[manifest.indices("test")].astype(str), return_counts=True)[1]
+    asking = manifest.indices("test")
+    if manifest.role is not None:
+        asking = asking[np.isin(manifest.role[asking].astype(str), ("query", "both"))]
+    group_sizes = np.unique(own[asking].astype(str), return_counts=True)[1]
     if speed:
         seconds = sum(run.n_images for run in config.runs() if run.is_trained) / speed
     return Preflight(

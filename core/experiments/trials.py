@@ -59,8 +59,8 @@ def damage(run: Run) -> Damaged | None:
 
 
 def are_of_earlier_version(run: Run) -> bool:
-    """Whether a run has trials that were scored with a query's own group counted."""
-    return bool(read(run)) and not scored_by.leaves_out_own_group(files.read_json(run.trials_file))
+    """Whether a run has trials that were scored by other rules than today's."""
+    return bool(read(run)) and not scored_by.is_current(files.read_json(run.trials_file))
 
 
 def discard(run: Run) -> None:
@@ -113,7 +113,9 @@ def summary(run: Run, n_trials: int) -> Json | None:
     trials = read(run)
     if not n_trials or len(trials) < n_trials or all(trial.validation_map_at_r is None for trial in trials):
         return None
-    shown = ("lr", "images_seen", "validation_map_at_r")  # not the seconds: the same run has the same evaluation
+    shown = ["lr", "images_seen", "validation_map_at_r"]  # not the seconds: the same run has the same evaluation
+    if any(trial.group_chance for trial in trials):
+        shown.append("group_chance")
     return {"lr": best(trials), "selected_on": SELECTED_ON,
             "trials": [{name: getattr(trial, name) for name in shown} for trial in trials]}
 

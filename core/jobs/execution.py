@@ -96,7 +96,7 @@ def _try_learning_rates(run: Run, config: RunConfig, workplace: Workplace, shoul
 
     def n_done() -> int:
         if trials.are_of_earlier_version(run) and not (len(trials.read(run)) >= config.n_trials and _has_checkpoint(run)):
-            log.warning("%s: learning rates are tried again, as they were %s", run.name, scored_by.EARLIER)
+            log.warning("%s: learning rates are tried again, as they were %s", run.name, scored_by.OTHERWISE)
             trials.discard(run)
         return len(trials.read(run))
 

@@ -168,7 +168,7 @@ class Recorder:
         score = answers.map_at_r
         if score != values["validation_map_at_r"]:
             log.warning("%s: the best epoch so far, %d, was %s: validation MAP@R %.4f; now %.4f", self._run.name,
-                        values["epoch"], scored_by.EARLIER, values["validation_map_at_r"], score)
+                        values["epoch"], scored_by.OTHERWISE, values["validation_map_at_r"], score)
             checkpoint.save(self._run.best_checkpoint, tensors, {**values, "validation_map_at_r": score})
         return answers.criterion
 

@@ -103,10 +103,11 @@ def write(report: Report, path: Path) -> None:
     height = max(400, 14 * len(classes) + 90)
     confusions, without = zip(*(figures.confusion_or_why_not(matrix, len(space), classes, height)
                                   for matrix, space in zip(matrices, report.spaces)))
-    head = statements.head(report.comparison.differences[0].alpha)
+    head, open_head = (statements.head(pair.differences[0].alpha) for pair in (report.comparison,
+                                                                               report.open_pair or report.comparison))
     page.write("experiment.html", {
         "report": report, "names": names, "unfair": _unfair(report.comparison),
-        "head": [head[0], *names, *head[3:]], "row": statements.row,
+        "head": [head[0], *names, *head[3:]], "open_head": [open_head[0], *names, *open_head[3:]], "row": statements.row,
         "metrics": METRICS, "percent": percent,
         "macro": statements.macro_sentence(report.comparison),
         "probe": probe.sentence({row.objective: row.probe for row in report.rows}),

@@ -8,7 +8,7 @@ from core import scored_by
 from core.analysis import clustering
 from core.analysis.comparison import Comparison
 from core.analysis.metrics import METRICS
-from core.analysis.statements import first_up, head, row, unfair_words
+from core.analysis.statements import first_up, head, macro_sentence, row, unfair_words
 from core.analysis.table import EmbeddingTable
 from core.errors import InputError
 from core.quantities import percent
@@ -32,7 +32,7 @@ def write_comparison(comparison: Comparison, tables: list[EmbeddingTable], path:
     page.write("comparison.html", {
         "comparison": comparison, "unfair": unfair, "names": names,
         "head": ["percent", *names, *head(comparison.differences[0].alpha)[3:]],
-        "row": row, "metrics": METRICS,
+        "row": row, "metrics": METRICS, "macro": macro_sentence(comparison),
         "layouts": [_layout(space) for space in spaces], "confusions": confusions,
         "without_cluster": [f"{side}: {said}" for side, said in zip("AB", without) if said]}, path)
 

@@ -14,7 +14,7 @@ from core.analysis.fairness import SettingDifference
 from core.analysis.low_data import Count
 from core.analysis.metrics import HEADLINE, METRICS
 from core.config import ExperimentConfig, arm_label, arm_title
-from core.config.objectives import Objective
+from core.config.objectives import Objective, is_drawn
 from core.errors import Damaged, InputError
 from core.experiments.handles import Experiment
 from core.files import Json
@@ -172,23 +172,24 @@ def _ask(experiment: Experiment, question: _Question, images_per_class: Count | 
 
 def _label(config: ExperimentConfig, wanted: Objective, question: _Question) -> str:
     """The label of the arm that is trained as wanted, whatever it is called."""
-    exactly = [objective for objective in config.objectives if _trained(objective) == _trained(wanted)]
+    first = _trained(question.config, wanted)
+    exactly = [objective for objective in config.objectives if _trained(config, objective) == first]
     if exactly:
         return arm_label(exactly[0])
     others = [objective for objective in config.objectives if objective.name == wanted.name]
     if not others:
         trained = ", ".join(arm_title(objective) for objective in config.objectives)
         raise InputError(f"does not train {arm_title(wanted)}; it trains {trained}")
-    own, first = _trained(others[0]), _trained(wanted)
+    own = _trained(config, others[0])
     what = ", ".join(f"{key.replace('_', ' ')} {own.get(key)}, in {question.experiment} {first.get(key)}"
                      for key in {**own, **first} if own.get(key) != first.get(key))
     raise InputError(f"trains another {arm_title(wanted)}: {what}")
 
 
-def _trained(objective: Objective) -> Json:
-    """What an objective is, without what it is called."""
-    values: Json = objective.model_dump(exclude={"label"})
-    return values
+def _trained(config: ExperimentConfig, objective: Objective) -> Json:
+    """What an objective is, with the order that its batches have, without what it is called."""
+    order = None if is_drawn(objective) else config.batch_of(objective, "all").order
+    return {**objective.model_dump(exclude={"label"}), "order": order}
 
 
 def _settings(config: ExperimentConfig, label: str, images_per_class: Count) -> Json:

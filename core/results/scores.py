@@ -39,7 +39,7 @@ class Scores:
         with_own_group: retrieval metric -> what it would be with samples of the query's own group counted, shape (seeds, n);
             empty where each sample is a group of its own.
         expected: metric -> what its values would be on average with labels permuted among groups of like size, shape
-            (seeds, n) (`Measures.expected`); empty where an earlier version scored them and their embeddings are gone.
+            (seeds, n) (`Measures.expected`).
         probe: how strongly the linear probe is regularised, a choice a seed; empty of an open set.
         gallery_by_class: as `gallery` of the retrieval metrics, each value times its `macro.weights`; of `drawn_by_class`.
         role: 'query', 'gallery', 'both' or 'neither': whether a sample asks and is found, shape (n,), str; None: every one
@@ -63,6 +63,8 @@ class Scores:
     with_own_group: Values = field(default_factory=dict)
     expected: Values = field(default_factory=dict)
     role: np.ndarray | None = None
+    probe: tuple[ProbeChoice, ...] = ()
+    gallery_by_class: Values = field(default_factory=dict)
 
     @cached_property
     def roles(self) -> Roles:
@@ -89,8 +91,21 @@ class Scores:
         return {**{name: chance.mean_level(column) for name, column in self.expected.items()
                    if not np.isnan(column).any(axis=0).all()},
                 **{name: item.level for name, item in self.of_clusters.items()}}
-    probe: tuple[ProbeChoice, ...] = ()
-    gallery_by_class: Values = field(default_factory=dict)
+
+    @cached_property
+    def levels_of_classes(self) -> dict[str, dict[str, float]]:
+        """Label -> metric -> what it would be with permuted labels among the samples of that class; of what K-means gives, as
+        of all samples."""
+        of_all = {name: item.level for name, item in self.of_clusters.items()}
+        return {label: of_all | {name: chance.mean_level(column[:, rows]) for name, column in self.expected.items()
+                                 if not np.isnan(column[:, rows]).any(axis=0).all()}
+                for label in sorted(set(self.label.tolist())) for rows in [self.label == label]}
+
+    @cached_property
+    def levels_by_class(self) -> dict[str, float]:
+        """As `levels`, of the macro averages, in which each class counts alike."""
+        return {name: float(np.mean([levels[name] for levels in self.levels_of_classes.values() if name in levels]))
+                for name in self.levels}
 
     def drawn(self, rows: np.ndarray | None = None, is_query: dict[str, np.ndarray] | None = None) -> Values:
         """What the bootstrap draws: each metric's values, and what an image does to others as one that is found; the mean

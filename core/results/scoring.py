@@ -146,8 +146,7 @@ def _file(run: Run, is_open: bool) -> Path:
 
 
 def read_scores(run: Run, is_open: bool = False) -> Scores:
-    """The scores of one completed run; damaged, gone or an earlier version's, they are computed anew from its embeddings. Of
-    those that only lack what chance expects, they are read as they are where they cannot be.
+    """The scores of one completed run; damaged, gone or an earlier version's, they are computed anew from its embeddings.
 
     Args:
         run: which one.
@@ -161,17 +160,15 @@ def read_scores(run: Run, is_open: bool = False) -> Scores:
     if not path.is_file() and not run.embeddings_file.is_file():
         raise InputError(f"{run.full_name} must be completed to be compared, got "
                          f"{run.status.state}")
-    is_earlier, stored = False, None
+    is_earlier = False
     with suppress(FileNotFoundError, Damaged):
         stored = files.read(path, lambda _: parse_scores(run, is_open), "a table of scores")
-        if stored is not None and (stored.expected or not run.embeddings_file.is_file()):
+        if stored is not None:
             return stored
-        is_earlier = stored is None
+        is_earlier = True
     try:
         scores = (score_open if is_open else score)(read_space(run))
     except Damaged as error:
-        if stored is not None:
-            return stored
         if is_earlier:
             raise Damaged(path, f"was {_earlier(path)}; to be scored anew, {error.path.name} {error.what}",
                           handles.RESUME) from None

@@ -1,6 +1,6 @@
 """What scores allow one to say: the comparison of two arms, and everything an experiment's arms say together.
 
-Scores are `core.results.scoring`'s.
+Scores are `core.results.scores`'.
 """
 
 from contextlib import suppress
@@ -47,9 +47,15 @@ def least_that_matters(a: Scores, b: Scores) -> float:
 def explained_by_chance(a: Scores, b: Scores) -> dict[str, float]:
     """Metric -> how much higher its chance level is in B than in A; empty where each sample is a group of its own: there the
     levels of two spaces hardly differ."""
-    if not (a.has_groups or b.has_groups):
-        return {}
-    return {name: b.levels[name] - level for name, level in a.levels.items() if name in b.levels}
+    return _gaps(a.levels, b.levels) if _have_groups(a, b) else {}
+
+
+def _have_groups(a: Scores, b: Scores) -> bool:
+    return a.has_groups or b.has_groups
+
+
+def _gaps(levels_a: dict[str, float], levels_b: dict[str, float]) -> dict[str, float]:
+    return {name: levels_b[name] - level for name, level in levels_a.items() if name in levels_b}
 
 
 def compare(a: Scores, b: Scores, n_bootstrap: int | None = None, look: Look = PLANNED) -> Comparison:
@@ -75,6 +81,7 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None, look: Look = P
     config_a, config_b = configuration.parse_run(a.config), configuration.parse_run(b.config)
     n_dropped, space, mcnemar, per_class = 0, [], [], []
     margin, by_chance = least_that_matters(a, b), explained_by_chance(a, b)
+    macro_by_chance = _gaps(a.levels_by_class, b.levels_by_class) if by_chance else {}
     shared = np.intersect1d(a.sample_id, b.sample_id)
     in_a, in_b = _rows(a, shared), _rows(b, shared)
     tables.check_labels(shared, a.label[in_a], b.label[in_b])
@@ -87,7 +94,7 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None, look: Look = P
         drawn_a, drawn_b, n_samples = _drawn_in_pairs(a, b, in_a, in_b)
         differences = comparison.compare(drawn_a, drawn_b, n_bootstrap, group, n_samples, margin, by_chance, alpha)
         macro = comparison.compare_macro(*_by_class_in_pairs(a, b, in_a, in_b), n_bootstrap, group, n_samples, margin,
-                                         by_chance, alpha)
+                                         macro_by_chance, alpha)
         space = comparison.compare_space({metric: column[:, in_a] for metric, column in a.space.items()},
                                          {metric: column[:, in_b] for metric, column in b.space.items()}, n_bootstrap,
                                          group, by_chance, alpha) if a.space else []
@@ -96,22 +103,20 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None, look: Look = P
         label = a.label[in_a]
         per_class = comparison.compare_classes(
             {name: (*_drawn_in_pairs(a, b, in_a[label == name], in_b[label == name])[:2], group[label == name])
-             for name in sorted(set(label.tolist()))}, n_bootstrap, by_chance, alpha)
+             for name in sorted(set(label.tolist()))}, n_bootstrap,
+            {name: _gaps(levels, b.levels_of_classes.get(name, {})) for name, levels in a.levels_of_classes.items()}
+            if by_chance else {}, alpha)
     else:
-        drawn_a, drawn_b, defined_a, defined_b = a.drawn(), b.drawn(), a.defined(), b.defined()
-        differences = comparison.hold([
-            comparison.unpaired_difference(metric, drawn_a[metric], drawn_b[metric], n_bootstrap, group_a=a.group,
-                                           group_b=b.group,
-                                           n_samples=int(min(defined_a[metric].sum(), defined_b[metric].sum())),
-                                           margin=margin, by_chance=by_chance.get(metric, 0.0), alpha=alpha)
-            for metric in a.values])
-        drawn_a, drawn_b = a.drawn_by_class(), b.drawn_by_class()
-        macro = comparison.correct([
-            comparison.unpaired_difference(metric, drawn_a[metric], drawn_b[metric], n_bootstrap, group_a=a.group,
-                                           group_b=b.group,
-                                           n_samples=int(min(defined_a[metric].sum(), defined_b[metric].sum())),
-                                           margin=margin, by_chance=by_chance.get(metric, 0.0), alpha=alpha)
-            for metric in drawn_a if metric in drawn_b])
+        defined_a, defined_b = a.defined(), b.defined()
+
+        def unpaired(drawn_a: Values, drawn_b: Values, by_chance: dict[str, float]) -> list[Difference]:
+            return [comparison.unpaired_difference(
+                metric, drawn_a[metric], drawn_b[metric], n_bootstrap, group_a=a.group, group_b=b.group,
+                n_samples=int(min(defined_a[metric].sum(), defined_b[metric].sum())), margin=margin,
+                by_chance=by_chance.get(metric, 0.0), alpha=alpha) for metric in drawn_a if metric in drawn_b]
+
+        differences = comparison.hold(unpaired(a.drawn(), b.drawn(), by_chance))
+        macro = comparison.correct(unpaired(a.drawn_by_class(), b.drawn_by_class(), macro_by_chance))
     if look.is_interim:
         differences = [comparison.without_verdict(item) for item in differences]
         macro = [comparison.without_verdict(item) for item in macro]
@@ -144,16 +149,19 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None, look: Look = P
 def _drawn_in_pairs(a: Scores, b: Scores, in_a: np.ndarray, in_b: np.ndarray) -> tuple[Values, Values, dict[str, int]]:
     """What the bootstrap draws of the samples two arms share, of the queries that are defined in both, and how many those are,
     metric by metric; `in_a` and `in_b` are their rows."""
-    of_a, of_b = a.defined(in_a), b.defined(in_b)
-    in_both = {name: of_a[name] & of_b[name] for name in of_a if name in of_b}
+    in_both = _defined_in_both(a, b, in_a, in_b)
     return a.drawn(in_a, in_both), b.drawn(in_b, in_both), {name: int(rows.sum()) for name, rows in in_both.items()}
 
 
 def _by_class_in_pairs(a: Scores, b: Scores, in_a: np.ndarray, in_b: np.ndarray) -> tuple[Values, Values]:
     """The same for the macro averages."""
-    of_a, of_b = a.defined(in_a), b.defined(in_b)
-    in_both = {name: of_a[name] & of_b[name] for name in of_a if name in of_b}
+    in_both = _defined_in_both(a, b, in_a, in_b)
     return a.drawn_by_class(in_a, in_both), b.drawn_by_class(in_b, in_both)
+
+
+def _defined_in_both(a: Scores, b: Scores, in_a: np.ndarray, in_b: np.ndarray) -> dict[str, np.ndarray]:
+    of_a, of_b = a.defined(in_a), b.defined(in_b)
+    return {name: of_a[name] & of_b[name] for name in of_a if name in of_b}
 
 
 def overlap(a: Scores, b: Scores) -> np.ndarray:

@@ -152,7 +152,7 @@ def test_the_command_line_prints_the_open_sets_table_and_sentence(shown: Path, c
     from core.cli import follow
 
     follow.conclude(Experiment(shown), argparse.Namespace(json=False))
-    closed, _, open_set = capsys.readouterr().out.partition("test images; ")
+    closed, _, open_set = capsys.readouterr().out.partition("test images, each counted alike; ")
     found = files.read_json(shown / "verdict.json")
     n_open = len(Experiment(shown).manifest().indices("open"))
     assert f"Percent on {n_open} images of held-out classes, among themselves" in open_set

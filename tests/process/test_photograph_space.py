@@ -106,6 +106,27 @@ def answers(name: str, explains: bool) -> list[str]:
             for noise, knows in spaces()]
 
 
+def test_macro_averages_and_classes_are_held_against_their_own_chance_levels() -> None:
+    """By hand from each query's expectation; of what K-means gives, one level for all classes."""
+    noise, knows = spaces()[0]
+    found, of_all = verdict.compare(noise, knows, 200), verdict.explained_by_chance(noise, knows)
+    classes = sorted(set(noise.label.tolist()))
+
+    def gap(name: str, label: str) -> float:
+        return float(np.nanmean(knows.expected[name][0, knows.label == label])
+                     - np.nanmean(noise.expected[name][0, noise.label == label]))
+
+    for item in found.per_class:
+        wanted = gap(item.metric, item.label) if item.metric in noise.expected else of_all[item.metric]
+        assert item.by_chance == pytest.approx(wanted, abs=1e-12), (item.label, item.metric)
+    for item in found.macro:
+        wanted = np.mean([gap(item.metric, label) for label in classes]) if item.metric in noise.expected else (
+            of_all[item.metric])
+        assert item.by_chance == pytest.approx(wanted, abs=1e-12), item.metric
+    assert any(abs(item.by_chance - of_all[item.metric]) > 0.01 for item in found.per_class), "classes differ"
+    assert all(item.outperforming is None for item in found.macro), "one seed"
+
+
 def of_metric(scores: Scores, name: str) -> float:
     return float(np.nanmean((scores.values | scores.space)[name]))
 

@@ -201,6 +201,17 @@ def test_what_else_differs_is_named(finished: Path, root: Path) -> None:
     assert note == "The experiments differ in more than their datasets: encoder, learning rate."
 
 
+def test_the_order_of_batches_is_part_of_what_an_arm_is_wherever_it_stands(finished: Path, root: Path) -> None:
+    a, b, shuffled, each = (on_another_dataset(finished, root, name) for name in ("a", "b", "shuffled", "each"))
+    with_config(shuffled, training__batch__order="shuffled")
+    arms = [{"name": "classification", "order": "shuffled"}, {"name": "supcon", "order": "shuffled"}]
+    with_config(each, objectives=tiny(objectives=arms).to_json()["objectives"])
+    assert reasons(a, b, shuffled) == {"shuffled": "trains another classification: order shuffled, in a balanced"}
+    wanted = same_question._Question(*shuffled.config.objectives, "shuffled", shuffled.config)
+    labels = [same_question._label(each.config, objective, wanted) for objective in (wanted.a, wanted.b)]
+    assert labels == list(each.config.arms), "the same, though said of each arm"
+
+
 def test_a_leak_is_no_answer(finished: Path, root: Path) -> None:
     a, b, leaky = (on_another_dataset(finished, root, name) for name in ("a", "b", "leaky"))
     found = result.read(leaky)

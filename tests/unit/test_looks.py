@@ -123,7 +123,7 @@ def test_a_look_in_words() -> None:
 
 def test_watch_offers_seeds_of_an_experiment_that_has_ended_and_names_the_price(screen, experiment: Path) -> None:
     app = screen("watch", experiment="tiny")
-    assert any(item.value == f"The next verdict: {NOTE}." for item in app.markdown)
+    assert any(item.value == f"What the next verdict will say of itself: *{NOTE}.*" for item in app.markdown)
     assert "Add and train" in [button.label for button in app.button]
     put_into(experiment, "failed")
     assert "Add and train" not in [button.label for button in screen("watch", experiment="tiny").button]
@@ -148,8 +148,24 @@ def test_an_experiment_that_differs_in_its_seeds_alone_is_one_look_more(experime
     values = files.read_json(fourth.description_file)
     files.write_json(fourth.description_file, values | {"config": values["config"] | {"seeds": [3, 4]},
                                                         "added_seeds": [{"seeds": [4]}]})
-    assert looks.of(fourth, 2) == Look(4, 0, "tiny asked the same before with other seeds, and seeds were added after a "
-                                             "verdict")
+    assert looks.of(fourth, 2) == Look(4, 0, "tiny asked the same before with other seeds, and seeds were added to those "
+                                             "planned")
+
+
+def test_an_experiment_of_an_earlier_version_is_a_look_too(experiment: Path) -> None:
+    path = experiment / "experiment.json"
+    values = files.read_json(path)
+    del values["config"]["training"]["batch"]["order"]  # settings that it did not know
+    for objective in values["config"]["objectives"]:
+        del objective["order"]
+    files.write_json(path, values)
+    assert looks.of(another(experiment, "second", seeds=[0, 1, 2]), 3).number == 2
+
+
+def test_an_addition_under_way_hides_no_look(experiment: Path) -> None:
+    looks.write_added(Experiment(experiment), tiny(seeds=[0, 1, 2]), (2,))
+    result.write(Experiment(experiment), verdict.decide(Experiment(experiment)))  # as after a run that failed: no verdict yet
+    assert looks.of(another(experiment, "other", seeds=[5, 6]), 2).number > 1
 
 
 @pytest.mark.parametrize("changes", [{}, {"seeds": [1, 0]}, {"seeds": [0, 1, 2], "objectives": ["supcon", "classification"]},

@@ -39,6 +39,16 @@ def test_shuffled_arms_are_told_with_the_positives_they_are_left(tmp_path: Path)
     assert many.is_all_shuffled and many.shuffled_sentence.endswith("SupCon finds 7.4 positives on average"), "none is without"
 
 
+def test_the_gap_counts_the_images_that_ask(tmp_path: Path) -> None:
+    checked = planning.plan(tiny())
+    role = np.full(len(checked.manifest), "gallery", dtype=object)
+    asking = checked.manifest.indices("test")[:40]
+    role[asking] = "query"
+    found = preflight.look_ahead(replace(checked, manifest=replace(checked.manifest, role=role)), tmp_path)
+    assert (found.n_test, found.n_groups) == (40, 40)
+    assert found.gap > preflight.look_ahead(checked, tmp_path).gap
+
+
 def test_time_and_memory_are_those_of_the_last_experiment_with_this_encoder(experiment: Path) -> None:
     root = experiment.parent
     found = preflight.look_ahead(planning.plan(tiny(name="next", budget={"images": 6400, "epochs": 2})), root)
