@@ -59,7 +59,7 @@ def test_a_half_written_line_is_not_read_and_spoils_nothing(tmp_path: Path) -> N
     assert [line["done"] for line in json_lines.read(tmp_path / tasks.PROGRESS).good[:-1]] == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize(("ends", "sentence"), [("refused", "count must be small, got much"),
+@pytest.mark.parametrize(("ends", "sentence"), [("refused", r"count must be\nsmall, got much"),
                                                 ("missing", "No such file or directory: {}/none")])
 def test_what_it_refuses_is_raised_here_in_the_same_sentence(ends: str, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
