@@ -49,7 +49,8 @@ def pick() -> "Experiment":
 
     all_names = names()
     if address.names_none_of("experiment", all_names):
-        st.warning(f"No experiment {plain(address.get('experiment'), 60)} here. Choose another.", icon=":material/link_off:")
+        st.warning(f"There is no experiment named {plain(address.get('experiment'), 60)} here. Choose another.",
+                   icon=":material/link_off:")
         chosen = st.selectbox("Experiment", all_names, index=None, placeholder="none chosen", key="pick-experiment-instead")
         if chosen is None:
             st.stop()

@@ -33,7 +33,7 @@ def test_nonsense_in_an_address_is_a_sentence(screen, experiment: Path, page: st
     app = screen(page, presses=False, **address)  # asserts that there is no traceback
     assert not any("http://e.org)" in text for text in texts(app))
     if page in ("compare", "explore") and "experiment" in address:
-        assert any("experiment in the address" in text or "No experiment " in text for text in texts(app))
+        assert any("experiment in the address" in text or "There is no experiment" in text for text in texts(app))
 
 
 @pytest.mark.parametrize("page, address, sentence", [
@@ -42,7 +42,7 @@ def test_nonsense_in_an_address_is_a_sentence(screen, experiment: Path, page: st
      "Folder must be a path on this machine, got \\~nouser (Could not determine home directory)"),
     ("data", {"source": "folder", "root": "\0"}, "root in the address must be text without control characters"),
     ("compare", {"a": "bogus"}, "a in the address must be one of untrained, classification, supcon; got bogus."),
-    ("compare", {"experiment": "../.."}, "No experiment ../.. here. Choose another."),
+    ("compare", {"experiment": "../.."}, "There is no experiment named ../.. here. Choose another."),
     ("explore", {"run": "x" * 10_000}, "run in the address must have at most 4,096 letters, got 10,000"),
     ("compare", {"select": "no.png"}, "1 of the 1 samples that the address selects are none of this experiment's."),
     ("watch", {"nonsense": "1"}, "The address names nonsense, which no screen knows; it is ignored."),
@@ -83,7 +83,7 @@ def test_no_layout_is_computed_from_an_address_before_a_press(screen, experiment
 @pytest.mark.parametrize("page", ["watch", "compare", "explore", "export"])
 def test_a_link_to_an_experiment_that_is_not_here_shows_no_other(screen, experiment: Path, page: str) -> None:
     app = screen(page, experiment="nosuch")
-    assert [item.value for item in app.warning] == ["No experiment nosuch here. Choose another."]
+    assert [item.value for item in app.warning] == ["There is no experiment named nosuch here. Choose another."]
     assert not app.header and not app.button
     [picker] = app.selectbox
     picker.select("tiny").run()
