@@ -103,40 +103,6 @@ def retrieve_with_chance(vectors: np.ndarray, label_id: np.ndarray,
     return found.values, float(np.nanmean(found.expected["map_at_r"] - alone)) if (relevant > 0).any() else 0.0
 
 
-def retrieve_from(vectors: np.ndarray, label_id: np.ndarray, gallery: np.ndarray, gallery_label_id: np.ndarray,
-                  group: np.ndarray | None = None, gallery_group: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """How well queries find their class in a gallery of other samples, by cosine; values as of `retrieve`.
-
-    Args:
-        vectors: the queries, shape (n, D), float32.
-        label_id: their labels, shape (n,), int.
-        gallery: the samples that are found, shape (m, D), float32.
-        gallery_label_id: their labels, shape (m,), int.
-        group: the queries' groups, shape (n,): none finds a sample of its own. None: each finds all.
-        gallery_group: the gallery's groups, shape (m,), where `group` is given.
-    """
-    queries, known = neighbors.sides(vectors, gallery, "cosine")
-    n, m, n_classes = len(queries), len(known), int(max(label_id.max(), gallery_label_id.max())) + 1
-    own = None if group is None or gallery_group is None else neighbors.own_groups(group, gallery_group)
-    relevant = np.bincount(gallery_label_id, minlength=n_classes)[label_id]
-    if own is not None:
-        member = own.members[np.arange(own.size.sum()) + np.repeat(own.start - (np.cumsum(own.size) - own.size), own.size)]
-        query = np.repeat(np.arange(n), own.size)
-        relevant = relevant - np.bincount(query[gallery_label_id[member] == label_id[query]], minlength=n)
-    values = {name: np.full(n, np.nan) for name in NAMES}
-    depth = max(1, int(relevant.max()))
-    for rows in parts.of_rows(n, m):
-        similarity = queries[rows] @ known.T
-        if own is not None:
-            own.leave_out(similarity, rows)
-        near = neighbors.largest(similarity, depth)
-        hit = (gallery_label_id[near] == label_id[rows, None]) & np.isfinite(np.take_along_axis(similarity, near, axis=1))
-        scores, _ = _query(hit, np.ones(hit.shape, bool), relevant[rows], has_all=False)
-        for name, column in zip(NAMES, scores):
-            values[name][rows] = np.where(relevant[rows] > 0, column, np.nan)
-    return values
-
-
 def n_relevant(label_id: np.ndarray, group: np.ndarray | None = None,
                roles: Roles | None = None) -> tuple[np.ndarray, np.ndarray]:
     """For each query, how many samples outside its own group have its class (R), and how many there are of any class; each of

@@ -1,7 +1,7 @@
 """What a batch of a shuffled pass holds: how many positives an anchor has, and how often a loss of pairs learns nothing.
 
 Exact for a batch drawn without replacement from the training images; one that two passes share differs a little. Draws
-nothing: `core.training.batches` does.
+none.
 """
 
 from collections.abc import Sequence

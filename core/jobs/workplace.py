@@ -65,6 +65,11 @@ class Validation:
         return self.rows if self.gallery is None else np.concatenate([self.rows, self.gallery])
 
     @property
+    def all_own(self) -> np.ndarray:
+        """The own groups of `all_rows`."""
+        return self.own if self.gallery_own is None else np.concatenate([self.own, self.gallery_own])
+
+    @property
     def has_groups(self) -> bool:
         """Whether some images are of one group, so that groups have a say in what is chosen."""
         return len(np.unique(self.own.astype(str))) < len(self.own)
@@ -145,12 +150,12 @@ class Workplace:
             vectors: embeddings of `asked.all_rows`, shape (n, D).
             asked: which they are.
         """
-        n, label_id, group_chance = len(asked.rows), self.manifest.label_id[asked.all_rows], 0.0
+        label_id, group_chance = self.manifest.label_id[asked.all_rows], 0.0
         if asked.gallery is None:
             values, group_chance = retrieval.retrieve_with_chance(vectors, label_id, asked.own)
         else:
-            values = retrieval.retrieve_from(vectors[:n], label_id[:n], vectors[n:], label_id[n:], asked.own,
-                                             asked.gallery_own)
+            is_query = np.arange(len(label_id)) < len(asked.rows)
+            values = retrieval.retrieve(vectors, label_id, group=asked.all_own, roles=retrieval.Roles(is_query, ~is_query))
         map_at_r, precision_at_1 = (float(np.nanmean(values[name])) for name in ("map_at_r", "precision_at_1"))
         return Answers(map_at_r, precision_at_1, group_chance)
 

@@ -75,45 +75,45 @@ def test_retrieval_is_what_a_slow_loop_finds(seed):
         np.testing.assert_allclose(found[name], slow[name], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_retrieval_agrees_with_pytorch_metric_learning(seed):
+def their_scores(*parts: np.ndarray) -> dict[str, float]:
+    """What pytorch-metric-learning says of vectors and labels; of queries, and then of what they are asked of, if that is
+    another set. Under our names."""
     torch = pytest.importorskip("torch")
     accuracy_calculator = pytest.importorskip("pytorch_metric_learning.utils.accuracy_calculator")
     distances = pytest.importorskip("pytorch_metric_learning.distances")
     inference = pytest.importorskip("pytorch_metric_learning.utils.inference")
-    vectors, label = random_space(seed, n=80, n_classes=5)
-    vectors[:, 0] += label  # so that the scores are not all near chance
     calculator = accuracy_calculator.AccuracyCalculator(
         include=("precision_at_1", "r_precision", "mean_average_precision_at_r"), k="max_bin_count",
         knn_func=inference.CustomKNN(distances.CosineSimilarity()), device=torch.device("cpu"))
-    theirs = calculator.get_accuracy(torch.from_numpy(vectors.astype(np.float64)),
-                                     torch.from_numpy(label.astype(np.int64)))
+    theirs = calculator.get_accuracy(*(torch.from_numpy(part.astype(np.float64 if part.ndim > 1 else np.int64))
+                                       for part in parts))
+    return {"precision_at_1": theirs["precision_at_1"], "r_precision": theirs["r_precision"],
+            "map_at_r": theirs["mean_average_precision_at_r"]}
+
+
+def apart(n: int, n_queries: int) -> retrieval.Roles:
+    """The first samples ask the others."""
+    is_query = np.arange(n) < n_queries
+    return retrieval.Roles(is_query, ~is_query)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_retrieval_agrees_with_pytorch_metric_learning(seed):
+    vectors, label = random_space(seed, n=80, n_classes=5)
+    vectors[:, 0] += label  # so that the scores are not all near chance
     ours = {name: values.mean() for name, values in retrieval.retrieve(vectors, label).items()}
-    assert ours["precision_at_1"] == pytest.approx(theirs["precision_at_1"], abs=1e-9)
-    assert ours["r_precision"] == pytest.approx(theirs["r_precision"], abs=1e-9)
-    assert ours["map_at_r"] == pytest.approx(theirs["mean_average_precision_at_r"], abs=1e-9)
+    assert ours == pytest.approx(their_scores(vectors, label), abs=1e-9)
     assert 0.1 < ours["map_at_r"] < 0.9
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_queries_against_a_gallery_agree_with_pytorch_metric_learning(seed):
-    torch = pytest.importorskip("torch")
-    accuracy_calculator = pytest.importorskip("pytorch_metric_learning.utils.accuracy_calculator")
-    distances = pytest.importorskip("pytorch_metric_learning.distances")
-    inference = pytest.importorskip("pytorch_metric_learning.utils.inference")
     vectors, label = random_space(seed, n=110, n_classes=5)
     vectors[:, 0] += label
-    calculator = accuracy_calculator.AccuracyCalculator(
-        include=("precision_at_1", "r_precision", "mean_average_precision_at_r"), k="max_bin_count",
-        knn_func=inference.CustomKNN(distances.CosineSimilarity()), device=torch.device("cpu"))
-    queries, known = slice(0, 40), slice(40, None)
-    theirs = calculator.get_accuracy(
-        *(torch.from_numpy(part) for part in (vectors[queries].astype(np.float64), label[queries].astype(np.int64),
-                                              vectors[known].astype(np.float64), label[known].astype(np.int64))))
-    ours = {name: values.mean() for name, values in retrieval.retrieve_from(vectors[queries], label[queries], vectors[known],
-                                                                            label[known]).items()}
-    for name, their_name in (("precision_at_1",) * 2, ("r_precision",) * 2, ("map_at_r", "mean_average_precision_at_r")):
-        assert ours[name] == pytest.approx(theirs[their_name], abs=1e-9)
+    found = retrieval.retrieve(vectors, label, roles=apart(110, 40))
+    assert all(np.isnan(values[40:]).all() for values in found.values()), "what is found asks nothing"
+    ours = {name: values[:40].mean() for name, values in found.items()}
+    assert ours == pytest.approx(their_scores(vectors[:40], label[:40], vectors[40:], label[40:]), abs=1e-9)
     assert 0.1 < ours["map_at_r"] < 0.9
 
 
@@ -123,7 +123,7 @@ def test_a_query_finds_no_gallery_image_of_its_own_group_by_a_slow_loop(seed):
     group = np.random.default_rng(seed).integers(0, 12, 60)
     group[3], label[3] = 99, 3  # a class that the gallery lacks, and a group
     n = 20
-    found = retrieval.retrieve_from(vectors[:n], label[:n], vectors[n:], label[n:], group[:n], group[n:])
+    found = retrieval.retrieve(vectors, label, group=group, roles=apart(60, n))
     for query in range(n):
         left = [row for row in range(n, 60) if group[row] != group[query]]
         left.sort(key=lambda row: -cosine(vectors[query], vectors[row]))
