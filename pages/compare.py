@@ -114,7 +114,7 @@ with headline:
                    "alone differs.")
     if compared.look_note:
         st.markdown(f":orange[:material/visibility: {plain(compared.look_note)}.]")
-    if len(seeds) < len(config.seeds):
+    if len(seeds) < len(config.seeds) and compared.differences[0].verdict:  # else the headline says so
         st.caption(f"{len(seeds)} of {len(config.seeds)} seeds are finished; this will change.")
     if "untrained" not in (name_a, name_b):
         metric_table.untrained(rows, (name_a, name_b))

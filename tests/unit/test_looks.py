@@ -108,6 +108,14 @@ def test_no_verdict_is_given_before_the_planned_seeds_have_finished(screen, expe
     assert capsys.readouterr().out.startswith(f"{pair.sentence}.")
 
 
+def test_the_planned_verdict_stands_while_added_seeds_are_under_way_and_that_is_said(screen, experiment: Path) -> None:
+    put_into(experiment, "failed")
+    say_added(experiment, [1])
+    app = screen("compare", experiment="tiny")
+    assert not app.header[0].value.startswith("No verdict yet")
+    assert "1 of 2 seeds are finished; this will change." in [item.value for item in app.caption]
+
+
 def test_single_runs_are_compared_whatever_is_planned(experiment: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [f"{name}-seed0" for name in PAIR]
     assert main.main(["--checkpoints", str(experiment.parent), "compare", *names]) == 0
