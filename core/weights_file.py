@@ -10,7 +10,7 @@ from pathlib import Path
 from core.errors import InputError, NotFound
 from core.wording import one_line
 
-WANTED = "encoder.weights must be a safetensors file or a .pth of tensors alone"
+WANTED = "must be a safetensors file or a .pth of tensors alone"
 SAVE_TENSORS = "save its tensors alone: torch.save(model.state_dict(), FILE)"
 _N_START = 512  # bytes that are looked at
 _TORCH_MAGIC = (0x1950a86a20f9469cfc6c).to_bytes(10, "little")  # first in what torch.save wrote before 1.6: its MAGIC_NUMBER
@@ -32,24 +32,24 @@ _BEGINNINGS = (
 )
 
 
-def check(path: Path) -> None:
-    """Refuses a path that leads to no weights file, as far as its name and first bytes tell.
+def check(path: Path, where: str = "encoder.weights") -> None:
+    """Refuses a path that leads to no weights file, as far as its name and first bytes tell; `where` is the parameter.
 
     Raises:
         NotFound: if there is nothing.
         InputError: if it is a folder, or a file of another kind; says which, and what would work.
     """
     if path.is_dir():
-        raise InputError(f"encoder.weights must be 'random', 'hub' or a weights file, got the folder {path}")
+        raise InputError(f"{where} must be 'random', 'hub' or a weights file, got the folder {path}")
     if not path.is_file():
-        raise NotFound(f"encoder.weights must be 'random', 'hub' or a weights file, found none at {path}")
+        raise NotFound(f"{where} must be 'random', 'hub' or a weights file, found none at {path}")
     try:
         with path.open("rb") as file:
             start = file.read(_N_START)
     except OSError as error:
-        raise InputError(f"encoder.weights must be readable, got {path} ({one_line(error.strerror or error)})") from None
+        raise InputError(f"{where} must be readable, got {path} ({one_line(error.strerror or error)})") from None
     if kind := _kind(path, start):
-        raise InputError(f"{WANTED}, got {path}, which is {kind}")
+        raise InputError(f"{where} {WANTED}, got {path}, which is {kind}")
 
 
 def is_safetensors(path: Path) -> bool:

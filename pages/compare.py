@@ -43,9 +43,10 @@ with pickers[0]:
 config = experiment.config
 done = {run.name: run for run in config.runs() if experiment.run(run.name).has_embeddings}
 counts = [count for count in config.images_per_class
-          if sum(run.is_trained and run.images_per_class == count for run in done.values()) >= 2]
+          if sum(run.is_trained and run.images_per_class == count for run in done.values()) >= min(2, len(config.objectives))]
 if not counts:
-    experiment_picker.stop_until("The comparison will be here once two objectives have finished a run.", experiment)
+    awaited = "two objectives have" if len(config.objectives) > 1 else "the objective has"
+    experiment_picker.stop_until(f"The comparison will be here once {awaited} finished a run.", experiment)
 
 
 @st.cache_data(max_entries=16, show_spinner="Comparing …")
@@ -65,12 +66,14 @@ except InputError as error:
 
 with pickers[1]:
     count = address.pick("Images per class", counts, "images", default=len(counts) - 1)
-arms = [label for label in ("untrained", *config.arms)
+arms = [label for label in config.all_arms
         if any(run.images_per_class == count and arm_label(run.objective) == label for run in done.values())]
+n_frozen = sum(label in config.frozen_arms for label in arms)
+is_alone = len(config.objectives) == 1  # then it is B, against the last encoder that is not trained; else the first is A
 with pickers[2]:
-    name_a = address.pick("A", arms, "a", default=1)
+    name_a = address.pick("A", arms, "a", default=n_frozen - is_alone)
 with pickers[3]:
-    name_b = address.pick("B", [label for label in arms if label != name_a], "b", default=1)
+    name_b = address.pick("B", [label for label in arms if label != name_a], "b", default=n_frozen - is_alone)
 seeds = [seed for seed in config.seeds
          if {f"{label}-{count}-seed{seed}" for label in (name_a, name_b)} <= done.keys()]
 if not seeds:
@@ -109,6 +112,8 @@ with headline:
         pass  # said above, in red
     elif "untrained" in (name_a, name_b):
         st.caption("Measured against the encoder as it was before training.")
+    elif {name_a, name_b} & set(config.frozen_arms):
+        st.caption("Measured against another encoder, which was not trained here.")
     else:
         st.caption(":material/balance: Fair: same encoder, split, images, batches, budget and evaluation; the objective "
                    "alone differs.")
@@ -118,6 +123,8 @@ with headline:
         st.caption(f"{len(seeds)} of {len(config.seeds)} seeds are finished; this will change.")
     if "untrained" not in (name_a, name_b):
         metric_table.untrained(rows, (name_a, name_b))
+    if said := found.worth_of_training(count):
+        st.markdown(f":material/model_training: {plain(said)}.")
 
 metric_table.table(compared, rows, len(seeds))
 n_test = max(item.n_samples for item in compared.differences)  # of retrieval, only queries with something to find

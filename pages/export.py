@@ -91,7 +91,7 @@ with weights_tab:
             st.caption("Any folder of images through this encoder:")
             st.code(f"python main.py embed {experiment.name}/{name} FOLDER --output FILE.parquet", language="bash")
     else:
-        st.write("The untrained encoder has no weights of its own to take along.")
+        st.write("This arm was not trained here, so there are no weights of its own to take along.")
 with page_tab:
     st.write("This space's numbers, layout and confusion on one page that needs no network. About 5 MB.")
     if st.button("Make the page", icon=":material/description:"):

@@ -50,6 +50,8 @@ WEIGHTS_HELP = ("Bundled: ImageNet's, installed with Duet; a few encoders have t
                 "downloaded once. Random: training begins from nothing.")
 SHUFFLED_HELP = ("Their batches hold the training images in random order, each once a pass, so that classes come as often as "
                  "they have images; the others' hold as many images of each of their classes. All see as many images.")
+BASELINES_HELP = ("Scored on the same split, so that a sentence says whether training pays. Choose one or type it: a timm "
+                  "encoder's name, a weights file's path, or a Parquet file with a vector for each image.")
 NORM_HELP = ("What becomes of BatchNorm's running statistics. Frozen: they stay as the weights brought them, and its weight "
              "and bias are trained; small batches would make them worse. Trained: learnt anew, as random weights need it. "
              "Encoders without such layers are the same either way.")
@@ -215,6 +217,8 @@ def _form() -> dict | None:
     chosen = st.multiselect("Objectives", list(OBJECTIVES), default=[item.name for item in example.objectives],
                             format_func=lambda item: OBJECTIVES[item].title, key=f"objectives-{is_digits}",
                             help="The first is A, the second B. The untrained encoder is always scored too.")
+    baselines = st.multiselect("Frozen encoders to measure training against", bundled.installed(), key="train-baselines",
+                               accept_new_options=True, placeholder="the untrained encoder alone", help=BASELINES_HELP)
     first, second, third = st.columns(3)
     counts = first.text_input("Images per class", filled["counts"], key=f"counts-{number}", help=COUNTS_HELP)
     seeds = second.text_input("Seeds", ", ".join(map(str, example.seeds)), help=SEEDS_HELP)
@@ -289,7 +293,7 @@ def _form() -> dict | None:
                         "options": _options(options),
                         **{key: _decimals(text) for key, text in (("mean", mean), ("std", std)) if text.strip()}},
             "objectives": [{**item, "order": "shuffled"} if item["name"] in shuffled else item for item in objectives],
-            "images_per_class": _numbers(counts, ("all",)), "seeds": _numbers(seeds),
+            "baselines": baselines, "images_per_class": _numbers(counts, ("all",)), "seeds": _numbers(seeds),
             "budget": {"images": images, "epochs": epochs},
             "training": {"batch": {"classes": classes, "samples": samples, "fit": fit}, "lr": lr,
                          "augmentation": {**shipped["training"]["augmentation"], "flip": flip}, "views": views,
@@ -358,8 +362,11 @@ def _show_plan(checked: planning.Plan) -> None:
     if checked.manifest.unreadable:
         st.caption(f":orange[Left out: {len(checked.manifest.unreadable):,}; the Data screen names them.]")
     run_words.leak_note(config.runs())
+    if config.baselines:
+        st.markdown(f"Training is measured against **{plain(', '.join(config.frozen_arms))}**.")
     if len(config.objectives) < 2:
-        st.warning("One objective gives nothing to compare; choose two or more.", icon=":material/warning:")
+        st.warning("One objective is compared with encoders that are not trained alone; choose two or more to compare losses.",
+                   icon=":material/warning:")
     if len(config.seeds) < 3:
         st.caption("With fewer than three seeds, luck of the draw is hard to tell from a difference.")
 

@@ -155,6 +155,30 @@ def worth_sentence(result: Difference, leak: str, name: str) -> str:
     return first_up(text)
 
 
+def training_sentence(result: Difference, frozen: str, trained: str, n_frozen: int, n_trained: int) -> str:
+    """Whether training pays, in one sentence: A is the best encoder that is not trained, B the best arm that is.
+
+    Args:
+        result: B against A.
+        frozen, trained: their names.
+        n_frozen, n_trained: how many each was chosen from, on validation.
+    """
+    title, sign = METRICS[result.metric].title, -1 if result.verdict == "worse" else 1
+    low, high = sorted((100 * sign * result.low, 100 * sign * result.high))
+    level, points = level_words(result.alpha), f"{100 * sign * result.difference:.1f} points"
+    than = f"{frozen}{f', the best of {n_frozen} frozen encoders on validation' if n_frozen > 1 else ''}"
+    what = f"{trained}{f', the best of {n_trained} objectives on validation,' if n_trained > 1 else ''}"
+    interval = f"({level} {low:.1f} to {high:.1f}; {_seeds(result)}){_of_one_seed(result)}"
+    signed = f"(difference {level} {low:+z.1f} to {high:+z.1f}; {_seeds(result)}){_of_one_seed(result)}"
+    return {
+        "better": f"Training is worth {points} of {title} {interval}: {what} against {than}",
+        "worse": f"Training does not pay: {what} is {points} of {title} worse {interval} than {than}",
+        "same": f"Training does not pay: {what} is the same within {margin_words(result)} on {title} {signed} as {than}",
+        "cannot tell": f"Cannot tell whether training pays: {what} has {100 * result.b:.1f} on {title} against "
+                       f"{100 * result.a:.1f} {signed} of {than}",
+    }[result.verdict]
+
+
 def _seeds(result: Difference) -> str:
     seeds = "seed" if result.n_seeds == 1 else "seeds"
     images = "image" if result.n_samples == 1 else "images"

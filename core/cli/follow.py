@@ -49,14 +49,16 @@ def conclude(experiment: Experiment, options: argparse.Namespace) -> int:
         print(json.dumps({"experiment": experiment.name, "states": {name: item.state for name, item in statuses.items()},
                           **(result.to_json(verdict) if verdict else {})}))
     elif verdict:
-        for rows, comparisons, of in ((verdict.rows, verdict.comparisons, "test images"), (
-                verdict.open_rows, verdict.open_comparisons, "images of held-out classes, among themselves")):
+        for rows, comparisons, worth, of in ((verdict.rows, verdict.comparisons, verdict.training_worth, "test images"), (
+                verdict.open_rows, verdict.open_comparisons, verdict.open_training_worth,
+                "images of held-out classes, among themselves")):
             if rows:
                 print(_table(rows, of))
             for note in dict.fromkeys(item.look_note for item in comparisons if item.look_note):
                 say(f"{note}.")
             for count, said in [(item.images_per_class, item.sentence) for item in comparisons] + [
-                    (row.images_per_class, text) for row in rows for text in (row.not_improved, row.unchanged) if text]:
+                    (row.images_per_class, text) for row in rows for text in (row.not_improved, row.unchanged) if text] + [
+                    (item.images_per_class, item.sentence) for item in worth]:
                 say(f"{'All images' if count == 'all' else f'{count} images per class'}: {said}.")
         for pair in verdict.curve.pairs if verdict.curve else ():
             say(f"{pair.sentence}. {pair.crossing_sentence}.")

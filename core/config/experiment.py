@@ -3,22 +3,24 @@
 Knows nothing of files of images, folders of runs or torch.
 """
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from core import files
 from core.config import bounded_yaml
+from core.config.baselines import ListedBaseline
 from core.config.dataset import DatasetConfig, SplitConfig
 from core.config.encoder import EncoderConfig
 from core.config.evaluation import EvaluationConfig
 from core.config.names import arm_label, name_fault
 from core.config.objectives import ClassificationConfig, ListedObjective, Objective, SupConConfig, UntrainedConfig, is_drawn
+from core.config.refusals import describe
 from core.config.run import ImagesPerClass, RunConfig
 from core.config.settings import Seed, Settings
 from core.config.training import BatchConfig, BudgetConfig, TrainingConfig, TuningConfig
 from core.errors import InputError, ParameterError
 from core.files import Json
 
-MOST_SEEDS, MOST_OBJECTIVES, MOST_COUNTS, MOST_RUNS = 1000, 100, 100, 10_000
+MOST_SEEDS, MOST_OBJECTIVES, MOST_BASELINES, MOST_COUNTS, MOST_RUNS = 1000, 100, 100, 100, 10_000
 
 
 class ExperimentConfig(Settings):
@@ -29,6 +31,7 @@ class ExperimentConfig(Settings):
     split: SplitConfig = SplitConfig()
     encoder: EncoderConfig = EncoderConfig()
     objectives: tuple[ListedObjective, ...] = Field((ClassificationConfig(), SupConConfig()), max_length=MOST_OBJECTIVES)
+    baselines: tuple[ListedBaseline, ...] = Field((), max_length=MOST_BASELINES)
     images_per_class: tuple[ImagesPerClass, ...] = Field(("all",), max_length=MOST_COUNTS)
     seeds: tuple[Seed, ...] = Field((0, 1, 2), max_length=MOST_SEEDS)
     budget: BudgetConfig = BudgetConfig()
@@ -61,11 +64,25 @@ class ExperimentConfig(Settings):
 
     @model_validator(mode="after")
     def _runs_are_bounded(self) -> "ExperimentConfig":
-        count = (len(self.objectives) + 1) * len(self.images_per_class) * len(self.seeds)
+        count = len(self.all_arms) * len(self.images_per_class) * len(self.seeds)
         if count > MOST_RUNS:
             raise ParameterError("objectives × images_per_class × seeds",
                                  f"must make at most {MOST_RUNS:,} runs, the untrained "
                                  f"encoder's among them, got {count:,}")
+        return self
+
+    @model_validator(mode="after")
+    def _baselines_can_be(self) -> "ExperimentConfig":
+        for number, baseline in enumerate(self.baselines):
+            if fault := name_fault(baseline.arm):
+                raise ParameterError(f"baselines.{number}.label", fault)
+            if baseline.arm in self.all_arms[:number + 1] or baseline.arm in self.arms:
+                raise ParameterError(f"baselines.{number}.label", f"must be no other arm's, got {baseline.arm!r} twice")
+            try:
+                baseline.encoder(self.encoder)
+            except ValidationError as error:
+                parameter, _, what = describe(error, EncoderConfig, {}).removeprefix("experiment ").partition(" ")
+                raise ParameterError(f"baselines.{number}.{parameter}", what) from None
         return self
 
     @model_validator(mode="after")
@@ -125,17 +142,30 @@ class ExperimentConfig(Settings):
         return tuple(arm_label(objective) for objective in self.objectives)
 
     @property
+    def frozen_arms(self) -> tuple[str, ...]:
+        """Labels of what is not trained: the encoder as it starts, then the baselines."""
+        return arm_label(UntrainedConfig()), *(baseline.arm for baseline in self.baselines)
+
+    @property
+    def all_arms(self) -> tuple[str, ...]:
+        """Labels of every arm, those that are not trained first."""
+        return self.frozen_arms + self.arms
+
+    @property
     def most_images_per_class(self) -> ImagesPerClass:
         """The most images per class that are asked for, at which the verdict's sentence is; 'all' is the most."""
         return max(self.images_per_class, key=lambda count: float("inf") if count == "all" else float(count))
 
     def runs(self) -> list[RunConfig]:
         """Every run, in the order they are worked through: those that train in step stand together."""
-        shared = {key: getattr(self, key) for key in ("dataset", "encoder", "budget", "evaluation", "tuning")}
-        return [RunConfig(experiment=self.name, objective=objective, images_per_class=count, seed=seed,
+        shared = {key: getattr(self, key) for key in ("dataset", "budget", "evaluation", "tuning")}
+        arms: list[tuple[Objective, EncoderConfig]] = [
+            (UntrainedConfig(), self.encoder),
+            *((baseline.objective, baseline.encoder(self.encoder)) for baseline in self.baselines),
+            *((objective, self.encoder) for objective in self.objectives)]
+        return [RunConfig(experiment=self.name, objective=objective, encoder=encoder, images_per_class=count, seed=seed,
                           split=self.split_of(objective), training=self._training_of(objective, count), **shared)
-                for count in self.images_per_class for seed in self.seeds
-                for objective in (UntrainedConfig(), *self.objectives)]
+                for count in self.images_per_class for seed in self.seeds for objective, encoder in arms]
 
     def split_of(self, objective: Objective) -> SplitConfig:
         """The split of one arm: the experiment's, unless the arm asks for a leak."""
@@ -155,7 +185,7 @@ class ExperimentConfig(Settings):
         return self.training.model_copy(update=changes if objective.pool is None else {**changes, "pool": objective.pool})
 
     def with_absolute_paths(self) -> "ExperimentConfig":
-        """The same experiment, its dataset folder and weights file found from anywhere.
+        """The same experiment, its dataset folder, weights files and tables found from anywhere.
 
         Raises:
             InputError: if one of them can be no path.
@@ -165,7 +195,8 @@ class ExperimentConfig(Settings):
             dataset = dataset.model_copy(update={"root": str(files.absolute(dataset.root, "dataset.root"))})
         if encoder.weights_file is not None:
             encoder = encoder.model_copy(update={"weights": str(files.absolute(encoder.weights, "encoder.weights"))})
-        return self.model_copy(update={"dataset": dataset, "encoder": encoder})
+        return self.model_copy(update={"dataset": dataset, "encoder": encoder, "baselines": tuple(
+            baseline.with_absolute_paths(f"baselines.{number}") for number, baseline in enumerate(self.baselines))})
 
     def to_json(self) -> Json:
         return self.model_dump(mode="json")

@@ -257,6 +257,17 @@ class UntrainedConfig(Objective):
     name: Literal["untrained"] = "untrained"
 
 
+class FrozenConfig(Objective):
+    """An encoder of its own that is never trained here, or vectors of a table. Listed under `baselines`."""
+
+    title: ClassVar[str] = "Frozen"
+    word: ClassVar[str] = "frozen"
+    draws_pairs: ClassVar[bool] = False
+
+    name: Literal["frozen"] = "frozen"
+    table: str | None = None
+
+
 ObjectiveConfig = (ClassificationConfig | NormalizedSoftmaxConfig | ArcFaceConfig | TripletConfig | SupConConfig
                    | MultiSimilarityConfig | ProxyAnchorConfig)
 OBJECTIVES: dict[str, type[Objective]] = {model.model_fields["name"].default: model for model in get_args(ObjectiveConfig)}
@@ -267,7 +278,7 @@ def _from_name(value: object) -> object:
 
 
 ListedObjective = Annotated[ObjectiveConfig, Discriminator("name"), BeforeValidator(_from_name)]
-AnyObjective = Annotated[ObjectiveConfig | UntrainedConfig, Discriminator("name")]
+AnyObjective = Annotated[ObjectiveConfig | UntrainedConfig | FrozenConfig, Discriminator("name")]
 
 
 def is_drawn(objective: Objective) -> bool:

@@ -79,7 +79,7 @@ def _location(parts: tuple[int | str, ...], model: type[BaseModel],
     annotation: object = model
     for part in parts:
         annotation = _without_none(annotation)
-        if (part in tagged and not _is_field(part, annotation)) or part == "untrained":
+        if (part in tagged and not _is_field(part, annotation)) or part in ("untrained", "frozen"):
             annotation = tagged.get(str(part), model)
             continue
         if choices := _choices(annotation):
@@ -155,6 +155,6 @@ def _fields_at(location: tuple[int | str, ...], model: type[BaseModel], tagged: 
             model = tagged[str(part)]
         elif part in model.model_fields:
             annotation = model.model_fields[part].annotation
-            model = next((choice for choice in (annotation, *get_args(annotation))
-                          if isinstance(choice, type) and issubclass(choice, BaseModel)), model)
+            model = next((choice for choice in map(_without_none, (annotation, *get_args(annotation))) if _is_model(choice)),
+                         model)
     return list(model.model_fields)

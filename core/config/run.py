@@ -9,7 +9,7 @@ from core.config.dataset import DatasetConfig, SplitConfig
 from core.config.encoder import EncoderConfig
 from core.config.evaluation import EvaluationConfig
 from core.config.names import LEAKY_SAMPLER, RANDOM_SPLIT, arm_label
-from core.config.objectives import AnyObjective, UntrainedConfig, is_drawn
+from core.config.objectives import AnyObjective, FrozenConfig, UntrainedConfig, is_drawn
 from core.config.settings import Settings
 from core.config.training import BudgetConfig, TrainingConfig, TuningConfig
 from core.errors import InputError
@@ -52,7 +52,12 @@ class RunConfig(Settings):
 
     @property
     def is_trained(self) -> bool:
-        return not isinstance(self.objective, UntrainedConfig)
+        return not isinstance(self.objective, UntrainedConfig | FrozenConfig)
+
+    @property
+    def table(self) -> str | None:
+        """The table that its vectors come from; None where its encoder makes them."""
+        return self.objective.table if isinstance(self.objective, FrozenConfig) else None
 
     @property
     def leaks(self) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # pyarrow, 80 MB, is loaded where a manifest is: a worker tha
 
 Config = TypeVar("Config", ExperimentConfig, RunConfig)
 FORMAT = 1  # of an experiment's folder; files without one are older
-VERDICT_SCHEMA = 3  # of verdict.json; 2 knows a margin, 3 looks; files without one are of 1
+VERDICT_SCHEMA = 4  # of verdict.json; 2 knows a margin, 3 looks, 4 what training is worth; files without one are of 1
 ADDED_SEEDS, EARLIER_LOOKS = "added_seeds", "earlier_looks"  # of experiment.json, if there are any (`looks`)
 DELETE = "delete the experiment, or put the file back"
 RESUME = "resume the run to make it anew, or delete the experiment"

@@ -8,7 +8,7 @@ from core import config as configuration
 from core import weights_file
 from core.config import DatasetConfig, ExperimentConfig
 from core.config.objectives import is_drawn
-from core.data import sources, split
+from core.data import sources, split, vectors
 from core.data.manifest import Manifest
 from core.errors import InputError
 from core.experiments import board
@@ -46,14 +46,27 @@ def plan(config: ExperimentConfig, data: Path | None = None, progress: Callable[
     config = config.with_absolute_paths()
     if config.encoder.weights_file is not None:
         weights_file.check(config.encoder.weights_file)
+    for number, baseline in enumerate(config.baselines):
+        if (file := baseline.encoder(config.encoder).weights_file) is not None and file != config.encoder.weights_file:
+            weights_file.check(file, f"baselines.{number}.weights")
     if config.training.tensorboard:
         board.check()
     samples = scanned if scanned is not None else scan(config.dataset, data, progress)
     manifest = split.assign(samples, config.split, config.seeds)
     split.check_plan(manifest, config)
+    for number, baseline in enumerate(config.baselines):
+        if baseline.table is not None:
+            _check_table(f"baselines.{number}.table", Path(baseline.table), manifest)
     asking = [objective for objective in config.objectives if config.split_of(objective) != config.split]
     random_split = split.assign(samples, config.split_of(asking[0]), config.seeds) if asking else None
     return Plan(config, manifest, random_split)
+
+
+def _check_table(where: str, table: Path, manifest: Manifest) -> None:
+    try:
+        vectors.of_samples(table, manifest.sample_id, manifest.label)
+    except InputError as error:
+        raise type(error)(f"{where}: {error}") from None
 
 
 def low_data(config: ExperimentConfig, scanned: Manifest) -> ExperimentConfig:

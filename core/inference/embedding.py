@@ -36,10 +36,13 @@ def load_encoder(run: Run, allow_unfinished: bool = False) -> tuple[nn.Module, D
         allow_unfinished: take the best weights so far of a run that is not completed.
 
     Raises:
-        InputError: if the run has not been trained yet, or not to its end and that was not allowed.
+        InputError: if the run's vectors are a table's, or it has not been trained yet, or not to its end and that was not
+            allowed.
         Damaged: if its weights are not what was saved.
     """
     config = run.config
+    if config.table is not None:
+        raise InputError(f"{run.full_name} must have an encoder to embed with, got the vectors of a table")
     if config.is_trained:
         name, state = run.full_name, run.status.state
         if not run.best_checkpoint.is_file():

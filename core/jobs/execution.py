@@ -3,11 +3,14 @@
 Knows the run's folder; knows nothing of queues, processes or other runs.
 """
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
+from dataclasses import asdict
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +23,7 @@ from core.analysis.table import EmbeddingTable
 from core.config import LEAKY_SAMPLER, EvaluationConfig, RunConfig
 from core.data import shuffled_batches, split
 from core.data.manifest import Manifest
+from core.data.vectors import of_samples
 from core.errors import InputError
 from core.experiments import openings, provenance, trials
 from core.experiments.handles import Run
@@ -59,9 +63,9 @@ def execute(run: Run, config: RunConfig, workplace: Workplace, should_stop: Call
         say("starting")
 
     ranks.decide(begin)
-    module, _ = ranks.together(encoder.build, config.encoder, config.seed)
+    module = None if config.table else ranks.together(encoder.build, config.encoder, config.seed)[0]
     objective = None
-    if config.is_trained:
+    if config.is_trained and module is not None:
         chosen = config
         if config.n_trials:
             yield from _try_learning_rates(run, config, workplace, should_stop, say)
@@ -243,13 +247,19 @@ def _load_best(run: Run, module: nn.Module, objective: Objective) -> str:
     return values["sha256"]
 
 
-def _finish(run: Run, config: RunConfig, module: nn.Module, objective: Objective | None, workplace: Workplace,
+def _finish(run: Run, config: RunConfig, module: nn.Module | None, objective: Objective | None, workplace: Workplace,
             check_stop: StopCheck, say: Say) -> None:
-    """Embeds every image with the best weights, and writes what they are worth; `objective` is None without training."""
+    """Embeds every image with the best weights, and writes what they are worth; `objective` is None without training, `module`
+    where a table gives the vectors."""
     manifest, evaluation = workplace.manifest, config.evaluation
-    checkpoint_hash = _load_best(run, module, objective) if objective is not None else None
-    say("embedding every image")
-    raw = workplace.features(module, np.arange(len(manifest)), config, check_stop, is_half=False)
+    checkpoint_hash = _load_best(run, module, objective) if module is not None and objective is not None else None
+    if module is not None:
+        say("embedding every image")
+        raw = workplace.features_of_all(module, config, check_stop)
+        origin = encoder.describe(config.encoder, workplace.data_config, evaluation.normalize)
+    else:
+        say("reading the table of vectors")
+        raw, origin = _of_table(config, manifest)
     vectors = normalized(raw, config)
     check_stop()
     say("laying out every image")
@@ -271,15 +281,16 @@ def _finish(run: Run, config: RunConfig, module: nn.Module, objective: Objective
             "config": config.to_json(), "leaks": list(config.leaks), "classes": list(manifest.classes),
             "fingerprint": manifest.fingerprint,
             "levels": manifest.levels.to_json(),
-            **encoder.describe(config.encoder, workplace.data_config, evaluation.normalize),
-            "checkpoint_sha256": checkpoint_hash, "tuning": tuning,
+            **origin, "checkpoint_sha256": checkpoint_hash, "tuning": tuning,
             "training_samples": manifest.sample_id[rows].tolist() if is_subset else None,
             "clustering": {"method": "kmeans", "n_clusters": len(manifest.closed_classes), "seed": 0, "fitted_on": "test",
                            "matched": "hungarian"},
             "projection": {"method": evaluation.projection, "seed": 0}, "versions": provenance.versions()})
     scores = scoring.score(space)
     check_stop()
-    space.metadata["evaluation"] = {**summaries.evaluation(scores, evaluation.bootstrap), "tuning": tuning}
+    asked = workplace.validation(config)
+    space.metadata["evaluation"] = {**summaries.evaluation(scores, evaluation.bootstrap), "tuning": tuning,
+                                    "validation": asdict(workplace.answers(vectors[asked.all_rows], asked))}
     check_stop()
     readouts.write(run, _readouts(raw, objective, manifest, rows, own, evaluation, check_stop))
     scoring.write_scores(run, scores)
@@ -288,6 +299,14 @@ def _finish(run: Run, config: RunConfig, module: nn.Module, objective: Objective
         scoring.write_scores(run, among_held_out)
     files.write_json(run.evaluation_file, space.metadata["evaluation"])
     tables.write(space, run.embeddings_file)
+
+
+def _of_table(config: RunConfig, manifest: Manifest) -> tuple[np.ndarray, Json]:
+    """The vectors of a run that is a table's, shape (n, D), and where they come from, for the metadata."""
+    path = Path(config.table or "")
+    vectors = of_samples(path, manifest.sample_id, manifest.label)
+    return vectors, {"encoder": {"name": path.name, "sha256": hashlib.sha256(vectors.tobytes()).hexdigest()},
+                     "readout": f"vectors of {path.name}", "normalization": "l2" if config.evaluation.normalize else "none"}
 
 
 def _readouts(raw: np.ndarray, objective: Objective | None, manifest: Manifest, rows: np.ndarray, own: np.ndarray,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from core.errors import AlreadyExists
+from core.errors import AlreadyExists, InputError
 from core.experiments import store
 from core.experiments.handles import Experiment
 from core.experiments.planning import Plan
@@ -21,13 +21,18 @@ def start(checked: Plan, root: Path, data: Path, device: str = "auto", queue: bo
 
 
 def lay_out(checked: Plan, root: Path) -> Experiment:
-    """Checks the encoder and lays out the experiment's folder.
+    """Checks the encoders and lays out the experiment's folder.
 
     Raises:
-        InputError: if the encoder or its weights are refused.
+        InputError: if an encoder or its weights are refused.
         AlreadyExists: if an experiment of this name exists.
     """
     if (root / checked.config.name).exists():
         raise AlreadyExists(f"name must be new, got {checked.config.name!r}, which exists in {root}")
     checks.check_encoder(checked.config.encoder)
+    for number, baseline in enumerate(checked.config.baselines):
+        try:
+            checks.check_encoder(baseline.encoder(checked.config.encoder))
+        except InputError as error:
+            raise InputError(f"baselines.{number}: {error}") from None
     return store.create(checked.config, checked.manifest, root, checked.random_split)

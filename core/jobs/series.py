@@ -24,7 +24,7 @@ import torch
 from filelock import FileLock
 
 from core import identity
-from core.config import RunConfig
+from core.config import EncoderConfig, RunConfig
 from core.data import pixels as pixel_store
 from core.data.scan import Progress
 from core.errors import DataError, InputError
@@ -96,9 +96,9 @@ def work_through(experiment: Experiment, data: Path, device: str, ranks: Ranks) 
     try:
         ranks.decide(experiment.reserve)
         if waiting:
-            workplace = _prepare(experiment, data, device, ranks, waiting)
+            workplaces = _prepare(experiment, data, device, ranks, waiting)
             for _, group in groupby(waiting, key=lambda run: (run.images_per_class, run.seed)):
-                _train_in_step(experiment, list(group), workplace)
+                _train_in_step(experiment, list(group), workplaces)
         ranks.decide(_conclude, experiment)
     except Stopped:
         pass
@@ -148,8 +148,9 @@ def _queued(experiment: Experiment) -> list[RunConfig]:
     return waiting
 
 
-def _prepare(experiment: Experiment, data: Path, device: str, ranks: Ranks, waiting: list[RunConfig]) -> Workplace:
-    """Reads the manifest and the decoded images, and learns from the encoder what input it wants.
+def _prepare(experiment: Experiment, data: Path, device: str, ranks: Ranks,
+             waiting: list[RunConfig]) -> list[tuple[EncoderConfig, Workplace]]:
+    """Reads the manifest, and for each encoder, which may want images of its own, what input it wants and the decoded images.
 
     Raises:
         Stopped: if every waiting run was stopped meanwhile.
@@ -180,13 +181,16 @@ def _prepare(experiment: Experiment, data: Path, device: str, ranks: Ranks, wait
         load(progress)
 
     own = ranks.together(own_device, device)
-    config = ranks.together(lambda: experiment.config)
     manifest = ranks.together(experiment.manifest)
-    ranks.decide(say, "building the encoder")
-    _, data_config = ranks.together(encoder.build, config.encoder, 0)
-    ranks.decide(say, "opening the images")
-    ranks.decide(decode)
-    return Workplace(manifest, ranks.together(load), data_config, own, ranks)
+    workplaces: list[tuple[EncoderConfig, Workplace]] = []
+    for config in waiting:
+        if config.encoder not in (known for known, _ in workplaces):
+            ranks.decide(say, "building the encoder")
+            _, data_config = ranks.together(encoder.build, config.encoder, 0)
+            ranks.decide(say, "opening the images")
+            ranks.decide(decode)
+            workplaces.append((config.encoder, Workplace(manifest, ranks.together(load), data_config, own, ranks)))
+    return workplaces
 
 
 def own_device(name: str) -> torch.device:
@@ -201,9 +205,9 @@ def own_device(name: str) -> torch.device:
     return device
 
 
-def _train_in_step(experiment: Experiment, group: list[RunConfig], workplace: Workplace) -> None:
+def _train_in_step(experiment: Experiment, group: list[RunConfig], workplaces: list[tuple[EncoderConfig, Workplace]]) -> None:
     """Works on runs of one images-per-class and seed, an epoch of each in turn, until all have ended."""
-    ranks = workplace.ranks
+    ranks = workplaces[0][1].ranks
     configs = {experiment.run(config.name): config for config in group}
     working: dict[Run, Generator[None]] = {}
     stopped: set[Run] = set()  # while another was at work; the first process's alone
@@ -223,6 +227,7 @@ def _train_in_step(experiment: Experiment, group: list[RunConfig], workplace: Wo
 
     for run in ranks.decide(unfinished):
         manifest = ranks.together(experiment.manifest, configs[run].split)
+        workplace = next(place for known, place in workplaces if known == configs[run].encoder)
         working[run] = execute(run, configs[run], replace(workplace, manifest=manifest), should_stop=partial(should_stop, run),
                                say=partial(_say, run, State.RUNNING))
     while working:

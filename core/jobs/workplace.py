@@ -105,6 +105,21 @@ class Workplace:
     data_config: DataConfig
     device: torch.device
     ranks: Ranks = field(default_factory=Ranks)
+    frozen_features: list[np.ndarray] = field(default_factory=list)  # of every image, where each seed's are the same
+
+    def features_of_all(self, module: nn.Module, config: RunConfig, check_stop: StopCheck) -> np.ndarray:
+        """Pooled features of every sample, shape (n, D), float32. Those of pretrained weights that no run trains are the same
+        for each seed and number of images, and computed once.
+
+        Args, raises: as `features`.
+        """
+        is_same = not config.is_trained and config.encoder.weights != "random" and not config.evaluation.flip
+        if is_same and self.frozen_features:
+            return self.frozen_features[0]
+        features = self.features(module, np.arange(len(self.manifest)), config, check_stop, is_half=False)
+        if is_same:
+            self.frozen_features.append(features)
+        return features
 
     def features(self, module: nn.Module, rows: np.ndarray, config: RunConfig, check_stop: StopCheck,
                  is_half: bool = True) -> np.ndarray:

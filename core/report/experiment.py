@@ -51,6 +51,8 @@ class Report:
         curve: the low-data curve; None with one images-per-class.
         open_pair: the same pair among held-out classes; None where none was held out.
         open_rows: every arm among them.
+        training_worth, open_training_worth: whether training pays, in words, among the classes that were trained and among
+            those held out; empty where nothing can be said.
         readouts: rows of the table of readouts; empty where there are none.
         spaces: test images of both, the same rows, float32 vectors.
         layouts: their places, B turned onto A, each of shape (n, 2).
@@ -76,6 +78,8 @@ class Report:
     curve: Curve | None
     open_pair: Pair | None
     open_rows: tuple[Arm, ...]
+    training_worth: str
+    open_training_worth: str
     readouts: list[dict]
     spaces: tuple[EmbeddingTable, EmbeddingTable]
     layouts: tuple[np.ndarray, np.ndarray]

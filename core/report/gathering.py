@@ -51,6 +51,7 @@ def write(experiment: Experiment, output: Path, pair: tuple[str, str, int | str]
         name=experiment.name, title_a=told.name_a, title_b=told.name_b, arms=config.arms, images_per_class=count,
         seed=runs["a"][0].config.seed, comparison=told,
         others=tuple(item for item in found.comparisons if item.sentence != told.sentence), rows=found.arms(count),
+        training_worth=found.worth_of_training(count), open_training_worth=found.worth_of_training(count, is_open=True),
         curve=found.curve, open_pair=open_pair, open_rows=found.open_arms(count),
         readouts=readouts.rows(experiment, config, count), spaces=(a, b), layouts=layouts, won=won, lost=lost,
         protocol=_protocol(experiment, config), openings=openings.sentence(experiment),

@@ -27,6 +27,8 @@ def of_config(config: RunConfig, seeds: tuple[int, ...] | None = None) -> dict[s
     values["training"]["batch"]["size"] = config.training.batch.size
     values["training"]["images_per_step"] = config.images_per_step
     values["budget"]["images_seen"] = config.n_steps * config.images_per_step
+    if config.table is not None:
+        values["encoder"] = {"name": config.table}
     values["selection"] = trials.SELECTED_ON
     values["tuning"] = {**(values["tuning"] or {}), "trials": len(config.tuning.learning_rates) if config.tuning else 0}
     return values

@@ -16,7 +16,6 @@ from core.analysis import metrics, probe, retrieval
 from core.analysis.metrics import METRICS
 from core.analysis.neighbors import Distance
 from core.config import ExperimentConfig, arm_label
-from core.config.objectives import UntrainedConfig
 from core.errors import Damaged
 from core.experiments import handles
 from core.experiments.handles import Experiment, Run
@@ -130,11 +129,11 @@ def rows(experiment: Experiment, config: ExperimentConfig, images_per_class: int
     """Every arm's readouts at one images-per-class, over its completed seeds.
 
     Returns:
-        JSON, a row an arm, untrained first: 'objective', 'n_seeds' and 'readouts', each with 'place', 'is_unit' and
-        metric -> {'mean', 'sd'}, of the metrics that every seed has; sd is 0 with one seed.
+        JSON, a row an arm, those that are not trained first: 'objective', 'n_seeds' and 'readouts', each with 'place',
+        'is_unit' and metric -> {'mean', 'sd'}, of the metrics that every seed has; sd is 0 with one seed.
     """
     arms = []
-    for label in (arm_label(UntrainedConfig()), *config.arms):
+    for label in config.all_arms:
         seeds = [readouts for run in config.runs() if arm_label(run.objective) == label
                  and run.images_per_class == images_per_class and (readouts := read(experiment.run(run.name)))]
         if seeds:

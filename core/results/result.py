@@ -127,17 +127,39 @@ class Curve(low_data.Curve):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainingWorth:
+    """What training is worth over the best encoder that is not trained.
+
+    Attributes:
+        images_per_class: of both arms.
+        frozen, trained: the arms' labels, each the best of its kind on validation.
+        n_frozen, n_trained: how many there were to choose from.
+        difference: of the trained arm on the frozen one, on the headline's metric, on the test images.
+        sentence: what that says.
+    """
+
+    images_per_class: Count
+    frozen: str
+    trained: str
+    n_frozen: int
+    n_trained: int
+    difference: Difference
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """Everything an experiment allows one to say: `verdict.json`.
 
     Attributes:
         schema: the layout it was decided in; files without one are of the first, which knew no margin.
         scored_by: the rules its numbers were scored by (`core.scored_by`); files of the first rules do not name them.
-        rows: every arm at every images-per-class, untrained first.
+        rows: every arm at every images-per-class, those that are not trained first.
         comparisons: pairs of arms at every images-per-class.
         sentence: the first comparison's at the most images per class; empty before there is one.
         curve: None before there are two points.
-        open_rows, open_comparisons: the same among held-out classes; empty where none is held out.
+        training_worth: whether training pays, at every images-per-class; empty where an earlier version wrote it down.
+        open_rows, open_comparisons, open_training_worth: the same among held-out classes; empty where none is held out.
     """
 
     schema: int = 1
@@ -146,8 +168,10 @@ class Verdict:
     comparisons: tuple[Pair, ...]
     sentence: str
     curve: Curve | None = None
+    training_worth: tuple[TrainingWorth, ...] = ()
     open_rows: tuple[Arm, ...] = ()
     open_comparisons: tuple[Pair, ...] = ()
+    open_training_worth: tuple[TrainingWorth, ...] = ()
 
     @property
     def is_current(self) -> bool:
@@ -161,6 +185,11 @@ class Verdict:
     def open_arms(self, images_per_class: Count) -> tuple[Arm, ...]:
         """The same among held-out classes."""
         return tuple(row for row in self.open_rows if row.images_per_class == images_per_class)
+
+    def worth_of_training(self, images_per_class: Count, is_open: bool = False) -> str:
+        """What training is worth at one images-per-class, as a sentence; empty where nothing can be said yet."""
+        told = self.open_training_worth if is_open else self.training_worth
+        return next((item.sentence for item in told if item.images_per_class == images_per_class), "")
 
     def pair(self, label_a: str, label_b: str, images_per_class: Count) -> Pair | None:
         """Two arms' comparison; None if these were not compared, or not in this order."""

@@ -23,8 +23,8 @@ from core.experiments import best, handles, looks
 from core.experiments.handles import Experiment
 from core.experiments.looks import PLANNED, Look
 from core.files import Json
-from core.results import curve, result, scoring, summaries
-from core.results.result import Agreement, Arm, Pair, Verdict
+from core.results import curve, result, scoring, summaries, training_worth
+from core.results.result import Agreement, Arm, Pair, TrainingWorth, Verdict
 from core.results.scores import Scores
 from core.results.summaries import chance_levels, summarize, summarize_by_class, summarize_space
 
@@ -252,27 +252,31 @@ def decide(experiment: Experiment) -> Verdict:
     Every arm is compared with the first, and every arm that leaks with the same arm without the leak.
     """
     config = experiment.config
-    rows, comparisons = _tell(experiment, config)
-    open_rows, open_comparisons = _tell(experiment, config, is_open=True)
+    rows, comparisons, worth = _tell(experiment, config)
+    open_rows, open_comparisons, open_worth = _tell(experiment, config, is_open=True)
     chosen = next((item for item in comparisons if item.images_per_class == config.most_images_per_class), None)
     return Verdict(schema=handles.VERDICT_SCHEMA, scored_by=scored_by.VERSION, rows=rows, comparisons=comparisons,
                    sentence=chosen.sentence if chosen else "", curve=curve.draw(experiment, scoring.scores_of_runs),
-                   open_rows=open_rows, open_comparisons=open_comparisons)
+                   training_worth=worth, open_rows=open_rows, open_comparisons=open_comparisons,
+                   open_training_worth=open_worth)
 
 
-def _tell(experiment: Experiment, config: ExperimentConfig, is_open: bool = False) -> tuple[tuple[Arm, ...], tuple[Pair, ...]]:
-    """A row per arm and a comparison per pair, at each images-per-class, of what runs left in a file of scores."""
+def _tell(experiment: Experiment, config: ExperimentConfig,
+          is_open: bool = False) -> tuple[tuple[Arm, ...], tuple[Pair, ...], tuple[TrainingWorth, ...]]:
+    """A row per arm, a comparison per pair and what training is worth, at each images-per-class, of what runs left behind."""
     n_bootstrap = config.evaluation.bootstrap
     rows: list[Arm] = []
     comparisons: list[Pair] = []
+    worth: list[TrainingWorth] = []
     for count in config.images_per_class:
         arms = {label: scoring.arm(experiment, label, count, is_open)
-                for label in (arm_label(UntrainedConfig()), *config.arms)}
+                for label in config.all_arms}
         floor = arms[arm_label(UntrainedConfig())]
         for label, arm in arms.items():
             if arm is not None:
                 look = looks.of(experiment, len(arm.values[HEADLINE]))
-                against_untrained, not_improved = _against_untrained(floor, arm, n_bootstrap, look)
+                against_untrained, not_improved = (_against_untrained(floor, arm, n_bootstrap, look)
+                                                   if label in config.arms else (None, ""))
                 rows.append(Arm(objective=label, images_per_class=count, leaks=configuration.parse_run(arm.config).leaks,
                                 n_seeds=len(arm.values[HEADLINE]), n_test=len(arm.sample_id),
                                 own_group=summaries.own_group_counts(arm), metrics=summarize(arm, n_bootstrap),
@@ -286,25 +290,34 @@ def _tell(experiment: Experiment, config: ExperimentConfig, is_open: bool = Fals
             a, b = arms[label_a], arms[label_b]
             if a is not None and b is not None and a.settings["seeds"] == b.settings["seeds"]:
                 comparisons.append(pair(experiment, a, b, label_a, label_b, count, n_bootstrap))
-    return tuple(rows), tuple(comparisons)
+        told = training_worth.tell(experiment, arms, count, lambda frozen, trained: _gain(
+            frozen, trained, n_bootstrap, looks.of(experiment, len(trained.values[HEADLINE]))), is_open)
+        worth += [told] if told else []
+    return tuple(rows), tuple(comparisons), tuple(worth)
 
 
 def _against_untrained(floor: Scores | None, arm: Scores, n_bootstrap: int, look: Look) -> tuple[Difference | None, str]:
     """What training did to an encoder, on the headline's metric, and a sentence if that is not for the better; of unfinished
     seeds neither has a verdict."""
-    if floor is None or floor is arm or not np.array_equal(floor.sample_id, arm.sample_id) or (
-            len(floor.values[HEADLINE]) != len(arm.values[HEADLINE])):
-        return None, ""
+    difference = None if floor is None else _gain(floor, arm, n_bootstrap, look)
+    if difference is None or not difference.verdict:
+        return difference, ""
+    sentence = statements.sentence(difference, "the untrained encoder", arm.name)
+    return difference, "" if difference.verdict == "better" else sentence
+
+
+def _gain(floor: Scores, arm: Scores, n_bootstrap: int, look: Look) -> Difference | None:
+    """The difference of an arm on another on the headline's metric, without a verdict while planned seeds are unfinished; None
+    where they were tested on other images or with other seeds."""
+    if not np.array_equal(floor.sample_id, arm.sample_id) or len(floor.values[HEADLINE]) != len(arm.values[HEADLINE]):
+        return None
     rows = np.arange(len(arm.sample_id))
     of_floor, of_arm, n_samples = _drawn_in_pairs(floor, arm, rows, rows)
     difference = comparison.difference(HEADLINE, of_floor[HEADLINE], of_arm[HEADLINE],
                                        spending.enough(n_bootstrap, look.number), group=arm.group,
                                        n_samples=n_samples[HEADLINE], margin=least_that_matters(floor, arm),
                                        by_chance=explained_by_chance(floor, arm).get(HEADLINE, 0.0), alpha=look.alpha)
-    if look.is_interim:
-        return comparison.without_verdict(difference), ""
-    sentence = statements.sentence(difference, "the untrained encoder", arm.name)
-    return difference, "" if difference.verdict == "better" else sentence
+    return comparison.without_verdict(difference) if look.is_interim else difference
 
 
 def pairs_to_compare(config: ExperimentConfig) -> list[tuple[str, str]]:

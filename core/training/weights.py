@@ -119,7 +119,7 @@ def _read(path: Path) -> object:
             return torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError,
             AttributeError, ArithmeticError, ImportError, MemoryError, AssertionError) as error:
-        raise InputError(f"{WANTED}, got {path} ({_why_not(path, error)})") from None
+        raise InputError(f"encoder.weights {WANTED}, got {path} ({_why_not(path, error)})") from None
 
 
 def _why_not(path: Path, error: Exception) -> str:

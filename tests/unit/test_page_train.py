@@ -201,3 +201,15 @@ def test_an_experiment_that_is_gone_is_said_and_the_form_is_there(screen) -> Non
     app = screen("train", **{"from": "nothing"})
     assert "no experiment 'nothing'" in app.error[0].value
     assert app.header[0].value == "Ready to start."
+
+
+def test_frozen_encoders_are_chosen_or_typed_and_refused_at_their_place(screen) -> None:
+    app = screen("train")
+    [field] = [item for item in app.multiselect if item.label.startswith("Frozen encoders")]
+    field.set_value(["resnet10t", "resnet10t"]).run()
+    assert any("baselines.1.label must be no other arm's" in item.value for item in app.error), [e.value for e in app.error]
+    [field] = [item for item in app.multiselect if item.label.startswith("Frozen encoders")]
+    field.set_value(["tf_efficientnet_lite0"]).run()
+    assert not app.error and not app.exception
+    said = [item.value.replace("\\", "") for item in app.markdown]
+    assert "Training is measured against **untrained, tf_efficientnet_lite0**." in said, said

@@ -31,8 +31,9 @@ def change(experiment: Path, **values: object) -> None:
 
 def test_the_file_has_the_layout_that_every_version_has_written(finished: Path) -> None:
     values = written(finished)
-    assert list(values) == ["schema", "scored_by", "rows", "comparisons", "sentence", "curve", "open_rows", "open_comparisons"]
-    assert values["schema"] == 3 and values["scored_by"] == scored_by.VERSION
+    assert list(values) == ["schema", "scored_by", "rows", "comparisons", "sentence", "curve", "training_worth", "open_rows",
+                            "open_comparisons", "open_training_worth"]
+    assert values["schema"] == 4 and values["scored_by"] == scored_by.VERSION
     assert list(values["rows"][0]) == [
         "objective", "images_per_class", "leaks", "n_seeds", "n_test", "own_group", "metrics", "macro", "space",
         "against_untrained", "not_improved", "unchanged", "chance", "probe"]
@@ -95,12 +96,12 @@ def test_a_file_of_the_first_version_is_printed_and_decided_anew(experiment: Pat
     assert f"15 images per class: {values['sentence']}." in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("schema", [4, "1", None])
+@pytest.mark.parametrize("schema", [5, "1", None])
 def test_a_file_of_a_higher_schema_is_said_to_be_of_a_newer_version(experiment: Path, schema: object) -> None:
     before = result.read(Experiment(experiment))
     change(experiment, schema=schema, sentence="Of another kind")
     for reader in (result.read, lambda handle: handle.verdict_json, lambda handle: handle.sentence):
-        with pytest.raises(Damaged, match=rf"newer Duet \(schema {schema}; this one reads up to 3\); update Duet") as caught:
+        with pytest.raises(Damaged, match=rf"newer Duet \(schema {schema}; this one reads up to 4\); update Duet") as caught:
             reader(Experiment(experiment))
         assert caught.value.is_newer
     assert verdict.read(Experiment(experiment)) == before, "decided anew"
