@@ -12,7 +12,7 @@ from core.config import arm_label
 from core.errors import Damaged, InputError
 from core.experiments import openings, trials
 from core.experiments.handles import Experiment
-from core.report import gathering
+from core.report import gathering, metric_figure
 from core.results import pairs, verdict
 from core.results.result import Pair, Verdict
 from pages.parts import (
@@ -121,11 +121,30 @@ with headline:
         st.markdown(f":orange[:material/visibility: {plain(compared.look_note)}.]")
     if len(seeds) < len(config.seeds) and compared.differences[0].verdict:  # else the headline says so
         st.caption(f"{len(seeds)} of {len(config.seeds)} seeds are finished; this will change.")
-    if "untrained" not in (name_a, name_b):
-        metric_table.untrained(rows, (name_a, name_b))
     if said := found.worth_of_training(count):
         st.markdown(f":material/model_training: {plain(said)}.")
 
+# Both spaces
+
+with screen.in_words():
+    linked_spaces.draw(experiment, paths, (name_a, name_b), has_stars=st.session_state.get("view") == "query")
+
+# Closer, one view at a time: each is drawn only when asked for
+
+VIEWS = {"confusion": kmeans_confusion, "won and lost": won_lost, "where to look first": look_first, "query": own_images}
+st.session_state.setdefault("view", address.choose("view", list(VIEWS)) or "confusion")
+view = st.segmented_control("Look closer", list(VIEWS), key="view", required=True, label_visibility="collapsed",
+                            format_func=lambda name: {"confusion": "K-means confusion"}.get(name, name.capitalize()))
+address.put("view", view)
+with screen.in_words():
+    VIEWS[view].draw(experiment, (run_a, run_b), (name_a, name_b))
+
+# The numbers
+
+st.subheader("Every metric")
+if "untrained" not in (name_a, name_b):
+    metric_table.untrained(rows, (name_a, name_b))
+st.plotly_chart(metric_figure.draw(compared, rows, (name_a, name_b)), key="metrics", config={"displayModeBar": False})
 metric_table.table(compared, rows, len(seeds))
 n_test = max(item.n_samples for item in compared.differences)  # of retrieval, only queries with something to find
 level = plain(level_words(compared.differences[0].alpha))
@@ -159,18 +178,3 @@ st.download_button("Download the report", _report, f"{experiment.name}-report.ht
                    icon=":material/description:", on_click="ignore", help="The sentence, its fairness, every number, both "
                    "spaces, what was won and lost, and how to do it again: one page of 2 MB that needs no network and "
                    "prints well.")
-
-# Both spaces
-
-with screen.in_words():
-    linked_spaces.draw(experiment, paths, (name_a, name_b), has_stars=st.session_state.get("view") == "query")
-
-# Closer, one view at a time: each is drawn only when asked for
-
-VIEWS = {"confusion": kmeans_confusion, "won and lost": won_lost, "where to look first": look_first, "query": own_images}
-st.session_state.setdefault("view", address.choose("view", list(VIEWS)) or "confusion")
-view = st.segmented_control("Look closer", list(VIEWS), key="view", required=True, label_visibility="collapsed",
-                            format_func=lambda name: {"confusion": "K-means confusion"}.get(name, name.capitalize()))
-address.put("view", view)
-with screen.in_words():
-    VIEWS[view].draw(experiment, (run_a, run_b), (name_a, name_b))

@@ -66,7 +66,7 @@ def take(server: Server, browser, output: Path) -> None:
             say_selected(page)
             expect(page.locator(".cell img[src]").first).to_be_visible()
             page.locator(".cell").nth(1).click()
-            on_top(page, "h3:has-text('Both spaces')")
+            on_top(page, "h5:has-text('Both spaces')")
             shoot(page, output / f"compare{end}.png")
             on_top(page, "[data-testid=stButtonGroup]:has-text('K-means confusion')")
             shoot(page, output / f"confusion{end}.png")

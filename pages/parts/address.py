@@ -69,12 +69,14 @@ def put(key: str, value: str) -> None:
 
 
 def pick(label: str, options: Sequence[Choice], parameter: str, default: int = 0,
-         help_text: str | None = None, width: int | Literal["stretch"] = "stretch") -> Choice:
-    """A select box whose choice stands in the address under `parameter`."""
+         help_text: str | None = None, width: int | Literal["stretch"] = "stretch", in_a_row: bool = False) -> Choice:
+    """A select box whose choice stands in the address under `parameter`; `in_a_row` with its label inside, not above."""
     words = [str(option) for option in options]
     wanted = choose(parameter, words)
     index = words.index(wanted) if wanted in words else min(default, len(words) - 1)
     chosen = st.selectbox(label, options, index=index, help=help_text, width=width,
+                          format_func=(lambda option: f"{label} {option}") if in_a_row else str,
+                          label_visibility="collapsed" if in_a_row else "visible",
                           key=f"pick-{parameter}-{wanted}-{'|'.join(words)}")
     put(parameter, str(chosen))
     return chosen

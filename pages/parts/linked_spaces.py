@@ -39,11 +39,11 @@ def draw(experiment: Experiment, paths: list[Path], names: tuple[str, str], has_
     spaces = space_tables.shared(paths, "test")
     n_tested = max(len(space_tables.of_split(path, "test")) for path in paths)
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
-        st.subheader("Both spaces, test images", help="Lasso or click in one; the same images stand out in the other. "
+        st.markdown("##### Both spaces, test images", help="Lasso or click in one; the same images stand out in the other. "
                      "Arrow keys step through the selection, Esc clears it, F enlarges one space. Layouts are for looking: "
                      "every number is from the full dimension.")
         with st.container(horizontal=True, vertical_alignment="bottom", width="content"):
-            title = address.pick("Colour by", coloring.choices(spaces), "color", width=220)
+            title = address.pick("Colour by", coloring.choices(spaces), "color", width=260, in_a_row=True)
             settings = layouts.pick()
     if len(spaces[0]) < n_tested:
         st.caption(f"A and B were split differently: {len(spaces[0]):,} images are test images of both and stand below in "
