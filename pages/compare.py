@@ -154,7 +154,8 @@ st.caption(f"Percent of {n_test:,} test images, each counted alike, {over}; the 
            f"whole groups at a time, {n_draws:,} draws{f' ({note})' if note else ''}.")
 if said := macro_sentence(compared):
     st.markdown(f":material/balance: Above, each test image counts alike. {plain(said)}.")
-metric_table.asked(rows)
+if said := found.asked(count):
+    st.caption(f"{plain(said)}.")
 metric_table.chance(rows, (name_a, name_b))
 compared_runs = [done[f"{label}-{count}-seed{item}"] for label in (name_a, name_b) for item in seeds]
 st.caption(plain(" ".join(filter(None, (openings.sentence(experiment), trials.sentence(experiment, compared_runs))))))

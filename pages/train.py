@@ -24,7 +24,7 @@ from core.config.objectives import OBJECTIVES, Objective
 from core.data import census, separation, split
 from core.data.manifest import OPEN, Manifest
 from core.errors import InputError
-from core.experiments import planning, preflight, store
+from core.experiments import looks, planning, preflight, store
 from core.jobs import launch
 from core.quantities import duration
 from pages.parts import address, dataset_form, roots, run_words, screen
@@ -355,6 +355,9 @@ def _show_plan(checked: planning.Plan) -> None:
     st.caption(f"{len(checked.manifest):,} images, {len(checked.manifest.classes)} classes: {sizes['train']:,} train, "
                f"{sizes['validation']:,} validation, {sizes['test']:,} test{held_out}.")
     st.caption(f"{plain(ahead.gap_sentence)}.", help=GAP_HELP)
+    look = looks.of_plan(config, checked.manifest.fingerprint, store.experiments(roots.checkpoints_root()))
+    if look.note:
+        st.caption(f":orange[{plain(look.note)}.]")
     known = separation.sentence(checked.manifest)
     st.caption(plain(f"{known[0].upper()}{known[1:]}. {separation.advice(checked.manifest)}"))
     for line in census.summary(checked.manifest):

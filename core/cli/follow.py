@@ -54,6 +54,9 @@ def conclude(experiment: Experiment, options: argparse.Namespace) -> int:
                 "images of held-out classes, among themselves")):
             if rows:
                 print(_table(rows, of))
+            for count in dict.fromkeys(row.images_per_class for row in rows):
+                if said := verdict.asked(count, is_open=rows is verdict.open_rows):
+                    say(f"{said}.")
             for note in dict.fromkeys(item.look_note for item in comparisons if item.look_note):
                 say(f"{note}.")
             for count, said in [(item.images_per_class, item.sentence) for item in comparisons] + [

@@ -84,6 +84,12 @@ def upcoming(experiment: Experiment) -> Look:
     return _look(experiment, len(_totals(experiment)) + 1)
 
 
+def of_plan(config: ExperimentConfig, fingerprint: str, experiments: Iterable[Experiment]) -> Look:
+    """The look that a new experiment would be; the arguments as of `earlier`."""
+    before = earlier(config, fingerprint, experiments)
+    return Look(len(before) + 1, reason=_asked_before([each["experiment"] for each in before]))
+
+
 def write_added(experiment: Experiment, config: ExperimentConfig, seeds: tuple[int, ...]) -> None:
     """Replaces an experiment's config by one with more seeds, and counts the look that they make.
 
@@ -143,13 +149,17 @@ def _look(experiment: Experiment, number: int, n_awaited: int = 0) -> Look:
     """The look of a number among the experiment's own, behind those of earlier experiments."""
     before = experiment.description.get(EARLIER_LOOKS, [])
     try:
-        names = list(dict.fromkeys(str(each["experiment"]) for each in before))
+        names = [str(each["experiment"]) for each in before]
     except (KeyError, TypeError):
         raise Damaged(experiment.description_file, f"must name an experiment in each of {EARLIER_LOOKS}", DELETE) from None
-    reasons = [f"{' and '.join(names)} asked the same before with other seeds"] if names else []
+    reasons = [_asked_before(names)] if names else []
     if number > 1:
         reasons.append("seeds were added to those planned")
     return Look(len(before) + number, n_awaited, ", and ".join(reasons))
+
+
+def _asked_before(names: list[str]) -> str:
+    return f"{' and '.join(dict.fromkeys(names))} asked the same before with other seeds" if names else ""
 
 
 def _totals(experiment: Experiment) -> list[int]:

@@ -51,6 +51,7 @@ class Report:
         curve: the low-data curve; None with one images-per-class.
         open_pair: the same pair among held-out classes; None where none was held out.
         open_rows: every arm among them.
+        asked: how many test images ask how many, in words; empty where every one does both.
         training_worth, open_training_worth: whether training pays, in words, among the classes that were trained and among
             those held out; empty where nothing can be said.
         readouts: rows of the table of readouts; empty where there are none.
@@ -78,6 +79,7 @@ class Report:
     curve: Curve | None
     open_pair: Pair | None
     open_rows: tuple[Arm, ...]
+    asked: str
     training_worth: str
     open_training_worth: str
     readouts: list[dict]

@@ -178,6 +178,15 @@ class Verdict:
         """Whether its numbers were scored, and its differences judged, by today's rules."""
         return self.scored_by == scored_by.VERSION and self.schema == handles.VERDICT_SCHEMA
 
+    def asked(self, images_per_class: Count, is_open: bool = False) -> str:
+        """How many test images ask how many, in words; empty where every one does both."""
+        rows = self.open_arms(images_per_class) if is_open else self.arms(images_per_class)
+        own = rows[0].own_group if rows else None
+        if own is None or not own.n_queries or (own.n_queries, own.n_gallery) == (rows[0].n_test, rows[0].n_test):
+            return ""
+        return (f"Retrieval scores: {own.n_queries:,} queries against {own.n_gallery:,} gallery images, out of "
+                f"{rows[0].n_test:,} {'images of held-out classes' if is_open else 'test images'}")
+
     def arms(self, images_per_class: Count) -> tuple[Arm, ...]:
         """The rows at one images-per-class."""
         return tuple(row for row in self.rows if row.images_per_class == images_per_class)

@@ -43,14 +43,6 @@ def table(compared: Pair, rows: Sequence[Arm], n_seeds: int) -> None:
                    help=WHY_NOT_KMEANS_ALONE)
 
 
-def asked(rows: Sequence[Arm]) -> None:
-    """Says how many test images ask how many, where not every one does both."""
-    for row in rows[:1]:
-        if (own := row.own_group) and own.n_queries and (own.n_queries, own.n_gallery) != (row.n_test, row.n_test):
-            st.caption(f"Retrieval scores: {own.n_queries:,} queries against {own.n_gallery:,} gallery images, out of "
-                       f"{row.n_test:,} test images.")
-
-
 def chance(rows: Iterable[Arm], labels: tuple[str, ...]) -> None:
     """Says which arms are no better than permuted labels, and on what; nothing if none is."""
     for row in rows:

@@ -1,20 +1,24 @@
 """An experiment on a table of queries and a gallery, from its file to what Compare says."""
 
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.analysis import retrieval
 from core.analysis import table as tables
+from core.cli import follow
 from core.experiments.handles import Experiment
 from core.results import readouts, scoring, verdict
 from tests.conftest import run_in_process
 from tests.unit.test_query_gallery import identities, of_people
 
 
-def test_compare_says_how_many_queries_ask_how_many_images(tmp_path: Path, screen: Callable[..., AppTest]) -> None:
+def test_all_say_how_many_queries_ask_how_many_images(tmp_path: Path, screen: Callable[..., AppTest],
+                                                      capsys: pytest.CaptureFixture[str]) -> None:
     folder = run_in_process(of_people(identities(tmp_path / "images")), tmp_path)
     experiment = Experiment(folder)
     for run in experiment.runs:
@@ -32,5 +36,8 @@ def test_compare_says_how_many_queries_ask_how_many_images(tmp_path: Path, scree
     assert counts == [(36, 18, 18)] * 3
     assert "18 test images" in told.sentence
     app = screen("compare", experiment="people")
-    assert "Retrieval scores: 18 queries against 18 gallery images, out of 36 test images." in [
-        item.value for item in app.caption]
+    said = "Retrieval scores: 18 queries against 18 gallery images, out of 36 test images."
+    assert said in [item.value for item in app.caption]
+    assert said in experiment.report_file.read_text(encoding="utf-8")
+    assert follow.conclude(experiment, argparse.Namespace(json=False)) == 0
+    assert said in capsys.readouterr().out.splitlines()

@@ -144,6 +144,13 @@ def another(experiment: Path, name: str, **changes: object) -> Experiment:
 
 
 def test_an_experiment_that_differs_in_its_seeds_alone_is_one_look_more(experiment: Path) -> None:
+    checked = planning.plan(tiny(name="second", seeds=[0, 1, 2]))
+    before = store.experiments(experiment.parent)
+    planned = looks.of_plan(checked.config, checked.manifest.fingerprint, before)
+    assert planned == Look(2, 0, "tiny asked the same before with other seeds")
+    assert planned.note.startswith("Second look: tiny asked the same before")
+    same = planning.plan(tiny(name="second"))
+    assert looks.of_plan(same.config, same.manifest.fingerprint, before) == PLANNED, "the same seeds are no other look"
     second = another(experiment, "second", seeds=[0, 1, 2], evaluation={"kmeans_seeds": 2, "bootstrap": 300, "probe": 60})
     assert looks.of(second, 3) == Look(2, 0, "tiny asked the same before with other seeds")
     third = another(experiment, "third", seeds=[5, 6])
