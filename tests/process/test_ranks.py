@@ -105,7 +105,9 @@ def train(n_processes: int, objective: object, micro_batch: int | None, folder: 
 
 @pytest.mark.parametrize("objective, micro_batch", [("supcon", None), ({"name": "triplet", "mining": "batch_hard"}, None),
                                                     ("classification", 4),
-                                                    ({"name": "classification", "order": "shuffled"}, 4)])
+                                                    ({"name": "classification", "order": "shuffled"}, 4),
+                                                    ({"name": "cross_entropy_supcon", "projection": 8}, 4),
+                                                    ({"name": "cross_batch_memory", "loss": "supcon", "memory": 50}, 4)])
 def test_two_processes_follow_the_losses_of_one(objective: object, micro_batch: int | None, tmp_path: Path,
                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))
