@@ -108,7 +108,7 @@ def slow_proxy_anchor(features: torch.Tensor, labels: list[int], proxies: list[l
 
 
 def slow_sincere(features: torch.Tensor, labels: list[int], temperature: float) -> float:
-    """Feeney & Hughes (2023), equation 6 of arXiv:2309.14277: one positive against the negatives, averaged over the anchors
+    """Feeney & Hughes (2023), arXiv:2309.14277: one positive against the negatives, averaged over the anchors
     that have a positive."""
     z = unit(features.tolist())
     share = [[math.exp(dot(one, other) / temperature) for other in z] for one in z]
@@ -123,7 +123,7 @@ def slow_sincere(features: torch.Tensor, labels: list[int], temperature: float) 
 
 def slow_subcenter_arcface(features: torch.Tensor, labels: list[int], centers: list[list[list[float]]], margin: float,
                            scale: float) -> float:
-    """Deng et al. (2020), equation 2: ArcFace with each class's nearest sub-centre; `centers` by class."""
+    """Deng et al. (2020): ArcFace with each class's nearest sub-centre; `centers` by class."""
     total = 0.0
     for row, label in zip(features, labels):
         [x] = unit([row.tolist()])
@@ -133,7 +133,7 @@ def slow_subcenter_arcface(features: torch.Tensor, labels: list[int], centers: l
 
 
 def slow_circle(features: torch.Tensor, labels: list[int], margin: float, scale: float) -> float:
-    """Sun et al. (2020), equations 5, 6 and 8, averaged over the anchors that have a positive."""
+    """Sun et al. (2020), with one margin for the optima and the borders, averaged over the anchors that have a positive."""
     z = unit(features.tolist())
     values = []
     for i, label in enumerate(labels):
@@ -148,7 +148,7 @@ def slow_circle(features: torch.Tensor, labels: list[int], margin: float, scale:
 
 def slow_memory(batches: list[tuple[torch.Tensor, list[int]]], size: int, loss: str, value: float) -> float:
     """Wang et al. (2020), algorithm 1, of the last batch: compared with the newest `size` embeddings, or with itself alone
-    where it is larger; `value` is the margin of contrastive, section 4.1, or the temperature of supcon."""
+    where it is larger; `value` is the margin of contrastive or the temperature of supcon."""
     own, labels = unit(batches[-1][0].tolist()), batches[-1][1]
     older = [(x, label) for features, of in batches[:-1] for x, label in zip(unit(features.tolist()), of)]
     n_older = max(0, size - len(own))

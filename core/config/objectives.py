@@ -279,7 +279,7 @@ class CrossEntropySupConConfig(SupervisedContrastiveConfig, CrossEntropyConfig):
     paper: ClassVar[str] = "Gunel et al., 2021, arXiv:2011.01403"
 
     name: Literal["cross_entropy_supcon"] = "cross_entropy_supcon"
-    # What the paper's grid mostly chose.
+    # What the paper's grid search mostly chose.
     weight: float = Field(0.9, ge=0, le=1, description="λ: 0 is cross-entropy alone, 1 SupCon alone.")
 
     @property
@@ -329,7 +329,7 @@ class CircleConfig(Objective):
     paper: ClassVar[str] = "Sun et al., 2020, arXiv:2002.10857"
 
     name: Literal["circle"] = "circle"
-    # 0.4 and 80: the paper's for fine-grained image retrieval, section 4.1.
+    # The paper's for fine-grained image retrieval.
     margin: float = Field(0.4, ge=0, le=1, description="How far from its best a cosine may stay.")
     scale: float = Field(80.0, gt=0, le=1000, description="How much the worst pairs outweigh the others.")
 
