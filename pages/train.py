@@ -78,7 +78,7 @@ def _objective(name: str, example: ExperimentConfig) -> dict:
         elif info.annotation is bool:
             values[field] = st.toggle(text, default, **shared)
         else:
-            is_whole = int in choices
+            is_whole = int in (info.annotation, *choices)
             kind = int if is_whole else float
             values[field] = st.number_input(
                 text, *(None if limit is None else kind(limit) for limit in _range(info)), default,

@@ -105,3 +105,63 @@ def slow_proxy_anchor(features: torch.Tensor, labels: list[int], proxies: list[l
             pulling.append(math.log(1 + sum(own)))
         pushing.append(math.log(1 + sum(others)))
     return sum(pulling) / len(pulling) + sum(pushing) / len(pushing)
+
+
+def slow_sincere(features: torch.Tensor, labels: list[int], temperature: float) -> float:
+    """Feeney & Hughes (2023), arXiv:2309.14277: one positive against the negatives, averaged over the anchors
+    that have a positive."""
+    z = unit(features.tolist())
+    share = [[math.exp(dot(one, other) / temperature) for other in z] for one in z]
+    values = []
+    for i, label in enumerate(labels):
+        positives = [p for p in range(len(labels)) if labels[p] == label and p != i]
+        negatives = sum(share[i][n] for n in range(len(labels)) if labels[n] != label)
+        if positives:
+            values.append(-sum(math.log(share[i][p] / (share[i][p] + negatives)) for p in positives) / len(positives))
+    return sum(values) / len(values)
+
+
+def slow_subcenter_arcface(features: torch.Tensor, labels: list[int], centers: list[list[list[float]]], margin: float,
+                           scale: float) -> float:
+    """Deng et al. (2020): ArcFace with each class's nearest sub-centre; `centers` by class."""
+    total = 0.0
+    for row, label in zip(features, labels):
+        [x] = unit([row.tolist()])
+        nearest = [max(of_class, key=lambda center: dot(x, center)) for of_class in centers]
+        total += slow_arcface(row[None], [label], nearest, margin, scale)[0]
+    return total / len(labels)
+
+
+def slow_circle(features: torch.Tensor, labels: list[int], margin: float, scale: float) -> float:
+    """Sun et al. (2020), with one margin for the optima and the borders, averaged over the anchors that have a positive."""
+    z = unit(features.tolist())
+    values = []
+    for i, label in enumerate(labels):
+        positives = [dot(z[i], z[k]) for k in range(len(z)) if labels[k] == label and k != i]
+        negatives = [dot(z[i], z[k]) for k in range(len(z)) if labels[k] != label]
+        if positives:
+            of_negatives = sum(math.exp(scale * max(0, s + margin) * (s - margin)) for s in negatives)
+            of_positives = sum(math.exp(-scale * max(0, 1 + margin - s) * (s - 1 + margin)) for s in positives)
+            values.append(math.log(1 + of_negatives * of_positives))
+    return sum(values) / len(values)
+
+
+def slow_memory(batches: list[tuple[torch.Tensor, list[int]]], size: int, loss: str, value: float) -> float:
+    """Wang et al. (2020), algorithm 1, of the last batch: compared with the newest `size` embeddings, or with itself alone
+    where it is larger; `value` is the margin of contrastive or the temperature of supcon."""
+    own, labels = unit(batches[-1][0].tolist()), batches[-1][1]
+    older = [(x, label) for features, of in batches[:-1] for x, label in zip(unit(features.tolist()), of)]
+    n_older = max(0, size - len(own))
+    memory = [*(older[-n_older:] if n_older else []), *zip(own, labels)]
+    attracted, repelled, values = [], [], []
+    for i, (x, label) in enumerate(zip(own, labels)):
+        others = [(dot(x, y), of) for place, (y, of) in enumerate(memory) if place != len(memory) - len(own) + i]
+        positives = [s for s, of in others if of == label]
+        attracted += [1 - s for s in positives]
+        repelled += [s - value for s, of in others if of != label and s > value]
+        if loss == "supcon" and positives:
+            everyone = sum(math.exp(s / value) for s, _ in others)
+            values.append(-sum(math.log(math.exp(s / value) / everyone) for s in positives) / len(positives))
+    if loss == "supcon":
+        return sum(values) / len(values)
+    return sum(attracted) / len(attracted) + (sum(repelled) / len(repelled) if repelled else 0.0)

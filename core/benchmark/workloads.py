@@ -107,7 +107,8 @@ def training(case: Case) -> Subject:
 def training_bound(case: Case) -> Subject:
     """The same step on one batch that is there already: no images to fetch, nothing read back, no record kept."""
     config, device = case.config, case.device
-    module, objective = (placed(part, device).train() for part in case.model())
+    module, objective = case.model()
+    module, objective = placed(module, device).train(), objective.to(device).train()
     normalization.train(module, config.norm)
     parameters = [*module.parameters(), *objective.parameters()]
     optimizer = build_optimizer(parameters, config, fused=True)
@@ -121,6 +122,7 @@ def training_bound(case: Case) -> Subject:
                 features = forward(images)
             objective(features.float(), target).backward()
             optimizer.step()
+            objective.remember()
 
     return Subject(config.images_per_step, lambda: nullcontext(steps))
 

@@ -34,13 +34,13 @@ class Objective(Settings):
         title: its name above a form.
         word: its name in a sentence.
         paper: where it comes from.
-        draws_pairs: whether it learns from positives and negatives among the samples.
+        is_of_pairs: whether its loss compares samples with each other.
     """
 
     title: ClassVar[str]
     word: ClassVar[str]
     paper: ClassVar[str] = ""
-    draws_pairs: ClassVar[bool] = True
+    is_of_pairs: ClassVar[bool] = True
 
     label: str | None = None
     group: Literal["none"] | None = None
@@ -55,6 +55,11 @@ class Objective(Settings):
                              f"got {self.pool!r}")
         return self
 
+    @property
+    def draws_pairs(self) -> bool:
+        """Whether it learns from positives and negatives among the samples."""
+        return self.is_of_pairs
+
     def collapse_value(self, n_classes: int, classes: float, samples: float) -> float:
         """The loss when all embeddings, and all proxies, are one vector: it has taught nothing, or lost everything.
 
@@ -66,9 +71,8 @@ class Objective(Settings):
         raise TypeError(f"{type(self).__name__} has no loss")
 
 
-class ClassificationConfig(Objective):
-    """Cross-entropy on a linear head, −Σ_k t_k ln softmax(W x + b)_k, where the target t is 1 − ε on the class and ε spread
-    over all.
+class CrossEntropyConfig(Objective):
+    """What cross-entropy on a linear head takes.
 
     Against classes of different sizes, n_k training images of class k among n: `class_weights: balanced` weighs what class k
     has in the sum by n / (K n_k), and the sum over a batch is divided by its images' weights; `logit_adjustment: τ` adds
@@ -76,13 +80,6 @@ class ClassificationConfig(Objective):
     among the images: classes × samples show each class as often as another, and the rare ones are then favoured twice.
     """
 
-    title: ClassVar[str] = "Classification (cross-entropy)"
-    word: ClassVar[str] = "classification"
-    paper: ClassVar[str] = ("label smoothing: Szegedy et al., 2016, arXiv:1512.00567; logit adjustment: Menon et al., 2021, "
-                            "arXiv:2007.07314")
-    draws_pairs: ClassVar[bool] = False
-
-    name: Literal["classification"] = "classification"
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread over all classes.")
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="Balanced weighs each class by the inverse of its number of training images.")
@@ -91,11 +88,24 @@ class ClassificationConfig(Objective):
                                       "share of the training images; 1 in the paper.")
 
     @model_validator(mode="after")
-    def _is_favoured_once(self) -> "ClassificationConfig":
+    def _is_favoured_once(self) -> "CrossEntropyConfig":
         if self.class_weights != "none" and self.logit_adjustment:
             raise ParameterError("logit_adjustment", "must be 0 where class_weights is 'balanced', as each makes up for the "
                                  f"sizes of the classes by itself; got {self.logit_adjustment:g}")
         return self
+
+
+class ClassificationConfig(CrossEntropyConfig):
+    """Cross-entropy on a linear head, −Σ_k t_k ln softmax(W x + b)_k, where the target t is 1 − ε on the class and ε spread
+    over all."""
+
+    title: ClassVar[str] = "Classification (cross-entropy)"
+    word: ClassVar[str] = "classification"
+    paper: ClassVar[str] = ("label smoothing: Szegedy et al., 2016, arXiv:1512.00567; logit adjustment: Menon et al., 2021, "
+                            "arXiv:2007.07314")
+    is_of_pairs: ClassVar[bool] = False
+
+    name: Literal["classification"] = "classification"
 
     def collapse_value(self, n_classes: int, classes: float, samples: float) -> float:
         """ln K: every logit equal, after the adjustment if there is one."""
@@ -108,7 +118,7 @@ class NormalizedSoftmaxConfig(Objective):
     title: ClassVar[str] = "Normalised softmax"
     word: ClassVar[str] = "normalised softmax"
     paper: ClassVar[str] = "Zhai & Wu, 2019, arXiv:1811.12649"
-    draws_pairs: ClassVar[bool] = False
+    is_of_pairs: ClassVar[bool] = False
 
     name: Literal["normalized_softmax"] = "normalized_softmax"
     temperature: Temperature = Field(0.05, gt=0, le=10,
@@ -120,7 +130,22 @@ class NormalizedSoftmaxConfig(Objective):
         return math.log(n_classes)
 
 
-class ArcFaceConfig(Objective):
+class AngularMarginConfig(Objective):
+    """What cross-entropy on scaled cosines with an angular margin takes."""
+
+    is_of_pairs: ClassVar[bool] = False
+
+    # 28.6° is the paper's 0.5 rad. Beyond 90° the loss would no longer fall all the way as the angle closes.
+    margin: float = Field(28.6, ge=0, le=90, description="Degrees by which an image must be nearer to its own class's proxy.")
+    scale: float = Field(64.0, gt=0, le=1000, description="Factor on the cosines; the inverse of a temperature.")
+    lr_factor: float = Field(1.0, gt=0, le=1000, description="How many times the learning rate the proxies get.")
+
+    def collapse_value(self, n_classes: int, classes: float, samples: float) -> float:
+        """ln(1 + (K − 1) e^{s (1 − cos m)}): every angle 0, the own one widened to m."""
+        return _log_of_one_and(n_classes - 1, self.scale * (1 - math.cos(math.radians(self.margin))))
+
+
+class ArcFaceConfig(AngularMarginConfig):
     """Cross-entropy on scaled cosines to one proxy a class, the angle θ to the own one widened by the margin m:
     −ln(e^{s cos(θ_y + m)} / (e^{s cos(θ_y + m)} + Σ_{k≠y} e^{s cos θ_k})).
 
@@ -130,17 +155,8 @@ class ArcFaceConfig(Objective):
     title: ClassVar[str] = "ArcFace"
     word: ClassVar[str] = "ArcFace"
     paper: ClassVar[str] = "Deng et al., 2019, arXiv:1801.07698"
-    draws_pairs: ClassVar[bool] = False
 
     name: Literal["arcface"] = "arcface"
-    # 28.6° is the paper's 0.5 rad. Beyond 90° the loss would no longer fall all the way as the angle closes.
-    margin: float = Field(28.6, ge=0, le=90, description="Degrees by which an image must be nearer to its own class's proxy.")
-    scale: float = Field(64.0, gt=0, le=1000, description="Factor on the cosines; the inverse of a temperature.")
-    lr_factor: float = Field(1.0, gt=0, le=1000, description="How many times the learning rate the proxies get.")
-
-    def collapse_value(self, n_classes: int, classes: float, samples: float) -> float:
-        """ln(1 + (K − 1) e^{s (1 − cos m)}): every angle 0, the own one widened to m."""
-        return _log_of_one_and(n_classes - 1, self.scale * (1 - math.cos(math.radians(self.margin))))
 
 
 class TripletConfig(Objective):
@@ -177,21 +193,26 @@ class TripletConfig(Objective):
         return self.margin
 
 
-class SupConConfig(Objective):
-    """Supervised contrastive loss L_out: the mean over anchors i and their positives p of
-    −ln(e^{s_ip / temperature} / Σ_{a≠i} e^{s_ia / temperature}), s the cosine.
+class SupervisedContrastiveConfig(Objective):
+    """What a supervised contrastive loss takes.
 
     `projection` adds a two-layer head of that width for the loss; the readout stays the pooled features.
     """
+
+    temperature: Temperature = Field(0.1, gt=0, le=10, description="Smaller pushes harder on the nearest negatives.")
+    projection: int | None = Field(
+        None, ge=2, le=4096, description="Width of a two-layer head for the loss alone; empty trains the features themselves.")
+
+
+class SupConConfig(SupervisedContrastiveConfig):
+    """Supervised contrastive loss L_out: the mean over anchors i and their positives p of
+    −ln(e^{s_ip / temperature} / Σ_{a≠i} e^{s_ia / temperature}), s the cosine."""
 
     title: ClassVar[str] = "SupCon"
     word: ClassVar[str] = "SupCon"
     paper: ClassVar[str] = "Khosla et al., 2020, arXiv:2004.11362"
 
     name: Literal["supcon"] = "supcon"
-    temperature: Temperature = Field(0.1, gt=0, le=10, description="Smaller pushes harder on the nearest negatives.")
-    projection: int | None = Field(
-        None, ge=2, le=4096, description="Width of a two-layer head for the loss alone; empty trains the features themselves.")
 
     def collapse_value(self, n_classes: int, classes: float, samples: float) -> float:
         """ln(b − 1), b the batch: every other sample as likely."""
@@ -230,7 +251,7 @@ class ProxyAnchorConfig(Objective):
     title: ClassVar[str] = "Proxy-anchor"
     word: ClassVar[str] = "proxy-anchor"
     paper: ClassVar[str] = "Kim et al., 2020, arXiv:2003.13911"
-    draws_pairs: ClassVar[bool] = False
+    is_of_pairs: ClassVar[bool] = False
 
     name: Literal["proxy_anchor"] = "proxy_anchor"
     margin: float = Field(0.1, ge=0, le=1, description="How far beyond cosine 0 an image must be, to either side.")
@@ -247,12 +268,110 @@ class ProxyAnchorConfig(Objective):
                    + (n_classes - classes) * _log_of_one_and(size, pushing)) / n_classes)
 
 
+class CrossEntropySupConConfig(SupervisedContrastiveConfig, CrossEntropyConfig):
+    """(1 − λ) cross-entropy + λ SupCon, λ the weight: both on the same features and batches, each with a head of its own.
+
+    At 0 it is `classification` and at 1 `supcon`, with nothing of the other: no head, no random number, no refused batch.
+    """
+
+    title: ClassVar[str] = "Cross-entropy + SupCon"
+    word: ClassVar[str] = "cross-entropy + SupCon"
+    paper: ClassVar[str] = "Gunel et al., 2021, arXiv:2011.01403"
+
+    name: Literal["cross_entropy_supcon"] = "cross_entropy_supcon"
+    # What the paper's grid search mostly chose.
+    weight: float = Field(0.9, ge=0, le=1, description="λ: 0 is cross-entropy alone, 1 SupCon alone.")
+
+    @property
+    def draws_pairs(self) -> bool:
+        return self.weight > 0
+
+    def collapse_value(self, n_classes: int, classes: float, samples: float) -> float:
+        """(1 − λ) ln K + λ ln(b − 1), b the batch."""
+        return (1 - self.weight) * math.log(n_classes) + self.weight * math.log(classes * samples - 1)
+
+
+class SincereConfig(SupervisedContrastiveConfig):
+    """SupCon without the other positives in the denominator, where they push each other away: the mean over anchors i and
+    their positives p of −ln(e^{s_ip / temperature} / (e^{s_ip / temperature} + Σ_n e^{s_in / temperature})), s the cosine,
+    n the samples of other classes."""
+
+    title: ClassVar[str] = "SINCERE"
+    word: ClassVar[str] = "SINCERE"
+    paper: ClassVar[str] = "Feeney & Hughes, 2023, arXiv:2309.14277"
+
+    name: Literal["sincere"] = "sincere"
+
+    def collapse_value(self, n_classes: int, classes: float, samples: float) -> float:
+        """ln(1 + (C − 1) n): one positive and every negative as likely; n samples of each of C classes."""
+        return math.log(1 + (classes - 1) * samples)
+
+
+class SubcenterArcFaceConfig(AngularMarginConfig):
+    """ArcFace with several proxies a class, its sub-centres, of which the nearest counts: θ_k is the angle to the nearest of
+    class k."""
+
+    title: ClassVar[str] = "Sub-centre ArcFace"
+    word: ClassVar[str] = "sub-centre ArcFace"
+    paper: ClassVar[str] = "Deng et al., 2020, doi:10.1007/978-3-030-58621-8_43"
+
+    name: Literal["subcenter_arcface"] = "subcenter_arcface"
+    sub_centers: int = Field(3, ge=1, le=100, description="Proxies of each class.")
+
+
+class CircleConfig(Objective):
+    """The mean over anchors of ln(1 + Σ_n e^{scale a_n (s_n − margin)} Σ_p e^{−scale a_p (s_p − 1 + margin)}), s the cosine
+    to a negative n or a positive p, and a how far it is from its best, without a gradient: a_n = max(0, s_n + margin),
+    a_p = max(0, 1 + margin − s_p)."""
+
+    title: ClassVar[str] = "Circle"
+    word: ClassVar[str] = "circle"
+    paper: ClassVar[str] = "Sun et al., 2020, arXiv:2002.10857"
+
+    name: Literal["circle"] = "circle"
+    # The paper's for fine-grained image retrieval.
+    margin: float = Field(0.4, ge=0, le=1, description="How far from its best a cosine may stay.")
+    scale: float = Field(80.0, gt=0, le=1000, description="How much the worst pairs outweigh the others.")
+
+    def collapse_value(self, n_classes: int, classes: float, samples: float) -> float:
+        """ln(1 + (n − 1) (b − n) e^{scale (1 − 2 margin²)}): every cosine 1, so a_p is the margin and a_n 1 more; n samples
+        of a class, b the batch."""
+        return _log_of_one_and((samples - 1) * (classes - 1) * samples, self.scale * (1 - 2 * self.margin ** 2))
+
+
+class CrossBatchMemoryConfig(Objective):
+    """A loss of pairs between the batch and a memory: the newest `memory` embeddings, the batch's own among them, as they were
+    when they were computed. Gradients reach the batch's side alone.
+
+    `contrastive` is the mean over positive pairs of 1 − s, plus the mean over those negative pairs whose cosine s is beyond
+    the margin of s − margin; `supcon` is SupCon with the memory as positives and negatives. The memory holds at most as many
+    embeddings as there are training images, and starts to fill after `start` steps.
+    """
+
+    title: ClassVar[str] = "Cross-batch memory"
+    word: ClassVar[str] = "cross-batch memory"
+    paper: ClassVar[str] = "Wang et al., 2020, arXiv:1912.06798"
+
+    name: Literal["cross_batch_memory"] = "cross_batch_memory"
+    loss: Literal["contrastive", "supcon"] = Field("contrastive", description="What is computed of the pairs.")
+    memory: int = Field(1024, ge=2, le=1_000_000, description="Embeddings that are kept, at most as many as training images.")
+    start: int = Field(0, ge=0, le=1_000_000,
+                       description="Steps before the memory starts to fill, while embeddings still change fast.")
+    margin: float = Field(0.5, ge=0, lt=1, description="Cosine that negatives should stay below; of contrastive alone.")
+    temperature: Temperature = Field(0.1, gt=0, le=10,
+                                     description="Smaller pushes harder on the nearest negatives; of supcon alone.")
+
+    def collapse_value(self, n_classes: int, classes: float, samples: float) -> float:
+        """Every cosine 1: 1 − margin for contrastive; for supcon ln(M − 1), M the memory or the batch, if that is larger."""
+        return 1 - self.margin if self.loss == "contrastive" else math.log(max(self.memory, classes * samples) - 1)
+
+
 class UntrainedConfig(Objective):
     """The encoder as it starts: the floor every objective is measured from. Always added, never listed."""
 
     title: ClassVar[str] = "Untrained"
     word: ClassVar[str] = "untrained"
-    draws_pairs: ClassVar[bool] = False
+    is_of_pairs: ClassVar[bool] = False
 
     name: Literal["untrained"] = "untrained"
 
@@ -262,14 +381,15 @@ class FrozenConfig(Objective):
 
     title: ClassVar[str] = "Frozen"
     word: ClassVar[str] = "frozen"
-    draws_pairs: ClassVar[bool] = False
+    is_of_pairs: ClassVar[bool] = False
 
     name: Literal["frozen"] = "frozen"
     table: str | None = None
 
 
 ObjectiveConfig = (ClassificationConfig | NormalizedSoftmaxConfig | ArcFaceConfig | TripletConfig | SupConConfig
-                   | MultiSimilarityConfig | ProxyAnchorConfig)
+                   | MultiSimilarityConfig | ProxyAnchorConfig | CrossEntropySupConConfig | SincereConfig
+                   | SubcenterArcFaceConfig | CircleConfig | CrossBatchMemoryConfig)
 OBJECTIVES: dict[str, type[Objective]] = {model.model_fields["name"].default: model for model in get_args(ObjectiveConfig)}
 
 

@@ -181,7 +181,7 @@ def _load_newest(run: Run, trainer: Trainer, ranks: Ranks) -> tuple[Json, str]:
     tensors: dict[str, torch.Tensor] = {}
 
     def newest() -> tuple[Json, str]:
-        loaded, values, refused = _newest(run, has_head=bool(trainer.objective.state_dict()))
+        loaded, values, refused = _newest(run, has_head=bool(trainer.objective.head_state()))
         tensors.update(loaded)
         return values, refused
 
@@ -238,7 +238,7 @@ def _load_best(run: Run, module: nn.Module, objective: Objective) -> str:
     """Puts the best weights into an encoder and what its loss had on top; returns the encoder's checksum."""
     tensors, values = checkpoint.load(run.best_checkpoint)
     module.load_state_dict(tensors)
-    if objective.state_dict():
+    if objective.head_state():
         head, of_head = checkpoint.load(run.head_checkpoint)
         if of_head["epoch"] != values["epoch"]:
             raise InputError(f"{run.head_checkpoint} must be of the same epoch as {run.best_checkpoint.name}, "

@@ -175,7 +175,7 @@ class Recorder:
     def _save_best(self, epoch: int) -> None:
         """Weights and all that is needed to embed with them elsewhere, without Duet; and, apart, what the loss had on top."""
         config, workplace, trainer = self._config, self._workplace, self._trainer
-        head = trainer.objective.state_dict()
+        head = trainer.objective.head_state()
         if head:  # before the encoder's, so that a crash between the two leaves no encoder without its head
             checkpoint.save(self._run.head_checkpoint, head, {"epoch": epoch})
         checkpoint.save(self._run.best_checkpoint, trainer.encoder.state_dict(), {

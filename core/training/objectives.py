@@ -1,7 +1,7 @@
 """The losses on offer, and what each needs on top of the encoder; `core.config.objectives` has formulas, papers and ranges.
 
-An objective is a module `(features, labels) -> scalar`; pytorch-metric-learning computes all but cross-entropy. A batch that
-cannot teach a loss of pairs is refused: the library would answer 0.0.
+An objective is a module `(features, labels) -> scalar`; pytorch-metric-learning computes all but cross-entropy and SINCERE. A
+batch that cannot teach a loss of pairs is refused: the library would answer 0.0.
 """
 
 from functools import partial
@@ -16,14 +16,24 @@ from core.config import BatchConfig
 from core.config.objectives import (
     AnyObjective,
     ArcFaceConfig,
+    CircleConfig,
     ClassificationConfig,
+    CrossBatchMemoryConfig,
+    CrossEntropyConfig,
+    CrossEntropySupConConfig,
     MultiSimilarityConfig,
     NormalizedSoftmaxConfig,
     ProxyAnchorConfig,
+    SincereConfig,
+    SubcenterArcFaceConfig,
     SupConConfig,
+    SupervisedContrastiveConfig,
     TripletConfig,
 )
 from core.errors import InputError
+from core.training.cross_batch_memory import Memory
+
+ProxyConfig = NormalizedSoftmaxConfig | ArcFaceConfig | SubcenterArcFaceConfig | ProxyAnchorConfig
 
 
 class Objective(nn.Module):
@@ -56,6 +66,13 @@ class Objective(nn.Module):
         loss takes the features themselves."""
         return {}
 
+    def head_state(self) -> dict[str, torch.Tensor]:
+        """The tensors, by name, that `read_out` needs; what else is kept between steps is part of `state_dict` alone."""
+        return self.state_dict()
+
+    def remember(self) -> None:
+        """Keeps of the last batch what later losses compare theirs with; for the end of each step, and nothing by default."""
+
     def _loss(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
         raise TypeError(f"{type(self).__name__} must define its loss")
 
@@ -63,7 +80,7 @@ class Objective(nn.Module):
 class Classification(Objective):
     """Cross-entropy on a linear head; class weights and what is added to the logits in the loss, each (K,), are constant."""
 
-    def __init__(self, config: ClassificationConfig, width: int, n_classes: int, class_counts: np.ndarray | None) -> None:
+    def __init__(self, config: CrossEntropyConfig, width: int, n_classes: int, class_counts: np.ndarray | None) -> None:
         super().__init__()
         self.head = nn.Linear(width, n_classes)
         self._smoothing = config.label_smoothing
@@ -90,10 +107,10 @@ class Classification(Objective):
 
 
 class Proxies(Objective):
-    """A loss between L2-normalised features and one learnt proxy a class: normalised softmax, ArcFace, proxy-anchor."""
+    """A loss between L2-normalised features and learnt proxies, one a class: normalised softmax, ArcFace, proxy-anchor; or
+    several: sub-centre ArcFace."""
 
-    def __init__(self, config: NormalizedSoftmaxConfig | ArcFaceConfig | ProxyAnchorConfig, width: int,
-                 n_classes: int) -> None:
+    def __init__(self, config: ProxyConfig, width: int, n_classes: int) -> None:
         super().__init__()
         # Of length 1 at any width, so that a step of one size turns them as far. Proxy-anchor starts as its authors do.
         of_length_one = partial(nn.init.normal_, std=width ** -0.5)
@@ -104,12 +121,18 @@ class Proxies(Objective):
             case ArcFaceConfig():
                 self.proxies = losses.ArcFaceLoss(n_classes, width, margin=config.margin, scale=config.scale,
                                                   weight_init_func=of_length_one)
+            case SubcenterArcFaceConfig():
+                self.proxies = losses.SubCenterArcFaceLoss(num_classes=n_classes, embedding_size=width, margin=config.margin,
+                                                           scale=config.scale, sub_centers=config.sub_centers,
+                                                           weight_init_func=of_length_one)
             case ProxyAnchorConfig():
                 self.proxies = losses.ProxyAnchorLoss(n_classes, width, margin=config.margin, alpha=config.alpha)
         self.lr_factor = config.lr_factor
 
     def read_out(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The logits are the cosines to the proxies."""
+        """The logits are the cosines to the proxies, of several a class to the nearest."""
+        if isinstance(self.proxies, losses.SubCenterArcFaceLoss):
+            return {"logits": self.proxies.get_cosine(features)}
         proxies = self.proxies.proxies if isinstance(self.proxies, losses.ProxyAnchorLoss) else self.proxies.W.T  # (K, D)
         return {"logits": F.normalize(features) @ F.normalize(proxies).T}
 
@@ -162,10 +185,9 @@ class Triplet(Objective):
 class SupCon(Objective):
     """Supervised contrastive loss, averaged over the anchors that have a positive."""
 
-    def __init__(self, config: SupConConfig, width: int) -> None:
+    def __init__(self, config: SupervisedContrastiveConfig, width: int) -> None:
         super().__init__()
-        self.projection = nn.Identity() if config.projection is None else nn.Sequential(
-            nn.Linear(width, width), nn.ReLU(), nn.Linear(width, config.projection))
+        self.projection = _projection(config, width)
         # The library's own average leaves out anchors whose loss rounds to 0, and so never falls as far as the formula.
         self._supcon = losses.SupConLoss(temperature=config.temperature, reducer=reducers.DoNothingReducer())
 
@@ -174,8 +196,59 @@ class SupCon(Objective):
 
     def _loss(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
         values = self._supcon(self.projection(features), label_id)["loss"]["losses"]  # (b,)
-        has_positive = (label_id[:, None] == label_id).sum(1) > 1
-        return values[has_positive].mean()
+        return values[_has_positive(label_id)].mean()
+
+
+class CrossEntropySupCon(Objective):
+    """Both at once, weighed; a head and a projection of their own, in this order of random numbers."""
+
+    def __init__(self, config: CrossEntropySupConConfig, width: int, n_classes: int, class_counts: np.ndarray | None) -> None:
+        super().__init__()
+        self.classification = Classification(config, width, n_classes, class_counts)
+        self.supcon = SupCon(config, width)
+        self._weight = config.weight
+
+    def read_out(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        return self.supcon.read_out(features) | self.classification.read_out(features)
+
+    def _loss(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
+        return ((1 - self._weight) * self.classification._loss(features, label_id)
+                + self._weight * self.supcon._loss(features, label_id))
+
+
+class Sincere(Objective):
+    """SINCERE, averaged over the anchors that have a positive."""
+
+    def __init__(self, config: SincereConfig, width: int) -> None:
+        super().__init__()
+        self.projection = _projection(config, width)
+        self._temperature = config.temperature
+
+    def read_out(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {} if isinstance(self.projection, nn.Identity) else {"projection": self.projection(features)}
+
+    def _loss(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
+        unit = F.normalize(self.projection(features))
+        similarity = unit @ unit.T / self._temperature  # (b, b)
+        is_same = label_id[:, None] == label_id
+        of_negatives = similarity.masked_fill(is_same, -torch.inf).logsumexp(dim=1, keepdim=True)  # (b, 1)
+        values = F.softplus(of_negatives - similarity)  # −ln(e^s / (e^s + Σ e^s_n)) = ln(1 + e^(ln Σ e^s_n − s)), of each pair
+        is_positive = is_same & ~torch.eye(len(label_id), dtype=torch.bool, device=label_id.device)
+        of_anchors = values.masked_fill(~is_positive, 0).sum(1) / is_positive.sum(1).clamp(min=1)  # (b,)
+        return of_anchors[is_positive.any(1)].mean()
+
+
+class Circle(Objective):
+    """Circle loss on every pair of the batch, averaged over the anchors that have a positive."""
+
+    def __init__(self, config: CircleConfig) -> None:
+        super().__init__()
+        # The library's own average leaves out anchors whose loss rounds to 0.
+        self._circle = losses.CircleLoss(config.margin, config.scale, reducer=reducers.DoNothingReducer())
+
+    def _loss(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
+        values = self._circle(features, label_id)["loss"]["losses"]  # (b, 1)
+        return values[_has_positive(label_id)].mean()
 
 
 class MultiSimilarity(Objective):
@@ -190,6 +263,50 @@ class MultiSimilarity(Objective):
         mined = self._miner(features, label_id)
         # Not through the loss's own call, which answers 0.0 where one positive and one negative are kept.
         return self._pairs.mat_based_loss(self._pairs.distance(features), mined)["loss"]["losses"].mean()
+
+
+class CrossBatchMemory(Objective):
+    """A loss between the batch and a memory whose newest part is the batch, an embedding with itself left out."""
+
+    def __init__(self, config: CrossBatchMemoryConfig, width: int) -> None:
+        super().__init__()
+        self.memory = Memory(config.memory, width, config.start)
+        self._is_supcon = config.loss == "supcon"
+        self._pairs = (losses.SupConLoss(temperature=config.temperature, reducer=reducers.DoNothingReducer())
+                       if self._is_supcon else
+                       losses.ContrastiveLoss(pos_margin=1, neg_margin=config.margin, distance=distances.CosineSimilarity()))
+        self._last: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def head_state(self) -> dict[str, torch.Tensor]:
+        return {}
+
+    def remember(self) -> None:
+        """Not a part of the loss, which is computed again where memory runs out in the middle of a step."""
+        if self._last is not None:
+            self.memory.add(*self._last)
+        self._last = None
+
+    def _loss(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
+        unit = F.normalize(features)
+        self._last = unit.detach(), label_id
+        known, known_label_id = self.memory.joined(*self._last)  # (m, D), (m,)
+        is_same = label_id[:, None] == known_label_id            # (b, m)
+        is_positive = is_same.clone()
+        is_positive[:, -len(label_id):].fill_diagonal_(False)    # itself
+        pairs = (*is_positive.nonzero(as_tuple=True), *(~is_same).nonzero(as_tuple=True))
+        value = self._pairs(unit, label_id, pairs, known, known_label_id)
+        return value["loss"]["losses"][is_positive.any(1)].mean() if self._is_supcon else value
+
+
+def _projection(config: SupervisedContrastiveConfig, width: int) -> nn.Module:
+    """What stands between features and a contrastive loss: two layers, or nothing."""
+    return nn.Identity() if config.projection is None else nn.Sequential(
+        nn.Linear(width, width), nn.ReLU(), nn.Linear(width, config.projection))
+
+
+def _has_positive(label_id: torch.Tensor) -> torch.Tensor:
+    """Whether another of the batch is of the same class, shape (b,), bool."""
+    return (label_id[:, None] == label_id).sum(1) > 1
 
 
 def _by_thirds(features: torch.Tensor, label_id: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -232,12 +349,24 @@ def build(config: AnyObjective, width: int, n_classes: int, batch_size: int, see
     match config:
         case ClassificationConfig():
             objective = Classification(config, width, n_classes, class_counts)
-        case NormalizedSoftmaxConfig() | ArcFaceConfig() | ProxyAnchorConfig():
+        case CrossEntropySupConConfig(weight=0):
+            objective = Classification(config, width, n_classes, class_counts)
+        case CrossEntropySupConConfig(weight=1) | SupConConfig():
+            objective = SupCon(config, width)
+        case CrossEntropySupConConfig():
+            objective = CrossEntropySupCon(config, width, n_classes, class_counts)
+        case NormalizedSoftmaxConfig() | ArcFaceConfig() | SubcenterArcFaceConfig() | ProxyAnchorConfig():
             objective = Proxies(config, width, n_classes)
         case TripletConfig():
             objective = Triplet(config)
-        case SupConConfig():
-            objective = SupCon(config, width)
+        case SincereConfig():
+            objective = Sincere(config, width)
+        case CircleConfig():
+            objective = Circle(config)
+        case CrossBatchMemoryConfig():
+            if class_counts is not None:  # beyond that it would hold former selves of the same images
+                config = config.model_copy(update={"memory": min(config.memory, int(class_counts.sum()))})
+            objective = CrossBatchMemory(config, width)
         case MultiSimilarityConfig():
             objective = MultiSimilarity(config)
         case _:

@@ -226,6 +226,7 @@ class Trainer:
             norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
             self._set_lr()
             self._optimizer.step()
+            self.objective.remember()
         self._step += 1
         self._running.steps += 1
         self._positives = _positives_per_anchor(self._target[batch.rows]) if not is_drawn(self._config.objective) else 1.0

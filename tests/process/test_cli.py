@@ -83,7 +83,7 @@ def test_run_prints_a_table_and_a_sentence_and_json_says_the_same(tmp_path: Path
 
 @pytest.mark.parametrize(("overrides", "message"), [
     (["training.lrr=1"], "unknown key 'training.lrr'; allowed here: batch, views, micro_batch, optimizer, lr"),
-    (["objectives=[nope]"], "multi_similarity, proxy_anchor, got 'nope'"),
+    (["objectives=[nope]"], "circle, cross_batch_memory, got 'nope'"),
     (["encoder.name=convnext_tny"], "must be one of timm's encoders (close: convnext_tiny"),
     (["training.lr=-1"], "training.lr must be greater than 0, got -1"),
     (["images_per_class=[1000]"], "images_per_class must be at most the smallest class's training images, 122"),

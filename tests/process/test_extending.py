@@ -25,10 +25,9 @@ assert np.array_equal(found.values["knn_50"], metrics.knn_correct(vectors, label
 import torch
 from core import config as configuration
 from core.training import objectives
-circle = {"name": "circle", "margin": 0.3, "scale": 8}
-config = configuration.parse({"name": "x", "dataset": {"source": "digits"}, "objectives": ["classification", circle]})
-circle = config.objectives[1]
-loss = objectives.build(circle, 8, 4, 12, seed=0)
+contrastive = {"name": "contrastive", "margin": 0.3}
+config = configuration.parse({"name": "x", "dataset": {"source": "digits"}, "objectives": ["classification", contrastive]})
+loss = objectives.build(config.objectives[1], 8, 4, 12, seed=0)
 same = torch.ones(12, 8, requires_grad=True)
 value = loss(same, torch.arange(12) % 4)
 assert abs(value.item() - loss.collapse_value) < 1e-3, (value, loss.collapse_value)

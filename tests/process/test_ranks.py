@@ -34,26 +34,25 @@ from core.training import encoder, objectives
 from core.training.ranks import joined
 from core.training.trainer import Trainer
 torch.set_num_threads(1)
-objective, micro = json.loads(sys.argv[1]), json.loads(sys.argv[2])
-experiment = configuration.parse({
-    "name": "ranks", "dataset": {"source": "digits"}, "objectives": [objective], "seeds": [0],
-    "budget": {"images": 20 * 30, "epochs": 20},
-    "training": {"batch": {"classes": 5, "samples": 6}, "lr": 1e-3, "micro_batch": micro}})
-run = next(run for run in experiment.runs() if run.is_trained)
 label_id = np.repeat(np.arange(5, dtype=np.int32), 20)
-device = torch.device("cpu")
+device, found = torch.device("cpu"), []
 with joined(device) as ranks:
-    module, data = encoder.build(EncoderConfig(name="test_convnext", image_size=32), seed=0)
-    size = data.storage_size
-    pixels = np.random.default_rng(0).integers(0, 256, (100, size, size, 3), dtype=np.uint8)
-    head = objectives.build(run.objective, encoder.feature_width(module, data), 5, run.images_per_step, 0)
-    trainer = Trainer(module, head, data, pixels, label_id, np.arange(100), run, device, ranks=ranks)
-    losses = [record.loss for record in trainer.epochs(lambda: False)]
-    total = sum(p.double().sum().item() for p in trainer.encoder.parameters())
-    said = ranks.decide(lambda: {"from": ranks.rank})
-    found = {"rank": ranks.rank, "losses": losses, "total": total, "said": said}
-found["threads"] = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]  # Linux has it
-Path(__file__).with_name(f"{ranks.n}-{ranks.rank}.json").write_text(json.dumps(found))
+    for objective, micro in json.loads(sys.argv[1]):
+        experiment = configuration.parse({
+            "name": "ranks", "dataset": {"source": "digits"}, "objectives": [objective], "seeds": [0],
+            "budget": {"images": 20 * 30, "epochs": 20},
+            "training": {"batch": {"classes": 5, "samples": 6}, "lr": 1e-3, "micro_batch": micro if ranks.n > 1 else None}})
+        run = next(run for run in experiment.runs() if run.is_trained)
+        module, data = encoder.build(EncoderConfig(name="test_convnext", image_size=32), seed=0)
+        size = data.storage_size
+        pixels = np.random.default_rng(0).integers(0, 256, (100, size, size, 3), dtype=np.uint8)
+        head = objectives.build(run.objective, encoder.feature_width(module, data), 5, run.images_per_step, 0)
+        trainer = Trainer(module, head, data, pixels, label_id, np.arange(100), run, device, ranks=ranks)
+        losses = [record.loss for record in trainer.epochs(lambda: False)]
+        total = sum(p.double().sum().item() for p in trainer.encoder.parameters())
+        found.append({"losses": losses, "total": total, "said": ranks.decide(lambda: {"from": ranks.rank})})
+threads = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]  # Linux has it
+Path(__file__).with_name(f"{ranks.n}-{ranks.rank}.json").write_text(json.dumps({"cases": found, "threads": threads}))
 """
 
 
@@ -92,32 +91,46 @@ with joined(torch.device("cpu")) as ranks:
 """
 
 
-def train(n_processes: int, objective: object, micro_batch: int | None, folder: Path) -> list[dict]:
-    """What each process found."""
+CASES = [("supcon", None), ({"name": "triplet", "mining": "batch_hard"}, None),
+         ("classification", 4),
+         ({"name": "classification", "order": "shuffled"}, 4),
+         ({"name": "cross_entropy_supcon", "projection": 8}, 4),
+         ({"name": "cross_batch_memory", "loss": "supcon", "memory": 50}, 4)]  # an objective, and images at a time in each of two processes
+
+
+def train(n_processes: int, folder: Path) -> list[dict]:
+    """What each process found, training every one of CASES in turn; one alone takes each batch whole."""
     script = folder / "train.py"
     script.write_text(TRAIN)
     launcher = [] if n_processes == 1 else ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_processes}"]
-    result = subprocess.run([sys.executable, *launcher, str(script), json.dumps(objective), json.dumps(micro_batch)],
-                            cwd=PROJECT, env=None, capture_output=True, text=True, timeout=DEADLINE)
+    result = subprocess.run([sys.executable, *launcher, str(script), json.dumps(CASES)], cwd=PROJECT, capture_output=True,
+                            text=True, timeout=DEADLINE, env={**os.environ, "PYTHONPATH": str(PROJECT)})
     assert result.returncode == 0, result.stderr
     return [json.loads((folder / f"{n_processes}-{rank}.json").read_text()) for rank in range(n_processes)]
 
 
-@pytest.mark.parametrize("objective, micro_batch", [("supcon", None), ({"name": "triplet", "mining": "batch_hard"}, None),
-                                                    ("classification", 4),
-                                                    ({"name": "classification", "order": "shuffled"}, 4)])
-def test_two_processes_follow_the_losses_of_one(objective: object, micro_batch: int | None, tmp_path: Path,
-                                                monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
-    [alone] = train(1, objective, None, tmp_path)
-    both = train(2, objective, micro_batch, tmp_path)
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, list[dict]]:
+    """What one process found, and what each of two did."""
+    folder = tmp_path_factory.mktemp("trained")
+    [alone] = train(1, folder)
+    return alone, train(2, folder)
+
+
+@pytest.mark.parametrize("case", range(len(CASES)))
+def test_two_processes_follow_the_losses_of_one(trained: tuple[dict, list[dict]], case: int) -> None:
+    alone, both = trained[0]["cases"][case], [found["cases"][case] for found in trained[1]]
     assert len(set(alone["losses"])) == 20
     for found in both:
         np.testing.assert_allclose(found["losses"], alone["losses"], atol=1e-5, rtol=0)
         assert found["total"] == pytest.approx(alone["total"], abs=1e-3)
         assert found["said"] == {"from": 0}
-        assert not [name for name in found["threads"] if "gloo" in name], "they crash a process that ends, now and then"
     assert both[0]["losses"] == both[1]["losses"]
+
+
+def test_no_thread_of_gloo_outlives_the_training(trained: tuple[dict, list[dict]]) -> None:
+    """They crash a process that ends, now and then."""
+    assert not [name for found in trained[1] for name in found["threads"] if "gloo" in name]
 
 
 def test_a_branch_by_a_decision_is_taken_by_all_and_an_error_is_raised_by_all(tmp_path: Path) -> None:

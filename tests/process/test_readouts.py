@@ -59,7 +59,19 @@ def test_proxies_are_read_out_as_plain_cosines(name: str, proxy: object) -> None
             assert float(found[row, k]) == pytest.approx(float(x @ own / (x.norm() * own.norm())), abs=1e-5)
 
 
-@pytest.mark.parametrize(("name", "parameters"), [("supcon", {}), ("triplet", {}), ("multi_similarity", {})])
+def test_of_several_proxies_a_class_the_nearest_is_read_out() -> None:
+    objective = built("subcenter_arcface", sub_centers=2)
+    found = objective.read_out(FEATURES)["logits"]
+    assert found.shape == (6, 3)
+    for row, x in enumerate(FEATURES):
+        for k in range(3):
+            centers = objective.proxies.W[:, 2 * k:2 * k + 2].T
+            assert float(found[row, k]) == pytest.approx(
+                max(float(x @ center / (x.norm() * center.norm())) for center in centers), abs=1e-5)
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("supcon", {}), ("triplet", {}), ("multi_similarity", {}), ("sincere", {}),
+                                                  ("circle", {}), ("cross_batch_memory", {})])
 def test_an_objective_without_a_head_has_no_other_readout(name: str, parameters: dict) -> None:
     assert built(name, **parameters).read_out(FEATURES) == {}
 

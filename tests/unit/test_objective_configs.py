@@ -22,7 +22,8 @@ from core.config.objectives import (
 from core.errors import ConfigError
 from tests import PROJECT
 
-NAMES = "classification, normalized_softmax, arcface, triplet, supcon, multi_similarity, proxy_anchor"
+NAMES = ("classification, normalized_softmax, arcface, triplet, supcon, multi_similarity, proxy_anchor, cross_entropy_supcon, "
+         "sincere, subcenter_arcface, circle, cross_batch_memory")
 USAGE = PROJECT / "docs" / "usage.md"
 EVERY_PARAMETER = """
 name: every
@@ -39,6 +40,12 @@ objectives:
   - {name: supcon, temperature: 0.07, projection: 128}
   - {name: multi_similarity, alpha: 1, beta: 40, base: 1, epsilon: 0.2}
   - {name: proxy_anchor, margin: 0.2, alpha: 16, lr_factor: 50, group: none}
+  - {name: cross_entropy_supcon, weight: 0.5, label_smoothing: 0.1, class_weights: balanced, temperature: 0.2, projection: 64}
+  - {name: cross_entropy_supcon, label: adjusted-both, logit_adjustment: 1}
+  - {name: sincere, temperature: 0.07, projection: 128}
+  - {name: subcenter_arcface, margin: 20, scale: 30, lr_factor: 2, sub_centers: 5}
+  - {name: circle, margin: 0.25, scale: 128}
+  - {name: cross_batch_memory, loss: supcon, memory: 4096, start: 1000, margin: 0.4, temperature: 0.07}
 """
 
 
@@ -153,6 +160,27 @@ def test_what_is_no_objective_or_no_parameter_of_it_is_refused(objective: str | 
     ("proxy_anchor", "alpha", 1001, "less than or equal to 1000"),
     ("proxy_anchor", "lr_factor", 0, "greater than 0"),
     ("proxy_anchor", "lr_factor", 1001, "less than or equal to 1000"),
+    ("cross_entropy_supcon", "weight", -0.1, "greater than or equal to 0"),
+    ("cross_entropy_supcon", "weight", 1.1, "less than or equal to 1"),
+    ("cross_entropy_supcon", "label_smoothing", 1, "less than 1"),
+    ("cross_entropy_supcon", "temperature", 1e-300, "at least 0.001"),
+    ("sincere", "temperature", 0, "greater than 0"),
+    ("sincere", "projection", 1, "greater than or equal to 2"),
+    ("subcenter_arcface", "margin", 91, "less than or equal to 90"),
+    ("subcenter_arcface", "sub_centers", 0, "greater than or equal to 1"),
+    ("subcenter_arcface", "sub_centers", 101, "less than or equal to 100"),
+    ("circle", "margin", -0.1, "greater than or equal to 0"),
+    ("circle", "margin", 1.1, "less than or equal to 1"),
+    ("circle", "scale", 0, "greater than 0"),
+    ("circle", "scale", 1001, "less than or equal to 1000"),
+    ("cross_batch_memory", "loss", "triplet", "'contrastive' or 'supcon'"),
+    ("cross_batch_memory", "memory", 1, "greater than or equal to 2"),
+    ("cross_batch_memory", "memory", 1000001, "less than or equal to 1000000"),
+    ("cross_batch_memory", "start", -1, "greater than or equal to 0"),
+    ("cross_batch_memory", "start", 1000001, "less than or equal to 1000000"),
+    ("cross_batch_memory", "margin", -0.1, "greater than or equal to 0"),
+    ("cross_batch_memory", "margin", 1, "less than 1"),
+    ("cross_batch_memory", "temperature", 1e-300, "at least 0.001"),
 ])
 def test_a_value_out_of_range_is_refused_with_the_range(name: str, field: str, value: float | str, limit: str) -> None:
     assert refusal({"name": name, field: value}) == f"objectives.0.{field} must be {limit}, got {json.dumps(value)}"
@@ -166,14 +194,15 @@ def test_no_number_is_without_end(name: str) -> None:
             assert message.startswith(f"objectives.0.{field} must be ") and message.endswith(f", got {words}")
 
 
-@pytest.mark.parametrize("name", ["classification", "normalized_softmax", "arcface", "proxy_anchor"])
+@pytest.mark.parametrize("name", ["classification", "normalized_softmax", "arcface", "proxy_anchor", "subcenter_arcface"])
 def test_what_draws_no_pairs_cannot_draw_them_from_every_split(name: str) -> None:
     assert refusal({"name": name, "pool": "all"}) == (
         f"objectives.0.pool must be absent for {name}, which draws no positives and negatives; got 'all'")
     assert only_run(name, training={"pool": "all"}).leaks == ()
 
 
-@pytest.mark.parametrize("name", ["triplet", "supcon", "multi_similarity"])
+@pytest.mark.parametrize("name", ["triplet", "supcon", "multi_similarity", "cross_entropy_supcon", "sincere", "circle",
+                                  "cross_batch_memory"])
 def test_what_draws_pairs_may_draw_them_from_every_split_and_says_so(name: str) -> None:
     assert only_run({"name": name, "pool": "all"}).leaks == (config.LEAKY_SAMPLER,)
 
@@ -182,7 +211,8 @@ def test_labels_for_folders_and_titles_for_sentences() -> None:
     every = [model() for model in OBJECTIVES.values()]
     assert ", ".join(arm_label(objective) for objective in every) == NAMES
     assert [arm_title(objective) for objective in every] == [
-        "classification", "normalised softmax", "ArcFace", "triplet", "SupCon", "multi-similarity", "proxy-anchor"]
+        "classification", "normalised softmax", "ArcFace", "triplet", "SupCon", "multi-similarity", "proxy-anchor",
+        "cross-entropy + SupCon", "SINCERE", "sub-centre ArcFace", "circle", "cross-batch memory"]
     assert (arm_label(UntrainedConfig()), arm_title(UntrainedConfig())) == ("untrained", "untrained")
     assert (arm_label(TripletConfig(label="hard")), arm_title(TripletConfig(label="hard"))) == ("hard", "hard")
     assert arm_title(ArcFaceConfig(group="none")) == "ArcFace with a random split"
@@ -203,6 +233,12 @@ def test_collapse_values_by_hand() -> None:
     assert OBJECTIVES["classification"]().collapse_value(5, 5, 12) == pytest.approx(1.609438, abs=1e-6)
     assert OBJECTIVES["normalized_softmax"]().collapse_value(5, 5, 12) == pytest.approx(1.609438, abs=1e-6)
     assert SupConConfig().collapse_value(5, 5, 12) == pytest.approx(4.077537, abs=1e-6)
+    assert OBJECTIVES["cross_entropy_supcon"](weight=0.25).collapse_value(5, 5, 12) == pytest.approx(2.226463, abs=1e-6)
+    assert OBJECTIVES["sincere"]().collapse_value(5, 5, 12) == pytest.approx(math.log(49))
+    assert OBJECTIVES["circle"](margin=0.5, scale=2).collapse_value(5, 5, 12) == pytest.approx(math.log(1 + 528 * math.e))
+    assert OBJECTIVES["cross_batch_memory"](margin=0.3).collapse_value(5, 5, 12) == pytest.approx(0.7)
+    assert OBJECTIVES["cross_batch_memory"](loss="supcon").collapse_value(5, 5, 12) == pytest.approx(math.log(1023))
+    assert OBJECTIVES["cross_batch_memory"](loss="supcon", memory=2).collapse_value(5, 5, 12) == pytest.approx(math.log(59))
     assert TripletConfig(margin=0.3).collapse_value(5, 5, 12) == 0.3
     assert ArcFaceConfig(margin=90, scale=2).collapse_value(5, 5, 12) == pytest.approx(math.log(1 + 4 * math.exp(2)), abs=1e-9)
 
@@ -210,5 +246,8 @@ def test_collapse_values_by_hand() -> None:
 def test_collapse_values_at_the_edge_of_the_ranges_are_numbers() -> None:
     """e^1000 and e^2000 are beyond a float."""
     assert ArcFaceConfig(margin=90, scale=1000).collapse_value(5, 5, 12) == pytest.approx(1000 + math.log(4))
+    assert OBJECTIVES["subcenter_arcface"](margin=90, scale=1000).collapse_value(5, 5, 12) == pytest.approx(1000 + math.log(4))
+    assert OBJECTIVES["circle"](margin=0, scale=1000).collapse_value(5, 5, 12) == pytest.approx(1000 + math.log(528))
+    assert OBJECTIVES["circle"](margin=1, scale=1000).collapse_value(5, 5, 12) == 0
     expected = math.log(13) + 2000 + math.log(48)
     assert ProxyAnchorConfig(margin=1, alpha=1000).collapse_value(5, 5, 12) == pytest.approx(expected)

@@ -10,11 +10,16 @@ from core.config import BatchConfig
 from core.config.objectives import (
     OBJECTIVES,
     ArcFaceConfig,
+    CircleConfig,
     ClassificationConfig,
+    CrossBatchMemoryConfig,
+    CrossEntropySupConConfig,
     MultiSimilarityConfig,
     NormalizedSoftmaxConfig,
     ObjectiveConfig,
     ProxyAnchorConfig,
+    SincereConfig,
+    SubcenterArcFaceConfig,
     SupConConfig,
     TripletConfig,
     UntrainedConfig,
@@ -26,9 +31,12 @@ from tests.slow_losses import (
     mean_of_positive,
     slow_arcface,
     slow_batch_hard,
+    slow_circle,
     slow_multi_similarity,
     slow_proxy_anchor,
     slow_semi_hard,
+    slow_sincere,
+    slow_subcenter_arcface,
     slow_supcon,
     triplets,
     unit,
@@ -37,7 +45,10 @@ from tests.slow_losses import (
 TRAINED = [ClassificationConfig(), ClassificationConfig(label_smoothing=0.1), NormalizedSoftmaxConfig(), ArcFaceConfig(),
            TripletConfig(mining="random"), TripletConfig(mining="semi_hard"), TripletConfig(mining="batch_hard"),
            TripletConfig(mining="semi_hard", margin=1.0, p=1.0, average="all"), SupConConfig(), SupConConfig(projection=4),
-           MultiSimilarityConfig(), ProxyAnchorConfig()]
+           MultiSimilarityConfig(), ProxyAnchorConfig(), CrossEntropySupConConfig(weight=0.0),
+           CrossEntropySupConConfig(weight=0.3, label_smoothing=0.1), CrossEntropySupConConfig(projection=4),
+           CrossEntropySupConConfig(weight=1.0), SincereConfig(), SincereConfig(projection=4), SubcenterArcFaceConfig(),
+           CircleConfig(), CrossBatchMemoryConfig(), CrossBatchMemoryConfig(loss="supcon", memory=12)]
 EVEN = [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
 UNEVEN = [0, 0, 1, 1, 1, 1, 2, 3, 3]  # class 2 stands there once: no positive for it
 ABSENT = [0, 0, 0, 3, 3, 1, 1, 1, 1, 1]  # class 2 has a proxy and no sample
@@ -158,6 +169,8 @@ def test_batch_of_sixty_is_computed_as_exactly_as_a_small_one() -> None:
     for config, expected in ((TripletConfig(mining="batch_hard"), hard),
                              (TripletConfig(mining="semi_hard"), slow_semi_hard(features, labels, 0.2, True)),
                              (SupConConfig(), slow_supcon(features, labels, 0.1)),
+                             (SincereConfig(), slow_sincere(features, labels, 0.1)),
+                             (CircleConfig(), slow_circle(features, labels, 0.4, 80)),
                              (MultiSimilarityConfig(), slow_multi_similarity(features, labels, 2, 50, 0.5, 0.1))):
         objective = objectives.build(config, 64, 5, 60, seed=0)
         assert objective(features.float(), label_id).item() == pytest.approx(expected, abs=1e-5)
@@ -298,25 +311,90 @@ def test_proxy_anchor(labels: list[int], margin: float, alpha: float, seed: int)
         slow_proxy_anchor(features, labels, proxies_of(objective), margin, alpha), abs=EXACT)
 
 
-@pytest.mark.parametrize("config", [TripletConfig(), SupConConfig(), MultiSimilarityConfig()])
+@pytest.mark.parametrize("labels", [EVEN, UNEVEN, ABSENT])
+@pytest.mark.parametrize("temperature", [0.07, 0.1, 1.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_sincere(labels: list[int], temperature: float, seed: int) -> None:
+    features, label_id = batch(labels, seed)
+    assert loss_of(SincereConfig(temperature=temperature), features, label_id).item() == pytest.approx(
+        slow_sincere(features, labels, temperature), abs=EXACT)
+
+
+def test_sincere_is_supcon_where_no_anchor_has_a_second_positive() -> None:
+    features, label_id = batch([0, 0, 1, 1, 2, 2], seed=1)
+    assert loss_of(SincereConfig(), features, label_id).item() == pytest.approx(
+        loss_of(SupConConfig(), features, label_id).item(), abs=EXACT)
+
+
+def test_positives_push_each_other_away_in_supcon_and_not_in_sincere() -> None:
+    """Anchor along the first axis, a positive at 20° and one at 70°, each in a plane of its own, and two negatives at right
+    angles to all: as the first positive turns away, its cosines to both others fall and no other changes."""
+    axes, far = torch.eye(5, dtype=torch.float64), math.radians(70)
+    slopes = []
+    for config in (SupConConfig(), SincereConfig()):
+        near = torch.tensor(math.radians(20), dtype=torch.float64, requires_grad=True)
+        features = torch.stack([axes[0], near.cos() * axes[0] + near.sin() * axes[1],
+                                math.cos(far) * axes[0] + math.sin(far) * axes[2], axes[3], axes[4]])
+        objectives.build(config, 5, 2, 5, seed=0)(features, torch.tensor([0, 0, 0, 1, 1])).backward()
+        slopes.append(near.grad.item())
+    assert slopes[0] < 0 < slopes[1]
+
+
+@pytest.mark.parametrize("labels", [EVEN, UNEVEN, ABSENT])
+@pytest.mark.parametrize("margin, scale, sub_centers", [(28.6, 64.0, 3), (60.0, 10.0, 2), (0.0, 30.0, 5), (28.6, 64.0, 1)])
+@pytest.mark.parametrize("seed", range(3))
+def test_subcenter_arcface(labels: list[int], margin: float, scale: float, sub_centers: int, seed: int) -> None:
+    features, label_id = batch(labels, seed)
+    objective = build(SubcenterArcFaceConfig(margin=margin, scale=scale, sub_centers=sub_centers))
+    rows = proxies_of(objective)
+    assert len(rows) == 4 * sub_centers
+    centers = [rows[k * sub_centers:(k + 1) * sub_centers] for k in range(4)]
+    assert objective(features, label_id).item() == pytest.approx(
+        slow_subcenter_arcface(features, labels, centers, margin, scale), abs=1e-7)
+
+
+def test_arcface_with_one_sub_centre_is_arcface() -> None:
+    features, label_id = batch(UNEVEN, seed=2)
+    assert torch.equal(loss_of(SubcenterArcFaceConfig(sub_centers=1), features, label_id),
+                       loss_of(ArcFaceConfig(), features, label_id))
+
+
+@pytest.mark.parametrize("labels", [EVEN, UNEVEN, ABSENT])
+@pytest.mark.parametrize("margin, scale", [(0.4, 80.0), (0.25, 16.0), (0.0, 1.0), (1.0, 4.0)])
+@pytest.mark.parametrize("seed", range(3))
+def test_circle(labels: list[int], margin: float, scale: float, seed: int) -> None:
+    features, label_id = batch(labels, seed)
+    assert loss_of(CircleConfig(margin=margin, scale=scale), features, label_id).item() == pytest.approx(
+        slow_circle(features, labels, margin, scale), abs=1e-7)
+
+
+def test_circle_averages_over_anchors_that_have_learnt_all_too() -> None:
+    """In float32 the first two anchors' loss, 2 e^−112, is rounded to 0; the average is still over all four."""
+    features, label_id = torch.tensor([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, -1.0]]), torch.tensor([0, 0, 1, 1])
+    assert objectives.build(CircleConfig(scale=700), 2, 2, 4, seed=0)(features, label_id).item() == pytest.approx(
+        slow_circle(features, label_id.tolist(), 0.4, 700), rel=1e-5)
+
+
+@pytest.mark.parametrize("config", [TripletConfig(), SupConConfig(), MultiSimilarityConfig(), SincereConfig(), CircleConfig(),
+                                    CrossBatchMemoryConfig(), CrossEntropySupConConfig(weight=1.0)])
 def test_losses_of_pairs_have_nothing_of_their_own_to_train(config: ObjectiveConfig) -> None:
     assert list(build(config).parameters()) == []
 
 
-@pytest.mark.parametrize("config", [NormalizedSoftmaxConfig(), ArcFaceConfig(), ProxyAnchorConfig()])
+@pytest.mark.parametrize("config", [NormalizedSoftmaxConfig(), ArcFaceConfig(), SubcenterArcFaceConfig(), ProxyAnchorConfig()])
 def test_proxies_have_a_learning_rate_of_their_own(config: ObjectiveConfig) -> None:
     assert build(config).lr_factor == (100 if config.name == "proxy_anchor" else 1)
     assert build(type(config)(lr_factor=7.0)).lr_factor == 7
 
 
 @pytest.mark.parametrize("config", [ClassificationConfig(), TripletConfig(), SupConConfig(projection=4),
-                                    MultiSimilarityConfig()])
+                                    MultiSimilarityConfig(), CrossEntropySupConConfig(projection=4)])
 def test_what_is_no_proxy_learns_at_the_common_rate(config: ObjectiveConfig) -> None:
     assert build(config).lr_factor == 1
 
 
 @pytest.mark.parametrize("width", [16, 1024])
-@pytest.mark.parametrize("config", [NormalizedSoftmaxConfig(), ArcFaceConfig()])
+@pytest.mark.parametrize("config", [NormalizedSoftmaxConfig(), ArcFaceConfig(), SubcenterArcFaceConfig()])
 def test_proxies_start_at_about_length_one_at_any_width(config: ObjectiveConfig, width: int) -> None:
     proxies, = build(config, width, n_classes=50).parameters()
     assert proxies.norm(dim=0).mean().item() == pytest.approx(1, abs=0.1)
@@ -324,7 +402,8 @@ def test_proxies_start_at_about_length_one_at_any_width(config: ObjectiveConfig,
 
 @pytest.mark.parametrize("config", [NormalizedSoftmaxConfig(), ArcFaceConfig(), TripletConfig(mining="semi_hard"),
                                     TripletConfig(mining="batch_hard", p=1.0, average="all"), SupConConfig(),
-                                    MultiSimilarityConfig(), ProxyAnchorConfig()])
+                                    MultiSimilarityConfig(), ProxyAnchorConfig(), SincereConfig(), SubcenterArcFaceConfig(),
+                                    CircleConfig(), CrossBatchMemoryConfig(), CrossBatchMemoryConfig(loss="supcon")])
 def test_scale_and_order_do_not_matter_on_the_sphere(config: ObjectiveConfig) -> None:
     features, label_id = batch(UNEVEN, seed=3)
     loss = loss_of(config, features, label_id).item()
@@ -343,7 +422,9 @@ def test_scale_matters_for_triplets_off_the_sphere(mining: str) -> None:
 
 COLLAPSING = [*TRAINED, TripletConfig(mining="batch_hard", margin=0.3, normalize=False, p=3.0), TripletConfig(mining="drawn"),
               SupConConfig(temperature=2.0), ArcFaceConfig(margin=90.0, scale=30.0), ArcFaceConfig(margin=0.0),
-              MultiSimilarityConfig(alpha=5.0, beta=2.0, base=-0.5), ProxyAnchorConfig(margin=1.0, alpha=3.0)]
+              MultiSimilarityConfig(alpha=5.0, beta=2.0, base=-0.5), ProxyAnchorConfig(margin=1.0, alpha=3.0),
+              SubcenterArcFaceConfig(sub_centers=1, margin=90.0, scale=30.0), CircleConfig(margin=0.9, scale=2.0),
+              CrossBatchMemoryConfig(margin=0.0)]
 
 
 @pytest.mark.parametrize("config", COLLAPSING)
@@ -445,7 +526,8 @@ def test_a_batch_that_is_not_of_drawn_triplets_is_refused(labels: list[int]) -> 
 
 
 @pytest.mark.parametrize("config", [ClassificationConfig(), SupConConfig(projection=4), NormalizedSoftmaxConfig(),
-                                    ArcFaceConfig(), ProxyAnchorConfig()])
+                                    ArcFaceConfig(), ProxyAnchorConfig(), SubcenterArcFaceConfig(),
+                                    CrossEntropySupConConfig(projection=4), SincereConfig(projection=4)])
 def test_same_seed_same_head_and_another_seed_another(config: ObjectiveConfig) -> None:
     first, again, other = (torch.cat([parameter.flatten() for parameter in build(config, seed=seed).parameters()])
                            for seed in (0, 0, 1))

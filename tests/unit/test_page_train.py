@@ -111,6 +111,16 @@ def test_a_parameter_of_an_objective_reaches_the_plan_and_its_range_is_the_confi
     assert "margin: 0.25" in app.code[0].value and "lr_factor: 100.0" in app.code[0].value
 
 
+def test_a_whole_number_stays_one(screen) -> None:
+    app = screen("train")
+    next(item for item in app.multiselect if item.label == "Objectives").set_value(
+        ["classification", "cross_batch_memory"]).run()
+    memory = app.number_input(key="cross_batch_memory-memory")
+    assert (memory.value, memory.step, memory.min, memory.max) == (1024, 1, 2, 1_000_000)
+    memory.set_value(512).run()
+    assert "memory: 512\n" in app.code[0].value and not app.error
+
+
 def test_start_lays_out_the_experiment_and_goes_to_watch(screen, tmp_path: Path) -> None:
     app = screen("train")
     next(item for item in app.text_input if item.label == "Name").set_value("mine").run()

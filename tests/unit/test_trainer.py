@@ -24,6 +24,11 @@ OBJECTIVES = {
     "triplet semi-hard": {"name": "triplet", "mining": "semi_hard"},
     "triplet batch-hard": {"name": "triplet", "mining": "batch_hard"},
     "supcon": {"name": "supcon", "projection": 16},
+    "cross-entropy + SupCon": {"name": "cross_entropy_supcon", "projection": 16},
+    "SINCERE": {"name": "sincere", "projection": 16},
+    "sub-centre ArcFace": {"name": "subcenter_arcface"},
+    "circle": {"name": "circle"},
+    "cross-batch memory": {"name": "cross_batch_memory", "memory": 20},
     "classification shuffled": {"name": "classification", "order": "shuffled"},
     "supcon shuffled": {"name": "supcon", "order": "shuffled"},
 }
