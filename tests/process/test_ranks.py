@@ -91,11 +91,12 @@ with joined(torch.device("cpu")) as ranks:
 """
 
 
+# An objective, and images at a time in each of two processes.
 CASES = [("supcon", None), ({"name": "triplet", "mining": "batch_hard"}, None),
          ("classification", 4),
          ({"name": "classification", "order": "shuffled"}, 4),
          ({"name": "cross_entropy_supcon", "projection": 8}, 4),
-         ({"name": "cross_batch_memory", "loss": "supcon", "memory": 50}, 4)]  # an objective, and images at a time in each of two processes
+         ({"name": "cross_batch_memory", "loss": "supcon", "memory": 50}, 4)]
 
 
 def train(n_processes: int, folder: Path) -> list[dict]:
