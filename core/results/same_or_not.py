@@ -202,7 +202,7 @@ def _of_images(side: Arm) -> str:
     if single.threshold is None:
         return f"{side.name} has no threshold for unknown images, as there are no validation images ({of_area})"
     values = [item.threshold for item in side.known_or_unknown]
-    return (f"At {_thresholds_words(values)} to the nearest training image, chosen to accept {_percent(KNOWN_ACCEPTED)} of "
+    return (f"At {_thresholds_words(values)} for the nearest training image, chosen to accept {_percent(KNOWN_ACCEPTED)} of "
             f"validation images, {side.name} accepts {_share(side.rates['known_accept'])} of test images as known, and "
             f"{_share(side.rates['unknown_accept'])} of the images of {single.n_classes} held-out "
             f"class{'' if single.n_classes == 1 else 'es'} ({of_area})")

@@ -35,6 +35,8 @@ def draw(experiment: Experiment, images_per_class: int | str, a: str, b: str, na
             with st.spinner("Counting pairs …"):
                 for run in (run for side in runs for run in side):
                     thresholds.read(run)
+            if all(thresholds.is_kept(run) for side in runs for run in side):  # else on a disk that is only to be read
+                st.rerun()
         stamps = tuple(file_stamp.stamp(run.thresholds_file) for side in runs for run in side if run.thresholds_file.is_file())
         compared = _compared(*(tuple(str(run.folder) for run in side) for side in runs), names, look, stamps)
         _pairs(compared, (palette.ARM_A, palette.ARM_B))
