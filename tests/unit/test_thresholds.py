@@ -12,6 +12,7 @@ import main
 from core import config as configuration
 from core import files
 from core.analysis import table as tables
+from core.analysis.resampling import bootstrap
 from core.analysis.table import EmbeddingTable
 from core.config import parse
 from core.errors import ConfigError, Damaged, InputError
@@ -166,6 +167,14 @@ def test_known_and_unknown_are_told_where_classes_are_held_out() -> None:
     values, rows = space.drawn("known_auroc")
     assert values.mean() == pytest.approx(space.rates["known_auroc"]) and set(space.split[rows]) == {"test", "open"}
     assert thresholds.summary(space, 300)["known_or_unknown"]["chosen_for"] == {"known_accept": 0.95}
+
+
+def test_the_interval_of_an_area_over_two_splits_is_delongs() -> None:
+    """DeLong et al., 1988: the variances of the placements, each over its own number of images."""
+    space = thresholds.make(drawn(0, 0.5, n=480, n_unknown=40))
+    change, values = space.influence["known_auroc"], space.drawn("known_auroc")[0]
+    variance = sum(change[space.split == split].var(ddof=1) / n for split, n in (("test", 120), ("open", 40)))
+    assert bootstrap([values[None]], 4000, 0).draws.std() == pytest.approx(np.sqrt(variance), rel=0.06)
 
 
 def test_too_few_validation_images_are_said_in_place_of_a_number() -> None:
