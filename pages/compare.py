@@ -29,6 +29,7 @@ from pages.parts import (
     run_words,
     screen,
     space_tables,
+    thresholds,
     won_lost,
 )
 from pages.parts.text import plain
@@ -166,6 +167,8 @@ metric_table.open_set(found, count, name_a, name_b)
 metric_table.details(compared, [row for row in rows if row.objective in ("untrained", name_a, name_b)])
 with screen.in_words():
     readout_table.draw(experiment, config, count, name_a, name_b)
+with screen.in_words():
+    thresholds.draw(experiment, count, name_a, name_b, (compared.name_a, compared.name_b), compared.look)
 
 
 def _report() -> bytes:

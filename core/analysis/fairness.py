@@ -40,6 +40,7 @@ _HARMLESS = {
     "training.devices": "speed alone: the loss sees the whole batch", "training.save_minutes": "how often is saved",
     "training.tensorboard": "a copy of the records", "evaluation.bootstrap": "both are drawn anew for the comparison",
     "evaluation.margin": "the smaller of both decides",
+    "evaluation.false_accept": "of thresholds alone, whose rates are then not compared",
     "evaluation.projection": "a layout, for looking", "evaluation.probe": "which samples are filmed",
     "seed": "shown as the seeds it is one of",
 }

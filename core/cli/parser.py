@@ -5,10 +5,10 @@ import os
 from pathlib import Path
 from typing import NoReturn
 
-from core.cli import bench, compare, conclude, counts, embed, export, list_experiments, resume, run, stop
+from core.cli import bench, compare, conclude, counts, embed, export, list_experiments, resume, run, stop, thresholds
 
 COMMANDS = {"list": list_experiments, "stop": stop, "resume": resume, "embed": embed, "compare": compare,
-            "conclude": conclude, "counts": counts, "export": export, "bench": bench}
+            "thresholds": thresholds, "conclude": conclude, "counts": counts, "export": export, "bench": bench}
 
 
 class _Parser(argparse.ArgumentParser):

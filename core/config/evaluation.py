@@ -12,12 +12,15 @@ class EvaluationConfig(Settings):
 
     `margin` is the least difference that matters, in points (percent): two arms whose difference surely lies inside it are
     called the same. 0 for none, as in experiments of earlier versions, where none was set beforehand.
+    `false_accept` is the share of pairs of different classes, in percent, that a threshold on their similarity is chosen to
+    accept on validation.
     `flip` is a fault to measure the worth of: images are mirrored by chance as they are embedded, as the study did.
     """
 
     kmeans_seeds: int = Field(10, ge=1, le=1000)
     bootstrap: int = Field(2000, ge=100, le=100_000)
     margin: float = Field(1.0, ge=0.0, le=50.0)
+    false_accept: float = Field(1.0, ge=0.001, le=50.0)
     neighbors: int = Field(5, ge=1, le=1000)
     normalize: bool = True
     projection: Literal["pca", "umap", "tsne"] = "pca"

@@ -41,6 +41,7 @@ SCORES = "scores.parquet"  # every metric of every test image
 OPEN_SCORES = "open_scores.parquet"  # of every image of the held-out classes
 EVALUATION = "evaluation.json"
 READOUTS = "readouts.json"
+THRESHOLDS = "thresholds.parquet"  # same or not, known or unknown
 
 
 def is_experiment(folder: str) -> bool:

@@ -240,6 +240,7 @@ class Run:
     open_scores_file = _Inside(filenames.OPEN_SCORES)
     evaluation_file = _Inside(filenames.EVALUATION)
     readouts_file = _Inside(filenames.READOUTS)
+    thresholds_file = _Inside(filenames.THRESHOLDS)
     worker_log = _Inside(filenames.WORKER_LOG)
 
     @property

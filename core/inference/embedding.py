@@ -134,7 +134,7 @@ def embed_folder(run: Run, folder: Path, device: torch.device,
                   "levels": levels.to_json(),
                   **encoder.describe(config.encoder, data, config.evaluation.normalize),
                   "checkpoint_sha256": digest, "unfinished": None if state == State.COMPLETED else _progress(run, state),
-                  "training_samples": None,
+                  "training_samples": None, "thresholds": None if state != State.COMPLETED else exports.thresholds_of(run),
                   "folder": {"left_out": [list(item) for item in left_out], "other_files": listing.other_files},
                   "projection": {"method": "pca", "seed": 0}, "versions": provenance.versions()})
     return table, left_out
@@ -159,7 +159,8 @@ def _progress(run: Run, state: State) -> dict[str, object]:
 def export_onnx(run: Run, output: Path) -> None:
     """Writes the encoder as ONNX: normalised images (batch, 3, s, s) float32 -> pooled features (batch, D).
 
-    The model's metadata says under 'duet', as JSON, how images become its input and what is done with the features.
+    The model's metadata says under 'duet', as JSON, how images become its input, what is done with the features, and from
+    which cosine on two images show the same class.
 
     Raises:
         InputError: if the packages that write ONNX are not installed, or the run is not completed.
@@ -178,5 +179,6 @@ def export_onnx(run: Run, output: Path) -> None:
                           output_names=["features"], dynamic_shapes=({0: batch},), external_data=False, verbose=False)
         model = onnx.load(temporary)
         onnx.helper.set_model_props(model, {"duet": json.dumps({
-            **encoder.describe(config.encoder, data, config.evaluation.normalize), "checkpoint_sha256": digest})})
+            **encoder.describe(config.encoder, data, config.evaluation.normalize), "checkpoint_sha256": digest,
+            "thresholds": exports.thresholds_of(run)})})
         onnx.save(model, temporary)

@@ -10,7 +10,8 @@ from core.analysis import table as tables
 from core.errors import Damaged, InputError
 from core.experiments import handles
 from core.experiments.handles import Run
-from core.results import scoring
+from core.files import Json
+from core.results import scoring, thresholds
 
 SUFFIXES = (".parquet", ".html", ".onnx", ".safetensors")
 
@@ -65,6 +66,16 @@ def verified_weights(run: Run) -> tuple[bytes, dict]:
         raise Damaged(path, f"must be the weights that gave the run's embeddings, {str(recorded)[:12]}…, got "
                             f"{values['sha256'][:12]}…: another run's, or another epoch's")
     return content, values
+
+
+def thresholds_of(run: Run) -> Json:
+    """The thresholds on the similarity of a completed run's vectors, as `thresholds.summary` words them; they go along with
+    its encoder.
+
+    Raises:
+        Damaged: if neither they nor its embeddings can be read.
+    """
+    return thresholds.summary(thresholds.read(run), run.config.evaluation.bootstrap)
 
 
 def _name(run: Run) -> str:

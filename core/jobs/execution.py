@@ -31,7 +31,7 @@ from core.experiments.trials import Trial
 from core.files import Json
 from core.jobs.recorder import Recorder
 from core.jobs.workplace import Answers, Say, StopCheck, Stopped, Validation, Workplace, make_stop_check, normalized
-from core.results import clusters, readouts, scoring, summaries
+from core.results import clusters, readouts, scoring, summaries, thresholds
 from core.results.readouts import Readout
 from core.training import checkpoint, encoder, objectives
 from core.training.objectives import Objective
@@ -297,6 +297,10 @@ def _finish(run: Run, config: RunConfig, module: nn.Module | None, objective: Ob
     if (among_held_out := scoring.score_open(space)) is not None:
         space.metadata["evaluation"]["open_set"] = summaries.open_evaluation(among_held_out, evaluation.bootstrap)
         scoring.write_scores(run, among_held_out)
+    check_stop()
+    chosen = thresholds.make(space)
+    thresholds.write(run, chosen)
+    space.metadata["evaluation"]["thresholds"] = thresholds.summary(chosen, evaluation.bootstrap)
     files.write_json(run.evaluation_file, space.metadata["evaluation"])
     tables.write(space, run.embeddings_file)
 

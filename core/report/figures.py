@@ -1,17 +1,20 @@
 """The figures that screens and reports share. Plain plotly in, nothing drawn here."""
 
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
 
+from core.analysis.roc import CURVE
 from core.report import palette
 from core.visible import visible
 
 if TYPE_CHECKING:  # what computes it takes a second to load
     from core.results.conclusion import Conclusion
     from core.results.result import Curve
+    from core.results.same_or_not import Arm
 
 WEBGL_FROM = 5000  # points from which WebGL beats SVG; fewer stay sharp and need no GPU
 _MODE_BAR = 34  # pixels at the top for Plotly's buttons, which would else hide the first row and take its clicks
@@ -168,6 +171,43 @@ def forest(conclusion: "Conclusion", title: str) -> go.Figure:
         yaxis={"tickvals": list(range(n)), "range": [n - 0.5, -0.5], "showgrid": False, "zeroline": False,
                "ticktext": [text_of(finding.experiment, _LONGEST) for finding in conclusion.findings]},
         uirevision="forest")
+    return figure
+
+
+def roc(sides: "Sequence[Arm]", colors: Sequence[str], height: int = 360) -> go.Figure:
+    """True- against false-accept rates of pairs, the latter on a logarithmic axis: a line an arm, and its rates at the chosen
+    thresholds with their intervals.
+
+    Args:
+        sides: arms whose curves are defined.
+        colors: one each.
+        height: pixels.
+    """
+    figure = go.Figure()
+    for side, color in zip(sides, colors):
+        name = text_of(side.name, _LONGEST)
+        figure.add_trace(go.Scatter(
+            x=100 * CURVE, y=[100 * rate for rate in side.curve], name=name, mode="lines", legendgroup=name,
+            line={"color": color, "width": 2.5},
+            hovertemplate=f"{text_of(side.name)}: %{{y:.1f}} of one class, %{{x:.3g}} of others<extra></extra>"))
+        if "true_accept" in side.rates:
+            right, wrong = side.rates["true_accept"], side.rates["false_accept"]
+            bars = [{"type": "data", "symmetric": False, "array": [100 * (rate.high - rate.mean)],
+                     "arrayminus": [100 * (rate.mean - rate.low)], "color": color, "thickness": 1.5, "width": 4}
+                    for rate in (right, wrong)]
+            figure.add_trace(go.Scatter(
+                x=[100 * wrong.mean], y=[100 * right.mean], mode="markers", showlegend=False, legendgroup=name,
+                marker={"color": color, "size": 10, "symbol": "diamond"}, error_y=bars[0], error_x=bars[1],
+                hovertemplate=f"{text_of(side.name)} at its threshold: %{{y:.1f}} of one class, %{{x:.3g}} of others"
+                              "<extra></extra>"))
+    if sides:
+        figure.add_vline(x=100 * sides[0].false_accept, line={"color": palette.UNTRAINED, "width": 1.5, "dash": "dot"})
+    figure.update_layout(
+        height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8}, hovermode="closest", font={"size": 13},
+        xaxis={"title": "accepted of pairs of different classes, percent", "type": "log", "range": [-2, 2.03],
+               "tickvals": [0.01, 0.1, 1, 10, 100], "ticktext": ["0.01", "0.1", "1", "10", "100"]},
+        yaxis={"title": "accepted of pairs of one class, percent", "range": [0, 101]},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0}, uirevision="roc")
     return figure
 
 

@@ -47,7 +47,7 @@ def score(table: EmbeddingTable) -> Scores:
     Raises:
         InputError: if the table has no test or no training samples.
     """
-    table = _by_name(table)
+    table = by_name(table)
     test = table.of_split("test")
     used = table.metadata["training_samples"]
     known = table.of_split("train") if used is None else table.rows(np.isin(table.sample_id, used))
@@ -77,7 +77,7 @@ def _placed(validation: EmbeddingTable, classes: np.ndarray) -> tuple[np.ndarray
     return validation.embedding[is_of_them], np.searchsorted(classes, validation.label_id[is_of_them])
 
 
-def _by_name(table: EmbeddingTable) -> EmbeddingTable:
+def by_name(table: EmbeddingTable) -> EmbeddingTable:
     """A table in the order of sample_id, so that ties and sums do not depend on the order it was written in."""
     order = np.argsort(table.sample_id.astype(str), kind="stable")
     return table if (np.diff(order) > 0).all() else table.rows(order)
@@ -92,7 +92,7 @@ def score_open(table: EmbeddingTable) -> Scores | None:
 
     They have no training samples, so there is nothing for k-NN and the probe to learn from.
     """
-    held_out = _by_name(table).of_split(OPEN)
+    held_out = by_name(table).of_split(OPEN)
     if len(held_out) == 0:
         return None
     config = table.config

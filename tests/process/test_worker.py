@@ -20,7 +20,7 @@ def test_a_run_leaves_what_the_design_lists(finished: Path) -> None:
     run = finished / "supcon-15-seed0"
     expected = {"run.json", "state.json", "records.jsonl", "worker.log", "last.safetensors", "last.json",
                 "previous.safetensors", "previous.json", "best.safetensors", "best.json", "snapshots", "embeddings.parquet",
-                "evaluation.json", "scores.parquet", "readouts.json"}
+                "evaluation.json", "scores.parquet", "readouts.json", "thresholds.parquet"}
     assert {path.name for path in run.iterdir()} == expected
     of_classifier = {path.name for path in (finished / "classification-15-seed0").iterdir()}
     assert of_classifier == expected | {"head.safetensors", "head.json"}
