@@ -32,13 +32,13 @@ def digits(folder: Path) -> Path:
 
 
 def pets(images: Path, folder: Path) -> Path:
-    """Copies a sample of ten pets a breed: 6 to 1 training images a breed, two of each to validate and two to test, breeds in
+    """Copies a sample of ten pets a breed: 6 to 2 training images a breed, two of each to validate and two to test, breeds in
     the order of their names; returns the table."""
     by_class: dict[str, list[Path]] = defaultdict(list)
     folder.mkdir(parents=True)
     for path in sorted(images.glob("*.jpg")):
         by_class[path.stem.rpartition("_")[0]].append(Path(shutil.copy(path, folder)))
-    return _table(folder, by_class, {"train": (6, 1), "validation": (2, 2), "test": (2, 2)})
+    return _table(folder, by_class, {"train": (6, 2), "validation": (2, 2), "test": (2, 2)})
 
 
 def _table(folder: Path, by_class: dict[str, list[Path]], sizes: dict[str, Range]) -> Path:

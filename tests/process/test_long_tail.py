@@ -102,7 +102,7 @@ def test_on_long_tailed_digits_each_average_says_what_it_counts_and_adjusted_log
 @pytest.mark.skipif(not (PETS.is_dir() and WEIGHTS.is_file()), reason="the pets and the weights are not beside the project")
 def test_on_long_tailed_pets_adjusted_logits_find_more_of_the_rare_breeds(
         tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Half of the breeds are rare: 1 or 2 training images each, where the most frequent has 6."""
+    """Half of the breeds are rare: 2 or 3 training images each, where the most frequent has 6."""
     experiment = trained(long_tail.pets(PETS, tmp_path / "pets"), tmp_path, seeds=[0, 1, 2],
                          encoder={"name": "mobilenetv2_035", "weights": str(WEIGHTS), "image_size": 96,
                                   "options": {"pad_type": "same", "bn_eps": 0.001}, "mean": [0.5] * 3, "std": [0.5] * 3},
@@ -115,8 +115,8 @@ def test_on_long_tailed_pets_adjusted_logits_find_more_of_the_rare_breeds(
     manifest = experiment.manifest()
     label = manifest.label_id[manifest.indices("test")]
     of_breed = np.bincount(manifest.label_id[manifest.indices("train")])
-    is_rare = of_breed[label] <= 2
-    print(printed, f"{is_rare.sum()} of {len(label)} test images, of {(of_breed <= 2).sum()} breeds, are rare")
+    is_rare = of_breed[label] <= 3
+    print(printed, f"{is_rare.sum()} of {len(label)} test images, of {(of_breed <= 3).sum()} breeds, are rare")
     gaps = {}
     for arm in ("weights", "adjusted"):
         for name, keep in (("rare", is_rare), ("all", np.full(len(label), True))):
