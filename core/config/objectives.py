@@ -5,6 +5,7 @@ here what is out of range.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, ValidationInfo, model_validator
@@ -71,16 +72,17 @@ class Objective(Settings):
         raise TypeError(f"{type(self).__name__} has no loss")
 
 
-class CrossEntropyConfig(Objective):
-    """What cross-entropy on a linear head takes.
+class SoftmaxObjective(Objective):
+    """What a cross-entropy over all classes has on top: it can make up for classes of different sizes.
 
-    Against classes of different sizes, n_k training images of class k among n: `class_weights: balanced` weighs what class k
-    has in the sum by n / (K n_k), and the sum over a batch is divided by its images' weights; `logit_adjustment: τ` adds
-    τ ln(n_k / n) to the logits in the loss, and not at the readout. They are for batches in which classes are as frequent as
-    among the images: classes × samples show each class as often as another, and the rare ones are then favoured twice.
+    With n_k training images of class k among n, `class_weights: balanced` weighs what class k has in the sum by n / (K n_k),
+    and the sum over a batch is divided by its images' weights; `logit_adjustment: τ` adds τ ln(n_k / n) to the logits in the
+    loss, and not at the readout. They are for batches in which classes are as frequent as among the images: classes × samples
+    show each class as often as another, and the rare ones are then favoured twice.
     """
 
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread over all classes.")
+    is_of_pairs: ClassVar[bool] = False
+
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="Balanced weighs each class by the inverse of its number of training images.")
     logit_adjustment: float = Field(
@@ -88,11 +90,17 @@ class CrossEntropyConfig(Objective):
                                       "share of the training images; 1 in the paper.")
 
     @model_validator(mode="after")
-    def _is_favoured_once(self) -> "CrossEntropyConfig":
+    def _is_favoured_once(self) -> "SoftmaxObjective":
         if self.class_weights != "none" and self.logit_adjustment:
             raise ParameterError("logit_adjustment", "must be 0 where class_weights is 'balanced', as each makes up for the "
                                  f"sizes of the classes by itself; got {self.logit_adjustment:g}")
         return self
+
+
+class CrossEntropyConfig(SoftmaxObjective):
+    """What cross-entropy on a linear head takes."""
+
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread over all classes.")
 
 
 class ClassificationConfig(CrossEntropyConfig):
@@ -103,7 +111,6 @@ class ClassificationConfig(CrossEntropyConfig):
     word: ClassVar[str] = "classification"
     paper: ClassVar[str] = ("label smoothing: Szegedy et al., 2016, arXiv:1512.00567; logit adjustment: Menon et al., 2021, "
                             "arXiv:2007.07314")
-    is_of_pairs: ClassVar[bool] = False
 
     name: Literal["classification"] = "classification"
 
@@ -112,13 +119,31 @@ class ClassificationConfig(CrossEntropyConfig):
         return math.log(n_classes)
 
 
-class NormalizedSoftmaxConfig(Objective):
+class ProxySoftmaxObjective(SoftmaxObjective):
+    """A cross-entropy on cosines to one proxy a class, which have no bias to take an adjustment back."""
+
+    def adjusted_collapse_value(self, shares: Sequence[float]) -> float:
+        """The collapse value under a logit adjustment, in batches in which classes are as frequent as among the images:
+        Σ_y π_y ln(1 + Σ_{k≠y} (π_k / π_y)^τ e^w), w how far the own class's logit lies below the others'.
+
+        Args:
+            shares: of each class among the training images, π, above 0.
+        """
+        raised = [share ** self.logit_adjustment for share in shares]
+        return sum(share * _log_of_one_and((sum(raised) - own) / own, self._widened)
+                   for share, own in zip(shares, raised, strict=True))
+
+    @property
+    def _widened(self) -> float:
+        return 0.0
+
+
+class NormalizedSoftmaxConfig(ProxySoftmaxObjective):
     """Cross-entropy on the cosines s(x, p_k) to one proxy a class, −ln softmax(s / temperature)_y; no bias, no margin."""
 
     title: ClassVar[str] = "Normalised softmax"
     word: ClassVar[str] = "normalised softmax"
     paper: ClassVar[str] = "Zhai & Wu, 2019, arXiv:1811.12649"
-    is_of_pairs: ClassVar[bool] = False
 
     name: Literal["normalized_softmax"] = "normalized_softmax"
     temperature: Temperature = Field(0.05, gt=0, le=10,
@@ -130,10 +155,8 @@ class NormalizedSoftmaxConfig(Objective):
         return math.log(n_classes)
 
 
-class AngularMarginConfig(Objective):
+class AngularMarginConfig(ProxySoftmaxObjective):
     """What cross-entropy on scaled cosines with an angular margin takes."""
-
-    is_of_pairs: ClassVar[bool] = False
 
     # 28.6° is the paper's 0.5 rad. Beyond 90° the loss would no longer fall all the way as the angle closes.
     margin: float = Field(28.6, ge=0, le=90, description="Degrees by which an image must be nearer to its own class's proxy.")
@@ -142,7 +165,11 @@ class AngularMarginConfig(Objective):
 
     def collapse_value(self, n_classes: int, classes: float, samples: float) -> float:
         """ln(1 + (K − 1) e^{s (1 − cos m)}): every angle 0, the own one widened to m."""
-        return _log_of_one_and(n_classes - 1, self.scale * (1 - math.cos(math.radians(self.margin))))
+        return _log_of_one_and(n_classes - 1, self._widened)
+
+    @property
+    def _widened(self) -> float:
+        return self.scale * (1 - math.cos(math.radians(self.margin)))
 
 
 class ArcFaceConfig(AngularMarginConfig):

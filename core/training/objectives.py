@@ -24,7 +24,9 @@ from core.config.objectives import (
     MultiSimilarityConfig,
     NormalizedSoftmaxConfig,
     ProxyAnchorConfig,
+    ProxySoftmaxObjective,
     SincereConfig,
+    SoftmaxObjective,
     SubcenterArcFaceConfig,
     SupConConfig,
     SupervisedContrastiveConfig,
@@ -77,13 +79,22 @@ class Objective(nn.Module):
         raise TypeError(f"{type(self).__name__} must define its loss")
 
 
-class Classification(Objective):
-    """Cross-entropy on a linear head; class weights and what is added to the logits in the loss, each (K,), are constant."""
+class ClassSizes(nn.Module):
+    """What makes up for classes of different sizes in a cross-entropy; nothing where the config asks for nothing.
 
-    def __init__(self, config: CrossEntropyConfig, width: int, n_classes: int, class_counts: np.ndarray | None) -> None:
+    Attributes:
+        weight: of each class, shape (K,), or None: `class_weights`.
+        added: to the logits in the loss, shape (K,), or None: `logit_adjustment`.
+
+    Raises:
+        InputError: if something is asked for and the counts do not say how many training images each class has.
+    """
+
+    weight: torch.Tensor | None
+    added: torch.Tensor | None
+
+    def __init__(self, config: SoftmaxObjective, n_classes: int, class_counts: np.ndarray | None) -> None:
         super().__init__()
-        self.head = nn.Linear(width, n_classes)
-        self._smoothing = config.label_smoothing
         weight = added = None
         if config.class_weights == "balanced" or config.logit_adjustment:
             if class_counts is None or len(class_counts) != n_classes or min(class_counts) < 1:
@@ -92,25 +103,41 @@ class Classification(Objective):
             share = torch.tensor(class_counts / class_counts.sum(), dtype=torch.float32)
             weight = 1 / (n_classes * share) if config.class_weights == "balanced" else None
             added = config.logit_adjustment * share.log() if config.logit_adjustment else None
-        self.register_buffer("_weight", weight, persistent=False)  # it follows from the config and the images
-        self.register_buffer("_added", added, persistent=False)
+        self.register_buffer("weight", weight, persistent=False)  # it follows from the config and the images
+        self.register_buffer("added", added, persistent=False)
 
-    _weight: torch.Tensor | None
-    _added: torch.Tensor | None
+    def adjusted(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits (b, K) as the loss takes them."""
+        return logits if self.added is None else logits + self.added
+
+    def forward(self, logits: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of each sample, shape (b,), the mean of which is the batch's, divided by its images' weights."""
+        losses = F.cross_entropy(self.adjusted(logits), label_id, self.weight, reduction="none")
+        return losses if self.weight is None else losses * (len(label_id) / self.weight[label_id].sum())
+
+
+class Classification(Objective):
+    """Cross-entropy on a linear head."""
+
+    def __init__(self, config: CrossEntropyConfig, width: int, n_classes: int, class_counts: np.ndarray | None) -> None:
+        super().__init__()
+        self.head = nn.Linear(width, n_classes)
+        self._smoothing = config.label_smoothing
+        self._sizes = ClassSizes(config, n_classes, class_counts)
 
     def read_out(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"logits": self.head(features)}
 
     def _loss(self, features: torch.Tensor, label_id: torch.Tensor) -> torch.Tensor:
-        logits = self.head(features) if self._added is None else self.head(features) + self._added
-        return F.cross_entropy(logits, label_id, self._weight, label_smoothing=self._smoothing)
+        return F.cross_entropy(self._sizes.adjusted(self.head(features)), label_id, self._sizes.weight,
+                               label_smoothing=self._smoothing)
 
 
 class Proxies(Objective):
     """A loss between L2-normalised features and learnt proxies, one a class: normalised softmax, ArcFace, proxy-anchor; or
     several: sub-centre ArcFace."""
 
-    def __init__(self, config: ProxyConfig, width: int, n_classes: int) -> None:
+    def __init__(self, config: ProxyConfig, width: int, n_classes: int, class_counts: np.ndarray | None) -> None:
         super().__init__()
         # Of length 1 at any width, so that a step of one size turns them as far. Proxy-anchor starts as its authors do.
         of_length_one = partial(nn.init.normal_, std=width ** -0.5)
@@ -127,6 +154,8 @@ class Proxies(Objective):
                                                            weight_init_func=of_length_one)
             case ProxyAnchorConfig():
                 self.proxies = losses.ProxyAnchorLoss(n_classes, width, margin=config.margin, alpha=config.alpha)
+        if isinstance(config, SoftmaxObjective):  # the library's own knows neither weights nor an adjustment
+            self.proxies.cross_entropy = ClassSizes(config, n_classes, class_counts)
         self.lr_factor = config.lr_factor
 
     def read_out(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -356,7 +385,7 @@ def build(config: AnyObjective, width: int, n_classes: int, batch_size: int, see
         case CrossEntropySupConConfig():
             objective = CrossEntropySupCon(config, width, n_classes, class_counts)
         case NormalizedSoftmaxConfig() | ArcFaceConfig() | SubcenterArcFaceConfig() | ProxyAnchorConfig():
-            objective = Proxies(config, width, n_classes)
+            objective = Proxies(config, width, n_classes, class_counts)
         case TripletConfig():
             objective = Triplet(config)
         case SincereConfig():
@@ -377,6 +406,8 @@ def build(config: AnyObjective, width: int, n_classes: int, batch_size: int, see
     else:
         classes, samples = (n_classes, batch_size / n_classes) if batch is None else (batch.classes, batch.samples * views)
     objective.collapse_value = config.collapse_value(n_classes, classes, samples)
+    if isinstance(config, ProxySoftmaxObjective) and config.logit_adjustment and class_counts is not None:
+        objective.collapse_value = config.adjusted_collapse_value((class_counts / class_counts.sum()).tolist())
     return objective
 
 

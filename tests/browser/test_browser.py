@@ -89,7 +89,7 @@ def test_from_the_first_visit_to_the_parquet_file(server: Server, page: Page, tm
 
     # the comparison, which comes by itself
     page.goto("about:blank")  # who watches takes time from who works
-    until(lambda: control.progress(Experiment(folder)).n_done >= 16, seen=lambda: states(folder))
+    until(lambda: control.progress(Experiment(folder)).n_done >= 22, seen=lambda: states(folder))
     page.goto(f"{server.address}/watch?experiment=demo")
     until(lambda: "MAP@R" in headline(page))
     sentence = headline(page)
@@ -207,13 +207,13 @@ def fill_in(page: Page, server: Server, name: str, seeds: str) -> None:
     """A small experiment on the digits, ready to start."""
     page.goto(f"{server.address}/train")
     page.get_by_text("Advanced", exact=True).click()
-    for label, value in (("Name", name), ("Images per class", "15"), ("Seeds", seeds), ("Images seen, each run", "480"),
+    for label, value in (("Name", name), ("Images per class", "15"), ("Seeds", seeds), ("Images seen, each run", "500"),
                          ("Epochs", "1")):
         field = page.get_by_label(label, exact=True)
         field.fill(value)
         field.press("Enter")
     n_runs = 2 * len(seeds.split(","))
-    expect(page.get_by_text(f"{n_runs} runs · 480 images each")).to_be_visible()
+    expect(page.get_by_text(f"{n_runs} runs · 500 images each")).to_be_visible()
 
 
 def test_eight_experiments_from_two_windows_run_one_by_one_in_order_though_the_server_restarts(

@@ -108,7 +108,7 @@ def test_digits_are_timed_without_files_and_shown_as_a_table(tmp_path: Path) -> 
     assert [line.split("  ")[0] for line in lines[2:6]] == [
         "training, end to end", "training, compute only", "embedding, end to end", "embedding, forward only"]
     assert "left out: training, plain PyTorch (the digits are no files that could be opened)" in lines
-    assert "test_resnet at 32 px, classification, batch 160, float32; 1,797 images" in told.stdout
+    assert "test_byobnet at 32 px, classification, batch 100, float32; 1,797 images" in told.stdout
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

@@ -22,6 +22,6 @@ def test_a_run_weighs_its_own_training_images_and_trains(tmp_path: Path, held_ou
     labels = place.manifest.label_id[place.manifest.training_indices("all", 0)]
     expected = compute_class_weight("balanced", classes=np.unique(labels), y=labels)
     assert len(expected) == 10 - held_out and expected.std() > 0
-    assert trainer.objective._weight.numpy() == pytest.approx(expected, abs=1e-6)
+    assert trainer.objective._sizes.weight.numpy() == pytest.approx(expected, abs=1e-6)
     record = next(iter(trainer.epochs(lambda: False)))
     assert 0 < record.loss < 10

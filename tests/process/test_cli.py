@@ -229,7 +229,7 @@ def test_stop_and_resume_say_what_they_cannot_do(root: Path) -> None:
 
 def test_the_shipped_configs_are_valid() -> None:
     demo = experiment_file.load(DEMO)
-    assert (demo.arms, demo.images_per_class, demo.seeds) == (("classification", "supcon"), (15, "all"), (0, 1, 2))
+    assert (demo.arms, demo.images_per_class, demo.seeds) == (("classification", "supcon"), (15, "all"), (0, 1, 2, 3))
     example = experiment_file.load(PROJECT / "configs" / "folder_example.yaml")
     assert example.arms == ("classification", "triplet", "supcon")
 

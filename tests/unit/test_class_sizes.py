@@ -10,7 +10,7 @@ from torch import nn
 
 from core import config
 from core.analysis import fairness
-from core.config.objectives import ClassificationConfig
+from core.config.objectives import ArcFaceConfig, ClassificationConfig, NormalizedSoftmaxConfig
 from core.errors import ConfigError, InputError
 from core.results import protocol
 from core.training import objectives
@@ -53,12 +53,71 @@ def test_logit_adjustment_is_numpys_from_the_papers_formula(tau: float) -> None:
     assert torch.equal(objective.read_out(features)["logits"], objective.head(features)), "the readout is not adjusted"
 
 
+PROXIES = [NormalizedSoftmaxConfig(temperature=0.5), ArcFaceConfig(margin=20, scale=3)]
+
+
+def with_proxies(config_: NormalizedSoftmaxConfig | ArcFaceConfig, counts: np.ndarray = COUNTS,
+                 **parameters: object) -> objectives.Objective:
+    return objectives.build(config_.model_copy(update=parameters), 6, len(counts), 12, 0, class_counts=counts).double()
+
+
+def logits_by_numpy(config_: NormalizedSoftmaxConfig | ArcFaceConfig, objective: objectives.Objective,
+                    features: torch.Tensor) -> np.ndarray:
+    """Scaled cosines to the proxies, ArcFace's own angle widened; shape (b, K)."""
+    rows, proxies = features.numpy(), objective.proxies.W.detach().numpy()
+    cosines = rows @ proxies / np.linalg.norm(rows, axis=1)[:, None] / np.linalg.norm(proxies, axis=0)
+    if isinstance(config_, NormalizedSoftmaxConfig):
+        return cosines / config_.temperature
+    own = (np.arange(len(rows)), LABELS)
+    angle = np.arccos(cosines[own])
+    assert (angle < np.pi - np.radians(config_.margin)).all()
+    cosines[own] = np.cos(angle + np.radians(config_.margin))
+    return cosines * config_.scale
+
+
+@pytest.mark.parametrize("config_", PROXIES, ids=lambda item: item.name)
+@pytest.mark.parametrize("parameters", [{}, {"class_weights": "balanced"}, {"logit_adjustment": 1.0},
+                                        {"logit_adjustment": 0.5}])
+def test_proxies_weigh_and_adjust_as_the_formulas_say(config_: NormalizedSoftmaxConfig | ArcFaceConfig,
+                                                      parameters: dict) -> None:
+    """scikit-learn's balanced weights in the weighted mean of −ln softmax(z)_y; or Menon et al., 2021, equation 10."""
+    features, label_id = batch()
+    objective = with_proxies(config_, **parameters)
+    logits = logits_by_numpy(config_, objective, features)
+    logits = logits + parameters.get("logit_adjustment", 0.0) * np.log(COUNTS / COUNTS.sum())
+    values = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(LABELS)), LABELS]
+    weight = (compute_class_weight("balanced", classes=np.arange(4), y=np.repeat(np.arange(4), COUNTS))[LABELS]
+              if "class_weights" in parameters else np.ones(len(LABELS)))
+    found = objective(features, label_id).item()
+    assert found == pytest.approx((weight * values).sum() / weight.sum(), abs=1e-6)
+    if parameters:
+        assert abs(found - with_proxies(config_)(features, label_id).item()) > 0.005
+    assert set(objective.state_dict()) == {"proxies.W"}, "a checkpoint stays as it was"
+
+
+@pytest.mark.parametrize("config_", PROXIES, ids=lambda item: item.name)
+def test_adjusted_proxies_have_their_own_collapse_value(config_: NormalizedSoftmaxConfig | ArcFaceConfig) -> None:
+    """The loss where embeddings and proxies are one vector, in batches in which classes are as frequent as they are."""
+    objective = with_proxies(config_, logit_adjustment=1.0)
+    with torch.no_grad():
+        objective.proxies.W.fill_(1.0)
+    label_id = torch.tensor(np.repeat(np.arange(4), COUNTS))
+    loss = objective(torch.ones(len(label_id), 6, dtype=torch.float64), label_id).item()
+    assert loss == pytest.approx(objective.collapse_value, abs=1e-4)
+    assert abs(loss - with_proxies(config_).collapse_value) > 0.3
+    even = with_proxies(config_, np.full(4, 9), logit_adjustment=1.0).collapse_value
+    assert even == pytest.approx(with_proxies(config_).collapse_value, abs=1e-12)
+
+
 def test_of_equally_large_classes_both_change_nothing() -> None:
     features, label_id = batch()
     plain = built()(features, label_id).item()
     even = np.full(4, 15)
     for parameters in ({"class_weights": "balanced"}, {"logit_adjustment": 1.0}):
         assert built(even, **parameters)(features, label_id).item() == pytest.approx(plain, abs=1e-6)
+        for config_ in PROXIES:
+            assert with_proxies(config_, even, **parameters)(features, label_id).item() == pytest.approx(
+                with_proxies(config_)(features, label_id).item(), abs=1e-6)
 
 
 def test_a_checkpoint_of_the_head_stays_as_it_was_and_wrong_counts_are_refused() -> None:

@@ -31,8 +31,10 @@ dataset: {source: digits}
 objectives:
   - {name: classification, label_smoothing: 0.1, class_weights: balanced}
   - {name: classification, label: adjusted, logit_adjustment: 1}
-  - {name: normalized_softmax, temperature: 0.1, lr_factor: 10}
-  - {name: arcface, margin: 20, scale: 30, lr_factor: 2}
+  - {name: normalized_softmax, temperature: 0.1, lr_factor: 10, class_weights: balanced}
+  - {name: normalized_softmax, label: adjusted-proxies, logit_adjustment: 1}
+  - {name: arcface, margin: 20, scale: 30, lr_factor: 2, class_weights: balanced}
+  - {name: arcface, label: adjusted-arcface, logit_adjustment: 0.5}
   - {name: triplet, label: study, mining: drawn, margin: 1.0, normalize: false, p: 1, average: all}
   - {name: triplet, label: random, mining: random}
   - {name: triplet, label: batch-hard, mining: batch_hard}
@@ -109,8 +111,12 @@ def test_the_usage_page_lists_every_objective_with_its_parameters_defaults_and_p
     ({"name": "triplet", "temperature": 1}, "unknown key 'objectives.0.temperature'; allowed here: "
                                             "label, group, pool, order, name, mining, margin, normalize, p, average"),
     ({"name": "classification", "margin": 1}, "unknown key 'objectives.0.margin'; allowed here: "
-                                              "label, group, pool, order, name, label_smoothing, class_weights, "
-                                              "logit_adjustment"),
+                                              "label, group, pool, order, name, class_weights, logit_adjustment, "
+                                              "label_smoothing"),
+    ({"name": "proxy_anchor", "class_weights": "balanced"}, "unknown key 'objectives.0.class_weights'; allowed here: "
+                                                            "label, group, pool, order, name, margin, alpha, lr_factor"),
+    ({"name": "arcface", "class_weights": "balanced", "logit_adjustment": 1}, "objectives.0.logit_adjustment must be 0 where "
+     "class_weights is 'balanced', as each makes up for the sizes of the classes by itself; got 1"),
     ({"name": "multi_similarity", "lr_factor": 1}, "unknown key 'objectives.0.lr_factor'; allowed here: "
                                                    "label, group, pool, order, name, alpha, beta, base, epsilon"),
 ])

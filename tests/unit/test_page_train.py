@@ -24,8 +24,8 @@ def plan_words(app) -> str:
 def test_sensible_values_are_already_there(screen) -> None:
     app = screen("train")
     assert app.header[0].value == "Ready to start."
-    assert "**12 runs** · 4,000 images each, in 50 steps" in plan_words(app)
-    assert "Batch **80** = 10 classes × 8: 7 positives and 72 negatives an anchor" in plan_words(app)
+    assert "**16 runs** · 5,000 images each, in 100 steps" in plan_words(app)
+    assert "Batch **50** = 10 classes × 5: 4 positives and 45 negatives an anchor" in plan_words(app)
 
 
 def test_what_cannot_work_is_said_with_what_would(screen) -> None:
@@ -94,7 +94,7 @@ def test_every_objective_is_offered_with_its_parameters_and_makes_a_plan(screen)
     chosen.set_value(list(OBJECTIVES)).run()
     assert not app.exception and not app.error
     assert app.header[0].value == "Ready to start."
-    assert f"**{6 * len(OBJECTIVES)} runs**" in plan_words(app)
+    assert f"**{8 * len(OBJECTIVES)} runs**" in plan_words(app)
     keys = {widget.key for kind in (app.number_input, app.selectbox, app.toggle) for widget in kind}
     for name, model in OBJECTIVES.items():
         assert f"{model.paper}" in plan_words(app)
@@ -146,9 +146,9 @@ def test_one_button_makes_the_plan_a_low_data_curve(screen) -> None:
     assert not app.exception and not app.error
     assert field(app, "text_input", "Images per class").value == "1, 2, 5, 15, 50, all"
     words = plan_words(app)
-    assert "**36 runs** · 4,000 images each" in words
-    assert ("Where images are few the batch is smaller, the same for every objective: 1 per class: 10 × 1, 200 steps; 2 per "
-            "class: 10 × 2, 100 steps; 5 per class: 10 × 5, 40 steps.") in words
+    assert "**48 runs** · 5,000 images each" in words
+    assert ("Where images are few the batch is smaller, the same for every objective: 1 per class: 10 × 1, 250 steps; 2 per "
+            "class: 10 × 2, 125 steps.") in words
     assert app.header[0].value == "Ready to start."
 
 
@@ -159,16 +159,16 @@ def test_shuffled_batches_reach_the_plan_and_what_they_hold_is_said(screen) -> N
     found = configuration.parse(yaml.safe_load(app.code[0].value))
     assert {run.objective.name: run.training.batch.order for run in found.runs() if run.is_trained} == {
         "classification": "shuffled", "supcon": "balanced"}
-    assert "Batch **80** = 10 classes × 8" in plan_words(app)
-    assert "Shuffled batches of 80 images for classification: each" in plan_words(app)
+    assert "Batch **50** = 10 classes × 5" in plan_words(app)
+    assert "Shuffled batches of 50 images for classification: each" in plan_words(app)
     next(item for item in app.multiselect if item.label == "Shuffled batches").set_value(["classification", "supcon"]).run()
-    assert "Batch **80**" not in plan_words(app) and "an anchor of SupCon finds" in plan_words(app)
+    assert "Batch **50**" not in plan_words(app) and "an anchor of SupCon finds" in plan_words(app)
 
 
 def test_learning_rates_to_try_reach_the_plan(screen) -> None:
     app = screen("train")
     field(app, "text_input", "Try learning rates").set_value("0.001, 0.003").run()
-    assert "**2 learning rates**, 2,080 images more" in plan_words(app), "13 steps of 80 each, twice"
+    assert "**2 learning rates**, 2,500 images more" in plan_words(app), "25 steps of 50 each, twice"
     field(app, "text_input", "Try learning rates").set_value("0.001, much").run()
     assert "tuning.learning_rates.1 must be" in app.error[0].value
 
