@@ -45,7 +45,7 @@ objectives:
   - {name: cross_entropy_supcon, weight: 0.5, label_smoothing: 0.1, class_weights: balanced, temperature: 0.2, projection: 64}
   - {name: cross_entropy_supcon, label: adjusted-both, logit_adjustment: 1}
   - {name: sincere, temperature: 0.07, projection: 128}
-  - {name: subcenter_arcface, margin: 20, scale: 30, lr_factor: 2, sub_centers: 5}
+  - {name: subcenter_arcface, margin: 20, scale: 30, lr_factor: 2, sub_centers: 5, class_weights: none, logit_adjustment: 0.25}
   - {name: circle, margin: 0.25, scale: 128}
   - {name: cross_batch_memory, loss: supcon, memory: 4096, start: 1000, margin: 0.4, temperature: 0.07}
 """

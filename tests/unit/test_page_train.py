@@ -30,8 +30,8 @@ def test_sensible_values_are_already_there(screen) -> None:
 
 def test_what_cannot_work_is_said_with_what_would(screen) -> None:
     app = screen("train")
-    next(item for item in app.text_input if item.label == "Images per class").set_value("5").run()
-    assert "10 × 5 fits" in app.error[0].value
+    next(item for item in app.text_input if item.label == "Images per class").set_value("4").run()
+    assert "10 × 4 fits" in app.error[0].value
     assert "Start" not in [button.label for button in app.button]
 
 
