@@ -30,4 +30,4 @@ def lay_out(checked: Plan, root: Path) -> Experiment:
     if (root / checked.config.name).exists():
         raise AlreadyExists(f"name must be new, got {checked.config.name!r}, which exists in {root}")
     checks.check_encoder(checked.config.encoder)
-    return store.create(checked.config, checked.manifest, root, checked.random_split)
+    return store.create(checked.config, checked.manifest, root, checked.random_split, checked.repeats)

@@ -222,7 +222,7 @@ def _train_in_step(experiment: Experiment, group: list[RunConfig], workplace: Wo
         return control.is_stop_requested(run)
 
     for run in ranks.decide(unfinished):
-        manifest = ranks.together(experiment.manifest, configs[run].split)
+        manifest = ranks.together(experiment.manifest, configs[run].split, configs[run].repeat)
         working[run] = execute(run, configs[run], replace(workplace, manifest=manifest), should_stop=partial(should_stop, run),
                                say=partial(_say, run, State.RUNNING))
     while working:
