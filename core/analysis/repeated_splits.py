@@ -7,7 +7,7 @@ With one split this is `core.analysis.resampling`'s bootstrap.
 import numpy as np
 from scipy.stats import t
 
-from core.analysis.resampling import UNKNOWN, Bootstrap, by_group, draw_groups
+from core.analysis.resampling import UNKNOWN, Bootstrap, by_group, draw_groups, variances
 from core.analysis.resampling import bootstrap as on_one_split
 from core.analysis.spending import ALPHA
 
@@ -29,9 +29,10 @@ def bootstrap(columns: list[np.ndarray], n_draws: int, seed: int, group: np.ndar
     - One run a split: seeds cannot be told from splits. The variance is (V − D) + B, the second by t with R − 1 degrees of
       freedom: as for equally correlated numbers, var(mean) = s² / R + their covariance. Nadeau & Bengio (2003,
       doi:10.1023/A:1024068626366) guess that correlation from the sizes of the sets; here it is that of the shared images.
-    - Several: the seeds' part S is that of the means of runs within their split, over all splits, of both arms as independent,
-      as in `resampling.bootstrap`. The variance is V + max(B − D, S), the second by t with R − 1 and the seeds' Welch degrees
-      of freedom together: splits add to seeds and images what is more than both, and never make them less.
+    - Several: the seeds' part W is that of the means of runs within their split, over all splits, of both arms as independent,
+      and E what of it belongs to one seed with one image alone, both as in `resampling.bootstrap`. The variance is V + (B − D)
+      or (V − E) + W, whichever is more, the second by t with R − 1 and the seeds' Welch degrees of freedom together: splits
+      add to images and seeds what is more than both, and never make them less.
 
     What the training images as a whole do, alike in every split, no number of splits of the same images can show.
 
@@ -71,8 +72,10 @@ def bootstrap(columns: list[np.ndarray], n_draws: int, seed: int, group: np.ndar
             stays = max(between - apart, 0.0)
         else:
             seeds, of_seeds = _of_seeds(column, arms[index] if arms else (column,), places)
-            of_images, rest, freedom = images, max(between - apart, seeds), n_splits - 1 + of_seeds
-            stays = rest
+            both, freedom = _of_both(parts[index], len(split)), n_splits - 1 + of_seeds
+            is_of_splits = between - apart > seeds - both
+            of_images, rest = (images, between - apart) if is_of_splits else (max(images - both, 0.0), seeds)
+            stays = rest if is_of_splits else max(seeds - both, 0.0)
         draws[:, index] *= np.sqrt(of_images / images) if images > 0 else 0.0
         if rest > 0:
             draws[:, index] += np.sqrt(rest) * t.ppf((order + 0.5) / n_draws, freedom)
@@ -115,3 +118,14 @@ def _of_seeds(column: np.ndarray, arms: tuple[np.ndarray, ...], places: list[np.
         of_arms.append(sum(float(((runs[place] - runs[place].mean()) ** 2).sum()) for place in places) / within / n_seeds)
     seeds = sum(of_arms)
     return seeds, within * seeds ** 2 / sum(each ** 2 for each in of_arms) if seeds > 0 else float(within)
+
+
+def _of_both(parts: list[tuple[np.ndarray, np.ndarray]], n_seeds: int) -> float:
+    """E, the part of the variance that is one seed's with one image alone, from the splits that several seeds share.
+
+    Args:
+        parts: of each split, totals, shape (its seeds, groups), and sizes, shape (groups,).
+        n_seeds: on all splits together.
+    """
+    several = [(len(totals), variances(totals, sizes)[1] * len(totals)) for totals, sizes in parts if len(totals) > 1]
+    return sum((n - 1) * of_one for n, of_one in several) / sum(n - 1 for n, _ in several) / n_seeds

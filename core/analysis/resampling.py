@@ -112,7 +112,7 @@ def bootstrap(columns: list[np.ndarray], n_draws: int, seed: int, group: np.ndar
     if n_seeds > 1:
         order = np.random.default_rng([seed, 5]).permutation(n_draws)
         for index, (totals, sizes) in enumerate(parts):
-            images, both = _variances(totals, sizes)
+            images, both = variances(totals, sizes)
             of_arms = [np.nanmean(np.where(np.isnan(columns[index]), np.nan, arm), axis=1).var(ddof=1) / n_seeds
                        for arm in (arms[index] if arms else (columns[index],))]
             seeds = sum(of_arms)
@@ -183,7 +183,7 @@ def by_group(column: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndar
     return totals, np.bincount(names[keep], minlength=n_groups).astype(np.float64)
 
 
-def _variances(totals: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
+def variances(totals: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
     """Variance of the mean that images make, and the part of it that is one seed's with one image alone.
 
     Args:

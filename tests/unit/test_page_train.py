@@ -201,3 +201,13 @@ def test_an_experiment_that_is_gone_is_said_and_the_form_is_there(screen) -> Non
     app = screen("train", **{"from": "nothing"})
     assert "no experiment 'nothing'" in app.error[0].value
     assert app.header[0].value == "Ready to start."
+
+
+def test_several_splits_are_asked_for_beside_the_splits_seed(screen) -> None:
+    app = screen("train")
+    splits = next(item for item in app.number_input if item.label == "Splits")
+    splits.set_value(3).run()
+    assert "split:" in app.code[0].value and configuration.parse(yaml.safe_load(app.code[0].value)).split.repeats == 3
+    assert any("3 seeds on 3 splits" in item.value and "for images like these" in item.value for item in app.caption)
+    next(item for item in app.number_input if item.label == "Splits").set_value(4).run()
+    assert "split.repeats must be at most the number of seeds, 3" in app.error[0].value.replace("\\", "")

@@ -65,8 +65,22 @@ def by_loop(split: np.ndarray, group: np.ndarray, a: np.ndarray, b: np.ndarray) 
             own = [runs[seed] for seed in range(n_seeds) if split[seed] == number]
             total += sum((run - sum(own) / len(own)) ** 2 for run in own)
         of_arms.append(total / max(n_seeds - len(numbers), 1) / n_seeds)
-    seeds = sum(of_arms)
-    return {"mean": mean, "images": images, "apart": apart, "between": between, "seeds": seeds,
+    seeds, residual, n_free = sum(of_arms), 0.0, 0
+    for number in numbers:  # what is neither a group's, nor a seed's
+        own = [seed for seed in range(n_seeds) if split[seed] == number]
+        of_group = {seed: {} for seed in own}
+        rows = [row for row in range(d.shape[1]) if not np.isnan(d[own[0], row])]
+        for seed in own:
+            for row in rows:
+                change = d[seed, row] - sum(d[seed, other] for other in rows) / len(rows)
+                of_group[seed][group[row]] = of_group[seed].get(group[row], 0.0) + change / len(rows)
+        for name in of_group[own[0]]:
+            average = sum(of_group[seed][name] for seed in own) / len(own)
+            residual += sum((of_group[seed][name] - average) ** 2 for seed in own) * len(of_group[own[0]]) / (
+                len(of_group[own[0]]) - 1)
+        n_free += len(own) - 1
+    return {"mean": mean, "both": residual / max(n_free, 1) / n_seeds, "images": images, "apart": apart,
+            "between": between, "seeds": seeds,
             "freedom": (n_seeds - len(numbers)) * seeds ** 2 / sum(each ** 2 for each in of_arms) if seeds else 0.0}
 
 
@@ -99,8 +113,10 @@ def test_the_parts_are_those_of_a_slow_loop(n_splits: int, n_seeds: int) -> None
             of_images, rest, freedom = part["images"] - part["apart"], part["between"], n_splits - 1
             stays = max(rest - part["apart"], 0)
         else:
-            of_images, rest = part["images"], max(part["between"] - part["apart"], part["seeds"])
-            freedom, stays = n_splits - 1 + part["freedom"], rest
+            freedom = n_splits - 1 + part["freedom"]
+            of_images, rest, stays = max((part["images"], part["between"] - part["apart"], part["between"] - part["apart"]),
+                                         (part["images"] - part["both"], part["seeds"], part["seeds"] - part["both"]),
+                                         key=lambda parts: parts[0] + parts[1])
         of_images = max(of_images, 0.0)
         assert found.mean[0] == pytest.approx(part["mean"])
         assert found.seed_share[0] == pytest.approx(stays / (rest + of_images))
