@@ -19,7 +19,7 @@ from core.experiments.handles import Experiment
 from core.jobs import more_seeds
 from core.results import pairs, result, scoring, verdict
 from core.results.repeated import Repeated
-from tests.conftest import run_in_process, tiny
+from tests.conftest import opened, run_in_process, tiny
 
 SEEDS = (0, 1, 2)  # on splits 0, 1 and 0
 
@@ -83,6 +83,27 @@ def test_pairs_and_commands_say_the_same(repeated: Experiment, capsys: pytest.Ca
     runs = pairs.common_seeds(repeated, "classification", "supcon", 15)[0]
     with pytest.raises(InputError, match="seeds must be tested on the same samples"):
         scoring.scores_of_runs(runs, "classification")
+
+
+@pytest.mark.parametrize(("page", "words"), [
+    ("compare", "mean ± sd over 3 seeds on 2 splits; the 95 % interval is a bootstrap over splits, seeds and images"),
+    ("data", "The first of 2 splits; seed s trains and is tested on split s mod 2"), ("watch", ""), ("explore", ""),
+])
+def test_screens_open_it_and_say_so(repeated: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str,
+                                    words: str) -> None:
+    monkeypatch.setenv("DUET_CHECKPOINTS", str(repeated.root))
+    monkeypatch.setenv("DUET_DATA", str(tmp_path / "data"))
+    app = opened(page, experiment="tiny")
+    assert not app.exception and not app.error, [item.value for item in app.error]
+    assert any(words in str(item.value).replace("\\", "") for item in app.caption)
+    if page == "compare":
+        assert app.header[0].value.replace("\\", "").startswith(result.read(repeated).sentence)
+
+
+def test_the_report_says_what_it_holds_for(repeated: Experiment) -> None:
+    text = repeated.report_file.read_text(encoding="utf-8")
+    assert "for images like these" in text and "seed s on split s mod 2, of which the first: " in text
+    assert "all seeds share one split" not in text and "Other training images as a whole" in text
 
 
 def test_added_seeds_take_their_place_among_the_splits(repeated: Experiment, tmp_path: Path) -> None:
