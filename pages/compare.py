@@ -149,7 +149,10 @@ st.plotly_chart(metric_figure.draw(compared, rows, (name_a, name_b)), key="metri
 metric_table.table(compared, rows, len(seeds))
 n_test = max(item.n_samples for item in compared.differences)  # of retrieval, only queries with something to find
 level = plain(level_words(compared.differences[0].alpha))
-over, drawn = (f"mean ± sd over {len(seeds)} seeds", "seeds and images") if len(seeds) > 1 else ("one seed", "images alone")
+n_splits = compared.differences[0].n_splits
+on = f" on {n_splits} splits" if n_splits > 1 else ""
+over, drawn = ((f"mean ± sd over {len(seeds)} seeds{on}", f"{'splits, ' if on else ''}seeds and images") if len(seeds) > 1 else
+               ("one seed", "images alone"))
 n_draws, note = compared.n_bootstrap, compared.draws_note
 st.caption(f"Percent of {n_test:,} test images, each counted alike, {over}; the {level} interval is a bootstrap over {drawn}, "
            f"whole groups at a time, {n_draws:,} draws{f' ({note})' if note else ''}.")

@@ -34,6 +34,9 @@ if chosen:
     config = experiment.config
     dataset, split_config, counts_asked = config.dataset, config.split, config.images_per_class
     manifest = experiment.manifest()
+    if config.split.repeats > 1:
+        st.caption(plain(f"The first of {config.split.repeats} splits; seed s trains and is tested on split s mod "
+                         f"{config.split.repeats}."))
 else:
     dataset = dataset_form.pick_dataset()
     scanned = dataset_form.scan(dataset, offer_again=True) if dataset else None

@@ -14,6 +14,7 @@ from core.config import (
     EncoderConfig,
     EvaluationConfig,
     ExperimentConfig,
+    SplitConfig,
     TrainingConfig,
     bounded_yaml,
     bundled,
@@ -45,6 +46,8 @@ MARGIN_HELP = ("In points of every metric. Arms whose difference surely lies ins
                "difference matters. It counts as set beforehand if you set it before you have seen results.")
 GAP_HELP = ("If images and seeds vary as on digits, pets and fungi. More test images, groups or seeds find smaller gaps; with "
             "one seed the interval leaves out what another seed would change.")
+REPEATS_HELP = ("How often the same images are split: seed s trains and is tested on split s mod this. With one split a "
+                "verdict holds for that split, with more for images like these.")
 WEIGHTS = ["random", "hub", "file"]
 WEIGHTS_HELP = ("Bundled: ImageNet's, installed with Duet; a few encoders have them. Hub: timm's pretrained weights, "
                 "downloaded once. Random: training begins from nothing.")
@@ -252,10 +255,12 @@ def _form() -> dict | None:
         lr = d.number_input("Learning rate", value=example.training.lr, format="%g", key=f"lr-{is_digits}")
         flip = e.toggle("Flip left and right", example.training.augmentation.flip, key=f"flip-{is_digits}")
         layout = f.selectbox("Stored layout", ["pca", "umap", "tsne"])
-        g, h, i = st.columns(3)
+        g, h, i, repeats_column = st.columns([4, 4, 2, 2])
         mean = g.text_input("Mean", "", placeholder="the encoder's own", help="Three numbers, for pixels in 0..1.")
         std = h.text_input("Std", "", placeholder="the encoder's own")
         split_seed = i.number_input("Split seed", 0, None, 0)
+        repeats = repeats_column.number_input("Splits", *_range(SplitConfig.model_fields["repeats"]), example.split.repeats,
+                                              key="repeats", help=REPEATS_HELP)
         j, k, m = st.columns(3)
         views = j.segmented_control("Views of each image", [1, 2], default=filled["views"], key=f"views-{number}",
                                     required=True, help=VIEWS_HELP)
@@ -288,7 +293,7 @@ def _form() -> dict | None:
         return None
     shipped = example.to_json()
     values = {"name": name, "dataset": dataset.model_dump(),
-            "split": {"seed": split_seed, "official": official, "held_out_classes": _classes(held_out)},
+            "split": {"seed": split_seed, "official": official, "held_out_classes": _classes(held_out), "repeats": repeats},
             "encoder": {"name": encoder, "weights": weights, "image_size": size,
                         "options": _options(options),
                         **{key: _decimals(text) for key, text in (("mean", mean), ("std", std)) if text.strip()}},
@@ -354,7 +359,7 @@ def _show_plan(checked: planning.Plan) -> None:
     held_out = f", {len(checked.manifest.indices(OPEN)):,} of {n_held_out} held-out classes" if n_held_out else ""
     st.caption(f"{len(checked.manifest):,} images, {len(checked.manifest.classes)} classes: {sizes['train']:,} train, "
                f"{sizes['validation']:,} validation, {sizes['test']:,} test{held_out}.")
-    st.caption(f"{plain(ahead.gap_sentence)}.", help=GAP_HELP)
+    st.caption(f"{plain(ahead.gap_sentence)}.", help=GAP_HELP if ahead.n_splits == 1 else None)
     look = looks.of_plan(config, checked.manifest.fingerprint, store.experiments(roots.checkpoints_root()))
     if look.note:
         st.caption(f":orange[{plain(look.note)}.]")

@@ -116,7 +116,8 @@ def run_in_process(config: ExperimentConfig, root: Path) -> Path:
     from core.training.ranks import Ranks
 
     checked = planning.plan(config)
-    experiment = store.create(checked.config, checked.manifest, root / "checkpoints", checked.random_split)
+    experiment = store.create(checked.config, checked.manifest, root / "checkpoints", checked.random_split,
+                              checked.repeats)
     series.work_through(experiment, root / "data", "cpu", Ranks())
     return experiment.folder
 

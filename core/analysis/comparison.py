@@ -14,11 +14,13 @@ from core.analysis.fairness import SettingDifference
 from core.analysis.metrics import HEADLINE, METRICS, SHORT, SPACE_METRICS
 from core.analysis.outperforming import Outperforming, outperforming
 from core.analysis.paired_tests import McNemar
-from core.analysis.resampling import UNKNOWN, Bootstrap, bootstrap, holm
+from core.analysis.repeated_splits import bootstrap
+from core.analysis.resampling import UNKNOWN, Bootstrap, holm
 from core.analysis.spending import ALPHA
 from core.errors import InputError
 
 Values = dict[str, np.ndarray]  # metric -> (seeds, samples), nan where undefined
+NSplits = Annotated[int, Field(exclude_if=lambda number: number == 1)]  # not in JSON where there is one, as ever
 Answer = Literal["better", "worse", "same", "cannot tell", ""]  # of B; empty where none is given
 
 
@@ -59,7 +61,8 @@ class Difference:
     `sd_a` and `sd_b` are the standard deviations of A and B over seeds, 0 with one; None where an earlier version wrote the
     difference down. `outperforming` is None with one seed, and of classes and whole spaces. `by_chance` is how much higher
     the metric's chance level is in B than in A, where images form groups: a gap between it and 0 tells nothing of classes,
-    so verdict and p-value ask for one beyond both.
+    so verdict and p-value ask for one beyond both. `n_splits` says over how many splits of the same images: with one it holds
+    for this split, with more for images like these.
     """
 
     metric: str
@@ -81,6 +84,7 @@ class Difference:
     outperforming: Outperforming | None = None
     by_chance: float = 0.0
     alpha: float = ALPHA
+    n_splits: NSplits = 1
 
     @property
     def may_be_chance(self) -> bool:
@@ -139,7 +143,7 @@ class Comparison:
 
 
 def interval(values: np.ndarray, n_bootstrap: int, seed: int = 0, group: np.ndarray | None = None,
-             bounds: tuple[float, float] = (0.0, 1.0)) -> Interval:
+             bounds: tuple[float, float] = (0.0, 1.0), split: np.ndarray | None = None) -> Interval:
     """Mean over samples and seeds with a bootstrap interval over both (`resampling.bootstrap`).
 
     Args:
@@ -148,20 +152,21 @@ def interval(values: np.ndarray, n_bootstrap: int, seed: int = 0, group: np.ndar
         seed: seed of the draws.
         group: samples that are drawn together, such as crops of one photograph, shape (samples,); None: each alone.
         bounds: least and most the mean can be; the interval ends there.
+        split: the split that each seed is tested on, shape (seeds,), as of `repeated_splits.bootstrap`; None: one.
 
     Raises:
         InputError: if no sample has a value.
     """
-    return intervals({"": values}, {"": bounds}, n_bootstrap, seed, group)[""]
+    return intervals({"": values}, {"": bounds}, n_bootstrap, seed, group, split)[""]
 
 
 def intervals(values: Values, bounds: dict[str, tuple[float, float]], n_bootstrap: int, seed: int = 0,
-              group: np.ndarray | None = None) -> dict[str, Interval]:
+              group: np.ndarray | None = None, split: np.ndarray | None = None) -> dict[str, Interval]:
     """`interval` of several metrics of the same samples, which costs little more than one."""
-    drawn = bootstrap(list(values.values()), n_bootstrap, seed, group)
+    drawn = bootstrap(list(values.values()), n_bootstrap, seed, group, split=split)
     result = {}
     for index, (name, column) in enumerate(values.items()):
-        over_seeds = _defined(column).mean(axis=1)
+        over_seeds = _of_seeds(column, split)
         sd = float(over_seeds.std(ddof=1)) if len(over_seeds) > 1 else 0.0
         low, high = np.clip([drawn.low[index], drawn.high[index]], *bounds[name])
         result[name] = Interval(mean=float(drawn.mean[index]), low=float(low), high=float(high), sd=sd)
@@ -170,7 +175,7 @@ def intervals(values: Values, bounds: dict[str, tuple[float, float]], n_bootstra
 
 def difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed: int = 0,
                group: np.ndarray | None = None, n_samples: int | None = None, margin: float = 0.0,
-               by_chance: float = 0.0, alpha: float = ALPHA) -> Difference:
+               by_chance: float = 0.0, alpha: float = ALPHA, split: np.ndarray | None = None) -> Difference:
     """Paired difference B − A on one metric, by itself: samples are drawn the same for both.
 
     Args:
@@ -185,40 +190,69 @@ def difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed
         margin: the least difference that matters, 0 to 1; 0 for none.
         by_chance: as of `Difference`.
         alpha: how often the interval may miss.
+        split: as of `interval`; the same of A and B.
 
     Raises:
         InputError: if shapes differ or no sample has a value.
     """
     return _paired({metric: a}, {metric: b}, n_bootstrap, seed, group, {} if n_samples is None else {metric: n_samples},
-                   margin, alpha, asks_outperforming=True, by_chance={metric: by_chance})[0]
+                   margin, alpha, asks_outperforming=True, by_chance={metric: by_chance}, split=split)[0]
 
 
 def _paired(a: Values, b: Values, n_bootstrap: int, seed: int, group: np.ndarray | None,
             n_samples: dict[str, int] | None = None, margin: float = 0.0, alpha: float = ALPHA,
-            asks_outperforming: bool = False, by_chance: dict[str, float] | None = None) -> list[Difference]:
+            asks_outperforming: bool = False, by_chance: dict[str, float] | None = None,
+            split: np.ndarray | None = None) -> list[Difference]:
     """Column by column; `asks_outperforming` fills in how often another run of B would beat another run of A."""
     for name, column in a.items():
         if column.shape != b[name].shape:
             raise InputError(f"A and B must have the same seeds and samples, got {column.shape} and {b[name].shape}")
     drawn = bootstrap([b[name] - column for name, column in a.items()], n_bootstrap, seed, group,
-                      arms=[(column, b[name]) for name, column in a.items()], alpha=alpha)
+                      arms=[(column, b[name]) for name, column in a.items()], alpha=alpha, split=split)
     result = []
     for index, (name, column) in enumerate(a.items()):
-        keep = ~np.isnan(b[name] - column).any(axis=0)
-        judged = _judge(name, float(column[:, keep].mean()), float(b[name][:, keep].mean()), float(drawn.mean[index]),
-                        drawn, index, (len(column), (n_samples or {}).get(name, int(keep.sum()))), margin,
-                        (by_chance or {}).get(name, 0.0))
-        judged = replace(judged, sd_a=_sd(column[:, keep]), sd_b=_sd(b[name][:, keep]))
+        is_kept = ~np.isnan(b[name] - column)
+        of_a, of_b = (_kept(arm, is_kept, split) for arm in (column, b[name]))
+        n_kept = int(is_kept.any(axis=0).sum()) if is_repeated(split) else int(is_kept.all(axis=0).sum())
+        judged = _judge(name, float(of_a.mean()), float(of_b.mean()), float(drawn.mean[index]), drawn, index,
+                        (len(column), (n_samples or {}).get(name, n_kept)), margin, (by_chance or {}).get(name, 0.0))
+        judged = replace(judged, sd_a=_sd(of_a), sd_b=_sd(of_b), n_splits=_n_splits(split))
         if asks_outperforming:
-            judged = _with_outperforming(judged, drawn.draws[:, index], (len(column), len(column)), seed)
+            judged = _with_outperforming(judged, drawn.draws[:, index], (len(column), len(column)), seed,
+                                         _sd(of_b - of_a) if is_repeated(split) else None)
         result.append(judged)
     return result
 
 
-def _with_outperforming(item: Difference, gaps: np.ndarray, n_seeds: tuple[int, int], seed: int) -> Difference:
-    """The same with how often another run of B would beat another run of A, where each has several seeds; `gaps` as drawn."""
+def is_repeated(split: np.ndarray | None) -> bool:
+    """Whether seeds are tested on several splits; `split` as of `interval`."""
+    return _n_splits(split) > 1
+
+
+def _n_splits(split: np.ndarray | None) -> int:
+    return 1 if split is None else len(set(split.tolist()))
+
+
+def _kept(arm: np.ndarray, is_kept: np.ndarray, split: np.ndarray | None) -> np.ndarray:
+    """An arm's values of the samples that count, shape (seeds, kept); over several splits each seed's mean, (seeds, 1)."""
+    if is_repeated(split):
+        return np.nanmean(np.where(is_kept, arm, np.nan), axis=1, keepdims=True)
+    return arm[:, is_kept.all(axis=0)]
+
+
+def _of_seeds(values: np.ndarray, split: np.ndarray | None) -> np.ndarray:
+    """Each seed's mean over its samples that have a value, shape (seeds,)."""
+    return _kept(values, ~np.isnan(values), split).mean(axis=1)
+
+
+def _with_outperforming(item: Difference, gaps: np.ndarray, n_seeds: tuple[int, int], seed: int,
+                        sd_of_pairs: float | None = None) -> Difference:
+    """The same with how often another run of B would beat another run of A, where each has several seeds; `gaps` as drawn.
+    `sd_of_pairs`: over several splits, of B's run less A's on the same one, as both would then be run."""
     if min(n_seeds) < 2 or item.sd_a is None or item.sd_b is None:
         return item
+    if sd_of_pairs is not None:
+        return replace(item, outperforming=outperforming(item.difference, gaps, sd_of_pairs, 0.0, n_seeds, seed))
     return replace(item, outperforming=outperforming(item.difference, gaps, item.sd_a, item.sd_b, n_seeds, seed))
 
 
@@ -230,7 +264,8 @@ def _sd(values: np.ndarray) -> float:
 def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: int, seed: int = 0,
                         group_a: np.ndarray | None = None, group_b: np.ndarray | None = None,
                         n_samples: int | None = None, margin: float = 0.0, by_chance: float = 0.0,
-                        alpha: float = ALPHA) -> Difference:
+                        alpha: float = ALPHA, splits: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
+                        ) -> Difference:
     """B − A where the two were tested on different samples: each is drawn on its own, so the interval is wider.
 
     Args:
@@ -243,12 +278,13 @@ def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: 
         group_b: the same for B.
         n_samples: as of `difference`, of the one that has fewer.
         margin, by_chance, alpha: as of `difference`.
+        splits: of A and of B, as of `interval`.
 
     Raises:
         InputError: if no sample of one of them has a value.
     """
-    of_a, of_b = (bootstrap([arm], n_bootstrap, number, group, alpha=alpha)
-                  for arm, number, group in ((a, seed, group_a), (b, seed + 1, group_b)))
+    of_a, of_b = (bootstrap([arm], n_bootstrap, number, group, alpha=alpha, split=split)
+                  for arm, number, group, split in ((a, seed, group_a, splits[0]), (b, seed + 1, group_b, splits[1])))
     spread_a, spread_b = of_a.draws.var(), of_b.draws.var()
     total = spread_a + spread_b
     share = (of_a.seed_share * spread_a + of_b.seed_share * spread_b) / total if total > 0 else np.zeros(1)
@@ -258,7 +294,8 @@ def unpaired_difference(metric: str, a: np.ndarray, b: np.ndarray, n_bootstrap: 
     shape = (min(len(a), len(b)), n_samples)
     judged = _judge(metric, float(of_a.mean[0]), float(of_b.mean[0]), float(drawn.mean[0]), drawn, 0, shape, margin,
                     by_chance)
-    judged = replace(judged, sd_a=_sd(_defined(a)), sd_b=_sd(_defined(b)))
+    sd_a, sd_b = (_sd(_kept(arm, ~np.isnan(arm), split)) for arm, split in zip((a, b), splits))
+    judged = replace(judged, sd_a=sd_a, sd_b=sd_b, n_splits=min(_n_splits(split) for split in splits))
     return _with_outperforming(judged, drawn.draws[:, 0], (len(a), len(b)), seed)
 
 
@@ -296,18 +333,21 @@ def _answer(low: float, high: float, margin: float, by_chance: float) -> Answer:
 
 def compare(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = None,
             n_samples: dict[str, int] | None = None, margin: float = 0.0,
-            by_chance: dict[str, float] | None = None, alpha: float = ALPHA) -> list[Difference]:
+            by_chance: dict[str, float] | None = None, alpha: float = ALPHA,
+            split: np.ndarray | None = None) -> list[Difference]:
     """Paired differences on every metric both spaces have, in the order of `METRICS`; verdicts as `hold`. `n_samples` and
-    `by_chance` of a metric, `margin` and `alpha` as of `difference`."""
+    `by_chance` of a metric, `margin`, `alpha` and `split` as of `difference`."""
     shared = [metric for metric in METRICS if metric in a and metric in b]
     return hold(_paired({metric: a[metric] for metric in shared}, {metric: b[metric] for metric in shared}, n_bootstrap, 0,
-                        group, n_samples, margin, alpha, asks_outperforming=True, by_chance=by_chance))
+                        group, n_samples, margin, alpha, asks_outperforming=True, by_chance=by_chance, split=split))
 
 
 def compare_space(a: Values, b: Values, n_bootstrap: int, group: np.ndarray | None = None,
-                  by_chance: dict[str, float] | None = None, alpha: float = ALPHA) -> list[Difference]:
+                  by_chance: dict[str, float] | None = None, alpha: float = ALPHA,
+                  split: np.ndarray | None = None) -> list[Difference]:
     """Paired differences on `SPACE_METRICS`: with an interval, but without a verdict, as few have a best value."""
-    return [without_verdict(item) for item in _paired(a, b, n_bootstrap, 0, group, alpha=alpha, by_chance=by_chance)]
+    return [without_verdict(item) for item in _paired(a, b, n_bootstrap, 0, group, alpha=alpha, by_chance=by_chance,
+                                                          split=split)]
 
 
 def without_verdict(item: AnyDifference) -> AnyDifference:
@@ -316,33 +356,35 @@ def without_verdict(item: AnyDifference) -> AnyDifference:
 
 
 def compare_macro(a: Values, b: Values, n_bootstrap: int, group: np.ndarray, n_samples: dict[str, int], margin: float,
-                  by_chance: dict[str, float] | None = None, alpha: float = ALPHA) -> list[Difference]:
+                  by_chance: dict[str, float] | None = None, alpha: float = ALPHA,
+                  split: np.ndarray | None = None) -> list[Difference]:
     """Paired differences of macro averages, whose values are `macro.contributions`; corrected by Holm over all of them, as
     none of them is the question asked beforehand. Other arguments as of `difference`."""
     shared = [metric for metric in a if metric in b]
     return correct(_paired({metric: a[metric] for metric in shared}, {metric: b[metric] for metric in shared}, n_bootstrap, 0,
-                           group, n_samples, margin, alpha, asks_outperforming=True, by_chance=by_chance))
+                           group, n_samples, margin, alpha, asks_outperforming=True, by_chance=by_chance, split=split))
 
 
 def compare_classes(classes: dict[str, tuple[Values, Values, np.ndarray]], n_bootstrap: int,
-                    by_chance: dict[str, dict[str, float]] | None = None, alpha: float = ALPHA) -> list[ClassDifference]:
+                    by_chance: dict[str, dict[str, float]] | None = None, alpha: float = ALPHA,
+                    split: np.ndarray | None = None) -> list[ClassDifference]:
     """Paired differences within each class, on the metrics of `SHORT`; corrected by Holm over the classes, metric by metric.
 
     Args:
         classes: label -> values of A and of B among its samples, the same samples and seeds, and the samples' groups.
         n_bootstrap: draws.
         by_chance: label -> metric -> as of `difference`.
-        alpha: as of `difference`.
+        alpha, split: as of `difference`.
 
     Returns:
         Class by class, metric by metric; without the metrics that are undefined of a class.
     """
     differences: dict[str, list[tuple[str, Difference]]] = {metric: [] for metric in SHORT}
     for label, (a, b, group) in classes.items():
-        defined = [metric for metric in SHORT if metric in a and _defined(b[metric] - a[metric]).shape[1]]
+        defined = [metric for metric in SHORT if metric in a and metric in b and _has_values(b[metric] - a[metric], split)]
         if defined:
             for item in _paired({metric: a[metric] for metric in defined}, {metric: b[metric] for metric in defined},
-                                n_bootstrap, 0, group, alpha=alpha, by_chance=(by_chance or {}).get(label)):
+                                n_bootstrap, 0, group, alpha=alpha, by_chance=(by_chance or {}).get(label), split=split):
                 differences[item.metric].append((label, item))
     held = [ClassDifference(label=label, **vars(corrected)) for items in differences.values()
             for (label, _), corrected in zip(items, correct([item for _, item in items]))]
@@ -380,6 +422,11 @@ def _answer_that_holds(item: Difference) -> Answer:
         return "same"
     otherwise = _answer(item.low, item.high, 0.0, item.by_chance) if item.verdict == "same" else item.verdict
     return otherwise if item.p_holm < item.alpha else "cannot tell"
+
+
+def _has_values(values: np.ndarray, split: np.ndarray | None) -> bool:
+    """Whether some sample has a value; of several splits, on each of them."""
+    return bool((~np.isnan(values)).any(axis=1).all()) if is_repeated(split) else _defined(values).shape[1] > 0
 
 
 def _defined(values: np.ndarray) -> np.ndarray:

@@ -15,7 +15,8 @@ _ABSENT = object()
 # What people call a setting; what stands below a name shares it.
 _WORDS = {
     "images_per_class": "images per class", "seeds": "seeds", "dataset.content": "dataset", "dataset": "dataset",
-    "split.group": "groups in the split", "split": "split", "encoder.name": "encoder", "encoder.weights": "first weights",
+    "split.group": "groups in the split", "split.repeats": "number of splits", "split": "split",
+    "encoder.name": "encoder", "encoder.weights": "first weights",
     "encoder.options": "encoder options", "encoder.width": "embedding width", "encoder": "encoder",
     "input.image_size": "image size", "input": "evaluation transform", "encoder.mean": "evaluation transform",
     "encoder.geometry": "evaluation transform",

@@ -13,7 +13,7 @@ import numpy as np
 from core.analysis import comparison
 from core.analysis.comparison import Difference, Interval
 from core.analysis.metrics import METRICS
-from core.analysis.resampling import bootstrap
+from core.analysis.repeated_splits import bootstrap
 from core.analysis.spending import ALPHA, level_words
 from core.analysis.statements import first_up, margin_words
 from core.errors import InputError
@@ -90,7 +90,7 @@ class Curve:
 def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n_bootstrap: int,
           group: np.ndarray | None = None, titles: dict[str, str] | None = None, floor: str | None = None,
           n_defined: int | None = None, margin: float = 0.0, levels: dict[str, dict[Count, float]] | None = None,
-          alpha: float = ALPHA) -> Curve:
+          alpha: float = ALPHA, split: np.ndarray | None = None) -> Curve:
     """Points, differences and crossings of several arms.
 
     Args:
@@ -106,6 +106,7 @@ def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n
         margin: the least difference that matters, as there.
         levels: label -> the metric's chance level at each count, where samples form groups; None: the same for all.
         alpha: how often the interval of a difference may miss, as there.
+        split: the split that each seed is tested on, as there.
 
     Raises:
         InputError: if there are fewer than two counts, or arms differ in counts, seeds or samples.
@@ -122,7 +123,7 @@ def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n
 
     def against(a: str, b: str) -> tuple[Difference, ...]:
         return tuple(comparison.difference(metric, arms[a][count], arms[b][count], n_bootstrap, group=group,
-                                           n_samples=n_defined, margin=margin, alpha=alpha,
+                                           n_samples=n_defined, margin=margin, alpha=alpha, split=split,
                                            by_chance=levels[b][count] - levels[a][count] if levels else 0.0)
                      for count in counts)
 
@@ -130,7 +131,8 @@ def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n
     pairs = []
     for other in others:
         differences = against(first, other)
-        drawn = bootstrap([arms[other][count] - arms[first][count] for count in counts], n_bootstrap, 0, group).draws.T
+        drawn = bootstrap([arms[other][count] - arms[first][count] for count in counts], n_bootstrap, 0, group,
+                          split=split).draws.T
         crossings = _crossings(np.array([item.difference for item in differences]), drawn, np.log(x))
         crosses = _crosses(differences)
         pairs.append(Pair(first, other, differences, crossings, crosses,
@@ -138,7 +140,7 @@ def curve(metric: str, arms: dict[str, ArmValues], images: dict[Count, float], n
                           _crossing_sentence(crosses, crossings, titles[first], titles[other])))
     return Curve(
         metric=metric, counts=counts, images=x, floor=floor, pairs=tuple(pairs), n_seeds=n_seeds, n_samples=n_samples,
-        points={label: tuple(comparison.interval(arm[count], n_bootstrap, group=group) for count in counts)
+        points={label: tuple(comparison.interval(arm[count], n_bootstrap, group=group, split=split) for count in counts)
                 for label, arm in arms.items()},
         above_floor={} if floor is None else {label: tuple(item.verdict for item in against(floor, label))
                                               for label in (first, *others)})
@@ -246,7 +248,8 @@ def _sentence(differences: tuple[Difference, ...], counts: tuple[Count, ...], im
             clauses.append(f"{where} {name_b} is {mine[0].verdict} {than}by {by} points ({level} within {min(ends):.1f} to "
                            f"{max(ends):.1f})")
     seeds = f"{differences[0].n_seeds} {'seed' if differences[0].n_seeds == 1 else 'seeds'}"
-    return f"{first_up('; '.join(clauses))}; {seeds}, {differences[0].n_samples:,} test images"
+    splits = f" on {differences[0].n_splits} splits" if differences[0].n_splits > 1 else ""
+    return f"{first_up('; '.join(clauses))}; {seeds}{splits}, {differences[0].n_samples:,} test images"
 
 
 def _where(places: list[int], counts: tuple[Count, ...], images: tuple[float, ...]) -> str:

@@ -103,16 +103,16 @@ def bootstrap(columns: list[np.ndarray], n_draws: int, seed: int, group: np.ndar
     """
     n_samples = columns[0].shape[1]
     names = np.arange(n_samples) if group is None else np.unique(group.astype(str), return_inverse=True)[1]
-    parts = [_by_group(column, names) for column in columns]
+    parts = [by_group(column, names) for column in columns]
     mean = np.array([totals.sum() / (len(totals) * sizes.sum()) for totals, sizes in parts])
     over_seeds = np.stack([totals.mean(axis=0) for totals, _ in parts])
-    draws = _draw_groups(over_seeds, np.stack([sizes for _, sizes in parts]), n_draws, seed, alpha) - mean
+    draws = draw_groups(over_seeds, np.stack([sizes for _, sizes in parts]), n_draws, seed, alpha) - mean
     n_seeds = len(columns[0])
     seed_share = np.zeros(len(columns))
     if n_seeds > 1:
         order = np.random.default_rng([seed, 5]).permutation(n_draws)
         for index, (totals, sizes) in enumerate(parts):
-            images, both = _variances(totals, sizes)
+            images, both = variances(totals, sizes)
             of_arms = [np.nanmean(np.where(np.isnan(columns[index]), np.nan, arm), axis=1).var(ddof=1) / n_seeds
                        for arm in (arms[index] if arms else (columns[index],))]
             seeds = sum(of_arms)
@@ -173,7 +173,7 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def _by_group(column: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def by_group(column: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Totals of the samples that have a value, shape (seeds, groups), and how many those are, shape (groups,)."""
     keep = ~np.isnan(column).any(axis=0)
     if not keep.any():
@@ -183,7 +183,7 @@ def _by_group(column: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.nda
     return totals, np.bincount(names[keep], minlength=n_groups).astype(np.float64)
 
 
-def _variances(totals: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
+def variances(totals: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
     """Variance of the mean that images make, and the part of it that is one seed's with one image alone.
 
     Args:
@@ -201,7 +201,7 @@ def _variances(totals: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
             float(few * (rest ** 2).sum() / (n_seeds - 1) / n ** 2 / n_seeds))
 
 
-def _draw_groups(totals: np.ndarray, sizes: np.ndarray, n_draws: int, seed: int, alpha: float) -> np.ndarray:
+def draw_groups(totals: np.ndarray, sizes: np.ndarray, n_draws: int, seed: int, alpha: float) -> np.ndarray:
     """Means of groups drawn with replacement, spread as the variance of few groups asks; shape (draws, columns).
 
     Args:

@@ -80,25 +80,25 @@ def _outperforms(result: Difference) -> str:
 def sentence(result: Difference, name_a: str, name_b: str, confounders: tuple[str, ...] = (), warning: str = "") -> str:
     """What a difference allows one to say, in one sentence with its interval; unfairness and leaks first."""
     title = METRICS[result.metric].title
-    seeds = _seeds(result)
+    seeds, scope = _seeds(result), _scope(result)
     low, high, level = 100 * result.low, 100 * result.high, level_words(result.alpha)
     if result.verdict == "cannot tell":
         text = (f"cannot tell {name_b} from {name_a} on {title}: {100 * result.b:.1f} against {100 * result.a:.1f} "
-                f"(difference {level} {low:+z.1f} to {high:+z.1f}; {seeds})")
+                f"(difference {level} {low:+z.1f} to {high:+z.1f}; {seeds}){scope}")
         if result.may_be_chance:
             text += "; the chance levels of the two spaces may explain the gap"
         elif result.settles_at is not None and result.settles_at <= 100 * result.n_samples:
             text += f"; about {_round_up(result.settles_at):,} test images would settle a gap this large"
         elif result.seeds_decide:
-            text += "; more seeds would be needed to settle a gap this large"
+            text += (f"; more seeds{' and splits' if result.n_splits > 1 else ''} would be needed to settle a gap this large")
     elif result.verdict == "same":
         text = (f"{name_b} and {name_a} are the same within {margin_words(result)} on {title}: {100 * result.b:.1f} against "
-                f"{100 * result.a:.1f} (difference {level} {low:+z.1f} to {high:+z.1f}; {seeds}){_of_one_seed(result)}")
+                f"{100 * result.a:.1f} (difference {level} {low:+z.1f} to {high:+z.1f}; {seeds}){scope}{_of_one_seed(result)}")
     else:
         sign = 1 if result.verdict == "better" else -1
         low, high = sorted((sign * low, sign * high))
         text = (f"{name_b} is {result.verdict} than {name_a} on {title} by {abs(100 * result.difference):.1f} points "
-                f"({level} {low:.1f} to {high:.1f}; {seeds}){_of_one_seed(result)}")
+                f"({level} {low:.1f} to {high:.1f}; {seeds}){scope}{_of_one_seed(result)}")
     return _with_caveats(text, confounders, warning)
 
 
@@ -145,13 +145,14 @@ def worth_sentence(result: Difference, leak: str, name: str) -> str:
     low, high, level = 100 * result.low, 100 * result.high, level_words(result.alpha)
     if result.verdict == "cannot tell":
         text = (f"cannot tell what {leak} is worth to {name} on {title}: {100 * result.b:.1f} with it against "
-                f"{100 * result.a:.1f} without (difference {level} {low:+z.1f} to {high:+z.1f}; {_seeds(result)})")
+                f"{100 * result.a:.1f} without (difference {level} {low:+z.1f} to {high:+z.1f}; {_seeds(result)})"
+                f"{_scope(result)}")
     elif result.verdict == "same":
         text = (f"{leak} is worth less than {margin_words(result)} of {title} to {name} "
-                f"(difference {level} {low:+z.1f} to {high:+z.1f}; {_seeds(result)}){_of_one_seed(result)}")
+                f"(difference {level} {low:+z.1f} to {high:+z.1f}; {_seeds(result)}){_scope(result)}{_of_one_seed(result)}")
     else:
         text = (f"{leak} is worth {100 * result.difference:+z.1f} points of {title} to {name} "
-                f"({level} {low:+z.1f} to {high:+z.1f}; {_seeds(result)}){_of_one_seed(result)}")
+                f"({level} {low:+z.1f} to {high:+z.1f}; {_seeds(result)}){_scope(result)}{_of_one_seed(result)}")
     return first_up(text)
 
 
@@ -182,7 +183,13 @@ def training_sentence(result: Difference, frozen: str, trained: str, n_frozen: i
 def _seeds(result: Difference) -> str:
     seeds = "seed" if result.n_seeds == 1 else "seeds"
     images = "image" if result.n_samples == 1 else "images"
-    return f"{result.n_seeds} {seeds}, {result.n_samples:,} test {images}"
+    splits = f" on {result.n_splits} splits" if result.n_splits > 1 else ""
+    return f"{result.n_seeds} {seeds}{splits}, {result.n_samples:,} test {images}"
+
+
+def _scope(result: Difference) -> str:
+    """Over what a difference holds."""
+    return f", for {'images like these' if result.n_splits > 1 else 'this split'}"
 
 
 def margin_words(result: Difference) -> str:

@@ -128,7 +128,8 @@ def _table(rows: "tuple[Arm, ...]", of: str) -> str:
             lines.append(["  each class alike", str(row.images_per_class), *by_class])
     text = [aligned(lines, to_left=(0, 1))]
     n_seeds = max(row.n_seeds for row in rows)
-    over = "one seed" if n_seeds == 1 else f"mean ± sd over {n_seeds} seeds"
+    n_splits = max(row.n_splits for row in rows)
+    over = "one seed" if n_seeds == 1 else f"mean ± sd over {n_seeds} seeds{f' on {n_splits} splits' if n_splits > 1 else ''}"
     text.append(f"Percent on {rows[0].n_test} {of}, each counted alike{' but where it says otherwise' if has_macro else ''}; "
                 f"{over}.")
     return "\n".join(text)

@@ -88,7 +88,8 @@ class SplitConfig(Settings):
     `held_out_classes`, names or how many the seed draws, are never trained on: their images are an open set, to be retrieved
     among each other. `official` keeps the split a source gives; `near_duplicates` keeps near copies of a picture on one
     side, as exact ones always are. `group: none` is a leak: images are dealt one by one, and crops of one photograph stand
-    on both sides.
+    on both sides. `repeats`, R, splits the same images R times: seed s trains and is tested on split s mod R, the first of
+    which is the one that R = 1 has; held-out classes are the same in all.
     """
 
     fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
@@ -97,6 +98,7 @@ class SplitConfig(Settings):
     near_duplicates: bool = True
     group: Literal["whole", "none"] = "whole"
     held_out_classes: int | tuple[str, ...] = 0
+    repeats: int = Field(1, ge=1, le=100)
 
     @field_validator("held_out_classes")
     @classmethod

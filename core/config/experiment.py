@@ -86,6 +86,20 @@ class ExperimentConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _every_split_has_a_seed(self) -> "ExperimentConfig":
+        repeats = self.split.repeats
+        if repeats > len(self.seeds):
+            raise ParameterError("split.repeats", f"must be at most the number of seeds, {len(self.seeds)}, as seed s trains "
+                                 f"on split s mod R, got {repeats}")
+        if lacking := set(range(repeats)) - {seed % repeats for seed in self.seeds}:
+            raise ParameterError("seeds", f"must fall on each of the {repeats} splits (split.repeats), as seed s trains on "
+                                 f"split s mod {repeats}, got none on split {min(lacking)}")
+        if repeats > 1 and any(objective.group for objective in self.objectives):
+            raise ParameterError("split.repeats", "must be 1 where an objective asks for a split of its own (group), got "
+                                 f"{repeats}")
+        return self
+
+    @model_validator(mode="after")
     def _drawn_triplets_have_one_view(self) -> "ExperimentConfig":
         if self.training.views > 1 and any(is_drawn(objective) for objective in self.objectives):
             raise ParameterError("training.views", f"must be 1 when triplets are drawn one by one (mining: drawn), got "

@@ -46,6 +46,11 @@ class RunConfig(Settings):
         return f"{arm_label(self.objective)}-{self.images_per_class}-seed{self.seed}"
 
     @property
+    def repeat(self) -> int:
+        """Which of the repeated splits it trains and is tested on, from 0."""
+        return self.seed % self.split.repeats
+
+    @property
     def norm(self) -> Literal["frozen", "trained"]:
         """What becomes of running statistics in normalisation layers; as `parse` resolved it."""
         return self.training.norm or ("trained" if self.encoder.weights == "random" else "frozen")

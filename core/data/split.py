@@ -35,7 +35,7 @@ class SplitProof:
         return self.shared_samples == self.shared_groups == self.shared_pictures == 0
 
 
-def assign(manifest: Manifest, config: SplitConfig, seeds: tuple[int, ...]) -> Manifest:
+def assign(manifest: Manifest, config: SplitConfig, seeds: tuple[int, ...], repeat: int = 0) -> Manifest:
     """Gives every sample a split, and every training sample its rank in each seed's low-data draw.
 
     What belongs together, by group or because it shows the same picture, is kept together and goes to the split that
@@ -48,6 +48,7 @@ def assign(manifest: Manifest, config: SplitConfig, seeds: tuple[int, ...]) -> M
         manifest: samples without a split.
         config: shares of train, validation and test, the seed of the split, and whether groups stay whole.
         seeds: run seeds; each draws its own nested subsets from the training split.
+        repeat: which of the repeated splits, from 0; each is drawn by the same rule with a seed of its own.
 
     Returns:
         The same samples with `split` and `rank` filled in.
@@ -56,7 +57,7 @@ def assign(manifest: Manifest, config: SplitConfig, seeds: tuple[int, ...]) -> M
         InputError: if a class has too few groups to stand in all three splits, or classes cannot be held out.
     """
     blocks = np.array(_blocks(manifest, config), dtype=object)
-    generator = np.random.default_rng([config.seed, 1])
+    generator = np.random.default_rng([config.seed, 1, repeat] if repeat else [config.seed, 1])
     is_open = np.isin(manifest.label.astype(str), held_out.choose(manifest, config))
     is_left_out = ~is_open & np.isin(blocks.astype(str), blocks[is_open].astype(str))
     dealt = np.flatnonzero(~is_open & ~is_left_out)

@@ -9,6 +9,7 @@ import os
 EXPERIMENT = "experiment.json"  # its config
 MANIFEST = "manifest.parquet"  # its samples and their split
 RANDOM_SPLIT = "manifest-random-split.parquet"  # the same in a split that ignores groups
+REPEATED = "manifest-split-{}.parquet"  # the same in a further split, 1, 2, …, where splits are repeated
 OPENINGS = "openings.jsonl"  # each look at the test set
 SELECTIONS = "selections.json"
 SELECTIONS_LOCK = ".selections.lock"

@@ -136,8 +136,16 @@ class Experiment:
         """The run of a name, whether there is one or not."""
         return Run(self.folder / name)
 
-    def manifest(self, split: SplitConfig | None = None) -> "Manifest":
+    def repeat_file(self, repeat: int) -> Path:
+        """The manifest of one of the repeated splits; the first, 0, is `manifest_file`."""
+        return self.folder / filenames.REPEATED.format(repeat) if repeat else self.manifest_file
+
+    def manifest(self, split: SplitConfig | None = None, repeat: int = 0) -> "Manifest":
         """The samples in the experiment's own split, or in that of one of its runs.
+
+        Args:
+            split: the run's; None for the experiment's.
+            repeat: which of the repeated splits, as the run's config has it.
 
         Raises:
             Damaged: if the file is missing or cannot be read.
@@ -145,7 +153,7 @@ class Experiment:
         from core.data import manifest as manifests
 
         is_random = split is not None and split.group == "none" and self.random_split_file.is_file()
-        path = self.random_split_file if is_random else self.manifest_file
+        path = self.random_split_file if is_random else self.repeat_file(repeat)
         remedy = "put the file back, or delete the experiment; runs that are finished can still be explored and exported"
         return files.read_or_damaged(path, manifests.read, remedy)
 

@@ -8,7 +8,7 @@ from core import config as configuration
 from core import weights_file
 from core.config import DatasetConfig, ExperimentConfig
 from core.config.objectives import is_drawn
-from core.data import sources, split, vectors
+from core.data import repeats, sources, split, vectors
 from core.data.manifest import Manifest
 from core.errors import InputError
 from core.experiments import board
@@ -23,6 +23,7 @@ class Plan:
     config: ExperimentConfig
     manifest: Manifest
     random_split: Manifest | None = None  # for arms that measure what a random split is worth
+    repeats: tuple[Manifest, ...] = ()  # the same samples in further splits, where splits are repeated
 
     @property
     def n_trained(self) -> int:
@@ -52,14 +53,14 @@ def plan(config: ExperimentConfig, data: Path | None = None, progress: Callable[
     if config.training.tensorboard:
         board.check()
     samples = scanned if scanned is not None else scan(config.dataset, data, progress)
-    manifest = split.assign(samples, config.split, config.seeds)
-    split.check_plan(manifest, config)
+    manifest, *further = repeats.assign(samples, config.split, config.seeds)
+    repeats.check_plan((manifest, *further), config)
     for number, baseline in enumerate(config.baselines):
         if baseline.table is not None:
             _check_table(f"baselines.{number}.table", Path(baseline.table), manifest)
     asking = [objective for objective in config.objectives if config.split_of(objective) != config.split]
     random_split = split.assign(samples, config.split_of(asking[0]), config.seeds) if asking else None
-    return Plan(config, manifest, random_split)
+    return Plan(config, manifest, random_split, tuple(further))
 
 
 def _check_table(where: str, table: Path, manifest: Manifest) -> None:

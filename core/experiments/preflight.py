@@ -64,7 +64,8 @@ class Preflight:
         memory: most bytes that one held; None without one.
         measured_on: that experiment's name.
         n_seeds: seeds of each arm.
-        n_test: test images.
+        n_splits: of the same images, on which the seeds train and are tested.
+        n_test: test images; of several splits, of the first.
         n_groups: their own groups; as many as images where each is one by itself.
         gap: what difference of MAP@R between two arms four of five such experiments would find, 0 to 1, if images and seeds
             vary as is usual (`detectable.USUAL`); infinite where they tell nothing apart.
@@ -89,6 +90,7 @@ class Preflight:
     memory: int | None = None
     measured_on: str = ""
     n_seeds: int = 0
+    n_splits: int = 1
     n_test: int = 0
     n_groups: int = 0
     gap: float = float("inf")
@@ -108,9 +110,14 @@ class Preflight:
 
     @property
     def gap_sentence(self) -> str:
-        """What gap can be found, in words; it supposes that images and seeds vary as is usual."""
+        """What gap can be found, in words; it supposes that images and seeds vary as is usual. How much splits do is
+        not known: of several no gap is foretold, but what the verdict will hold for."""
         groups = f" of {self.n_groups:,} groups" if self.n_groups < self.n_test else ""
         images = f"{self.n_test:,} test images{groups}"
+        if self.n_splits > 1:
+            few = "; two splits say little of how far splits differ" if self.n_splits == 2 else ""
+            return (f"{self.n_seeds} seeds on {self.n_splits} splits, each tested on about {images}: the verdict will hold "
+                    f"for images like these, not for one split alone{few}")
         if not self.gap < 1:
             return f"{images} tell no two arms apart"
         seeds = f"{self.n_seeds} seed{'' if self.n_seeds == 1 else 's'}"
@@ -154,7 +161,7 @@ def look_ahead(checked: Plan, root: Path | None) -> Preflight:
         shuffled=shuffled, is_all_shuffled=len(shuffled) == len(config.objectives),
         steps=run.n_steps, images=images, passes=(images / max(totals), images / min(totals)), smaller=smaller,
         trial_images=run.n_images - images, seconds=seconds, memory=memory, measured_on=name,
-        n_seeds=len(config.seeds), n_test=int(group_sizes.sum()), n_groups=len(group_sizes),
+        n_seeds=len(config.seeds), n_splits=config.split.repeats, n_test=int(group_sizes.sum()), n_groups=len(group_sizes),
         gap=detectable.gap(len(config.seeds), group_sizes, detectable.USUAL),
         asks_training=not split.has_answers(manifest, own, "validation"))
 

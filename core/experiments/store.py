@@ -6,6 +6,7 @@ What lies in an experiment's own folder is read and written by its handle (`hand
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,7 +35,8 @@ class _Listing(NamedTuple):
 _listed: dict[str, _Listing] = {}
 
 
-def create(config: ExperimentConfig, manifest: "Manifest", root: Path, random_split: "Manifest | None" = None) -> Experiment:
+def create(config: ExperimentConfig, manifest: "Manifest", root: Path, random_split: "Manifest | None" = None,
+           repeats: "Sequence[Manifest]" = ()) -> Experiment:
     """Lays out a new experiment with all its runs queued; whole or not at all. Earlier looks at its question are written down.
 
     Args:
@@ -42,6 +44,7 @@ def create(config: ExperimentConfig, manifest: "Manifest", root: Path, random_sp
         manifest: its samples, split.
         root: folder of experiments.
         random_split: the same samples in a split that ignores groups, for arms that measure what it is worth.
+        repeats: the same samples in further splits, where splits are repeated.
 
     Raises:
         AlreadyExists: if an experiment of this name exists.
@@ -61,6 +64,8 @@ def create(config: ExperimentConfig, manifest: "Manifest", root: Path, random_sp
         manifest.write(staging.manifest_file)
         if random_split is not None:
             random_split.write(staging.random_split_file)
+        for repeat, further in enumerate(repeats, 1):
+            further.write(staging.repeat_file(repeat))
         for run in config.runs():
             staging.run(run.name).lay_out(run, manifest.fingerprint)
             staging.run(run.name).write_status(RunStatus(State.QUEUED))

@@ -35,4 +35,4 @@ def lay_out(checked: Plan, root: Path) -> Experiment:
             checks.check_encoder(baseline.encoder(checked.config.encoder))
         except InputError as error:
             raise InputError(f"baselines.{number}: {error}") from None
-    return store.create(checked.config, checked.manifest, root, checked.random_split)
+    return store.create(checked.config, checked.manifest, root, checked.random_split, checked.repeats)

@@ -6,7 +6,7 @@ Starts nothing; runs that were laid out wait to be resumed.
 from itertools import count, islice
 
 from core import config as configuration
-from core.data import split
+from core.data import repeats, split
 from core.errors import InputError
 from core.experiments import looks
 from core.experiments.handles import Experiment
@@ -37,9 +37,11 @@ def add(experiment: Experiment, n_seeds: int) -> tuple[int, ...]:
     leaky = next((other for other in map(config.split_of, config.objectives) if other != config.split), None)
     with control.at_rest(experiment, "seeds can be added"):
         looks.upcoming(experiment)  # refuses a damaged count before anything is written
-        manifest = split.with_more_seeds(experiment.manifest(), config.split, added)
-        split.check_plan(manifest, grown)
-        manifest.write(experiment.manifest_file)
+        manifest, *further = repeats.with_more_seeds(
+            [experiment.manifest(repeat=number) for number in range(config.split.repeats)], config.split, added)
+        repeats.check_plan((manifest, *further), grown)
+        for number, each in enumerate((manifest, *further)):
+            each.write(experiment.repeat_file(number))
         if leaky is not None and experiment.random_split_file.is_file():
             split.with_more_seeds(experiment.manifest(leaky), leaky, added).write(experiment.random_split_file)
         for run in grown.runs():

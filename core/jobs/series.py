@@ -226,7 +226,7 @@ def _train_in_step(experiment: Experiment, group: list[RunConfig], workplaces: l
         return control.is_stop_requested(run)
 
     for run in ranks.decide(unfinished):
-        manifest = ranks.together(experiment.manifest, configs[run].split)
+        manifest = ranks.together(experiment.manifest, configs[run].split, configs[run].repeat)
         workplace = next(place for known, place in workplaces if known == configs[run].encoder)
         working[run] = execute(run, configs[run], replace(workplace, manifest=manifest), should_stop=partial(should_stop, run),
                                say=partial(_say, run, State.RUNNING))

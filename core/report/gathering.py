@@ -76,11 +76,11 @@ def _examples(config: ExperimentConfig, told: Pair, runs: dict[str, list[Run]]) 
     """Test images that k-NN gets right in B alone, and in A alone, in the most seeds first."""
     from core.report.experiment import Example
 
-    scores = {side: scoring.scores_of_runs(runs[side], name) for side, name in (("a", told.name_a), ("b", told.name_b))}
+    scores = {side: scoring.arm_of_runs(runs[side], name) for side, name in (("a", told.name_a), ("b", told.name_b))}
     shared, place_a, place_b = np.intersect1d(scores["a"].sample_id.astype(str), scores["b"].sample_id.astype(str),
                                               return_indices=True)
     right_a, right_b = (scores[side].values["knn_accuracy"][:, places] for side, places in (("a", place_a), ("b", place_b)))
-    gained = right_b.mean(axis=0) - right_a.mean(axis=0)
+    gained = np.nanmean(right_b, axis=0) - np.nanmean(right_a, axis=0)
     manifest = runs["a"][0].experiment.manifest()
     label = dict(zip(manifest.sample_id.tolist(), manifest.label.tolist()))
     digest = dict(zip(manifest.sample_id.tolist(), manifest.digest.tolist()))
@@ -90,7 +90,7 @@ def _examples(config: ExperimentConfig, told: Pair, runs: dict[str, list[Run]]) 
 
     def example(place: int) -> Example:
         sample_id = str(shared[place])
-        said = ", ".join(f"{name} right in {int(right[:, place].sum())} of {len(right)}"
+        said = ", ".join(f"{name} right in {int(np.nansum(right[:, place]))} of {int((~np.isnan(right[:, place])).sum())}"
                          for name, right in (("A", right_a), ("B", right_b)))
         return Example(sample_id, label[sample_id], said, _jpeg(source, sample_id, digest[sample_id]))
 
@@ -127,8 +127,8 @@ def _protocol(experiment: Experiment, config: ExperimentConfig) -> dict[str, str
     return {
         "dataset": f"{config.dataset.source}{root}: {len(manifest):,} images, {len(manifest.classes)} classes, "
                    f"{len(set(manifest.group.tolist())):,} groups",
-        "split": f"{', '.join(sizes)}; shared between them: {proof.shared_samples} images, {proof.shared_groups} groups, "
-                 f"{proof.shared_pictures} pictures; {separation.sentence(manifest)}",
+        "split": f"{_of_splits(config)}{', '.join(sizes)}; shared between them: {proof.shared_samples} images, "
+                 f"{proof.shared_groups} groups, {proof.shared_pictures} pictures; {separation.sentence(manifest)}",
         "images per class": ", ".join(str(count) for count in config.images_per_class),
         "seeds": ", ".join(str(seed) for seed in config.seeds),
         "encoder": f"{config.encoder.name}, weights: {weights}",
@@ -140,6 +140,11 @@ def _protocol(experiment: Experiment, config: ExperimentConfig) -> dict[str, str
         "normalisation": f"running statistics {training.norm}",
         "readout": f"pooled features, {'of length 1' if config.evaluation.normalize else 'as they are'}",
     }
+
+
+def _of_splits(config: ExperimentConfig) -> str:
+    n_splits = config.split.repeats
+    return f"seed s on split s mod {n_splits}, of which the first: " if n_splits > 1 else ""
 
 
 def _batch(batch: BatchConfig) -> str:
@@ -158,7 +163,9 @@ def _limits(experiment: Experiment, config: ExperimentConfig, told: Pair) -> lis
     first = told.differences[0]
     limits = [
         "Other images, another encoder, another budget or other parameters of the objectives: each may turn the verdict.",
-        "Another split of the same images: the interval is over seeds and test images, and all seeds share one split.",
+        "Another split of the same images: the interval is over seeds and test images, and all seeds share one split."
+        if first.n_splits == 1 else
+        "Other training images as a whole: splits of the same images share most of them, so the interval leaves it out.",
         "Copies that were mirrored, rotated or cropped are not found, and may stand on both sides of the split.",
     ]
     if first.n_seeds < 3:

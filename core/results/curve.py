@@ -21,7 +21,10 @@ from core.results.scoring import has_scores
 
 
 class ArmScores(Protocol):
-    """What `scoring.scores_of_runs` gives."""
+    """What `scoring.arm_of_runs` gives."""
+
+    @property
+    def split(self) -> np.ndarray | None: ...
 
     @property
     def group(self) -> np.ndarray: ...
@@ -69,7 +72,7 @@ def draw(experiment: Experiment, scores_of: Callable[[list[Run], str], ArmScores
         HEADLINE, {label: {count: item.drawn()[HEADLINE] for count, item in arm.items()} for label, arm in scores.items()},
         _images(experiment, config, complete), spending.enough(config.evaluation.bootstrap, look.number), first.group, titles,
         floor=arm_label(UntrainedConfig()), n_defined=int(first.defined()[HEADLINE].sum()),
-        margin=config.evaluation.margin / 100, alpha=look.alpha,
+        margin=config.evaluation.margin / 100, alpha=look.alpha, split=first.split,
         levels={label: {count: item.levels[HEADLINE] for count, item in arm.items()} for label, arm in scores.items()}
         if has_levels else None)
     if look.is_interim:

@@ -26,7 +26,8 @@ def examine(experiment: Experiment) -> list[Damaged]:
         config = experiment.config
     except Damaged as error:
         return [error]
-    damage = _raised(lambda: experiment.manifest(), lambda: _if_there(result.read, experiment),
+    manifests = [partial(experiment.manifest, repeat=number) for number in range(config.split.repeats)]
+    damage = _raised(*manifests, lambda: _if_there(result.read, experiment),
                      lambda: selections.read(experiment), lambda: _if_there(files.read_json, experiment.worker_file))
     for run in config.runs():
         damage += run_files(experiment.run(run.name))

@@ -14,8 +14,8 @@ from core.experiments import looks, store
 from core.experiments.handles import Experiment, Run
 from core.experiments.looks import PLANNED, Look
 from core.results import scoring, verdict
+from core.results.repeated import AnyScores
 from core.results.result import Pair, Verdict
-from core.results.scores import Scores
 
 
 def common_seeds(experiment: Experiment, label_a: str, label_b: str, images_per_class: int | str,
@@ -49,11 +49,11 @@ def said(experiment: Experiment, conclusion: Verdict, label_a: str, label_b: str
     known = conclusion.pair(label_a, label_b, images_per_class)
     if known is not None and known.differences[0].n_seeds == len(runs_a):
         return known
-    a, b = named_apart(scoring.scores_of_runs(runs_a, ""), scoring.scores_of_runs(runs_b, ""))
+    a, b = named_apart(scoring.arm_of_runs(runs_a, ""), scoring.arm_of_runs(runs_b, ""))
     return verdict.pair(experiment, a, b, label_a, label_b, images_per_class)
 
 
-def find(root: Path, name_a: str, name_b: str) -> tuple[Scores, Scores]:
+def find(root: Path, name_a: str, name_b: str) -> tuple[AnyScores, AnyScores]:
     """The scores of two names of the command line, named apart.
 
     Args:
@@ -69,7 +69,7 @@ def find(root: Path, name_a: str, name_b: str) -> tuple[Scores, Scores]:
         experiment, label_a, count = arm_a
         runs = common_seeds(experiment, label_a, arm_b[1], count)
         if runs[0]:
-            return named_apart(*(scoring.scores_of_runs(side, "") for side in runs))
+            return named_apart(*(scoring.arm_of_runs(side, "") for side in runs))
     return named_apart(scoring.find_scores(root, name_a), scoring.find_scores(root, name_b))
 
 
@@ -90,7 +90,7 @@ def look(root: Path, names: tuple[str, str], n_seeds: int) -> Look:
                key=lambda item: (item.is_interim, item.number))
 
 
-def named_apart(a: Scores, b: Scores) -> tuple[Scores, Scores]:
+def named_apart(a: AnyScores, b: AnyScores) -> tuple[AnyScores, AnyScores]:
     """The same scores under names for a sentence: the objectives', and whatever else tells the two apart."""
     sides = [_Side(a), _Side(b)]
     names = [side.title for side in sides]
@@ -106,7 +106,7 @@ def named_apart(a: Scores, b: Scores) -> tuple[Scores, Scores]:
 class _Side:
     """What may tell a space from another, each as it would follow its name."""
 
-    def __init__(self, scores: Scores) -> None:
+    def __init__(self, scores: AnyScores) -> None:
         run = configuration.parse_run(scores.config)
         self.title = arm_title(run.objective)
         self.images = " at all images" if run.images_per_class == "all" else f" at {run.images_per_class} images per class"

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from core import files, scored_by
 from core.analysis import low_data
 from core.analysis.chance import Chance
-from core.analysis.comparison import Comparison, Difference, Interval
+from core.analysis.comparison import Comparison, Difference, Interval, NSplits
 from core.analysis.low_data import Count
 from core.analysis.probe import ProbeChoice
 from core.errors import Damaged
@@ -67,6 +67,7 @@ class Arm:
         images_per_class: of its runs.
         leaks: in words.
         n_seeds, n_test: behind its numbers.
+        n_splits: of the same images, that its seeds were tested on.
         own_group: what leaving out a query's own group comes to.
         metrics: metric of `METRICS` -> mean and interval, each test image counted alike.
         macro: metric of `SHORT` -> the same with each class counted alike; empty where an earlier version wrote it down.
@@ -92,6 +93,7 @@ class Arm:
     against_untrained: Difference | None = None
     not_improved: str = ""
     unchanged: str = ""
+    n_splits: NSplits = 1
     chance: dict[str, Chance] = field(default_factory=dict)
     probe: tuple[ProbeChoice, ...] = ()
 

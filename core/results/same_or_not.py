@@ -17,9 +17,11 @@ from core.analysis.spending import ALPHA, level_words
 from core.errors import InputError
 from core.experiments.handles import Run
 from core.results import pairs, thresholds, verdict
-from core.results.scores import Scores
+from core.results.repeated import AnyScores, Repeated
 from core.results.thresholds import KnownOrUnknown, SameOrNot, Thresholds
 
+SEVERAL_SPLITS = ("thresholds must be of one split: on several (split.repeats) each seed has validation images of its own; compare "
+                  "runs of one seed")
 NOT_ASKED = "For looking: the verdict is MAP@R's"
 NO_UNKNOWN_VALIDATION = "No threshold can be chosen for a rate of unknown images: no validation image is of an unknown class"
 NO_HELD_OUT = "Known or unknown cannot be told, as no class is held out (split.held_out_classes)"
@@ -125,8 +127,14 @@ def find(root: Path, name_a: str, name_b: str) -> Compared:
     return compare(a.name, _spaces(a), b.name, _spaces(b), verdict.draws(a, b)[0], look.number)
 
 
-def _spaces(scores: Scores) -> list[Thresholds]:
-    """Those of runs as they are kept, those of other files made now."""
+def _spaces(scores: AnyScores) -> list[Thresholds]:
+    """Those of runs as they are kept, those of other files made now.
+
+    Raises:
+        InputError: of an arm on several splits, whose seeds have validation images of their own.
+    """
+    if isinstance(scores, Repeated):
+        raise InputError(SEVERAL_SPLITS)
     runs = [(path, Run(path.parent)) for path in scores.files]
     return [thresholds.read(run) if run.scores_file.is_file() else thresholds.make(tables.read(path)) for path, run in runs]
 

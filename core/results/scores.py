@@ -9,7 +9,7 @@ import numpy as np
 from core.analysis import chance, macro, resampling
 from core.analysis.chance import Chance
 from core.analysis.comparison import Values
-from core.analysis.metrics import SHORT
+from core.analysis.metrics import HEADLINE, SHORT
 from core.analysis.probe import ProbeChoice
 from core.analysis.retrieval import Roles, roles_of
 from core.files import Json
@@ -65,6 +65,16 @@ class Scores:
     role: np.ndarray | None = None
     probe: tuple[ProbeChoice, ...] = ()
     gallery_by_class: Values = field(default_factory=dict)
+
+    @property
+    def n_seeds(self) -> int:
+        """How many spaces, one a seed."""
+        return len(self.values[HEADLINE])
+
+    @property
+    def split(self) -> None:
+        """The split of each seed: one and the same (`repeated.Repeated` has several)."""
+        return None
 
     @cached_property
     def roles(self) -> Roles:

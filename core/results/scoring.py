@@ -30,6 +30,7 @@ from core.experiments.handles import Experiment, Run
 from core.experiments.status import State
 from core.files import Json
 from core.results import protocol
+from core.results.repeated import AnyScores, Repeated
 from core.results.scores import Scores
 from core.visible import printable
 
@@ -190,7 +191,7 @@ def read_space(run: Run) -> EmbeddingTable:
     table = read_embeddings(run)
     try:
         config = run.config
-        manifest = run.experiment.manifest(config.split)
+        manifest = run.experiment.manifest(config.split, config.repeat)
     except Damaged:
         return table
     group = dict(zip(manifest.sample_id.tolist(), split.own_groups(manifest, config.split).tolist()))
@@ -277,6 +278,21 @@ def scores_of_runs(runs: list[Run], name: str, is_open: bool = False) -> Scores:
                    probe=tuple(choice for item in scores for choice in item.probe))
 
 
+def arm_of_runs(runs: list[Run], name: str, is_open: bool = False) -> AnyScores:
+    """The same of an arm that may be tested on several splits, a seed a run.
+
+    Raises:
+        InputError: as `scores_of_runs`, of the runs of one split.
+    """
+    numbers = [run.config.repeat for run in runs]
+    splits = sorted(set(numbers))
+    if len(splits) == 1:
+        return scores_of_runs(runs, name, is_open)
+    parts = tuple(scores_of_runs([run for run, its in zip(runs, numbers) if its == number], name, is_open)
+                  for number in splits)
+    return Repeated(name, parts, np.array([splits.index(number) for number in numbers]), protocol.of_runs(runs))
+
+
 def scores_of_file(path: Path) -> Scores:
     """The scores of an embedding table.
 
@@ -304,13 +320,13 @@ def has_scores(run: Run, is_open: bool = False) -> bool:
         return False
 
 
-def arm(experiment: Experiment, label: str, images_per_class: int | str, is_open: bool = False) -> Scores | None:
+def arm(experiment: Experiment, label: str, images_per_class: int | str, is_open: bool = False) -> AnyScores | None:
     """An experiment's arm at one images-per-class over its completed seeds; None before any is completed. `is_open` as
     in `read_scores`."""
     matching = runs_of_arm(experiment, label, images_per_class, is_open)
     if not matching:
         return None
-    return scores_of_runs([experiment.run(run.name) for run in matching], arm_title(matching[0].objective), is_open)
+    return arm_of_runs([experiment.run(run.name) for run in matching], arm_title(matching[0].objective), is_open)
 
 
 def runs_of_arm(experiment: Experiment, label: str, images_per_class: int | str, is_open: bool = False) -> list[RunConfig]:
@@ -320,7 +336,7 @@ def runs_of_arm(experiment: Experiment, label: str, images_per_class: int | str,
             and has_scores(experiment.run(run.name), is_open)]
 
 
-def find_scores(root: Path, name: str) -> Scores:
+def find_scores(root: Path, name: str) -> AnyScores:
     """Scores of what a name on the command line stands for: a Parquet file, 'experiment/run', or 'experiment/arm' such
     as 'demo/supcon-15', which is all its seeds.
 
@@ -329,7 +345,7 @@ def find_scores(root: Path, name: str) -> Scores:
     """
     if name.endswith(".parquet"):
         return scores_of_file(Path(name))
-    return scores_of_runs(_runs_named(root, name), name.partition("/")[2])
+    return arm_of_runs(_runs_named(root, name), name.partition("/")[2])
 
 
 def _runs_named(root: Path, name: str) -> list[Run]:

@@ -12,17 +12,16 @@ from core import files
 from core.analysis import statements
 from core.analysis.comparison import Difference
 from core.analysis.low_data import Count
-from core.analysis.metrics import HEADLINE
 from core.config import RunConfig, arm_label
 from core.config.objectives import UntrainedConfig
 from core.experiments.handles import Experiment, Run
 from core.results import scoring
+from core.results.repeated import AnyScores
 from core.results.result import TrainingWorth
-from core.results.scores import Scores
 
 
-def tell(experiment: Experiment, arms: Mapping[str, Scores | None], count: Count,
-         gain: Callable[[Scores, Scores], Difference | None], is_open: bool = False) -> TrainingWorth | None:
+def tell(experiment: Experiment, arms: Mapping[str, AnyScores | None], count: Count,
+         gain: Callable[[AnyScores, AnyScores], Difference | None], is_open: bool = False) -> TrainingWorth | None:
     """What training is worth at one images-per-class; None before a frozen and a trained arm have finished the same seeds.
 
     Args:
@@ -33,8 +32,8 @@ def tell(experiment: Experiment, arms: Mapping[str, Scores | None], count: Count
         is_open: among held-out classes; the arms are chosen as among the others.
     """
     config = experiment.config
-    most = max((len(arm.values[HEADLINE]) for arm in arms.values() if arm is not None), default=0)
-    finished = {label: arm for label, arm in arms.items() if arm is not None and len(arm.values[HEADLINE]) == most}
+    most = max((arm.n_seeds for arm in arms.values() if arm is not None), default=0)
+    finished = {label: arm for label, arm in arms.items() if arm is not None and arm.n_seeds == most}
     leaking = {arm_label(objective) for objective in config.objectives if objective.group or objective.pool}
     frozen = [label for label in config.frozen_arms if label in finished]
     trained = [label for label in config.arms if label in finished and label not in leaking]

@@ -23,13 +23,14 @@ from core.experiments import best, handles, looks
 from core.experiments.handles import Experiment
 from core.experiments.looks import PLANNED, Look
 from core.files import Json
-from core.results import curve, result, scoring, summaries, training_worth
+from core.results import curve, pairing, result, scoring, summaries, training_worth
+from core.results.repeated import AnyScores
 from core.results.result import Agreement, Arm, Pair, TrainingWorth, Verdict
 from core.results.scores import Scores
 from core.results.summaries import chance_levels, summarize, summarize_by_class, summarize_space
 
 
-def draws(a: Scores, b: Scores) -> tuple[int, str]:
+def draws(a: AnyScores, b: AnyScores) -> tuple[int, str]:
     """How many bootstrap draws a comparison takes, as the configs of A and B ask; where they differ, the more of the two,
     and a note that says whose."""
     n_a, n_b = (configuration.parse_run(side.config).evaluation.bootstrap for side in (a, b))
@@ -39,18 +40,18 @@ def draws(a: Scores, b: Scores) -> tuple[int, str]:
     return max(n_a, n_b), f"{more}'s evaluation.bootstrap; {other}'s is {min(n_a, n_b):,}"
 
 
-def least_that_matters(a: Scores, b: Scores) -> float:
+def least_that_matters(a: AnyScores, b: AnyScores) -> float:
     """The least difference that matters, 0 to 1, as the configs of A and B say; the smaller of both."""
     return min(configuration.parse_run(side.config).evaluation.margin for side in (a, b)) / 100
 
 
-def explained_by_chance(a: Scores, b: Scores) -> dict[str, float]:
+def explained_by_chance(a: AnyScores, b: AnyScores) -> dict[str, float]:
     """Metric -> how much higher its chance level is in B than in A; empty where each sample is a group of its own: there the
     levels of two spaces hardly differ."""
     return _gaps(a.levels, b.levels) if _have_groups(a, b) else {}
 
 
-def _have_groups(a: Scores, b: Scores) -> bool:
+def _have_groups(a: AnyScores, b: AnyScores) -> bool:
     return a.has_groups or b.has_groups
 
 
@@ -58,7 +59,7 @@ def _gaps(levels_a: dict[str, float], levels_b: dict[str, float]) -> dict[str, f
     return {name: levels_b[name] - level for name, level in levels_a.items() if name in levels_b}
 
 
-def compare(a: Scores, b: Scores, n_bootstrap: int | None = None, look: Look = PLANNED) -> Comparison:
+def compare(a: AnyScores, b: AnyScores, n_bootstrap: int | None = None, look: Look = PLANNED) -> Comparison:
     """B against A: on the test samples both have, or, where their splits differ by design, each on its own.
 
     Args:
@@ -67,53 +68,44 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None, look: Look = P
         look: where the comparison stands; while planned seeds are unfinished, it has intervals and no verdict.
 
     Raises:
-        InputError: if they share no test sample, differ in their number of seeds, or disagree on the labels or groups of
-            the samples they share.
+        InputError: if they share no test sample, differ in their number of seeds, are tested on other splits of the same
+            images, or disagree on the labels or groups of the samples they share.
     """
     draws_note = ""
     if n_bootstrap is None:
         n_bootstrap, draws_note = draws(a, b)
     n_bootstrap, alpha = spending.enough(n_bootstrap, look.number), look.alpha
-    n_seeds = (len(a.values[HEADLINE]), len(b.values[HEADLINE]))
-    if n_seeds[0] != n_seeds[1]:
-        raise InputError(f"spaces to compare must have as many seeds as each other, got {n_seeds[0]} of {a.name} and "
-                         f"{n_seeds[1]} of {b.name}")
+    if a.n_seeds != b.n_seeds:
+        raise InputError(f"spaces to compare must have as many seeds as each other, got {a.n_seeds} of {a.name} and "
+                         f"{b.n_seeds} of {b.name}")
     config_a, config_b = configuration.parse_run(a.config), configuration.parse_run(b.config)
     n_dropped, space, mcnemar, per_class = 0, [], [], []
     margin, by_chance = least_that_matters(a, b), explained_by_chance(a, b)
     macro_by_chance = _gaps(a.levels_by_class, b.levels_by_class) if by_chance else {}
-    shared = np.intersect1d(a.sample_id, b.sample_id)
-    in_a, in_b = _rows(a, shared), _rows(b, shared)
-    tables.check_labels(shared, a.label[in_a], b.label[in_b])
     if config_a.split == config_b.split:
-        if len(shared) == 0:
-            raise InputError(f"spaces must share test samples to be compared, got none in {a.name} and {b.name}")
-        tables.check_groups(shared, a.group[in_a], b.group[in_b])
-        n_dropped = len(a.sample_id) + len(b.sample_id) - 2 * len(shared)
-        group = a.group[in_a]
-        drawn_a, drawn_b, n_samples = _drawn_in_pairs(a, b, in_a, in_b)
-        differences = comparison.compare(drawn_a, drawn_b, n_bootstrap, group, n_samples, margin, by_chance, alpha)
-        macro = comparison.compare_macro(*_by_class_in_pairs(a, b, in_a, in_b), n_bootstrap, group, n_samples, margin,
-                                         macro_by_chance, alpha)
-        space = comparison.compare_space({metric: column[:, in_a] for metric, column in a.space.items()},
-                                         {metric: column[:, in_b] for metric, column in b.space.items()}, n_bootstrap,
-                                         group, by_chance, alpha) if a.space else []
-        mcnemar = [paired_tests.mcnemar(metric, a.values[metric][:, in_a], b.values[metric][:, in_b], group)
-                   for metric in paired_tests.BINARY if metric in a.values]
-        label = a.label[in_a]
+        paired = pairing.pair(a, b)
+        n_dropped, group, n_samples, split = paired.n_dropped, paired.group, paired.n_samples, paired.split
+        differences = comparison.compare(*paired.drawn, n_bootstrap, group, n_samples, margin, by_chance, alpha, split)
+        macro = comparison.compare_macro(*paired.by_class, n_bootstrap, group, n_samples, margin, macro_by_chance, alpha,
+                                         split)
+        space = comparison.compare_space(*paired.space, n_bootstrap, group, by_chance, alpha, split) if a.space else []
+        of_a, of_b = paired.values
+        mcnemar = [paired_tests.mcnemar(metric, of_a[metric], of_b[metric], group)
+                   for metric in paired_tests.BINARY if metric in of_a and metric in of_b]
         per_class = comparison.compare_classes(
-            {name: (*_drawn_in_pairs(a, b, in_a[label == name], in_b[label == name])[:2], group[label == name])
-             for name in sorted(set(label.tolist()))}, n_bootstrap,
+            paired.of_classes, n_bootstrap,
             {name: _gaps(levels, b.levels_of_classes.get(name, {})) for name, levels in a.levels_of_classes.items()}
-            if by_chance else {}, alpha)
+            if by_chance else {}, alpha, split)
     else:
+        _check_shared(a, b)
         defined_a, defined_b = a.defined(), b.defined()
 
         def unpaired(drawn_a: Values, drawn_b: Values, by_chance: dict[str, float]) -> list[Difference]:
             return [comparison.unpaired_difference(
                 metric, drawn_a[metric], drawn_b[metric], n_bootstrap, group_a=a.group, group_b=b.group,
                 n_samples=int(min(defined_a[metric].sum(), defined_b[metric].sum())), margin=margin,
-                by_chance=by_chance.get(metric, 0.0), alpha=alpha) for metric in drawn_a if metric in drawn_b]
+                by_chance=by_chance.get(metric, 0.0), alpha=alpha, splits=(a.split, b.split))
+                for metric in drawn_a if metric in drawn_b]
 
         differences = comparison.hold(unpaired(a.drawn(), b.drawn(), by_chance))
         macro = comparison.correct(unpaired(a.drawn_by_class(), b.drawn_by_class(), macro_by_chance))
@@ -146,22 +138,12 @@ def compare(a: Scores, b: Scores, n_bootstrap: int | None = None, look: Look = P
                       n_bootstrap=n_bootstrap, draws_note=draws_note)
 
 
-def _drawn_in_pairs(a: Scores, b: Scores, in_a: np.ndarray, in_b: np.ndarray) -> tuple[Values, Values, dict[str, int]]:
-    """What the bootstrap draws of the samples two arms share, of the queries that are defined in both, and how many those are,
-    metric by metric; `in_a` and `in_b` are their rows."""
-    in_both = _defined_in_both(a, b, in_a, in_b)
-    return a.drawn(in_a, in_both), b.drawn(in_b, in_both), {name: int(rows.sum()) for name, rows in in_both.items()}
-
-
-def _by_class_in_pairs(a: Scores, b: Scores, in_a: np.ndarray, in_b: np.ndarray) -> tuple[Values, Values]:
-    """The same for the macro averages."""
-    in_both = _defined_in_both(a, b, in_a, in_b)
-    return a.drawn_by_class(in_a, in_both), b.drawn_by_class(in_b, in_both)
-
-
-def _defined_in_both(a: Scores, b: Scores, in_a: np.ndarray, in_b: np.ndarray) -> dict[str, np.ndarray]:
-    of_a, of_b = a.defined(in_a), b.defined(in_b)
-    return {name: of_a[name] & of_b[name] for name in of_a if name in of_b}
+def _check_shared(a: AnyScores, b: AnyScores) -> None:
+    """Refuses labels that disagree among the test images that both have."""
+    label_of = dict(zip(b.sample_id.tolist(), b.label.tolist()))
+    rows = np.array([sample_id in label_of for sample_id in a.sample_id.tolist()], bool)
+    shared = a.sample_id[rows]
+    tables.check_labels(shared, a.label[rows], np.array([label_of[name] for name in shared.tolist()], dtype=object))
 
 
 def overlap(a: Scores, b: Scores) -> np.ndarray:
@@ -176,7 +158,7 @@ def overlap(a: Scores, b: Scores) -> np.ndarray:
         tested on, outside the sample's own group; nan where none is left.
     """
     shared = np.intersect1d(a.sample_id, b.sample_id)
-    in_a, in_b = _rows(a, shared), _rows(b, shared)
+    in_a, in_b = pairing.rows_of(a, shared), pairing.rows_of(b, shared)
     row_of = {sample_id: row for row, sample_id in enumerate(a.sample_id.tolist())}
     as_in_a = np.array([*(row_of.get(sample_id, NOBODY) for sample_id in b.sample_id.tolist()), NOBODY])  # its last: nobody
     k = min(a.neighbors.shape[2], b.neighbors.shape[2])
@@ -184,21 +166,32 @@ def overlap(a: Scores, b: Scores) -> np.ndarray:
                      for near_a, near_b in zip(a.neighbors, b.neighbors)])
 
 
-def pair(experiment: Experiment, a: Scores, b: Scores, label_a: str, label_b: str, images_per_class: Count,
+def pair(experiment: Experiment, a: AnyScores, b: AnyScores, label_a: str, label_b: str, images_per_class: Count,
          n_bootstrap: int | None = None) -> Pair:
     """Two arms of an experiment, by their labels; the other arguments and what is raised as of `compare`."""
-    alike, look = agree(a, b), looks.of(experiment, len(a.values[HEADLINE]))
+    alike, look = agree(a, b), looks.of(experiment, a.n_seeds)
     return Pair(images_per_class=images_per_class, label_a=label_a, label_b=label_b, agreement=alike,
                 **vars(compare(a, b, n_bootstrap, look)))
 
 
-def agree(a: Scores, b: Scores) -> Agreement | None:
-    """How alike two arms are, seed by seed; None where fewer than two samples are shared. Reads the embeddings."""
+def agree(a: AnyScores, b: AnyScores) -> Agreement | None:
+    """How alike two arms are, seed by seed, of several splits split by split; None where fewer than two samples are shared on
+    one. Reads the embeddings."""
+    found = [_agree(*each) for each in pairing.on_same_splits(a, b)]
+    known = [each for each in found if each is not None]
+    if len(known) < len(found) or len(known) == 1:
+        return known[0] if len(known) == len(found) else None
+    return Agreement(neighbors=min(each.neighbors for each in known), overlap=tuple(x for each in known for x in each.overlap),
+                     overlap_by_chance=float(np.mean([each.overlap_by_chance for each in known])),
+                     cka=tuple(x for each in known for x in each.cka))
+
+
+def _agree(a: Scores, b: Scores) -> Agreement | None:
     shared = np.intersect1d(a.sample_id, b.sample_id)
     if len(shared) < 2:
         return None
     k = min(a.neighbors.shape[2], b.neighbors.shape[2])
-    rows = _rows(a, shared)
+    rows = pairing.rows_of(a, shared)
     roles = None if a.role is None else retrieval.roles_of(a.role[rows])
     n_left = retrieval.n_relevant(np.zeros(len(shared), int), a.group[rows], roles)[1]
     if not n_left.any():
@@ -256,7 +249,7 @@ def decide(experiment: Experiment) -> Verdict:
     open_rows, open_comparisons, open_worth = _tell(experiment, config, is_open=True)
     chosen = next((item for item in comparisons if item.images_per_class == config.most_images_per_class), None)
     return Verdict(schema=handles.VERDICT_SCHEMA, scored_by=scored_by.VERSION, rows=rows, comparisons=comparisons,
-                   sentence=chosen.sentence if chosen else "", curve=curve.draw(experiment, scoring.scores_of_runs),
+                   sentence=chosen.sentence if chosen else "", curve=curve.draw(experiment, scoring.arm_of_runs),
                    training_worth=worth, open_rows=open_rows, open_comparisons=open_comparisons,
                    open_training_worth=open_worth)
 
@@ -274,11 +267,12 @@ def _tell(experiment: Experiment, config: ExperimentConfig,
         floor = arms[arm_label(UntrainedConfig())]
         for label, arm in arms.items():
             if arm is not None:
-                look = looks.of(experiment, len(arm.values[HEADLINE]))
+                look = looks.of(experiment, arm.n_seeds)
                 against_untrained, not_improved = (_against_untrained(floor, arm, n_bootstrap, look)
                                                    if label in config.arms else (None, ""))
                 rows.append(Arm(objective=label, images_per_class=count, leaks=configuration.parse_run(arm.config).leaks,
-                                n_seeds=len(arm.values[HEADLINE]), n_test=len(arm.sample_id),
+                                n_seeds=arm.n_seeds, n_test=len(arm.sample_id),
+                                n_splits=len(summaries.parts_of(arm)),
                                 own_group=summaries.own_group_counts(arm), metrics=summarize(arm, n_bootstrap),
                                 macro=summarize_by_class(arm, n_bootstrap),
                                 space=summarize_space(arm, n_bootstrap), against_untrained=against_untrained,
@@ -291,32 +285,33 @@ def _tell(experiment: Experiment, config: ExperimentConfig,
             if a is not None and b is not None and a.settings["seeds"] == b.settings["seeds"]:
                 comparisons.append(pair(experiment, a, b, label_a, label_b, count, n_bootstrap))
         told = training_worth.tell(experiment, arms, count, lambda frozen, trained: _gain(
-            frozen, trained, n_bootstrap, looks.of(experiment, len(trained.values[HEADLINE]))), is_open)
+            frozen, trained, n_bootstrap, looks.of(experiment, trained.n_seeds)), is_open)
         worth += [told] if told else []
     return tuple(rows), tuple(comparisons), tuple(worth)
 
 
-def _against_untrained(floor: Scores | None, arm: Scores, n_bootstrap: int, look: Look) -> tuple[Difference | None, str]:
+def _against_untrained(floor: AnyScores | None, arm: AnyScores, n_bootstrap: int, look: Look) -> tuple[Difference | None, str]:
     """What training did to an encoder, on the headline's metric, and a sentence if that is not for the better; of unfinished
     seeds neither has a verdict."""
-    difference = None if floor is None else _gain(floor, arm, n_bootstrap, look)
+    difference = None if floor is None or floor is arm else _gain(floor, arm, n_bootstrap, look)
     if difference is None or not difference.verdict:
         return difference, ""
     sentence = statements.sentence(difference, "the untrained encoder", arm.name)
     return difference, "" if difference.verdict == "better" else sentence
 
 
-def _gain(floor: Scores, arm: Scores, n_bootstrap: int, look: Look) -> Difference | None:
+def _gain(floor: AnyScores, arm: AnyScores, n_bootstrap: int, look: Look) -> Difference | None:
     """The difference of an arm on another on the headline's metric, without a verdict while planned seeds are unfinished; None
     where they were tested on other images or with other seeds."""
-    if not np.array_equal(floor.sample_id, arm.sample_id) or len(floor.values[HEADLINE]) != len(arm.values[HEADLINE]):
+    if not np.array_equal(floor.sample_id, arm.sample_id) or floor.n_seeds != arm.n_seeds:
         return None
-    rows = np.arange(len(arm.sample_id))
-    of_floor, of_arm, n_samples = _drawn_in_pairs(floor, arm, rows, rows)
+    paired = pairing.pair(floor, arm)
+    of_floor, of_arm = paired.drawn
     difference = comparison.difference(HEADLINE, of_floor[HEADLINE], of_arm[HEADLINE],
-                                       spending.enough(n_bootstrap, look.number), group=arm.group,
-                                       n_samples=n_samples[HEADLINE], margin=least_that_matters(floor, arm),
-                                       by_chance=explained_by_chance(floor, arm).get(HEADLINE, 0.0), alpha=look.alpha)
+                                       spending.enough(n_bootstrap, look.number), group=paired.group,
+                                       n_samples=paired.n_samples[HEADLINE], margin=least_that_matters(floor, arm),
+                                       by_chance=explained_by_chance(floor, arm).get(HEADLINE, 0.0), alpha=look.alpha,
+                                       split=paired.split)
     return comparison.without_verdict(difference) if look.is_interim else difference
 
 
@@ -334,8 +329,3 @@ def pairs_to_compare(config: ExperimentConfig) -> list[tuple[str, str]]:
         else:
             leaky.append((objective, first) if _without_leaks(objective) == _without_leaks(first) else (first, objective))
     return [(arm_label(a), arm_label(b)) for a, b in fair + leaky]
-
-
-def _rows(scores: Scores, sample_ids: np.ndarray) -> np.ndarray:
-    row_of = {sample_id: row for row, sample_id in enumerate(scores.sample_id.tolist())}
-    return np.array([row_of[sample_id] for sample_id in sample_ids.tolist()], dtype=np.int64)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from core.analysis.statements import first_up
 from core.experiments.handles import Experiment, Run
 from core.report import figures, palette
 from core.results import pairs, same_or_not, thresholds
@@ -28,6 +29,9 @@ def draw(experiment: Experiment, images_per_class: int | str, a: str, b: str, na
     """
     runs = pairs.common_seeds(experiment, a, b, images_per_class)
     with st.expander("Same or not"):
+        if experiment.config.split.repeats > 1:
+            st.caption(plain(f"{first_up(same_or_not.SEVERAL_SPLITS)}."))
+            return
         if not all(thresholds.is_kept(run) for side in runs for run in side):
             st.caption("An earlier version finished these runs without thresholds on the similarity of two images.")
             if not st.button("Count all pairs of images", icon=":material/compare:", key="count-pairs"):

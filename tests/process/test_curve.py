@@ -97,7 +97,7 @@ def laid_out(root: Path, **changes: object) -> Path:
 def invented(runs: list[Run], name: str) -> SimpleNamespace:
     """Scores of as many seeds as runs; SupCon's are better."""
     level = 0.6 if name.startswith("supcon") else 0.5
-    return SimpleNamespace(group=np.arange(4), has_groups=False, levels={},
+    return SimpleNamespace(group=np.arange(4), split=None, has_groups=False, levels={},
                            drawn=lambda: {HEADLINE: np.full((len(runs), 4), level)},
                            defined=lambda: {HEADLINE: np.ones(4, bool)})
 

@@ -306,30 +306,32 @@ UNSURE = replace(BETTER, metric="kmeans_accuracy", a=0.5667, b=0.6667, differenc
 
 def test_the_sentence_for_better():
     assert statements.sentence(BETTER, "classification", "SupCon") == (
-        "SupCon is better than classification on MAP@R by 7.5 points (95 % 5.1 to 9.8; 3 seeds, 1,478 test images)")
+        "SupCon is better than classification on MAP@R by 7.5 points (95 % 5.1 to 9.8; 3 seeds, 1,478 test images), "
+        "for this split")
 
 
 def test_the_sentence_for_worse_counts_its_points_from_zero_up():
     assert statements.sentence(WORSE, "classification", "triplet") == (
-        "Triplet is worse than classification on MAP@R by 7.5 points (95 % 5.1 to 9.8; 1 seed, 1,478 test images); "
-        "another seed may well say otherwise")
+        "Triplet is worse than classification on MAP@R by 7.5 points (95 % 5.1 to 9.8; 1 seed, 1,478 test images), "
+        "for this split; another seed may well say otherwise")
 
 
 def test_the_sentence_for_cannot_tell_says_what_would_settle_it():
     assert statements.sentence(UNSURE, "classification", "triplet") == (
         "Cannot tell triplet from classification on K-means: 66.7 against 56.7 "
-        "(difference 95 % -10.0 to +30.0; 1 seed, 30 test images); about 120 test images would settle a gap this large")
+        "(difference 95 % -10.0 to +30.0; 1 seed, 30 test images), for this split; about 120 test images would "
+        "settle a gap this large")
 
 
 def test_the_sentence_for_seeds_that_differ_too_much_asks_for_seeds():
     text = statements.sentence(replace(UNSURE, settles_at=None, seeds_decide=True, n_seeds=3), "a", "b")
-    assert text.endswith("3 seeds, 30 test images); more seeds would be needed to settle a gap this large")
+    assert text.endswith("3 seeds, 30 test images), for this split; more seeds would be needed to settle a gap this large")
 
 
 @pytest.mark.parametrize("settles_at", [None, 3001])
 def test_nothing_is_said_about_a_gap_that_no_sensible_number_would_settle(settles_at):
     text = statements.sentence(replace(UNSURE, settles_at=settles_at), "a", "b")
-    assert text.endswith("(difference 95 % -10.0 to +30.0; 1 seed, 30 test images)")
+    assert text.endswith("(difference 95 % -10.0 to +30.0; 1 seed, 30 test images), for this split")
 
 
 @pytest.mark.parametrize("settles_at, said", [(31, "31"), (101, "110"), (119, "120"), (1501, "1,600"), (3000, "3,000")])
@@ -350,12 +352,12 @@ def test_the_sentence_for_the_same_names_the_margin():
                    equivalence=Equivalence(0.01, 0.01, 0.01))
     assert statements.sentence(same, "classification", "triplet") == (
         "Triplet and classification are the same within 1 point on K-means: 56.8 against 56.7 "
-        "(difference 95 % -0.4 to +0.6; 3 seeds, 30 test images)")
+        "(difference 95 % -0.4 to +0.6; 3 seeds, 30 test images), for this split")
     assert statements.row(same).answer == "same within 1 point"
     assert statements.row(replace(same, equivalence=Equivalence(0.025, 0.01, 0.01))).answer == "same within 2.5 points"
     assert statements.worth_sentence(same, "a random split", "SupCon") == (
         "A random split is worth less than 1 point of K-means to SupCon "
-        "(difference 95 % -0.4 to +0.6; 3 seeds, 30 test images)")
+        "(difference 95 % -0.4 to +0.6; 3 seeds, 30 test images), for this split")
 
 
 def test_same_is_said_where_the_interval_lies_inside_the_margin_and_nowhere_else():

@@ -111,7 +111,8 @@ def test_figures_and_the_library_that_draws_them_are_inside(fixture: str, n_figu
 
 def test_comparison_says_its_sentence_and_every_number(report: Path) -> None:
     text = Page(report).text
-    assert ("Supcon is better than classification on MAP@R by 11.1 points (95 % 4.6 to 17.9; 3 seeds, 20 test images)."
+    assert ("Supcon is better than classification on MAP@R by 11.1 points (95 % 4.6 to 17.9; 3 seeds, 20 test images), "
+            "for this split."
             in text)
     for value in ("51.2", "62.3", "+11.1", "+4.6 to +17.9", "better", "87.5", "86.2", "-1.2", "-3.3 to +2.2",
                   "cannot tell"):

@@ -223,3 +223,13 @@ def test_frozen_encoders_are_chosen_or_typed_and_refused_at_their_place(screen) 
     assert not app.error and not app.exception
     said = [item.value.replace("\\", "") for item in app.markdown]
     assert "Training is measured against **untrained, tf_efficientnet_lite0**." in said, said
+
+
+def test_several_splits_are_asked_for_beside_the_splits_seed(screen) -> None:
+    app = screen("train")
+    splits = next(item for item in app.number_input if item.label == "Splits")
+    splits.set_value(3).run()
+    assert "split:" in app.code[0].value and configuration.parse(yaml.safe_load(app.code[0].value)).split.repeats == 3
+    assert any("4 seeds on 3 splits" in item.value and "for images like these" in item.value for item in app.caption)
+    next(item for item in app.number_input if item.label == "Splits").set_value(5).run()
+    assert "split.repeats must be at most the number of seeds, 4" in app.error[0].value.replace("\\", "")
