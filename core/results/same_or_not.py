@@ -20,8 +20,8 @@ from core.results import pairs, thresholds, verdict
 from core.results.repeated import AnyScores, Repeated
 from core.results.thresholds import KnownOrUnknown, SameOrNot, Thresholds
 
-SEVERAL_SPLITS = ("thresholds must be of one split: on several (split.repeats) each seed has validation images of its own; compare "
-                  "runs of one seed")
+SEVERAL_SPLITS = ("thresholds must be of one split: on several (split.repeats) each seed has validation images of its own; "
+                  "compare runs of one seed")
 NOT_ASKED = "For looking: the verdict is MAP@R's"
 NO_UNKNOWN_VALIDATION = "No threshold can be chosen for a rate of unknown images: no validation image is of an unknown class"
 NO_HELD_OUT = "Known or unknown cannot be told, as no class is held out (split.held_out_classes)"
