@@ -111,8 +111,10 @@ with headline:
         st.markdown(f":red[:material/warning: {plain(first_up(unfair_words(compared.confounders)))}.]")
     elif compared.leaks_a or compared.leaks_b:
         pass  # said above, in red
-    elif "untrained" in (name_a, name_b):
+    elif "untrained" in (name_a, name_b) and not {name_a, name_b} <= set(config.frozen_arms):
         st.caption("Measured against the encoder as it was before training.")
+    elif {name_a, name_b} <= set(config.frozen_arms):
+        st.caption("Neither A nor B was trained here.")
     elif {name_a, name_b} & set(config.frozen_arms):
         st.caption("Measured against another encoder, which was not trained here.")
     else:

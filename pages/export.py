@@ -9,6 +9,7 @@ from core.experiments.handles import Run
 from core.inference import exports, usage
 from core.results import scoring
 from pages.parts import address, experiment_picker, file_stamp, run_words, screen, selection_bar
+from pages.parts.text import plain
 
 screen.enter(__file__)
 
@@ -90,8 +91,12 @@ with weights_tab:
             st.code(f"python main.py export {experiment.name}/{name} --output {name}.onnx", language="bash")
             st.caption("Any folder of images through this encoder:")
             st.code(f"python main.py embed {experiment.name}/{name} FOLDER --output FILE.parquet", language="bash")
+    elif run.config.table is not None:
+        st.write("These vectors came from a table; there is no encoder to take along.")
     else:
-        st.write("This arm was not trained here, so there are no weights of its own to take along.")
+        st.write(f"This encoder was not trained here: take it from timm, as {plain(run.config.encoder.name)}. Any folder of "
+                 "images through it:")
+        st.code(f"python main.py embed {experiment.name}/{name} FOLDER --output FILE.parquet", language="bash")
 with page_tab:
     st.write("This space's numbers, layout and confusion on one page that needs no network. About 5 MB.")
     if st.button("Make the page", icon=":material/description:"):

@@ -324,7 +324,9 @@ def _options(text: str) -> dict[str, object]:
 
 def _show_plan(checked: planning.Plan) -> None:
     config, ahead = checked.config, preflight.look_ahead(checked, roots.checkpoints_root())
-    st.markdown(f"**{checked.n_trained} runs** · {ahead.images:,} images each, in {ahead.steps:,} steps")
+    n_scored = len(config.runs()) - checked.n_trained
+    st.markdown(f"**{checked.n_trained} runs** · {ahead.images:,} images each, in {ahead.steps:,} steps; {n_scored} more "
+                "without training")
     views = " × 2 views" if config.training.views > 1 else ""
     if not ahead.is_all_shuffled:
         st.markdown(f"Batch **{ahead.images_per_step}** = {ahead.batch.classes} classes × {ahead.batch.samples}{views}: "
@@ -371,10 +373,11 @@ def _show_plan(checked: planning.Plan) -> None:
         st.caption(f":orange[Left out: {len(checked.manifest.unreadable):,}; the Data screen names them.]")
     run_words.leak_note(config.runs())
     if config.baselines:
-        st.markdown(f"Training is measured against **{plain(', '.join(config.frozen_arms))}**.")
+        named = ", ".join(baseline.arm for baseline in config.baselines)
+        st.markdown(f"Training is measured against the untrained encoder and **{plain(named)}**.")
     if len(config.objectives) < 2:
-        st.warning("One objective is compared with encoders that are not trained alone; choose two or more to compare losses.",
-                   icon=":material/warning:")
+        st.warning("A single objective is compared only with encoders that are not trained; choose two or more to compare "
+                   "losses.", icon=":material/warning:")
     if len(config.seeds) < 3:
         st.caption("With fewer than three seeds, luck of the draw is hard to tell from a difference.")
 

@@ -1,7 +1,8 @@
-"""Long-tailed digits: as many images of class k of K as most · (fewest / most)^(k / (K − 1)), rounded, for k = 0 …
+"""Long-tailed copies of datasets: as many images of class k of K as most · (fewest / most)^(k / (K − 1)), rounded, for k = 0 …
 (exponential imbalance: Cui et al., 2019, arXiv:1901.05555, section 5.1; Cao et al., 2019, arXiv:1906.07413)."""
 
 import csv
+import shutil
 from collections import defaultdict
 from pathlib import Path
 
@@ -28,6 +29,16 @@ def digits(folder: Path) -> Path:
         Image.fromarray((row * 255 / 16).astype(np.uint8)).save(path)
         by_class[str(label)].append(path)
     return _table(folder, by_class, {"train": (90, 5), "validation": (8, 8), "test": (60, 12)})
+
+
+def pets(images: Path, folder: Path) -> Path:
+    """Copies a sample of ten pets a breed: 6 to 2 training images a breed, two of each to validate and two to test, breeds in
+    the order of their names; returns the table."""
+    by_class: dict[str, list[Path]] = defaultdict(list)
+    folder.mkdir(parents=True)
+    for path in sorted(images.glob("*.jpg")):
+        by_class[path.stem.rpartition("_")[0]].append(Path(shutil.copy(path, folder)))
+    return _table(folder, by_class, {"train": (6, 2), "validation": (2, 2), "test": (2, 2)})
 
 
 def _table(folder: Path, by_class: dict[str, list[Path]], sizes: dict[str, Range]) -> Path:

@@ -70,6 +70,8 @@ def take(server: Server, browser, output: Path) -> None:
             shoot(page, output / f"compare{end}.png")
             on_top(page, "[data-testid=stButtonGroup]:has-text('K-means confusion')")
             shoot(page, output / f"confusion{end}.png")
+            on_top(page, "h3:has-text('Every metric')")
+            shoot(page, output / f"metrics{end}.png")
 
 
 def main() -> None:

@@ -117,7 +117,7 @@ def _judge(field: str, a: dict[str, object], b: dict[str, object]) -> tuple[Kind
     if field in _HARMLESS:
         return "harmless", _HARMLESS[field]
     if field.split(".")[0] in ("encoder", "input") and "frozen" in (a.get("objective.name"), b.get("objective.name")):
-        return "under test", "another encoder, as it is, is what training is measured against"
+        return "under test", "training is measured against this frozen encoder"
     if field in _INPUT and "input.image_size" in a and "input.image_size" in b:
         return "harmless", "shown as the evaluation transform it comes to"
     if field.split(".")[0] == "objective":

@@ -164,20 +164,22 @@ def training_sentence(result: Difference, frozen: str, trained: str, n_frozen: i
         frozen, trained: their names.
         n_frozen, n_trained: how many each was chosen from, on validation.
     """
-    title, sign = METRICS[result.metric].title, -1 if result.verdict == "worse" else 1
+    title, scope = METRICS[result.metric].title, _scope(result) + _of_one_seed(result)
+    level, sign = level_words(result.alpha), -1 if result.verdict == "worse" else 1
     low, high = sorted((100 * sign * result.low, 100 * sign * result.high))
-    level, points = level_words(result.alpha), f"{100 * sign * result.difference:.1f} points"
-    than = f"{frozen}{f', the best of {n_frozen} frozen encoders on validation' if n_frozen > 1 else ''}"
-    what = f"{trained}{f', the best of {n_trained} objectives on validation,' if n_trained > 1 else ''}"
-    interval = f"({level} {low:.1f} to {high:.1f}; {_seeds(result)}){_of_one_seed(result)}"
-    signed = f"(difference {level} {low:+z.1f} to {high:+z.1f}; {_seeds(result)}){_of_one_seed(result)}"
-    return {
-        "better": f"Training is worth {points} of {title} {interval}: {what} against {than}",
-        "worse": f"Training does not pay: {what} is {points} of {title} worse {interval} than {than}",
-        "same": f"Training does not pay: {what} is the same within {margin_words(result)} on {title} {signed} as {than}",
-        "cannot tell": f"Cannot tell whether training pays: {what} has {100 * result.b:.1f} on {title} against "
-                       f"{100 * result.a:.1f} {signed} of {than}",
+    gap = f"by {100 * sign * result.difference:.1f} points ({level} {low:.1f} to {high:.1f}; {_seeds(result)})"
+    signed = f"(difference {level} {low:+z.1f} to {high:+z.1f}; {_seeds(result)})"
+    several = [f"{n} {kind}" for n, kind in ((n_trained, "trained"), (n_frozen, "frozen")) if n > 1]
+    chosen = f"; chosen on validation, as the best of {' and of '.join(several)} arms" if several else ""
+    text = {
+        "better": f"Training pays: {trained} is better than {frozen} on {title} {gap}",
+        "worse": f"Training does not pay: {trained} is worse than {frozen} on {title} {gap}",
+        "same": f"Training does not pay: {trained} and {frozen} are the same within {margin_words(result)} on {title} "
+                f"{signed}",
+        "cannot tell": f"Cannot tell whether training pays: {trained} has {100 * result.b:.1f} on {title} and {frozen} "
+                       f"{100 * result.a:.1f} {signed}",
     }[result.verdict]
+    return f"{text}{scope}{chosen}"
 
 
 def _seeds(result: Difference) -> str:

@@ -52,8 +52,8 @@ class BaselineConfig(Settings):
         """The arm's label: its own, or made of the name of the table, the weights file or the encoder."""
         if self.label is not None:
             return self.label
-        is_file = self.weights is not None and self.weights.endswith(_WEIGHTS)
-        text = Path(self.table).stem if self.table else Path(self.weights or "").stem if is_file else self.name or self.weights
+        file = self.table or (None if self.weights in (None, *NAMED_WEIGHTS) else self.weights)
+        text = Path(file).stem if file else self.name or self.weights
         return _NO_NAME.sub("-", text or "").strip("-._")[:64] or "baseline"
 
     @property
@@ -74,11 +74,12 @@ class BaselineConfig(Settings):
             changes["table"] = str(files.absolute(self.table, f"{where}.table"))
         return self.model_copy(update=changes)
 
-    def encoder(self, of_experiment: EncoderConfig) -> EncoderConfig:
+    def encoder(self, of_experiment: EncoderConfig, stored: bool = True) -> EncoderConfig:
         """The encoder that it is; the experiment's own for a table, which has none.
 
         Args:
             of_experiment: the encoder that is trained.
+            stored: as of `parsing.parse`.
 
         Raises:
             pydantic.ValidationError: if there can be no such encoder.
@@ -86,9 +87,9 @@ class BaselineConfig(Settings):
         if self.table is not None:
             return of_experiment
         given: dict[str, Any] = {key: getattr(self, key) for key in _OF_ENCODER if getattr(self, key) is not None}
-        if self.name is None:
-            return EncoderConfig(**{**of_experiment.model_dump(), **given})
-        return EncoderConfig(**{"weights": "bundled" if self.name in bundled.ENCODERS else "hub", **given})
+        kept = of_experiment.model_dump() if self.name is None else {
+            "weights": "bundled" if self.name in bundled.ENCODERS else "hub", "geometry": "timm"}
+        return EncoderConfig.model_validate({**kept, **given}, context={"stored": stored})
 
 
 def _from_text(value: object) -> object:

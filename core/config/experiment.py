@@ -3,7 +3,7 @@
 Knows nothing of files of images, folders of runs or torch.
 """
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from core import files
 from core.config import bounded_yaml
@@ -15,7 +15,7 @@ from core.config.names import arm_label, name_fault
 from core.config.objectives import ClassificationConfig, ListedObjective, Objective, SupConConfig, UntrainedConfig, is_drawn
 from core.config.refusals import describe
 from core.config.run import ImagesPerClass, RunConfig
-from core.config.settings import Seed, Settings
+from core.config.settings import Seed, Settings, is_stored
 from core.config.training import BatchConfig, BudgetConfig, TrainingConfig, TuningConfig
 from core.errors import InputError, ParameterError
 from core.files import Json
@@ -72,14 +72,14 @@ class ExperimentConfig(Settings):
         return self
 
     @model_validator(mode="after")
-    def _baselines_can_be(self) -> "ExperimentConfig":
+    def _baselines_can_be(self, info: ValidationInfo) -> "ExperimentConfig":
         for number, baseline in enumerate(self.baselines):
             if fault := name_fault(baseline.arm):
                 raise ParameterError(f"baselines.{number}.label", fault)
             if baseline.arm in self.all_arms[:number + 1] or baseline.arm in self.arms:
                 raise ParameterError(f"baselines.{number}.label", f"must be no other arm's, got {baseline.arm!r} twice")
             try:
-                baseline.encoder(self.encoder)
+                baseline.encoder(self.encoder, is_stored(info))
             except ValidationError as error:
                 parameter, _, what = describe(error, EncoderConfig, {}).removeprefix("experiment ").partition(" ")
                 raise ParameterError(f"baselines.{number}.{parameter}", what) from None

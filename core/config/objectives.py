@@ -122,15 +122,16 @@ class ClassificationConfig(CrossEntropyConfig):
 class ProxySoftmaxObjective(SoftmaxObjective):
     """A cross-entropy on cosines to one proxy a class, which have no bias to take an adjustment back."""
 
-    def adjusted_collapse_value(self, shares: Sequence[float]) -> float:
-        """The collapse value under a logit adjustment, in batches in which classes are as frequent as among the images:
-        Σ_y π_y ln(1 + Σ_{k≠y} (π_k / π_y)^τ e^w), w how far the own class's logit lies below the others'.
+    def adjusted_collapse_value(self, shares: Sequence[float], is_balanced: bool = False) -> float:
+        """The collapse value under a logit adjustment: Σ_y b_y ln(1 + Σ_{k≠y} (π_k / π_y)^τ e^w), w how far the own class's
+        logit lies below the others', b_y how often class y is in a batch.
 
         Args:
             shares: of each class among the training images, π, above 0.
+            is_balanced: b_y is 1 / K; else π_y, as in shuffled batches.
         """
         raised = [share ** self.logit_adjustment for share in shares]
-        return sum(share * _log_of_one_and((sum(raised) - own) / own, self._widened)
+        return sum((1 / len(shares) if is_balanced else share) * _log_of_one_and((sum(raised) - own) / own, self._widened)
                    for share, own in zip(shares, raised, strict=True))
 
     @property

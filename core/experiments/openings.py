@@ -2,8 +2,8 @@
 
 An opening is a trained encoder's scoring of the test samples, held-out classes among them. It is written down, and is on
 the disk, before they are scored, so that a crash may count one that did not come to its end but never hides one. Not
-counted are the untrained encoder, which nothing was chosen for, and reading kept vectors or scores again, as Compare, the
-report and `compare` do.
+counted are encoders that are not trained, which nothing was chosen for, and reading kept vectors or scores again, as
+Compare, the report and `compare` do.
 """
 
 import time

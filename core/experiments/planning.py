@@ -47,27 +47,31 @@ def plan(config: ExperimentConfig, data: Path | None = None, progress: Callable[
     config = config.with_absolute_paths()
     if config.encoder.weights_file is not None:
         weights_file.check(config.encoder.weights_file)
-    for number, baseline in enumerate(config.baselines):
-        if (file := baseline.encoder(config.encoder).weights_file) is not None and file != config.encoder.weights_file:
-            weights_file.check(file, f"baselines.{number}.weights")
     if config.training.tensorboard:
         board.check()
     samples = scanned if scanned is not None else scan(config.dataset, data, progress)
     manifest, *further = repeats.assign(samples, config.split, config.seeds)
     repeats.check_plan((manifest, *further), config)
-    for number, baseline in enumerate(config.baselines):
-        if baseline.table is not None:
-            _check_table(f"baselines.{number}.table", Path(baseline.table), manifest)
+    check_baselines(config, manifest)
     asking = [objective for objective in config.objectives if config.split_of(objective) != config.split]
     random_split = split.assign(samples, config.split_of(asking[0]), config.seeds) if asking else None
     return Plan(config, manifest, random_split, tuple(further))
 
 
-def _check_table(where: str, table: Path, manifest: Manifest) -> None:
-    try:
-        vectors.of_samples(table, manifest.sample_id, manifest.label)
-    except InputError as error:
-        raise type(error)(f"{where}: {error}") from None
+def check_baselines(config: ExperimentConfig, manifest: Manifest) -> None:
+    """Refuses baselines whose weights file is none, or whose table lacks one of the samples.
+
+    Raises:
+        NotFound, InputError: at the baseline's place in the config.
+    """
+    for number, baseline in enumerate(config.baselines):
+        if (file := baseline.encoder(config.encoder).weights_file) is not None and file != config.encoder.weights_file:
+            weights_file.check(file, f"baselines.{number}.weights")
+        if baseline.table is not None:
+            try:
+                vectors.of_samples(Path(baseline.table), manifest.sample_id, manifest.label)
+            except InputError as error:
+                raise type(error)(f"baselines.{number}.table: {error}") from None
 
 
 def low_data(config: ExperimentConfig, scanned: Manifest) -> ExperimentConfig:

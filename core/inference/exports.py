@@ -55,7 +55,7 @@ def verified_weights(run: Run) -> tuple[bytes, dict]:
         Damaged: if they are gone, cut, changed, or not those that gave its embeddings.
     """
     if not run.config.is_trained:
-        raise InputError(f"weights to export must have been trained, got the untrained run {_name(run)}")
+        raise InputError(f"weights to export must have been trained, got {_name(run)}, which was not trained here")
     path = run.best_checkpoint
     try:
         content, values = seal.values(path)
@@ -68,13 +68,15 @@ def verified_weights(run: Run) -> tuple[bytes, dict]:
     return content, values
 
 
-def thresholds_of(run: Run) -> Json:
+def thresholds_of(run: Run) -> Json | None:
     """The thresholds on the similarity of a completed run's vectors, as `thresholds.summary` words them; they go along with
-    its encoder.
+    its encoder. None where an earlier version chose none and its embeddings are gone.
 
     Raises:
-        Damaged: if neither they nor its embeddings can be read.
+        Damaged: if they or its embeddings are there and neither can be read.
     """
+    if not run.thresholds_file.is_file() and not run.has_embeddings:
+        return None
     return thresholds.summary(thresholds.read(run), run.config.evaluation.bootstrap)
 
 

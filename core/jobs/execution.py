@@ -259,7 +259,7 @@ def _finish(run: Run, config: RunConfig, module: nn.Module | None, objective: Ob
         origin = encoder.describe(config.encoder, workplace.data_config, evaluation.normalize)
     else:
         say("reading the table of vectors")
-        raw, origin = _of_table(config, manifest)
+        raw, origin = _of_table(run, config, manifest)
     vectors = normalized(raw, config)
     check_stop()
     say("laying out every image")
@@ -305,11 +305,18 @@ def _finish(run: Run, config: RunConfig, module: nn.Module | None, objective: Ob
     tables.write(space, run.embeddings_file)
 
 
-def _of_table(config: RunConfig, manifest: Manifest) -> tuple[np.ndarray, Json]:
+def _of_table(run: Run, config: RunConfig, manifest: Manifest) -> tuple[np.ndarray, Json]:
     """The vectors of a run that is a table's, shape (n, D), and where they come from, for the metadata."""
     path = Path(config.table or "")
     vectors = of_samples(path, manifest.sample_id, manifest.label)
-    return vectors, {"encoder": {"name": path.name, "sha256": hashlib.sha256(vectors.tobytes()).hexdigest()},
+    digest = hashlib.sha256(vectors.tobytes()).hexdigest()
+    for other in run.experiment.runs:
+        if other != run and other.has_embeddings and other.config.table == config.table:
+            if tables.read_header(other.embeddings_file)[0]["encoder"].get("sha256", digest) != digest:
+                raise InputError(f"table of vectors must be the one that {other.name} has, got others in {path}; put it back, "
+                                 "or list the new one under a label of its own")
+            break
+    return vectors, {"encoder": {"name": path.name, "sha256": digest},
                      "readout": f"vectors of {path.name}", "normalization": "l2" if config.evaluation.normalize else "none"}
 
 

@@ -34,5 +34,7 @@ def lay_out(checked: Plan, root: Path) -> Experiment:
         try:
             checks.check_encoder(baseline.encoder(checked.config.encoder))
         except InputError as error:
-            raise InputError(f"baselines.{number}: {error}") from None
+            told = str(error).replace("--set encoder.weights=data/weights/model.safetensors",
+                                      "{name: …, weights: data/weights/model.safetensors} as the baseline")
+            raise InputError(told.replace("encoder.", f"baselines.{number}.", 1)) from None
     return store.create(checked.config, checked.manifest, root, checked.random_split, checked.repeats)

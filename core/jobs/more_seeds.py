@@ -8,7 +8,7 @@ from itertools import count, islice
 from core import config as configuration
 from core.data import repeats, split
 from core.errors import InputError
-from core.experiments import looks
+from core.experiments import looks, planning
 from core.experiments.handles import Experiment
 from core.experiments.status import RunStatus, State
 from core.jobs import control
@@ -40,6 +40,7 @@ def add(experiment: Experiment, n_seeds: int) -> tuple[int, ...]:
         manifest, *further = repeats.with_more_seeds(
             [experiment.manifest(repeat=number) for number in range(config.split.repeats)], config.split, added)
         repeats.check_plan((manifest, *further), grown)
+        planning.check_baselines(grown, manifest)
         for number, each in enumerate((manifest, *further)):
             each.write(experiment.repeat_file(number))
         if leaky is not None and experiment.random_split_file.is_file():

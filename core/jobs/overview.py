@@ -115,7 +115,7 @@ def _of_run(run: Run, config: RunConfig, status: RunStatus) -> list[str]:
         damage.append(f"{run.name}/{run.config_file.name} {error.what}; {error.remedy}")
     if status.state == State.COMPLETED:
         results = [run.embeddings_file, run.scores_file]
-        if not run.name.startswith("untrained-"):
+        if config.is_trained:
             results.append(run.best_checkpoint)
         damage += [f"{run.name}/{path.name} {what}; {handles.RESUME}" for path in results
                    if (what := files.cut_or_foreign(path))]

@@ -98,7 +98,7 @@ def work_through(experiment: Experiment, data: Path, device: str, ranks: Ranks) 
         if waiting:
             workplaces = _prepare(experiment, data, device, ranks, waiting)
             for _, group in groupby(waiting, key=lambda run: (run.images_per_class, run.seed)):
-                _train_in_step(experiment, list(group), workplaces)
+                _train_in_step(experiment, list(group), workplaces, ranks)
         ranks.decide(_conclude, experiment)
     except Stopped:
         pass
@@ -151,6 +151,7 @@ def _queued(experiment: Experiment) -> list[RunConfig]:
 def _prepare(experiment: Experiment, data: Path, device: str, ranks: Ranks,
              waiting: list[RunConfig]) -> list[tuple[EncoderConfig, Workplace]]:
     """Reads the manifest, and for each encoder, which may want images of its own, what input it wants and the decoded images.
+    Where a baseline's encoder cannot be built, its runs fail and the others go on.
 
     Raises:
         Stopped: if every waiting run was stopped meanwhile.
@@ -183,13 +184,21 @@ def _prepare(experiment: Experiment, data: Path, device: str, ranks: Ranks,
     own = ranks.together(own_device, device)
     manifest = ranks.together(experiment.manifest)
     workplaces: list[tuple[EncoderConfig, Workplace]] = []
-    for config in waiting:
-        if config.encoder not in (known for known, _ in workplaces):
+    trained = ranks.together(lambda: experiment.config).encoder
+    for number, config in enumerate(waiting):
+        if config.encoder in (other.encoder for other in waiting[:number]):
+            continue
+        try:
             ranks.decide(say, "building the encoder")
             _, data_config = ranks.together(encoder.build, config.encoder, 0)
             ranks.decide(say, "opening the images")
             ranks.decide(decode)
             workplaces.append((config.encoder, Workplace(manifest, ranks.together(load), data_config, own, ranks)))
+        except InputError as error:
+            if config.encoder == trained or not ranks.is_shared(error):
+                raise
+            ranks.decide(_fail_all, [experiment.run(other.name) for other in waiting if other.encoder == config.encoder],
+                         error)
     return workplaces
 
 
@@ -205,9 +214,9 @@ def own_device(name: str) -> torch.device:
     return device
 
 
-def _train_in_step(experiment: Experiment, group: list[RunConfig], workplaces: list[tuple[EncoderConfig, Workplace]]) -> None:
+def _train_in_step(experiment: Experiment, group: list[RunConfig], workplaces: list[tuple[EncoderConfig, Workplace]],
+                   ranks: Ranks) -> None:
     """Works on runs of one images-per-class and seed, an epoch of each in turn, until all have ended."""
-    ranks = workplaces[0][1].ranks
     configs = {experiment.run(config.name): config for config in group}
     working: dict[Run, Generator[None]] = {}
     stopped: set[Run] = set()  # while another was at work; the first process's alone
@@ -258,6 +267,11 @@ def _go_on(run: Run, work: Iterator[None], ranks: Ranks) -> bool:
 def _fail_alone(run: Run, error: Exception) -> None:
     failures.record(run, error, log)
     run.stop_file.unlink(missing_ok=True)
+
+
+def _fail_all(runs: list[Run], error: Exception) -> None:
+    for run in runs:
+        _fail_alone(run, error)
 
 
 def _complete(run: Run) -> None:

@@ -43,6 +43,7 @@ class Report:
         name: the experiment's.
         title_a, title_b: the arms, as they are called in a sentence.
         arms: labels of the experiment's objectives, in order.
+        frozen: labels of what was not trained.
         images_per_class: of the pair that is drawn.
         seed: whose spaces are drawn.
         comparison: the pair.
@@ -71,6 +72,7 @@ class Report:
     title_a: str
     title_b: str
     arms: tuple[str, ...]
+    frozen: tuple[str, ...]
     images_per_class: int | str
     seed: int
     comparison: Pair

@@ -48,7 +48,8 @@ def write(experiment: Experiment, output: Path, pair: tuple[str, str, int | str]
     layouts = (a.layout, projection.align(b.layout, a.layout).astype(np.float32))
     won, lost = _examples(config, told, runs)
     report.write(report.Report(
-        name=experiment.name, title_a=told.name_a, title_b=told.name_b, arms=config.arms, images_per_class=count,
+        name=experiment.name, title_a=told.name_a, title_b=told.name_b, arms=config.arms, frozen=config.frozen_arms,
+        images_per_class=count,
         seed=runs["a"][0].config.seed, comparison=told,
         others=tuple(item for item in found.comparisons if item.sentence != told.sentence), rows=found.arms(count),
         asked=found.asked(count), training_worth=found.worth_of_training(count),

@@ -48,11 +48,12 @@ def draw(compared: "Pair", rows: "Sequence[Arm]", names: tuple[str, str]) -> go.
         figure.add_vrect(x0=-100 * margin, x1=100 * margin, line_width=0, fillcolor=palette.UNTRAINED, opacity=0.18, row=1,
                          col=2)
     figure.add_vline(x=0, line={"color": palette.UNTRAINED, "width": 1.5, "dash": "dot"}, row=1, col=2)
+    shown = [value for trace in figure.data if trace.name for value in trace.x if value is not None]  # a silhouette may be < 0
     titles = [METRICS[item.metric].title for item in items]
     figure.update_layout(
         height=86 + _LINE * len(items), margin={"l": 8, "r": 8, "t": 8, "b": 8}, hovermode="closest", font={"size": 13},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0}, uirevision="metrics",
-        xaxis={"title": "percent", "range": [0, 101], "zeroline": False},
+        xaxis={"title": "percent", "range": [min([0.0, *(value - 3 for value in shown)]), 103], "zeroline": False},
         xaxis2={"title": "B − A, points", "zeroline": False},
         yaxis={"tickvals": lines, "ticktext": titles, "range": [len(items) - 0.5, -0.5], "zeroline": False},
         yaxis2={"tickvals": lines, "ticktext": [row.answer for row in told], "side": "right", "showticklabels": True,
@@ -62,7 +63,7 @@ def draw(compared: "Pair", rows: "Sequence[Arm]", names: tuple[str, str]) -> go.
 
 def _points(name: str, values: "list[float | None]", lines: list[int], marker: dict[str, object]) -> go.Scatter:
     shown = [None if value is None else 100 * value for value in values]
-    return go.Scatter(x=shown, y=lines, name=name, mode="markers", marker=marker,
+    return go.Scatter(x=shown, y=lines, name=name, mode="markers", marker=marker, cliponaxis=False,
                       hovertemplate=f"{name}: %{{x:.1f}} %<extra></extra>")
 
 

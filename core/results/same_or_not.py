@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from core import config as configuration
 from core.analysis import spending
 from core.analysis import table as tables
 from core.analysis.comparison import Interval
@@ -14,6 +15,7 @@ from core.analysis.novelty import KNOWN_ACCEPTED
 from core.analysis.resampling import bootstrap
 from core.analysis.roc import CURVE as CURVE
 from core.analysis.spending import ALPHA, level_words
+from core.analysis.statements import first_up
 from core.errors import InputError
 from core.experiments.handles import Run
 from core.results import pairs, thresholds, verdict
@@ -22,11 +24,12 @@ from core.results.thresholds import KnownOrUnknown, SameOrNot, Thresholds
 
 SEVERAL_SPLITS = ("thresholds must be of one split: on several (split.repeats) each seed has validation images of its own; "
                   "compare runs of one seed")
-NOT_ASKED = "For looking: the verdict is MAP@R's"
-NO_UNKNOWN_VALIDATION = "No threshold can be chosen for a rate of unknown images: no validation image is of an unknown class"
-NO_HELD_OUT = "Known or unknown cannot be told, as no class is held out (split.held_out_classes)"
+NOT_ASKED = "For orientation only: the verdict rests on MAP@R"
+NO_UNKNOWN_VALIDATION = "No threshold can be chosen for a wanted share of unknown images, as validation has none"
+NO_HELD_OUT = "Known or unknown is not measured: no class is held out (split.held_out_classes)"
 TITLES = {
-    "true_accept": "pairs of one class accepted", "false_accept": "pairs of others accepted", "auroc": "AUROC of pairs",
+    "true_accept": "pairs of one class accepted", "false_accept": "pairs of different classes accepted",
+    "auroc": "AUROC of pairs",
     "known_accept": "known images accepted", "unknown_accept": "unknown images accepted",
     "known_auroc": "AUROC of known images"}
 
@@ -65,6 +68,7 @@ class Compared:
         differences: rate -> B − A with its interval; of `TITLES`, those that both have.
         why_no_difference: why there are none, in words; else empty.
         alpha: how often their intervals may miss.
+        warning: which arms leak, in words; else empty.
     """
 
     a: Arm
@@ -72,6 +76,7 @@ class Compared:
     differences: dict[str, Interval] = field(default_factory=dict)
     why_no_difference: str = ""
     alpha: float = ALPHA
+    warning: str = ""
 
 
 def arm(name: str, spaces: Sequence[Thresholds], n_bootstrap: int) -> Arm:
@@ -124,7 +129,9 @@ def find(root: Path, name_a: str, name_b: str) -> Compared:
     """
     a, b = pairs.find(root, name_a, name_b)
     look = pairs.look(root, (name_a, name_b), len(a.files))
-    return compare(a.name, _spaces(a), b.name, _spaces(b), verdict.draws(a, b)[0], look.number)
+    compared = compare(a.name, _spaces(a), b.name, _spaces(b), verdict.draws(a, b)[0], look.number)
+    leaks_a, leaks_b = (configuration.parse_run(side.config).leaks for side in (a, b))
+    return replace(compared, warning=verdict.leak_warning(a.name, leaks_a, b.name, leaks_b))
 
 
 def _spaces(scores: AnyScores) -> list[Thresholds]:
@@ -160,10 +167,11 @@ def _difference(rate: str, a: Sequence[Thresholds], b: Sequence[Thresholds], n_d
 
 def pair_sentences(compared: Compared) -> list[str]:
     """What the thresholds of both arms do with pairs of test images, a sentence each, and the difference."""
-    said = [_of_pairs(item) for item in (compared.a, compared.b)]
+    said = [*filter(None, [first_up(compared.warning)]), *(_of_pairs(item) for item in (compared.a, compared.b))]
     if (gap := compared.differences.get("true_accept")) is not None:
-        said.append(f"B − A is {100 * gap.mean:+z.1f} points of the test pairs of one class ({level_words(compared.alpha)} "
-                    f"{100 * gap.low:+z.1f} to {100 * gap.high:+z.1f}, the choice of the thresholds included)")
+        more, low, high = (f"{100 * value:+z.1f}" for value in (gap.mean, gap.low, gap.high))
+        said.append(f"On test pairs of one class B accepts {more} points more than A ({level_words(compared.alpha)} {low} to "
+                    f"{high}, the choice of the thresholds included)")
     elif compared.why_no_difference:
         said.append(f"No difference is given: {compared.why_no_difference}")
     return said
@@ -199,27 +207,28 @@ def _of_pairs(side: Arm) -> str:
     if side.why_not:
         return f"{side.name} has no threshold for pairs: {side.why_not}"
     values = [item.threshold for item in side.same_or_not]
-    return (f"At {_thresholds_words(values)}, chosen on validation to accept {_percent(side.false_accept)} of pairs of "
-            f"different classes, {side.name} accepts {_share(side.rates['true_accept'])} of test pairs of one class; on test "
-            f"it accepts {_share(side.rates['false_accept'])} of the others")
+    return (f"{side.name} accepts {_share(side.rates['true_accept'])} of test pairs of one class and "
+            f"{_share(side.rates['false_accept'])} of test pairs of different classes, at {_thresholds_words(values)}, chosen "
+            f"on validation to accept {_percent(side.false_accept)} of pairs of different classes")
 
 
 def _of_images(side: Arm) -> str:
     single = side.known_or_unknown[0]
-    of_area = f"AUROC {_share(side.rates['known_auroc'])}"
+    of_area = f"its AUROC is {_share(side.rates['known_auroc'])}"
     if single.threshold is None:
-        return f"{side.name} has no threshold for unknown images, as there are no validation images ({of_area})"
+        return f"{side.name} has no threshold for unknown images, as there are no validation images; {of_area}"
     values = [item.threshold for item in side.known_or_unknown]
-    return (f"At {_thresholds_words(values)} for the nearest training image, chosen to accept {_percent(KNOWN_ACCEPTED)} of "
-            f"validation images, {side.name} accepts {_share(side.rates['known_accept'])} of test images as known, and "
+    return (f"{side.name} takes {_share(side.rates['known_accept'])} of test images for known, and "
             f"{_share(side.rates['unknown_accept'])} of the images of {single.n_classes} held-out "
-            f"class{'' if single.n_classes == 1 else 'es'} ({of_area})")
+            f"class{'' if single.n_classes == 1 else 'es'}, at {_thresholds_words(values)} on the cosine to the nearest "
+            f"training image, chosen to accept {_percent(KNOWN_ACCEPTED)} of validation images; {of_area}")
 
 
 def _thresholds_words(values: Sequence[float | None]) -> str:
     if len(values) == 1:
         return f"a threshold of {_thresholds(values)}"
-    return f"thresholds of {_thresholds(values)} (one a seed)"
+    several = _thresholds(values)
+    return f"thresholds of {several} (one per seed)" if " to " in several else f"a threshold of {several} in each seed"
 
 
 def _thresholds(values: Sequence[float | None]) -> str:

@@ -134,7 +134,7 @@ def _question(experiment: Experiment, arms: tuple[str, str] | None) -> _Question
         raise InputError(f"is asked about one arm, {arms[0]!r}; A and B must differ")
     for label in arms:
         if label not in objectives:
-            raise InputError(f"has no arm {label!r}; its arms are {', '.join(objectives)}")
+            raise InputError(f"has no trained arm {label!r}; its trained arms are {', '.join(objectives)}")
     return _Question(objectives[arms[0]], objectives[arms[1]], experiment.name, config)
 
 

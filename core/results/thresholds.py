@@ -193,13 +193,18 @@ def rate_intervals(spaces: list[Thresholds], n_bootstrap: int) -> dict[str, Inte
 
 
 def _ends(rate: float, low: float, high: float, n_independent: int) -> tuple[float, float]:
-    """The ends of a rate's interval on the scale of log odds, from those of the bootstrap."""
+    """The ends of a rate's interval on the scale of log odds, from those of the bootstrap; an end that lies farther from the
+    rate than that scale is straight stays where the bootstrap has it."""
     if rate in (0.0, 1.0):
         reach = 1 - (ALPHA / 2) ** (1 / max(1, n_independent))
         return (0.0, reach) if rate == 0 else (1 - reach, 1.0)
     steps = (np.array([low, high]) - rate) / (rate * (1 - rate))
-    low, high = expit(logit(rate) + steps).tolist()
+    moved = expit(logit(rate) + steps)
+    low, high = np.where(np.abs(steps) <= _STRAIGHT, moved, np.clip([low, high], 0, 1)).tolist()
     return low, high
+
+
+_STRAIGHT = 2.0  # of log odds: beyond it few seeds, whose t is wide, would send an end to 0 or 1
 
 
 def column(spaces: list[Thresholds], rate: str, has_choice: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from core import config as configuration
 from core import files
 from core.analysis import statements
 from core.analysis.comparison import Difference
@@ -23,6 +24,7 @@ from core.results.result import TrainingWorth
 def tell(experiment: Experiment, arms: Mapping[str, AnyScores | None], count: Count,
          gain: Callable[[AnyScores, AnyScores], Difference | None], is_open: bool = False) -> TrainingWorth | None:
     """What training is worth at one images-per-class; None before a frozen and a trained arm have finished the same seeds.
+    Arms that have not are named in the sentence.
 
     Args:
         experiment: which one.
@@ -50,6 +52,10 @@ def tell(experiment: Experiment, arms: Mapping[str, AnyScores | None], count: Co
     sentence = statements.training_sentence(
         difference, "the untrained encoder" if is_untrained else finished[label_frozen].name, finished[label_trained].name,
         len(frozen), len(trained))
+    if missing := [label for label in config.all_arms if label not in finished and label not in leaking]:
+        sentence += f"; without {' and '.join(missing)}, which {'has' if len(missing) == 1 else 'have'} not finished"
+    if leaks := configuration.parse_run(finished[label_trained].config).leaks:
+        sentence = f"These numbers are too good, with {' and '.join(leaks)}: {sentence}"
     return TrainingWorth(images_per_class=count, frozen=label_frozen, trained=label_trained, n_frozen=len(frozen),
                          n_trained=len(trained), difference=difference, sentence=sentence)
 

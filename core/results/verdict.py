@@ -122,7 +122,7 @@ def compare(a: AnyScores, b: AnyScores, n_bootstrap: int | None = None, look: Lo
         _without_leaks(config_a.objective) == _without_leaks(config_b.objective))
     if is_worth:
         unfair = ()
-    warning = _leak_warning(a.name, leaks_a, b.name, leaks_b)
+    warning = leak_warning(a.name, leaks_a, b.name, leaks_b)
     if look.is_interim:
         sentence = statements.interim_sentence(headline, a.name, b.name, look.n_awaited, unfair, warning)
     elif is_worth:
@@ -220,7 +220,8 @@ def _without_leaks(objective: Objective) -> Json:
     return objective.model_dump(exclude={"label", "group", "pool"})
 
 
-def _leak_warning(name_a: str, leaks_a: tuple[str, ...], name_b: str, leaks_b: tuple[str, ...]) -> str:
+def leak_warning(name_a: str, leaks_a: tuple[str, ...], name_b: str, leaks_b: tuple[str, ...]) -> str:
+    """Which of two arms leak, and that their numbers are too good; empty if neither does."""
     if leaks_a == leaks_b:
         return f"both have {' and '.join(leaks_a)}: these numbers are too good" if leaks_a else ""
     return "; ".join(f"{name} has {' and '.join(leaks)}: its numbers are too good"
@@ -303,7 +304,7 @@ def _against_untrained(floor: AnyScores | None, arm: AnyScores, n_bootstrap: int
 def _gain(floor: AnyScores, arm: AnyScores, n_bootstrap: int, look: Look) -> Difference | None:
     """The difference of an arm on another on the headline's metric, without a verdict while planned seeds are unfinished; None
     where they were tested on other images or with other seeds."""
-    if not np.array_equal(floor.sample_id, arm.sample_id) or floor.n_seeds != arm.n_seeds:
+    if not np.array_equal(floor.sample_id, arm.sample_id) or floor.settings["seeds"] != arm.settings["seeds"]:
         return None
     paired = pairing.pair(floor, arm)
     of_floor, of_arm = paired.drawn

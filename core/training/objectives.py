@@ -407,7 +407,8 @@ def build(config: AnyObjective, width: int, n_classes: int, batch_size: int, see
         classes, samples = (n_classes, batch_size / n_classes) if batch is None else (batch.classes, batch.samples * views)
     objective.collapse_value = config.collapse_value(n_classes, classes, samples)
     if isinstance(config, ProxySoftmaxObjective) and config.logit_adjustment and class_counts is not None:
-        objective.collapse_value = config.adjusted_collapse_value((class_counts / class_counts.sum()).tolist())
+        objective.collapse_value = config.adjusted_collapse_value((class_counts / class_counts.sum()).tolist(),
+                                                                  is_balanced=positives is None and batch is not None)
     return objective
 
 

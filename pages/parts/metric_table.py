@@ -146,6 +146,8 @@ def open_set(verdict: Verdict, images_per_class: int | str, a: str, b: str) -> N
     st.markdown(f"**{plain(pair.sentence)}.**")
     st.caption("The interval is over seeds and images of these classes alone: others held out may say otherwise.")
     untrained(rows, (a, b))
+    if said := verdict.worth_of_training(images_per_class, is_open=True):
+        st.markdown(f"{plain(said)}.")
     table(pair, rows, next(row.n_seeds for row in rows if row.objective == b))
 
 

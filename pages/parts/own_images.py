@@ -32,6 +32,9 @@ def draw(experiment: Experiment, runs: tuple[Run, ...], names: tuple[str, ...], 
     """
     st.subheader("Query", help="Your image is cropped and scaled as the dataset's were, and embedded by each encoder in a "
                  "process of its own on this machine. It is not kept.")
+    if any(run.config.table is not None for run in runs):
+        st.caption("A table of vectors has no encoder for your own images: choose arms that have one.")
+        return
     files = st.file_uploader("Images", accept_multiple_files=True, key=_key(experiment), label_visibility="collapsed")
     if not files:
         st.caption(f"Up to {MOST} images at a time. The first answer takes some seconds, as the encoders are loaded; the next "

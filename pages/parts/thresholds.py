@@ -13,8 +13,9 @@ from core.results.same_or_not import Compared
 from pages.parts import file_stamp
 from pages.parts.text import plain
 
-_WHY = ("Two images are taken for the same class where the cosine of their vectors is at least a threshold. No two are of one "
-        "group. Lines: every threshold, means over seeds; diamonds: the chosen ones. Brackets: 95 % intervals.")
+_WHY = ("Two images are taken for the same class where the cosine of their vectors is at least a threshold. A pair "
+        "never joins two images of one group. Lines: every threshold, means over seeds; diamonds: the chosen "
+        "ones. Brackets: 95 % intervals.")
 
 
 def draw(experiment: Experiment, images_per_class: int | str, a: str, b: str, names: tuple[str, str], look: int) -> None:
@@ -33,7 +34,7 @@ def draw(experiment: Experiment, images_per_class: int | str, a: str, b: str, na
             st.caption(plain(f"{first_up(same_or_not.SEVERAL_SPLITS)}."))
             return
         if not all(thresholds.is_kept(run) for side in runs for run in side):
-            st.caption("An earlier version finished these runs without thresholds on the similarity of two images.")
+            st.caption("An earlier version finished these runs and chose no thresholds.")
             if not st.button("Count all pairs of images", icon=":material/compare:", key="count-pairs"):
                 return
             with st.spinner("Counting pairs …"):

@@ -6,16 +6,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression
 
 from core import files
 from core.analysis import metrics
 from core.analysis import table as tables
+from core.config import EncoderConfig
 from core.errors import InputError
 from core.experiments import planning
 from core.experiments.handles import Experiment
 from core.inference import embedding
+from core.jobs import more_seeds, overview, series
 from core.results import result, scoring, verdict
+from core.training import encoder
+from core.training.ranks import Ranks
 from tests.conftest import opened, run_in_process, tiny
 
 ENCODER = {"name": "test_vit", "weights": "random", "image_size": 32}
@@ -52,7 +57,8 @@ def test_a_table_that_knows_the_classes_says_that_training_does_not_pay(planted:
     assert (worth.frozen, worth.n_frozen, worth.n_trained) == ("known", 3, 2)
     assert worth.difference.verdict == "worse" and worth.difference.high < 0
     assert told.worth_of_training(15).startswith("Training does not pay: ")
-    assert "known, the best of 3 frozen encoders on validation" in worth.sentence
+    assert " is worse than known on MAP@R by " in worth.sentence
+    assert worth.sentence.endswith(", for this split; chosen on validation, as the best of 2 trained and of 3 frozen arms")
     rows = {row.objective: row.metrics["map_at_r"].mean for row in told.rows}
     assert worth.difference.difference == pytest.approx(rows[worth.trained] - rows["known"], abs=1e-12)
 
@@ -64,7 +70,8 @@ def test_a_table_that_knows_nothing_says_what_training_is_worth(tmp_path: Path,
     told = result.read(Experiment(run_in_process(config, tmp_path)))
     [worth] = told.training_worth
     assert (worth.frozen, worth.trained, worth.difference.verdict) == ("untrained", "supcon", "better"), worth.sentence
-    assert worth.sentence.startswith("Training is worth ") and worth.difference.low > 0
+    assert worth.sentence.startswith("Training pays: SupCon is better than the untrained encoder on MAP@R by ")
+    assert worth.difference.low > 0
 
 
 def test_a_tables_scores_are_those_of_its_vectors_and_the_probe_is_scikit_learns(planted: Path) -> None:
@@ -115,7 +122,7 @@ def test_which_arm_stands_for_its_kind_is_chosen_on_validation(planted: Path, tm
             files.write_json(run.evaluation_file, {**told, "validation": {"map_at_r": 1.0, "group_chance": 0.0}})
     [worth] = verdict.decide(experiment).training_worth
     assert (worth.frozen, worth.trained) == ("untrained", "classification")
-    assert "the untrained encoder, the best of 3 frozen encoders on validation" in worth.sentence
+    assert "than the untrained encoder on MAP@R" in worth.sentence or "and the untrained encoder" in worth.sentence
 
 
 def test_compare_and_the_report_say_whether_training_pays(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,3 +146,38 @@ def test_a_table_that_lacks_an_image_is_refused_before_anything_is_laid_out(tmp_
         planning.plan(tiny(baselines=["test_vit", path]))
     with pytest.raises(InputError, match=r"baselines\.0\.weights must be 'random', 'hub' or a weights file, found none at"):
         planning.plan(tiny(baselines=["nothing.safetensors"]))
+
+
+def test_nothing_is_called_damaged_of_an_arm_that_was_not_trained(planted: Path) -> None:
+    assert overview.read(Experiment(planted)).damage == ()
+
+
+def test_an_arm_that_lacks_a_seed_is_named(planted: Path, tmp_path: Path) -> None:
+    experiment = Experiment(Path(shutil.copytree(planted, tmp_path / "tiny")))
+    for name in ("scores.parquet", "embeddings.parquet"):
+        (experiment.folder / "known-15-seed1" / name).unlink()
+    [worth] = verdict.decide(experiment).training_worth
+    assert worth.frozen != "known" and worth.sentence.endswith("; without known, which has not finished")
+
+
+def test_a_baseline_that_is_gone_fails_alone_and_other_vectors_are_refused(tmp_path: Path,
+                                                                          labels: tuple[np.ndarray, np.ndarray]) -> None:
+    """Seeds are added after the table was changed, and trained after the weights file has gone."""
+    ids, label_id = labels
+    path = table(tmp_path / "t.parquet", ids, np.eye(10)[label_id] + 0.1)
+    weights = tmp_path / "w.pth"
+    torch.save(encoder.build(EncoderConfig(name="test_vit", image_size=32), 0)[0].state_dict(), weights)
+    changes = {"objectives": ["supcon"], "seeds": [0], "budget": {"images": 80, "epochs": 1}}
+    of_file = {"name": "test_vit", "weights": str(weights), "image_size": 32}
+    folder = run_in_process(tiny(baselines=[path, of_file], **changes), tmp_path)
+    more_seeds.add(Experiment(folder), 1)
+    table(tmp_path / "t.parquet", ids, np.random.default_rng(0).normal(size=(len(ids), 10)))
+    weights.unlink()
+    series.work_through(Experiment(folder), tmp_path / "data", "cpu", Ranks())
+    states = {run.name: run.status for run in Experiment(folder).runs if run.name.endswith("seed1")}
+    assert {name: status.state for name, status in states.items()} == {
+        "untrained-15-seed1": "completed", "t-15-seed1": "failed", "w-15-seed1": "failed", "supcon-15-seed1": "completed"}
+    assert "must be the one that t-15-seed0 has, got others in" in states["t-15-seed1"].message
+    assert "found none at" in states["w-15-seed1"].message
+    with pytest.raises(InputError, match=r"baselines\.1\.weights must be"):
+        more_seeds.add(Experiment(folder), 1)

@@ -8,15 +8,17 @@ import pytest
 import torch
 
 from core import config as configuration
-from core.analysis import macro
+from core.analysis import comparison, macro
 from core.cli import follow
 from core.data import pixels, sources
 from core.experiments.handles import Experiment, Run
 from core.results import result, scoring
 from core.training import checkpoint, embed, encoder
-from tests import long_tail
+from tests import SHARED, long_tail
 from tests.conftest import run_in_process
 
+PETS = SHARED / "data" / "oxford-iiit-pet" / "images"
+WEIGHTS = SHARED / "pretrained" / "mobilenetv2_035.safetensors"
 ARMS = ("plain", "weights", "adjusted")
 OBJECTIVES = [{"name": "classification", "label": "plain"},
               {"name": "classification", "label": "weights", "class_weights": "balanced"},
@@ -94,3 +96,32 @@ def test_on_long_tailed_digits_each_average_says_what_it_counts_and_adjusted_log
     for arm in ("weights", "adjusted"):
         assert rare[arm] > rare["plain"] + 0.1, rare
         assert by_class[arm].mean() > by_class["plain"].mean(), by_class
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (PETS.is_dir() and WEIGHTS.is_file()), reason="the pets and the weights are not beside the project")
+def test_on_long_tailed_pets_adjusted_logits_find_more_of_the_rare_breeds(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Half of the breeds are rare: 2 or 3 training images each, where the most frequent has 6."""
+    experiment = trained(long_tail.pets(PETS, tmp_path / "pets"), tmp_path, seeds=[0, 1, 2],
+                         encoder={"name": "mobilenetv2_035", "weights": str(WEIGHTS), "image_size": 96,
+                                  "options": {"pad_type": "same", "bn_eps": 0.001}, "mean": [0.5] * 3, "std": [0.5] * 3},
+                         budget={"images": 2000, "epochs": 2},
+                         training={"batch": {"classes": 5, "samples": 4, "order": "shuffled"}, "lr": 0.0003},
+                         evaluation={"kmeans_seeds": 1, "bootstrap": 2000})
+    follow.conclude(experiment, Namespace(json=False))
+    printed = capsys.readouterr().out
+    found = right(experiment, tmp_path)
+    manifest = experiment.manifest()
+    label = manifest.label_id[manifest.indices("test")]
+    of_breed = np.bincount(manifest.label_id[manifest.indices("train")])
+    is_rare = of_breed[label] <= 3
+    print(printed, f"{is_rare.sum()} of {len(label)} test images, of {(of_breed <= 3).sum()} breeds, are rare")
+    gaps = {}
+    for arm in ("weights", "adjusted"):
+        for name, keep in (("rare", is_rare), ("all", np.full(len(label), True))):
+            gap = gaps[arm, name] = comparison.difference("knn_accuracy", found["plain"][:, keep].astype(float),
+                                                          found[arm][:, keep].astype(float), 2000)
+            print(f"{arm}, {name} breeds: {100 * gap.b:.1f} ± {100 * gap.sd_b:.1f} against {100 * gap.a:.1f} ± "
+                  f"{100 * gap.sd_a:.1f}, {100 * gap.difference:+.1f} ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})")
+    assert gaps["adjusted", "rare"].difference > 0

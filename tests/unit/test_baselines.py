@@ -59,3 +59,9 @@ def test_what_cannot_be_is_refused_at_its_place(baselines: list, message: str) -
     with pytest.raises(ConfigError) as refusal:
         with_baselines(*baselines)
     assert str(refusal.value).startswith(message), refusal.value
+
+
+def test_the_label_is_the_same_wherever_the_file_lies() -> None:
+    config = with_baselines({"weights": "a/first.ckpt"}, {"weights": "b/second.PTH"},
+                            {"name": "resnet10t", "weights": "plain"})
+    assert config.frozen_arms[1:] == config.with_absolute_paths().frozen_arms[1:] == ("first", "second", "plain")

@@ -222,7 +222,7 @@ def test_frozen_encoders_are_chosen_or_typed_and_refused_at_their_place(screen) 
     field.set_value(["tf_efficientnet_lite0"]).run()
     assert not app.error and not app.exception
     said = [item.value.replace("\\", "") for item in app.markdown]
-    assert "Training is measured against **untrained, tf_efficientnet_lite0**." in said, said
+    assert "Training is measured against the untrained encoder and **tf_efficientnet_lite0**." in said, said
 
 
 def test_several_splits_are_asked_for_beside_the_splits_seed(screen) -> None:

@@ -222,11 +222,12 @@ def test_compare_shows_them_folded(screen, experiment: Path) -> None:
     app = screen("compare", experiment="tiny")
     assert "Same or not" in [item.label for item in app.expander]
     said = [item.value for item in app.markdown]
-    assert any("chosen on validation to accept 1 % of pairs of different classes, SupCon accepts" in text for text in said)
-    assert any(text.startswith("B − A is ") for text in said)
+    assert any(text.startswith("SupCon accepts ") and text.endswith(
+        "chosen on validation to accept 1 % of pairs of different classes.") for text in said)
+    assert any(text.startswith("On test pairs of one class B accepts ") for text in said)
     table = next(item.value for item in app.dataframe if "percent" in item.value.columns)
-    assert table["percent"].tolist() == ["threshold (cosine)", "pairs of one class accepted", "pairs of others accepted",
-                                         "AUROC of pairs", "equal error rate"]
+    assert table["percent"].tolist() == ["threshold (cosine)", "pairs of one class accepted",
+                                         "pairs of different classes accepted", "AUROC of pairs", "equal error rate"]
 
 
 def test_compare_counts_an_earlier_versions_pairs_when_asked(screen, experiment: Path) -> None:
@@ -247,3 +248,12 @@ def test_damaged_embeddings_of_an_earlier_version_are_said(experiment: Path) -> 
     run.embeddings_file.write_bytes(run.embeddings_file.read_bytes()[:200])
     with pytest.raises(Damaged):
         thresholds.read(run)
+
+
+@pytest.mark.parametrize(("right", "low", "high"), [((0, 3), 0.0, 5.7), ((359, 360), 98.1, 100.0), ((0, 0, 2), 0.0, 1.0)])
+def test_a_rare_rate_of_few_seeds_has_an_end_near_the_bootstraps(right: tuple[int, ...], low: float, high: float) -> None:
+    """In percent, of 360 independent images; on the scale of log odds alone the far end was at 99.9, 0.2 and 11.9."""
+    columns = np.stack([np.repeat([1.0, 0.0], [number, 360 - number]) for number in right])
+    drawn = bootstrap([columns], 2000, 0, np.arange(360).astype(str))
+    ends = thresholds._ends(float(columns.mean()), float(drawn.low[0]), float(drawn.high[0]), 360)
+    assert 100 * np.array(ends) == pytest.approx([low, high], abs=0.3)
