@@ -10,7 +10,7 @@ from core.analysis.spending import level_words
 from core.analysis.statements import first_up, macro_sentence, unfair_words
 from core.config import arm_label
 from core.errors import Damaged, InputError
-from core.experiments import openings, trials
+from core.experiments import best, openings, trials
 from core.experiments.handles import Experiment
 from core.report import gathering, metric_figure
 from core.results import pairs, verdict
@@ -129,6 +129,11 @@ with headline:
 
 # Both spaces
 
+kept = [letter for letter, run in (("A", run_a), ("B", run_b)) if run.config.is_trained and best.epoch(run) == 0]
+if kept:
+    which = "both spaces are" if len(kept) == 2 else f"{kept[0]}'s space is"
+    st.caption(f":material/info: No epoch of seed {plain(seed)} was better on validation than the encoder before training: "
+               f"{plain(which)} that encoder's.")
 with screen.in_words():
     linked_spaces.draw(experiment, paths, (name_a, name_b), has_stars=st.session_state.get("view") == "query")
 

@@ -71,9 +71,9 @@ def _objective(name: str, example: ExperimentConfig) -> dict:
     config's."""
     values: dict = {"name": name}
     shipped = next((item for item in example.objectives if item.name == name), OBJECTIVES[name]())
-    for field, info in OBJECTIVES[name].model_fields.items():
-        if field in Objective.model_fields:
-            continue
+    fields = {field: info for field, info in OBJECTIVES[name].model_fields.items() if field not in Objective.model_fields}
+    own = OBJECTIVES[name].__annotations__
+    for field, info in sorted(fields.items(), key=lambda item: item[0] not in own):  # what is this loss's alone comes first
         text, shared = field.replace("_", " "), {"key": f"{name}-{field}", "help": info.description}
         choices, default = get_args(info.annotation), getattr(shipped, field)
         if get_origin(info.annotation) is Literal:
@@ -324,6 +324,8 @@ def _options(text: str) -> dict[str, object]:
 
 def _show_plan(checked: planning.Plan) -> None:
     config, ahead = checked.config, preflight.look_ahead(checked, roots.checkpoints_root())
+    letters = [f"{letter} **{plain(arm)}**" for letter, arm in zip("AB", config.arms)]
+    st.markdown(" · ".join(letters))
     n_scored = len(config.runs()) - checked.n_trained
     st.markdown(f"**{checked.n_trained} runs** · {ahead.images:,} images each, in {ahead.steps:,} steps; {n_scored} more "
                 "without training")
