@@ -200,7 +200,7 @@ def click_difference(page: Page, test: list[EmbeddingTable]) -> set[str]:
 
 def click_cell(page: Page, row: int, column: int, words: re.Pattern[str]) -> None:
     """Clicks a cell of the last matrix on the page, until the words that it leads to are there."""
-    plot = page.locator(".js-plotly-plot").last
+    plot = page.locator(".js-plotly-plot:has(.heatmaplayer .hm)").last
     hover = plot.locator(".hoverlayer .hovertext")
 
     def is_hit() -> bool:

@@ -225,7 +225,7 @@ def test_fewer_than_two_datasets_are_refused_with_the_reasons(finished: Path, ro
     twin.manifest_file.write_bytes(a.manifest_file.read_bytes())
     with pytest.raises(InputError, match="two datasets or more that answer one question, got 1; twin has the images of a"):
         ask_all(a, twin)
-    with pytest.raises(InputError, match="got 0; a has no arm 'x'; its arms are classification, supcon; twin has no arm"):
+    with pytest.raises(InputError, match="got 0; a has no trained arm 'x'; its trained arms are classification, supcon; twin"):
         ask_all(a, twin, arms=("classification", "x"))
     with pytest.raises(InputError, match="got 0; a was not run at 40 images per class, but at 15"):
         ask_all(a, twin, images_per_class=40)

@@ -161,7 +161,7 @@ def test_known_and_unknown_are_told_where_classes_are_held_out() -> None:
     assert (space.known_or_unknown.n_unknown, space.known_or_unknown.n_classes) == (40, 1)
     found = same_or_not.compare("A", [space], "B", [thresholds.make(drawn(1, 0.5, n_unknown=40))], 300)
     sentences = same_or_not.unknown_sentences(found)
-    assert sentences[0].startswith("At a threshold of 0.") and "of the images of 1 held-out class (AUROC " in sentences[0]
+    assert " of the images of 1 held-out class, at a threshold of 0." in sentences[0] and "; its AUROC is " in sentences[0]
     assert sentences[-1] == same_or_not.NO_UNKNOWN_VALIDATION
     assert "known_auroc" in found.differences and len(same_or_not.rows(found)) == 8
     values, rows = space.drawn("known_auroc")
