@@ -140,7 +140,7 @@ def test_compare_tells_of_the_open_set_and_the_readouts(screen, shown: Path) -> 
 def test_train_holds_classes_out_and_says_what_batch_would_fit(screen) -> None:
     app = screen("train")
     next(item for item in app.text_input if item.label == "Held-out classes").set_value("3").run()
-    assert "training.batch must fit 7 classes" in app.error[0].value and "7 × 8 fits" in app.error[0].value
+    assert "training.batch must fit 7 classes" in app.error[0].value and "7 × 5 fits" in app.error[0].value
     next(item for item in app.number_input if item.label == "Classes per batch").set_value(7).run()
     assert app.header[0].value == "Ready to start."
     assert any("of 3 held-out classes." in item.value for item in app.caption)
