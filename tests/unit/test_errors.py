@@ -18,7 +18,8 @@ OURS = (InputError, ConfigError, NotFound, AlreadyExists, Unreachable, ChangedFi
 # Where a ValueError is raised still: a caller's mistake in an analysis, or over a file's bytes by a reader whose caller says
 # which file they are of.
 MISUSE = {"analysis/agreement.py", "analysis/changes.py", "analysis/neighbors.py", "analysis/paired_tests.py",
-          "analysis/projection.py", "analysis/table.py", "analysis/trust.py", "data/decoding.py", "results/examination.py"}
+          "analysis/projection.py", "analysis/table.py", "analysis/trust.py", "data/decoding.py", "results/examination.py",
+          "results/repeated.py"}
 
 
 @pytest.mark.parametrize("error", [kind("dataset.root must exist") for kind in OURS] + [Damaged(Path("x"), "must be whole")])

@@ -17,6 +17,7 @@ from core.jobs.recorder import Recorder
 from core.jobs.workplace import Answers, Workplace
 from core.training import checkpoint
 from core.training.encoder import DataConfig
+from core.training.objectives import Objective
 from core.training.trainer import EpochRecord
 from tests.conftest import tiny
 
@@ -90,7 +91,7 @@ def test_an_epoch_that_only_knows_the_photograph_better_is_not_the_best(tmp_path
     run.folder.mkdir()
     place = Scripted(manifest, PIXELS, INPUT,
                      torch.device("cpu")).say([Answers(0.30, 0.5, 0.01), Answers(0.36, 0.5, 0.08), Answers(0.34, 0.5, 0.02)])
-    trainer = SimpleNamespace(encoder=nn.Linear(2, 2), objective=nn.Identity(), state=lambda: ({}, {"step": 0}), is_done=False)
+    trainer = SimpleNamespace(encoder=nn.Linear(2, 2), objective=Objective(), state=lambda: ({}, {"step": 0}), is_done=False)
     recorder = Recorder(run, run_config, trainer, place, lambda *_: None, lambda *_: None)  # type: ignore[arg-type]
     recorder.add_beginning()
     best = []
