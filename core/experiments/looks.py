@@ -114,14 +114,13 @@ def earlier(config: ExperimentConfig, fingerprint: str, experiments: Iterable[Ex
         fingerprint: of its samples.
         experiments: those that exist.
     """
-    question, known = _question(config.to_json()), [set(config.seeds)]
+    known = [set(config.seeds)]
     found = []
     for experiment in experiments:
         try:
-            description = experiment.description
-            if description.get("fingerprint") != fingerprint:
+            if not _asks_the_same(experiment.config, config):  # first: a config that has not changed is not read again
                 continue
-            if _question(experiment.config.to_json()) != question or not _has_verdict(experiment):
+            if experiment.description.get("fingerprint") != fingerprint or not _has_verdict(experiment):
                 continue
             seeds = experiment.config.seeds
             for total in _totals(experiment):
@@ -133,8 +132,8 @@ def earlier(config: ExperimentConfig, fingerprint: str, experiments: Iterable[Ex
     return found
 
 
-def _question(config: Json) -> Json:
-    return {key: config.get(key) for key in _QUESTION}
+def _asks_the_same(a: ExperimentConfig, b: ExperimentConfig) -> bool:
+    return all(getattr(a, key) == getattr(b, key) for key in _QUESTION)
 
 
 def _has_verdict(experiment: Experiment) -> bool:

@@ -12,8 +12,11 @@ from core.data import repeats, sources, split, vectors
 from core.data.manifest import Manifest
 from core.errors import InputError
 from core.experiments import board
+from core.unchanged import Stamp, stamp
 
 CURVE = (1, 2, 5, 15, 50)  # images per class of a low-data curve, before all of them
+
+_good_tables: set[tuple[str, Stamp, str]] = set()  # path, stamp and samples: a form plans anew with each word that is typed
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +70,16 @@ def check_baselines(config: ExperimentConfig, manifest: Manifest) -> None:
     for number, baseline in enumerate(config.baselines):
         if (file := baseline.encoder(config.encoder).weights_file) is not None and file != config.encoder.weights_file:
             weights_file.check(file, f"baselines.{number}.weights")
-        if baseline.table is not None:
-            try:
-                vectors.of_samples(Path(baseline.table), manifest.sample_id, manifest.label)
-            except InputError as error:
-                raise type(error)(f"baselines.{number}.table: {error}") from None
+        if baseline.table is None:
+            continue
+        key = (baseline.table, stamp(baseline.table), manifest.fingerprint)
+        if key in _good_tables:
+            continue
+        try:
+            vectors.of_samples(Path(baseline.table), manifest.sample_id, manifest.label)
+        except InputError as error:
+            raise type(error)(f"baselines.{number}.table: {error}") from None
+        _good_tables.add(key)
 
 
 def low_data(config: ExperimentConfig, scanned: Manifest) -> ExperimentConfig:

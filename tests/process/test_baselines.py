@@ -13,6 +13,7 @@ from core import files
 from core.analysis import metrics
 from core.analysis import table as tables
 from core.config import EncoderConfig
+from core.data import vectors
 from core.errors import InputError
 from core.experiments import planning
 from core.experiments.handles import Experiment
@@ -181,3 +182,17 @@ def test_a_baseline_that_is_gone_fails_alone_and_other_vectors_are_refused(tmp_p
     assert "found none at" in states["w-15-seed1"].message
     with pytest.raises(InputError, match=r"baselines\.1\.weights must be"):
         more_seeds.add(Experiment(folder), 1)
+
+
+def test_a_table_is_read_once_however_often_a_form_plans_and_again_once_it_has_changed(
+        tmp_path: Path, labels: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    path = table(tmp_path / "t.parquet", labels[0], np.ones((len(labels[0]), 4)))
+    config, scanned = tiny(baselines=[path]), planning.scan(tiny().dataset)
+    read, of_samples = [], vectors.of_samples
+    monkeypatch.setattr(vectors, "of_samples", lambda *arguments: read.append(1) or of_samples(*arguments))
+    for _ in range(3):
+        planning.plan(config, scanned=scanned)
+    assert len(read) == 1
+    table(tmp_path / "t.parquet", labels[0][:9], np.ones((9, 4)))
+    with pytest.raises(InputError, match="got none for"):
+        planning.plan(config, scanned=scanned)
